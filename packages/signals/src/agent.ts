@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Signal } from "./signal.ts";
+
+export const agentCost: Signal = {
+  name: "agent_cost",
+  family: "agent",
+  kind: "counter",
+  question: "What does watching this host cost it?",
+  help: "Runs and time of each BPF program, and CPU and memory of the agent's process (program `waggle-agent`).",
+  dimensions: ["program"],
+  measures: [
+    { name: "events", kind: "sum", unit: "events", help: "Times the program ran." },
+    {
+      name: "kernel_ns",
+      kind: "sum",
+      unit: "ns",
+      help: "Time spent in the program: every 1,024th run is timed inside it and scaled by the number of runs; the cost of entering the tracepoint is not in it.",
+    },
+    { name: "cpu_ns", kind: "sum", unit: "ns", help: "User and system CPU time of the agent's process." },
+    { name: "rss_bytes", kind: "gauge", unit: "bytes", help: "Resident memory of the agent's process." },
+    { name: "map_bytes", kind: "gauge", unit: "bytes", help: "Kernel memory of the BPF maps, by their own memlock figure." },
+  ],
+  distribution: null,
+  hooks: [],
+  bpf: null,
+  caveats: [],
+};
+
+export const agentCoverage: Signal = {
+  name: "agent_coverage",
+  family: "agent",
+  kind: "counter",
+  question: "Which signals can be trusted on this host, and why not?",
+  help: "One row per signal and window that says in what state the signal was. A window without such a row is a gap, not a zero.",
+  dimensions: ["signal", "state", "reason"],
+  measures: [{ name: "windows", kind: "sum", unit: "windows", help: "Windows in this state (1 in a row of one window)." }],
+  distribution: null,
+  hooks: [],
+  bpf: null,
+  caveats: [],
+};
+
+export const agentAccounting: Signal = {
+  name: "agent_accounting",
+  family: "agent",
+  kind: "counter",
+  question: "Does what the probes counted add up to what the kernel counted itself?",
+  help: "The probes' sums beside the kernel's own counters of the agent's network namespace, and what each map could not take.",
+  dimensions: ["quantity"],
+  measures: [
+    { name: "counted", kind: "sum", unit: "1", help: "What the probes counted." },
+    { name: "kernel", kind: "sum", unit: "1", help: "What the kernel's own counter rose by." },
+  ],
+  distribution: null,
+  hooks: [],
+  bpf: null,
+  caveats: ["The two sides are read a few milliseconds apart, so single windows may differ by what happened in between; sums over several windows agree."],
+};
+
+export const agentSignals = [agentCost, agentCoverage, agentAccounting] as const;

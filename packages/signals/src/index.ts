@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+export * from "./catalogue.ts";
+export * from "./dimensions.ts";
+export * from "./histogram.ts";
+export * from "./signal.ts";
+export * from "./storage.ts";
+export * from "./wire.ts";

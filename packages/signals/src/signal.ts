@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { DimensionName } from "./dimensions.ts";
+
+/** What one value per key and window is, and so how values merge. */
+export type SignalKind = "counter" | "gauge" | "histogram";
+
+/** A measure of a counter signal is a sum over the window or a gauge read at its end. */
+export type MeasureKind = "sum" | "gauge";
+
+/** Units are UCUM-like words shown to people by one formatter; `1` is a plain number. */
+export type Unit = "ns" | "bytes" | "segments" | "connections" | "calls" | "errors" | "events" | "windows" | "1";
+
+export type SignalFamily = "tcp" | "syscall" | "agent";
+
+export interface Measure {
+  readonly name: string;
+  readonly kind: MeasureKind;
+  readonly unit: Unit;
+  readonly help: string;
+}
+
+/**
+ * Where the signal's rows come from in the kernel. The map exists twice, `<map>_a` and `<map>_b`; one is written while the
+ * other is read. The key struct is `struct <map>_key` with one field per distinct dimension field (and `bucket` when
+ * bucketed); the value struct is `struct <map>_value`.
+ */
+export interface BpfSource {
+  readonly map: string;
+  /** The key ends in a `__u16 bucket` on the histogram grid; BUCKET_NONE = counted but not measured. */
+  readonly bucketed: boolean;
+  /** Programs that must be attached for the signal to be exact. */
+  readonly programs: readonly string[];
+}
+
+export interface Signal {
+  readonly name: string;
+  readonly family: SignalFamily;
+  readonly kind: SignalKind;
+  readonly question: string;
+  readonly help: string;
+  readonly dimensions: readonly DimensionName[];
+  /** For a counter: its sums and gauges. For a histogram: empty, see `distribution`. */
+  readonly measures: readonly Measure[];
+  /** For a histogram: what is distributed. `name` takes percentiles and `heatmap`; count, sum, min and max stand beside it. */
+  readonly distribution: { readonly name: string; readonly unit: Unit; readonly countUnit: Unit; readonly help: string } | null;
+  /** The hooks that feed it, as documentation and for coverage. */
+  readonly hooks: readonly string[];
+  /** null: the agent makes the rows itself, out of /proc or its own state. */
+  readonly bpf: BpfSource | null;
+  /** What the number does not see; shown beside it. */
+  readonly caveats: readonly string[];
+}
+
+/** States a signal can be in for one window on one host, best first. */
+export const coverageStates = ["exact", "fallback", "sampled", "shed", "disabled", "unsupported", "failed"] as const;
+export type CoverageState = (typeof coverageStates)[number];
+
+/** States in which rows are real measurements, so that an absent row means zero. */
+export const reportingStates: readonly CoverageState[] = ["exact", "fallback", "sampled"];

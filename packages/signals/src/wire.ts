@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createHash } from "node:crypto";
+import type { Signal } from "./signal.ts";
+
+/** Column types that travel between agent and API, in ClickHouse's Native encoding. */
+export type WireType = "String" | "UInt64" | "Array(UInt16)" | "Array(UInt64)";
+
+export interface WireColumn {
+  readonly name: string;
+  readonly type: WireType;
+}
+
+/**
+ * The columns of a signal's block on the wire, in order: its dimensions, then its measures (or count, sum, min, max, k, c).
+ * Tenant, host and window are not among them: the API knows those from the credential and the frame.
+ */
+export function wireColumns(signal: Signal): readonly WireColumn[] {
+  const columns: WireColumn[] = signal.dimensions.map((name) => ({ name, type: "String" }));
+  if (signal.kind === "histogram") {
+    for (const name of ["count", "sum", "min", "max"]) columns.push({ name, type: "UInt64" });
+    columns.push({ name: "k", type: "Array(UInt16)" }, { name: "c", type: "Array(UInt64)" });
+  } else {
+    for (const measure of signal.measures) columns.push({ name: measure.name, type: "UInt64" });
+  }
+  return columns;
+}
+
+/** 16 hex digits that change whenever a signal's wire columns change; both sides must agree on it before rows flow. */
+export function schemaHash(signal: Signal): string {
+  const text = [signal.name, signal.kind, ...wireColumns(signal).map((column) => `${column.name} ${column.type}`)].join("\n");
+  return createHash("sha256").update(text).digest("hex").slice(0, 16);
+}
+
+/** Rows of one signal for one window, ready for the wire: one buffer per column of `wireColumns(signal)`. */
+export interface ColumnBlock {
+  readonly rows: number;
+  readonly columns: readonly Uint8Array[];
+}
+
+/** One row, by column name. Integers may be number or bigint. */
+export type WireRow = Readonly<Record<string, string | number | bigint | readonly number[] | readonly bigint[]>>;
+
+/** Encodes rows into column buffers. Throws a TypeError that names the column and row of a value that does not fit. */
+export function encodeBlock(signal: Signal, rows: readonly WireRow[]): ColumnBlock {
+  const columns = wireColumns(signal).map((column) => encodeColumn(signal, column, rows));
+  return { rows: rows.length, columns };
+}
+
+function encodeColumn(signal: Signal, column: WireColumn, rows: readonly WireRow[]): Uint8Array {
+  const fail = (row: number, why: string): never => {
+    throw new TypeError(`${signal.name}.${column.name}, row ${row}: ${why}`);
+  };
+  const integer = (value: unknown, row: number): bigint => {
+    if (typeof value === "bigint" && value >= 0n && value < 1n << 64n) return value;
+    if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return BigInt(value);
+    return fail(row, `expected a whole number from 0 to 2^64-1, got ${String(value)}`);
+  };
+  switch (column.type) {
+    case "String":
+      return encodeStrings(
+        rows.map((row, index) => {
+          const value = row[column.name];
+          return typeof value === "string" ? value : fail(index, `expected a string, got ${typeof value}`);
+        }),
+      );
+    case "UInt64": {
+      const out = new BigUint64Array(rows.length);
+      rows.forEach((row, index) => {
+        out[index] = integer(row[column.name], index);
+      });
+      return new Uint8Array(out.buffer);
+    }
+    case "Array(UInt16)":
+    case "Array(UInt64)": {
+      const offsets = new BigUint64Array(rows.length);
+      const values: bigint[] = [];
+      rows.forEach((row, index) => {
+        const list = row[column.name];
+        if (!Array.isArray(list)) fail(index, `expected an array, got ${typeof list}`);
+        for (const value of list as unknown[]) values.push(integer(value, index));
+        offsets[index] = BigInt(values.length);
+      });
+      const flat = column.type === "Array(UInt16)" ? Uint16Array.from(values, Number) : BigUint64Array.from(values);
+      return Buffer.concat([new Uint8Array(offsets.buffer), new Uint8Array(flat.buffer)]);
+    }
+  }
+}
+
+const utf8 = new TextEncoder();
+
+/** Strings in Native encoding: LEB128 byte length, then UTF-8 bytes, one after another. */
+export function encodeStrings(values: readonly string[]): Uint8Array {
+  let capacity = 0;
+  for (const value of values) capacity += value.length * 3 + 5;
+  const out = new Uint8Array(capacity);
+  let at = 0;
+  for (const value of values) {
+    const bytes = utf8.encode(value);
+    at = writeVarint(out, at, bytes.length);
+    out.set(bytes, at);
+    at += bytes.length;
+  }
+  return out.slice(0, at);
+}
+
+/** Writes an unsigned LEB128 integer at `at`; returns the position behind it. */
+export function writeVarint(out: Uint8Array, at: number, value: number): number {
+  let rest = value;
+  while (rest >= 0x80) {
+    out[at++] = (rest & 0x7f) | 0x80;
+    rest = Math.floor(rest / 128);
+  }
+  out[at++] = rest;
+  return at;
+}
+
+/** Limits a block has to keep to; the API refuses more. */
+export const limits = {
+  /** Rows of one signal in one window of one host. */
+  blockRowsMax: 20_000,
+  /** Bytes of one string value (the kernel's comm has 15, a cgroup path may be long). */
+  stringBytesMax: 512,
+  /** Non-empty buckets of one histogram row. */
+  bucketsPerRowMax: 512,
+} as const;
+
+/**
+ * Checks that the buffers hold exactly `rows` well-formed values per column, so that concatenating them can never shift another
+ * host's rows. Returns undefined if so, otherwise what is wrong, naming column and row.
+ */
+export function checkBlock(signal: Signal, block: ColumnBlock): string | undefined {
+  const expected = wireColumns(signal);
+  if (!Number.isInteger(block.rows) || block.rows < 0 || block.rows > limits.blockRowsMax) {
+    return `${signal.name}: ${block.rows} rows, allowed are 0 to ${limits.blockRowsMax}`;
+  }
+  if (block.columns.length !== expected.length) {
+    return `${signal.name}: ${block.columns.length} columns, expected ${expected.length}`;
+  }
+  const arrayLengths = new Map<string, Uint8Array>();
+  for (const [index, column] of expected.entries()) {
+    const bytes = block.columns[index] as Uint8Array;
+    const problem = checkColumn(column, bytes, block.rows);
+    if (problem !== undefined) return `${signal.name}.${column.name}: ${problem}`;
+    if (column.type.startsWith("Array")) arrayLengths.set(column.name, bytes.subarray(0, block.rows * 8));
+  }
+  const k = arrayLengths.get("k");
+  const c = arrayLengths.get("c");
+  if (k !== undefined && c !== undefined && Buffer.compare(k, c) !== 0) {
+    return `${signal.name}: k and c have different lengths in some row`;
+  }
+  return undefined;
+}
+
+function checkColumn(column: WireColumn, bytes: Uint8Array, rows: number): string | undefined {
+  switch (column.type) {
+    case "UInt64":
+      return bytes.length === rows * 8 ? undefined : `${bytes.length} bytes, expected ${rows * 8}`;
+    case "String":
+      return checkStrings(bytes, rows);
+    case "Array(UInt16)":
+      return checkArrays(bytes, rows, 2);
+    case "Array(UInt64)":
+      return checkArrays(bytes, rows, 8);
+  }
+}
+
+function checkStrings(bytes: Uint8Array, rows: number): string | undefined {
+  let at = 0;
+  for (let row = 0; row < rows; row++) {
+    let length = 0;
+    let scale = 1;
+    for (;;) {
+      const byte = bytes[at++];
+      if (byte === undefined) return `ends inside row ${row} of ${rows}`;
+      length += (byte & 0x7f) * scale;
+      if (byte < 0x80) break;
+      scale *= 128;
+      if (scale > 128 ** 3) return `row ${row} has a length of more than 4 bytes`;
+    }
+    if (length > limits.stringBytesMax) return `row ${row} is ${length} bytes long, allowed are ${limits.stringBytesMax}`;
+    at += length;
+    if (at > bytes.length) return `ends inside row ${row} of ${rows}`;
+  }
+  return at === bytes.length ? undefined : `${bytes.length - at} bytes left over behind ${rows} rows`;
+}
+
+function checkArrays(bytes: Uint8Array, rows: number, itemBytes: number): string | undefined {
+  if (bytes.length < rows * 8) return `${bytes.length} bytes cannot hold ${rows} offsets`;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let last = 0;
+  for (let row = 0; row < rows; row++) {
+    if (view.getUint32(row * 8 + 4, true) !== 0) return `row ${row} has an offset beyond 2^32`;
+    const offset = view.getUint32(row * 8, true);
+    if (offset < last) return `offset of row ${row} runs backwards`;
+    if (offset - last > limits.bucketsPerRowMax) return `row ${row} has ${offset - last} items, allowed are ${limits.bucketsPerRowMax}`;
+    last = offset;
+  }
+  const expected = rows * 8 + last * itemBytes;
+  return bytes.length === expected ? undefined : `${bytes.length} bytes, expected ${expected}`;
+}
