@@ -24,7 +24,10 @@ describe("parseUpOptions", () => {
     });
   });
 
-  it.each([["--port-base", "80"], ["--port-base", "x"], ["--simulate", "0"], ["--simulate", "1e3"], ["--nope"], ["stray"]])("refuses %s %s", (...words) => {
-    expect(() => parseUpOptions(words, "/srv/waggle")).toThrow(UsageError);
-  });
+  it.each([["--port-base", "80"], ["--port-base", "x"], ["--simulate", "0"], ["--simulate", "1e3"], ["--nope"], ["stray"]])(
+    "refuses %s %s",
+    (...words) => {
+      expect(() => parseUpOptions(words, "/srv/waggle")).toThrow(UsageError);
+    },
+  );
 });

@@ -54,7 +54,9 @@ export const agentAccounting: Signal = {
   distribution: null,
   hooks: [],
   bpf: null,
-  caveats: ["The two sides are read a few milliseconds apart, so single windows may differ by what happened in between; sums over several windows agree."],
+  caveats: [
+    "The two sides are read a few milliseconds apart, so single windows may differ by what happened in between; sums over several windows agree.",
+  ],
 };
 
 export const agentSignals = [agentCost, agentCoverage, agentAccounting] as const;
