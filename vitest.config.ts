@@ -11,7 +11,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "unit",
-          include: ["{apps,packages,tests}/**/*.test.{ts,tsx}"],
+          include: ["{apps,packages,scripts,tests}/**/*.test.{ts,tsx}"],
           exclude: [...exclude, "**/*.int.test.ts", "**/*.kernel.test.ts", "tests/e2e/**"],
         },
       },

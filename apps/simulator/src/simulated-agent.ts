@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+import { status } from "@grpc/grpc-js";
+import type { IngestServiceClient } from "@waggle/proto";
+import { enrol, HostStream, RefusedError } from "./connection.ts";
+import type { SimulatedHost } from "./fleet.ts";
+import type { Ledger } from "./ledger.ts";
+import { simulateWindow } from "./workload.ts";
+
+/** Windows a host keeps while the API is away; the oldest goes first, and is reported. */
+const PENDING_WINDOWS_MAX = 360;
+
+/** One host of the fleet: makes its windows and sends each until it is acknowledged, over as many streams as that takes. */
+export class SimulatedAgent {
+  readonly #client: IngestServiceClient;
+  readonly #token: string;
+  readonly #host: SimulatedHost;
+  readonly #seed: number;
+  readonly #windowMs: number;
+  readonly #ledger: Ledger;
+  readonly #say: (line: string) => void;
+  readonly #pending: number[] = [];
+  #credential: string | undefined;
+  #stream: HostStream | undefined;
+  #draining: Promise<void> | undefined;
+  acknowledged = 0;
+  dropped = 0;
+
+  constructor(options: {
+    client: IngestServiceClient;
+    token: string;
+    host: SimulatedHost;
+    seed: number;
+    windowMs: number;
+    ledger: Ledger;
+    say: (line: string) => void;
+  }) {
+    this.#client = options.client;
+    this.#token = options.token;
+    this.#host = options.host;
+    this.#seed = options.seed;
+    this.#windowMs = options.windowMs;
+    this.#ledger = options.ledger;
+    this.#say = options.say;
+  }
+
+  /** Takes the window into account and sends what is pending, in order. Never rejects: what failed is tried again with the next window. */
+  async window(windowStartMs: number): Promise<void> {
+    this.#pending.push(windowStartMs);
+    while (this.#pending.length > PENDING_WINDOWS_MAX) {
+      this.#pending.shift();
+      this.dropped++;
+    }
+    this.#draining ??= this.#drain()
+      .catch((error: Error) => {
+        this.#stream = undefined;
+        if ((error as { code?: number }).code === status.UNAUTHENTICATED) this.#credential = undefined;
+        this.#say(`${this.#host.name}: ${error.message}`);
+      })
+      .finally(() => {
+        this.#draining = undefined;
+      });
+    await this.#draining;
+  }
+
+  close(): void {
+    this.#stream?.close();
+  }
+
+  async #drain(): Promise<void> {
+    this.#credential ??= await enrol(this.#client, this.#token, this.#host);
+    if (this.#stream === undefined) {
+      this.#stream = new HostStream(this.#client, this.#credential, this.#host, this.#windowMs);
+      await this.#stream.ready;
+    }
+    while (this.#pending.length > 0) {
+      const windowStartMs = this.#pending[0] as number;
+      const rows = simulateWindow(this.#seed, this.#host, windowStartMs, this.#windowMs);
+      try {
+        await this.#stream.send(windowStartMs, this.#windowMs, rows);
+        this.#ledger.acknowledged(this.#host.name, windowStartMs, this.#windowMs, rows);
+        this.acknowledged++;
+      } catch (error) {
+        if (!(error instanceof RefusedError)) throw error;
+        if (error.refusal.retry) return;
+        this.#say(`${this.#host.name}: window refused: ${error.message}`);
+        this.dropped++;
+      }
+      this.#pending.shift();
+    }
+  }
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+/**
+ * `./waggle test [size]`: lint and types, then the tests of one size or of all, and one closing line that counts them.
+ * With CI=true a skipped test is a failure: everything here can run on the machines it is meant for.
+ */
+const root = resolve(import.meta.dirname, "..");
+const sizes = ["unit", "integration", "kernel", "e2e"] as const;
+const asked = process.argv[2];
+if (asked !== undefined && !(sizes as readonly string[]).includes(asked)) {
+  console.error(`waggle test: unknown size "${asked}"; there are ${sizes.join(", ")}`);
+  process.exit(2);
+}
+
+let passed = 0;
+let failed = 0;
+let skipped = 0;
+
+/** Runs a check that is one thing: it passes or fails as a whole. */
+function check(title: string, command: string, args: string[]): void {
+  const began = performance.now();
+  const { status } = spawnSync(command, args, { cwd: root, stdio: "inherit" });
+  const seconds = ((performance.now() - began) / 1000).toFixed(0);
+  console.log(`${status === 0 ? "✓" : "✗"} ${title} (${seconds} s)`);
+  if (status === 0) passed++;
+  else failed++;
+}
+
+interface VitestReport {
+  numPassedTests: number;
+  numFailedTests: number;
+  numPendingTests: number;
+  numTodoTests: number;
+  testResults: { status: string; name: string; assertionResults: unknown[] }[];
+}
+
+function vitest(size: string): void {
+  const directory = mkdtempSync(join(tmpdir(), "waggle-test-"));
+  const file = join(directory, "report.json");
+  console.log(`\n── ${size}`);
+  const { status } = spawnSync(
+    "pnpm",
+    ["exec", "vitest", "run", "--project", size, "--reporter=default", "--reporter=json", `--outputFile.json=${file}`],
+    {
+      cwd: root,
+      stdio: "inherit",
+    },
+  );
+  try {
+    const report = JSON.parse(readFileSync(file, "utf8")) as VitestReport;
+    passed += report.numPassedTests;
+    failed += report.numFailedTests;
+    skipped += report.numPendingTests + report.numTodoTests;
+    // A file that broke before its first test has no test to count.
+    const broken = report.testResults.filter((result) => result.status === "failed" && result.assertionResults.length === 0).length;
+    failed += broken;
+    if (status !== 0 && report.numFailedTests + broken === 0) failed++;
+  } catch {
+    failed++;
+  }
+  rmSync(directory, { recursive: true });
+}
+
+if (asked === undefined || asked === "unit") {
+  check("lint and format", "pnpm", ["exec", "biome", "check", "."]);
+  check("types", "pnpm", ["-r", "--workspace-concurrency=2", "--if-present", "typecheck"]);
+  check("types of scripts and tests", "pnpm", ["exec", "tsc", "-p", "tsconfig.json"]);
+}
+for (const size of sizes) if (asked === undefined || asked === size) vitest(size);
+
+const strict = process.env["CI"] === "true";
+if (strict && skipped > 0) {
+  console.log(`\n${skipped} tests were skipped; in CI that is a failure`);
+  failed += skipped;
+  skipped = 0;
+}
+console.log(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
+process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
