@@ -26,7 +26,12 @@ export interface Series {
 }
 
 export interface Answer {
-  readonly meta: { readonly from: string; readonly to: string; readonly stepSeconds: number; readonly coverage: { hosts: number; reporting: number } };
+  readonly meta: {
+    readonly from: string;
+    readonly to: string;
+    readonly stepSeconds: number;
+    readonly coverage: { hosts: number; reporting: number };
+  };
   readonly series: readonly Series[];
 }
 

@@ -84,7 +84,10 @@ export class LossyPath implements Disposable {
 
   /** RetransSegs of both namespaces, as the kernel counts them. */
   retransmittedSegments(): number {
-    return [this.left, this.right].reduce((sum, namespace) => sum + snmpCounter(run("ip", "netns", "exec", namespace, "cat", "/proc/net/snmp"), "RetransSegs"), 0);
+    return [this.left, this.right].reduce(
+      (sum, namespace) => sum + snmpCounter(run("ip", "netns", "exec", namespace, "cat", "/proc/net/snmp"), "RetransSegs"),
+      0,
+    );
   }
 
   [Symbol.dispose](): void {

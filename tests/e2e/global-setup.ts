@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { TestProject } from "vitest/node";
+import { type StackAddress, startStack } from "../support/stack.ts";
+
+declare module "vitest" {
+  export interface ProvidedContext {
+    stack: StackAddress;
+  }
+}
+
+/** One stack for all end-to-end tests, started as a person starts it. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const stack = await startStack();
+  project.provide("stack", stack.address);
+  return async () => {
+    await stack.stop();
+  };
+}
