@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, it } from "vitest";
+import { ConfigError, isLoopback, loadConfig, settings } from "./config.ts";
+
+describe("loadConfig", () => {
+  it("works with nothing set", () => {
+    const { config, warnings } = loadConfig({});
+    expect(config.api).toEqual({ url: "http://127.0.0.1:7302", host: "127.0.0.1", port: 7302, encrypted: false });
+    expect(config.windowMs).toBe(10_000);
+    expect(config.spoolBytesMax).toBe(256 * 1024 * 1024);
+    expect(warnings).toEqual([]);
+  });
+
+  it("treats an empty variable as unset", () => {
+    expect(loadConfig({ WAGGLE_AGENT_WINDOW_MS: "" }).config.windowMs).toBe(10_000);
+  });
+
+  it("names every wrong variable at once and never repeats a value", () => {
+    try {
+      loadConfig({ WAGGLE_AGENT_WINDOW_MS: "7000", WAGGLE_AGENT_API_URL: "https://user:hunter2@api:1", WAGGLE_AGENT_CA_FILE: "ca.pem" });
+      expect.unreachable();
+    } catch (error) {
+      expect(error).toBeInstanceOf(ConfigError);
+      expect((error as ConfigError).problems).toHaveLength(3);
+      expect((error as Error).message).toContain("WAGGLE_AGENT_WINDOW_MS: expected a divisor of 60000");
+      expect((error as Error).message).not.toContain("hunter2");
+    }
+  });
+
+  it("refuses plaintext to another machine unless it is allowed", () => {
+    expect(() => loadConfig({ WAGGLE_AGENT_API_URL: "http://10.1.2.3:7302" })).toThrow("WAGGLE_AGENT_PLAINTEXT_ALLOWED");
+    expect(loadConfig({ WAGGLE_AGENT_API_URL: "http://10.1.2.3:7302", WAGGLE_AGENT_PLAINTEXT_ALLOWED: "true" }).config.api.host).toBe("10.1.2.3");
+    expect(loadConfig({ WAGGLE_AGENT_API_URL: "https://api.example" }).config.api).toMatchObject({ port: 443, encrypted: true });
+    expect(loadConfig({ WAGGLE_AGENT_API_URL: "http://[::1]:7302" }).config.api.host).toBe("::1");
+  });
+
+  it("warns about a variable it does not know", () => {
+    expect(loadConfig({ WAGGLE_AGENT_WINDOWMS: "1000", WAGGLE_API_PORT: "1" }).warnings).toEqual([expect.stringContaining("WAGGLE_AGENT_WINDOWMS")]);
+  });
+
+  it("documents each variable once", () => {
+    const names = Object.values(settings).map((setting) => setting.variable);
+    expect(new Set(names).size).toBe(names.length);
+  });
+});
+
+describe("isLoopback", () => {
+  it("knows what never leaves the machine", () => {
+    expect(["localhost", "::1", "127.0.0.1", "127.8.8.8"].every(isLoopback)).toBe(true);
+    expect(["0.0.0.0", "127.example.com", "10.0.0.1", "::2"].some(isLoopback)).toBe(false);
+  });
+});
