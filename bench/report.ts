@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** One measured number beside what it is held against. */
+export interface Measurement {
+  readonly what: string;
+  readonly value: number;
+  readonly unit: string;
+  /** A peer's number in the same run, or a limit the project set itself. */
+  readonly against?: { readonly what: string; readonly value: number };
+}
+
+export interface BenchResult {
+  readonly title: string;
+  /** How it was measured, in a sentence. */
+  readonly method: string;
+  readonly measurements: readonly Measurement[];
+  /** The machine-readable answer; field names are part of the contract with scripts. */
+  readonly json: Readonly<Record<string, unknown>>;
+}
+
+const digits = (value: number): string => (Math.abs(value) >= 100 ? Math.round(value).toLocaleString("en-US") : value.toPrecision(3));
+
+export function printReport(result: BenchResult): void {
+  console.log(`${result.title}\n${result.method}\n`);
+  for (const { what, value, unit, against } of result.measurements) {
+    const beside = against === undefined ? "" : `   ${(value / against.value).toFixed(2)} × ${against.what} (${digits(against.value)} ${unit})`;
+    console.log(`  ${what.padEnd(52)} ${digits(value).padStart(10)} ${unit}${beside}`);
+  }
+}
