@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+import { catalogue, dimensions, RELATIVE_ERROR_MAX, type Signal } from "../../packages/signals/src/index.ts";
+
+/** docs/signals.md, from the catalogue. */
+export function signalsReference(): string {
+  return [
+    "# Signals",
+    "",
+    "Generated from `packages/signals` by `node scripts/generate-docs.ts`. Do not edit.",
+    "",
+    "Values are per key (a combination of dimensions) and window (10 s). Sums merge by addition, gauges by minimum, maximum and mean, histograms",
+    `by adding buckets; a percentile read from a histogram is off by at most ${(RELATIVE_ERROR_MAX * 100).toFixed(1)} %. Every dimension can be \`~other\` (what did not fit under a cap)`,
+    "or empty (unknown).",
+    "",
+    ...catalogue.flatMap(signalSection),
+    "## Dimensions",
+    "",
+    "| dimension | meaning |",
+    "| --- | --- |",
+    ...Object.entries(dimensions).map(([name, dimension]) => `| \`${name}\` | ${dimension.help} |`),
+    "",
+  ].join("\n");
+}
+
+function signalSection(signal: Signal): string[] {
+  const measures =
+    signal.distribution === null
+      ? signal.measures.map((measure) => `| \`${measure.name}\` | ${measure.kind} | ${measure.unit} | ${measure.help} |`)
+      : [
+          `| \`${signal.distribution.name}\` | histogram | ${signal.distribution.unit} | ${signal.distribution.help} Takes \`p50\` … \`p99.9\`, \`min\`, \`max\`, \`avg\`, \`count\`, \`heatmap\`. |`,
+          `| \`count\` | sum | ${signal.distribution.countUnit} | Values in the histogram. |`,
+        ];
+  return [
+    `## ${signal.name}`,
+    "",
+    `*${signal.question}* ${signal.help}`,
+    "",
+    `Kind: ${signal.kind}. Dimensions: ${signal.dimensions.map((name) => `\`${name}\``).join(", ")}.${signal.hooks.length > 0 ? ` Hooks: ${signal.hooks.map((hook) => `\`${hook}\``).join(", ")}.` : ""}`,
+    "",
+    "| measure | kind | unit | meaning |",
+    "| --- | --- | --- | --- |",
+    ...measures,
+    "",
+    ...(signal.caveats.length > 0 ? ["Not seen:", "", ...signal.caveats.map((caveat) => `- ${caveat}`), ""] : []),
+  ];
+}

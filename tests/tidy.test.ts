@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { describe, expect, it } from "vitest";
+import { signalsReference } from "../scripts/docs/signals-reference.ts";
+
+/** House rules as tests, so that nobody has to argue them in review. */
+const root = resolve(import.meta.dirname, "..");
+const files = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard"], { cwd: root, encoding: "utf8" })
+  .split("\n")
+  .filter((path) => path !== "" && existsSync(join(root, path)));
+const read = (path: string): string => readFileSync(join(root, path), "utf8");
+const isGenerated = (path: string): boolean => /\/gen\/|\.gen\.ts$|\/migrations\/|\/drizzle\//.test(path);
+const sources = files.filter((path) => /\.(ts|tsx|c|h|py|sh)$/.test(path) && !isGenerated(path));
+
+/** The files outside `allowed` that match. */
+const outside = (pattern: RegExp, allowed: RegExp): string[] =>
+  sources.filter((path) => !allowed.test(path) && path !== "tests/tidy.test.ts" && pattern.test(read(path)));
+
+describe("the source tree", () => {
+  it("names its licence in the first lines of every source", () => {
+    const missing = sources.filter((path) => !read(path).split("\n", 2).join("\n").includes("SPDX-License-Identifier:"));
+    expect(missing).toEqual([]);
+  });
+
+  it("imports koffi in the agent's libbpf folder only", () => {
+    expect(outside(/from "koffi"|require\("koffi"\)/, /^apps\/agent\/(src\/libbpf\/|build\.ts)/)).toEqual([]);
+  });
+
+  it("imports the ClickHouse client in the API's clickhouse folder, the embedded server and benchmarks only", () => {
+    expect(outside(/from "@clickhouse\/client"/, /^(apps\/api\/src\/clickhouse\/|packages\/clickhouse-embedded\/|bench\/)/)).toEqual([]);
+  });
+
+  it("reads environment variables in configuration, entry points and tests only", () => {
+    const allowed = /^(scripts|bench|tests)\/|^apps\/web\/src\/proxy\.ts$|\/config\/|\/main\.ts$|\.config\.ts$|\.test\.ts$|testing\.ts$|\/build\.ts$/;
+    expect(outside(/process\.env/, allowed)).toEqual([]);
+  });
+
+  it("holds no marks of unfinished work", () => {
+    expect(outside(/\b(TODO|FIXME|XXX)\b|@ts-ignore|@ts-nocheck|\.only\(/, /^$/)).toEqual([]);
+  });
+});
+
+describe("the documents", () => {
+  const documents = files.filter((path) => path.endsWith(".md"));
+
+  it("link to files that exist", () => {
+    const dead: string[] = [];
+    for (const path of documents) {
+      for (const [, target = ""] of read(path).matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)) {
+        if (!/^[a-z]+:/.test(target) && !existsSync(join(root, dirname(path), target))) dead.push(`${path} → ${target}`);
+      }
+    }
+    expect(dead).toEqual([]);
+  });
+
+  it("name paths of this repository that exist", () => {
+    const dead: string[] = [];
+    for (const path of ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]) {
+      for (const [, target = ""] of read(path).matchAll(/`((?:apps|packages|scripts|tests|docs|bench)\/[\w./-]+)`/g)) {
+        if (!existsSync(join(root, target))) dead.push(`${path} → ${target}`);
+      }
+    }
+    expect(dead).toEqual([]);
+  });
+
+  it("carry the signals reference that the catalogue generates", () => {
+    expect(read("docs/signals.md")).toBe(signalsReference());
+  });
+});
