@@ -12,7 +12,7 @@ export interface CombLayout {
 
 const SQRT3 = Math.sqrt(3);
 /** One host should not become a wall. */
-const RADIUS_MAX = 38;
+const RADIUS_MAX = 46;
 
 /** The largest hexagons with which `count` of them fit into `width` × `height` px. */
 export function combLayout(count: number, width: number, height: number): CombLayout {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Host, Problem, QueryAnswer, QueryBody, Session } from "./types";
+import type { Host, Problem, QueryAnswer, QueryBody, Session, Signal } from "./types";
 
 /** An answer that is not 2xx, or none at all. Carries the API's problem so that a panel can show title, request id and fix. */
 export class ApiError extends Error {
@@ -105,4 +105,9 @@ export function asCurl(body: QueryBody, origin: string): string {
     `  -H 'content-type: application/json'`,
     `  --data '${JSON.stringify(body).replaceAll("'", "'\\''")}'`,
   ].join(" \\\n");
+}
+
+export async function fetchSignals(signal?: AbortSignal): Promise<readonly Signal[]> {
+  const response = await request("/signals", { signal: signal ?? null });
+  return ((await response.json()) as { data: readonly Signal[] }).data;
 }

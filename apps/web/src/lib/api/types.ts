@@ -49,6 +49,16 @@ export interface Session {
   readonly scopes: readonly string[];
 }
 
+/** An entry of the signal catalogue, as far as pages use it. */
+export interface Signal {
+  readonly name: string;
+  readonly kind: string;
+  readonly unit: string;
+  readonly question: string;
+  readonly help: string;
+  readonly dimensions: readonly { readonly name: string; readonly help: string }[];
+}
+
 export type Aggregate =
   | "sum"
   | "rate"

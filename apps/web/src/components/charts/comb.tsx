@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+"use client";
+
+import { type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from "react";
+import { type CombLayout, cellAfterKey, cellAt, combLayout } from "@/lib/comb";
+import { type Palette, usePalette } from "@/lib/palette";
+import { useWidth } from "@/lib/use-size";
+import styles from "./comb.module.css";
+
+export interface CombCell {
+  readonly key: string;
+  readonly name: string;
+  /** 0..8; null = no value for this host. */
+  readonly level: number | null;
+  readonly reporting: boolean;
+  /** Outlined in the critical colour; the words say so too. */
+  readonly flagged: boolean;
+  /** What the tooltip and a screen reader say after the name. */
+  readonly text: string;
+}
+
+export interface CombProps {
+  readonly cells: readonly CombCell[];
+  readonly height: number;
+  readonly label: string;
+  readonly describedBy: string;
+  readonly onOpen: (cell: CombCell) => void;
+}
+
+/** Every host a hexagon: filled by one hue from nothing to worst, dashed when it does not report. */
+export function Comb({ cells, height, label, describedBy, onOpen }: CombProps) {
+  const palette = usePalette();
+  const [box, width] = useWidth<HTMLDivElement>();
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const [active, setActive] = useState<number | null>(null);
+  const helpId = useId();
+  const layout = useMemo(() => combLayout(cells.length, width, height), [cells.length, width, height]);
+
+  useEffect(() => {
+    const element = canvas.current;
+    if (!element || !palette || width === 0) return;
+    const ratio = window.devicePixelRatio || 1;
+    element.width = Math.round(width * ratio);
+    element.height = Math.round(height * ratio);
+    const context = element.getContext("2d");
+    if (!context) return;
+    context.scale(ratio, ratio);
+    cells.forEach((cell, i) => drawHexagon(context, layout, i, cell, palette, i === active));
+    if (active !== null && cells[active]) drawHexagon(context, layout, active, cells[active], palette, true);
+  }, [cells, layout, palette, width, height, active]);
+
+  function onKeyDown(event: KeyboardEvent): void {
+    if (event.key === "Enter" && active !== null && cells[active]) return onOpen(cells[active]);
+    const next = active === null ? 0 : cellAfterKey(layout, active, event.key);
+    if (!["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"].includes(event.key)) return;
+    event.preventDefault();
+    setActive(next);
+  }
+
+  const shown = active === null ? undefined : cells[active];
+  const centre = active === null ? undefined : layout.cells[active];
+  return (
+    <div className={styles["comb"]} style={{ height }} ref={box}>
+      <canvas
+        ref={canvas}
+        role="img"
+        aria-label={label}
+        aria-describedby={`${describedBy} ${helpId}`}
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: arrow keys move over the hosts, Enter opens one.
+        tabIndex={0}
+        className={styles["canvas"]}
+        style={{ cursor: shown ? "pointer" : "default" }}
+        onPointerMove={(event) => {
+          const bounds = event.currentTarget.getBoundingClientRect();
+          setActive(cellAt(layout, event.clientX - bounds.left, event.clientY - bounds.top));
+        }}
+        onPointerLeave={() => setActive(null)}
+        onClick={() => shown && onOpen(shown)}
+        onFocus={(event) => event.currentTarget.matches(":focus-visible") && setActive((a) => a ?? 0)}
+        onBlur={() => setActive(null)}
+        onKeyDown={onKeyDown}
+      />
+      {shown && centre && (
+        <div className={styles["tooltip"]} style={{ top: Math.max(0, centre.y - 20), ...(centre.x > width * 0.6 ? { right: width - centre.x + layout.radius + 8 } : { left: centre.x + layout.radius + 8 }) }}>
+          <b>{shown.name}</b>
+          <br />
+          {shown.text}
+        </div>
+      )}
+      <span id={helpId} className="visually-hidden">
+        Arrow keys move over the hosts, Enter opens one; the table has the same numbers.
+      </span>
+      <span className="visually-hidden" aria-live="polite">
+        {shown ? `${shown.name}: ${shown.text}` : ""}
+      </span>
+    </div>
+  );
+}
+
+function drawHexagon(context: CanvasRenderingContext2D, layout: CombLayout, index: number, cell: CombCell, palette: Palette, active: boolean): void {
+  const centre = layout.cells[index];
+  if (!centre) return;
+  const outline = cell.flagged || active ? 1.8 : 0.8;
+  const radius = Math.max(0.8, layout.radius - Math.min(1.4, layout.radius * 0.12) - outline / 2);
+  context.beginPath();
+  for (let corner = 0; corner < 6; corner++) {
+    const angle = (Math.PI / 3) * corner + Math.PI / 6;
+    context.lineTo(centre.x + radius * Math.cos(angle), centre.y + radius * Math.sin(angle));
+  }
+  context.closePath();
+  context.setLineDash([]);
+  context.lineWidth = outline;
+  if (!cell.reporting) {
+    context.fillStyle = palette.surface;
+    context.fill();
+    context.setLineDash([2.5, 2.5]);
+    context.lineWidth = active ? 1.8 : 1.2;
+    context.strokeStyle = active ? palette.text : palette.none;
+  } else {
+    context.fillStyle = palette.heat[cell.level === null ? 0 : Math.max(1, cell.level)] ?? palette.surface;
+    context.fill();
+    context.strokeStyle = active ? palette.text : cell.flagged ? palette.critical : palette.lineStrong;
+  }
+  context.stroke();
+  context.setLineDash([]);
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+"use client";
+
+import { formatMoment, formatValue } from "@waggle/units";
+import { useRouter } from "next/navigation";
+import { Hexagon } from "@/components/brand";
+import { ChartCard, twinOf } from "@/components/chart-card";
+import { Comb, type CombCell } from "@/components/charts/comb";
+import combStyles from "@/components/charts/comb.module.css";
+import type { Column } from "@/components/data-table";
+import type { Panel } from "@/components/panel";
+import { Segments } from "@/components/segments";
+import type { PanelResult } from "@/lib/api/hooks";
+import { useLinks } from "@/lib/links";
+import { useView } from "@/lib/view";
+import { type HostRow, worstFirst, worstHost } from "./host-rows";
+import { FLEET_METRICS, type FleetMetric, levelOf, scaleLabels } from "./metrics";
+
+const HEIGHT = 240;
+
+export function CombCard({ rows, panels }: { rows: readonly HostRow[]; panels: Readonly<Record<FleetMetric["id"], { query: PanelResult; panel: Panel }>> }) {
+  const view = useView();
+  const links = useLinks();
+  const router = useRouter();
+  const metric = FLEET_METRICS.find((m) => m.id === view.by) ?? (FLEET_METRICS[0] as FleetMetric);
+  const { query, panel } = panels[metric.id];
+  const ordered = [...rows].sort((a, b) => a.host.name.localeCompare(b.host.name, undefined, { numeric: true }));
+  const cells: CombCell[] = ordered.map((row) => {
+    const value = row.values[metric.id];
+    const reporting = row.host.state === "reporting";
+    return {
+      key: row.host.id,
+      name: row.host.name,
+      level: value === null ? null : levelOf(metric, value),
+      reporting,
+      flagged: metric.id === "retransmits" && row.losing,
+      text: `${reporting ? "" : `${stateText(row, view.nowMs, view.zone)}; `}${metric.label} ${value === null ? "unknown" : formatValue(value, metric.unit)}`,
+    };
+  });
+  const worst = worstHost(rows, metric.id);
+  const away = rows.filter((row) => row.host.state !== "reporting");
+  const labels = scaleLabels(metric);
+
+  const columns: Column<HostRow>[] = [
+    { key: "host", header: "host", sort: (r) => r.host.name, render: (r) => r.host.name },
+    { key: "state", header: "state", sort: (r) => r.host.state, render: (r) => r.host.state },
+    ...FLEET_METRICS.map((m): Column<HostRow> => ({ key: m.id, header: m.label, align: "right", sort: (r) => r.values[m.id], render: (r) => formatValue(r.values[m.id], m.unit) })),
+  ];
+
+  return (
+    <ChartCard
+      id="hosts"
+      title="Hosts"
+      subtitle={metric.unit === "ratio" ? "share of segments sent again, whole range" : "whole range"}
+      query={query}
+      panel={panel}
+      height={HEIGHT}
+      ribbon={false}
+      controls={<Segments label="Colour by" options={FLEET_METRICS.map((m) => ({ value: m.id, label: m.label }))} value={metric.id} onChange={(id) => view.setBy(id === "retransmits" ? "" : id)} />}
+      summary={(answer) => (
+        <>
+          {worst ? (
+            <>
+              worst <b>{worst.host.name}</b> {formatValue(worst.values[metric.id], metric.unit)}
+            </>
+          ) : (
+            "all at 0 or not measured"
+          )}
+          {answer.meta.truncated && ` · the ${answer.meta.truncated.shown} worst of ${answer.meta.truncated.total} hosts have values`}
+        </>
+      )}
+      twin={() => twinOf(columns, worstFirst(rows, metric.id))}
+      legend={() => (
+        <div className={combStyles["legend"]}>
+          <span>
+            {labels.low}
+            <span className={combStyles["scale"]} aria-hidden="true">
+              {Array.from({ length: 8 }, (_, i) => (
+                <i key={labels.low + String(i)} style={{ background: `var(--h${i + 1})` }} />
+              ))}
+            </span>
+            {labels.high}
+          </span>
+          {rows.some((r) => r.losing) && metric.id === "retransmits" && (
+            <span>
+              <Hexagon size={12} stroke="var(--crit)" /> loses packets
+            </span>
+          )}
+          {away[0] && (
+            <span>
+              <Hexagon size={12} dashed stroke="var(--none)" />
+              {away.length === 1 ? `${away[0].host.name}: ${stateText(away[0], view.nowMs, view.zone)}` : `${away.length} not reporting`}
+            </span>
+          )}
+        </div>
+      )}
+    >
+      {(_, summaryId) => (
+        <Comb cells={cells} height={HEIGHT} label={`Hosts by ${metric.label}`} describedBy={summaryId} onOpen={(cell) => router.push(links.host(cell.name))} />
+      )}
+    </ChartCard>
+  );
+}
+
+export function stateText(row: HostRow, nowMs: number, zone: "utc" | "local"): string {
+  const since = row.host.stateSince ?? row.host.lastSeenAt;
+  const at = since ? ` since ${formatMoment(Date.parse(since), nowMs, zone)}` : "";
+  return { reporting: "reporting", late: `late${at}`, offline: `not reporting${at}`, waiting: "waiting for first data" }[row.host.state];
+}

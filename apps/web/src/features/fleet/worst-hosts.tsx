@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+"use client";
+
+import { formatValue } from "@waggle/units";
+import Link from "next/link";
+import cardStyles from "@/components/chart-card.module.css";
+import { type Column, DataTable } from "@/components/data-table";
+import { StatusMark } from "@/components/status-mark";
+import { LOSS_SHARE_CRITICAL } from "@/lib/findings";
+import { useLinks } from "@/lib/links";
+import { useView } from "@/lib/view";
+import styles from "../page.module.css";
+import { stateText } from "./comb-card";
+import { type HostRow, worstFirst } from "./host-rows";
+import { FLEET_METRICS, type FleetMetric } from "./metrics";
+
+const SHOWN = 8;
+
+export function WorstHosts({ rows, loading }: { rows: readonly HostRow[]; loading: boolean }) {
+  const view = useView();
+  const links = useLinks();
+  const metric = FLEET_METRICS.find((m) => m.id === view.by)?.id ?? "retransmits";
+  const shown = worstFirst(rows, metric).slice(0, SHOWN);
+  const columns: Column<HostRow>[] = [
+    {
+      key: "host",
+      header: "host",
+      render: (row) => (
+        <>
+          <StatusMark level={row.host.state === "offline" ? "warning" : row.losing ? ((row.values.retransmits ?? 0) >= LOSS_SHARE_CRITICAL ? "critical" : "warning") : null} />
+          <Link href={links.host(row.host.name)} className={styles["link"]}>
+            {row.host.name}
+          </Link>
+          {row.host.state !== "reporting" && <span className={styles["dim"]}> {stateText(row, view.nowMs, view.zone)}</span>}
+        </>
+      ),
+    },
+    ...FLEET_METRICS.map(
+      (m: FleetMetric): Column<HostRow> => ({
+        key: m.id,
+        header: { retransmits: "retrans.", rtt: "RTT p99", connects: "conn. fail.", syscalls: "sysc. err." }[m.id],
+        align: "right",
+        render: (row) => <span className={m.id === "retransmits" && row.losing ? styles["hot"] : row.values[m.id] === 0 ? styles["dim"] : undefined}>{formatValue(row.values[m.id], m.unit)}</span>,
+      }),
+    ),
+  ];
+  return (
+    <section className={cardStyles["card"]} aria-labelledby="worst-title" id="worst">
+      <div className={cardStyles["head"]}>
+        <h2 className={cardStyles["title"]} id="worst-title">
+          Worst first <span>whole range</span>
+        </h2>
+      </div>
+      {!loading && (
+        <DataTable
+          label="Hosts, worst first"
+          columns={columns}
+          rows={shown}
+          rowKey={(row) => row.host.id}
+          note={rows.length > SHOWN ? <Link href={links.hosts}>All {rows.length} hosts</Link> : undefined}
+        />
+      )}
+    </section>
+  );
+}

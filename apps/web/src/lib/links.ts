@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+"use client";
+
+import { useParams, useSearchParams } from "next/navigation";
+import { useMemo } from "react";
+import { withTerm } from "./where";
+
+export interface Links {
+  readonly fleet: string;
+  readonly hosts: string;
+  host(name: string): string;
+  /** This page with one more filter term. */
+  filter(key: string, value: string): string;
+}
+
+/** Links that keep the range (and the zone) a person is looking at. */
+export function useLinks(): Links {
+  const { org } = useParams<{ org: string }>();
+  const search = useSearchParams();
+  return useMemo(() => {
+    const kept = new URLSearchParams();
+    for (const key of ["from", "to", "live", "tz"]) {
+      const value = search.get(key);
+      if (value !== null) kept.set(key, value);
+    }
+    const suffix = kept.size > 0 ? `?${kept}` : "";
+    const base = `/o/${org}`;
+    return {
+      fleet: `${base}/fleet${suffix}`,
+      hosts: `${base}/hosts${suffix}`,
+      host: (name) => `${base}/hosts/${encodeURIComponent(name)}${suffix}`,
+      filter: (key, value) => {
+        const next = new URLSearchParams(search);
+        next.set("q", withTerm(search.get("q") ?? "", { negated: false, key, value }));
+        return `?${next}`;
+      },
+    };
+  }, [org, search]);
+}
