@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type CanActivate, type ExecutionContext, Inject, Injectable } from "@nestjs/common";
+import { Reflector } from "@nestjs/core";
+import { AppError } from "./app-error.ts";
+import { Authenticator, type AuthenticatedRequest, IS_PUBLIC, REQUIRED_SCOPE, requireScope, type Scope } from "./caller.ts";
+
+export const SESSION_COOKIE = "waggle_session";
+
+const safeMethods = new Set(["GET", "HEAD", "OPTIONS"]);
+
+/** Lets no request through without a caller, except to routes marked `@Public()`. */
+@Injectable()
+export class AuthGuard implements CanActivate {
+  constructor(
+    @Inject(Reflector) private readonly reflector: Reflector,
+    @Inject(Authenticator) private readonly authenticator: Authenticator,
+  ) {}
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    const targets = [context.getHandler(), context.getClass()];
+    if (this.reflector.getAllAndOverride<boolean>(IS_PUBLIC, targets)) return true;
+    const request = context.switchToHttp().getRequest<AuthenticatedRequest>();
+    request.caller = await this.authenticate(request);
+    const scope = this.reflector.getAllAndOverride<Scope | undefined>(REQUIRED_SCOPE, targets);
+    if (scope !== undefined) requireScope(request.caller, scope);
+    return true;
+  }
+
+  private async authenticate(request: AuthenticatedRequest) {
+    const header = request.headers.authorization;
+    if (header !== undefined) {
+      const token = /^Bearer (\S+)$/i.exec(header)?.[1];
+      if (token === undefined) throw new AppError("UNAUTHENTICATED", "The Authorization header must read `Bearer wgl_adm_…`.");
+      return this.authenticator.authenticateToken(token);
+    }
+    const cookie = request.cookies[SESSION_COOKIE];
+    if (cookie === undefined) {
+      throw new AppError("UNAUTHENTICATED", "Send `Authorization: Bearer wgl_adm_…`, or sign in at POST /api/v1/session.");
+    }
+    // The cookie is SameSite=Strict already; this also holds for a browser that ignores it.
+    if (!safeMethods.has(request.method) && request.headers["sec-fetch-site"] === "cross-site") {
+      throw new AppError("FORBIDDEN", "A page of another site sent this request with your session.");
+    }
+    return this.authenticator.authenticateSession(cookie);
+  }
+}

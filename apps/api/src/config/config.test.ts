@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, it } from "vitest";
+import { ConfigError, readConfig } from "./config.ts";
+
+describe("readConfig", () => {
+  it("has a default for everything", () => {
+    const { config, warnings } = readConfig({});
+    expect(config.http).toEqual({ host: "127.0.0.1", port: 7301 });
+    expect(config.grpc.port).toBe(7302);
+    expect(config.databaseUrl).toBeUndefined();
+    expect(warnings).toEqual([]);
+  });
+
+  it("names every wrong variable at once and never its value", () => {
+    const environment = { WAGGLE_API_HTTP_PORT: "hunter2", WAGGLE_DATABASE_URL: "mysql://u:hunter2@h/d", WAGGLE_CLICKHOUSE_PASSWORD_FILE: "/nowhere/hunter2" };
+    const failure = (() => {
+      try {
+        return readConfig(environment);
+      } catch (error) {
+        return error;
+      }
+    })();
+    expect(failure).toBeInstanceOf(ConfigError);
+    const text = (failure as ConfigError).message;
+    expect(text).toContain("WAGGLE_API_HTTP_PORT");
+    expect(text).toContain("WAGGLE_DATABASE_URL");
+    expect(text).not.toContain("hunter2");
+  });
+
+  it("names the file variable when its file cannot be read, without the path", () => {
+    expect(() => readConfig({ WAGGLE_CLICKHOUSE_PASSWORD_FILE: "/nowhere/at-all" })).toThrow(/WAGGLE_CLICKHOUSE_PASSWORD_FILE: the file cannot be read \(ENOENT\)/);
+  });
+
+  it("warns about a variable it does not know", () => {
+    expect(readConfig({ WAGGLE_API_HTTP_PROT: "1", WAGGLE_AGENT_X: "1" }).warnings).toEqual([
+      "WAGGLE_API_HTTP_PROT is not a variable of this version and has no effect",
+    ]);
+  });
+
+  it("refuses half a TLS configuration", () => {
+    expect(() => readConfig({ WAGGLE_API_GRPC_TLS_KEY_FILE: "k.pem" })).toThrow("belong together");
+  });
+});

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { z } from "zod";
+
+const port = z.coerce.number().int().min(0).max(65_535);
+
+/** Every variable the API reads, with its default. Values of secrets never appear in messages. */
+export const environmentSchema = z.object({
+  WAGGLE_API_HTTP_HOST: z.string().min(1).default("127.0.0.1").describe("Address the REST server listens on."),
+  WAGGLE_API_HTTP_PORT: port.default(7301).describe("Port of the REST server; 0 picks a free one."),
+  WAGGLE_API_GRPC_HOST: z.string().min(1).default("127.0.0.1").describe("Address the ingest server listens on."),
+  WAGGLE_API_GRPC_PORT: port.default(7302).describe("Port of the ingest server; 0 picks a free one."),
+  WAGGLE_API_GRPC_TLS_CERTIFICATE_FILE: z.string().min(1).optional().describe("PEM certificate chain of the ingest server. Without it the server speaks plain HTTP/2."),
+  WAGGLE_API_GRPC_TLS_KEY_FILE: z.string().min(1).optional().describe("PEM private key that belongs to the certificate."),
+  WAGGLE_API_DATA_DIRECTORY: z.string().min(1).default(".waggle").describe("Where the embedded Postgres and the token files live."),
+  WAGGLE_API_LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info").describe("Least severe level that is logged."),
+  WAGGLE_CLICKHOUSE_URL: z.url({ protocol: /^https?$/ }).default("http://127.0.0.1:7303").describe("HTTP interface of ClickHouse."),
+  WAGGLE_CLICKHOUSE_DATABASE: z
+    .string()
+    .regex(/^[A-Za-z_][A-Za-z0-9_]{0,62}$/, "must be letters, digits and _")
+    .default("waggle")
+    .describe("Database that holds the tables; created if missing."),
+  WAGGLE_CLICKHOUSE_USERNAME: z.string().min(1).default("default").describe("ClickHouse user."),
+  WAGGLE_CLICKHOUSE_PASSWORD: z.string().optional().describe("Its password."),
+  WAGGLE_CLICKHOUSE_PASSWORD_FILE: z.string().min(1).optional().describe("File that holds the password instead."),
+  WAGGLE_DATABASE_URL: z
+    .url({ protocol: /^postgres(ql)?$/ })
+    .optional()
+    .describe("Postgres server. Without it an embedded one runs in the data directory."),
+  WAGGLE_DATABASE_URL_FILE: z.string().min(1).optional().describe("File that holds the database URL instead."),
+});
+
+/** The API's settings, read once at start. Also the injection token. */
+export class Config {
+  readonly http!: { readonly host: string; readonly port: number };
+  readonly grpc!: { readonly host: string; readonly port: number; readonly tls: { readonly certificateFile: string; readonly keyFile: string } | null };
+  readonly dataDirectory!: string;
+  readonly logLevel!: string;
+  readonly clickhouse!: { readonly url: string; readonly database: string; readonly username: string; readonly password: string };
+  /** undefined: the embedded Postgres in the data directory. */
+  readonly databaseUrl!: string | undefined;
+}
+
+/** A variable is missing, malformed or names a file that cannot be read. The message names variables, never values. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+}
+
+/**
+ * Reads the settings.
+ * @returns the settings and, as sentences, what looks like a mistake but is not fatal (unknown WAGGLE_API_ variables).
+ * @throws ConfigError listing every variable that is wrong
+ */
+export function readConfig(environment: Readonly<Record<string, string | undefined>>): { config: Config; warnings: string[] } {
+  // A variable set to nothing means "not set", as in a compose file with an empty default.
+  const present = Object.fromEntries(Object.entries(environment).filter(([name, value]) => name.startsWith("WAGGLE_") && value !== ""));
+  const parsed = environmentSchema.safeParse(present);
+  const problems: string[] = parsed.success ? [] : parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${describe(issue)}`);
+  const env = parsed.success ? parsed.data : undefined;
+
+  const secret = (name: "WAGGLE_CLICKHOUSE_PASSWORD" | "WAGGLE_DATABASE_URL"): string | undefined => {
+    const file = env?.[`${name}_FILE`];
+    if (file === undefined) return env?.[name];
+    if (env?.[name] !== undefined) problems.push(`${name} and ${name}_FILE are both set; keep one`);
+    try {
+      return readFileSync(file, "utf8").trim();
+    } catch (error) {
+      problems.push(`${name}_FILE: the file cannot be read (${(error as NodeJS.ErrnoException).code ?? "error"})`);
+      return undefined;
+    }
+  };
+  const password = secret("WAGGLE_CLICKHOUSE_PASSWORD") ?? "";
+  const databaseUrl = secret("WAGGLE_DATABASE_URL");
+  const certificateFile = env?.WAGGLE_API_GRPC_TLS_CERTIFICATE_FILE;
+  const keyFile = env?.WAGGLE_API_GRPC_TLS_KEY_FILE;
+  if ((certificateFile === undefined) !== (keyFile === undefined)) {
+    problems.push("WAGGLE_API_GRPC_TLS_CERTIFICATE_FILE and WAGGLE_API_GRPC_TLS_KEY_FILE belong together; set both or none");
+  }
+  if (env === undefined || problems.length > 0) throw new ConfigError(`the environment is not usable:\n  ${problems.join("\n  ")}`);
+
+  const warnings = Object.keys(present)
+    .filter((name) => /^WAGGLE_(API|CLICKHOUSE|DATABASE)_/.test(name) && !(name in environmentSchema.shape))
+    .map((name) => `${name} is not a variable of this version and has no effect`);
+  const config: Config = {
+    http: { host: env.WAGGLE_API_HTTP_HOST, port: env.WAGGLE_API_HTTP_PORT },
+    grpc: {
+      host: env.WAGGLE_API_GRPC_HOST,
+      port: env.WAGGLE_API_GRPC_PORT,
+      tls: certificateFile !== undefined && keyFile !== undefined ? { certificateFile, keyFile } : null,
+    },
+    dataDirectory: resolve(env.WAGGLE_API_DATA_DIRECTORY),
+    logLevel: env.WAGGLE_API_LOG_LEVEL,
+    clickhouse: { url: env.WAGGLE_CLICKHOUSE_URL, database: env.WAGGLE_CLICKHOUSE_DATABASE, username: env.WAGGLE_CLICKHOUSE_USERNAME, password },
+    databaseUrl,
+  };
+  return { config, warnings };
+}
+
+/** zod's own texts may quote the value; these do not. */
+function describe(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case "invalid_type":
+      return `expected ${issue.expected}`;
+    case "too_small":
+      return `must be at least ${String(issue.minimum)}`;
+    case "too_big":
+      return `must be at most ${String(issue.maximum)}`;
+    case "invalid_format":
+      return issue.format === "url" ? "must be a URL with the right scheme" : issue.message;
+    case "invalid_value":
+      return `must be one of ${issue.values.join(", ")}`;
+    default:
+      return "is not valid";
+  }
+}
