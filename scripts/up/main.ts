@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { AGENT_UID, agentObstacles, giveEnrolmentToken, type StagedAgent, stageAgent, withAgentPrivileges } from "./agent-stage.ts";
-import { agentEnvironment, agentSpec, apiSpec, clickhouseSpec, simulatorSpec, webSpec } from "./components.ts";
+import { AGENT_UID, agentObstacles, giveEnrolmentToken, stageAgent } from "./agent-stage.ts";
+import { agentSpec, apiSpec, clickhouseSpec, simulatorSpec, webSpec } from "./components.ts";
 import { instanceIdOf, lockDataDirectory, takenPorts } from "./instance.ts";
 import { parseUpOptions, type UpOptions, UsageError } from "./options.ts";
 import { hasFirstWindow, isHealthy } from "./readiness.ts";
@@ -50,6 +50,7 @@ async function up(options: UpOptions): Promise<void> {
   try {
     const taken = await takenPorts(ports);
     if (taken.length > 0) throw new Error(`something listens on port ${taken.join(", ")} already; stop it, or choose another --port-base`);
+    writeFileSync(join(dataDirectory, "port-base"), `${ports.web}\n`);
     await start(options, instanceId, supervisor);
     await new Promise<void>((resolve) => {
       if (stopping.aborted) resolve();
@@ -84,15 +85,15 @@ async function start(options: UpOptions, instanceId: string, supervisor: Supervi
   let hostsExpected = 0;
   if (options.agent && obstacles.length === 0) {
     await step(`agent on this host (uid ${AGENT_UID}, CAP_BPF + CAP_PERFMON)`, () => {
-      const staged: StagedAgent = stageAgent(root, dataDirectory, instanceId);
+      const staged = stageAgent(root, dataDirectory, instanceId);
       giveEnrolmentToken(staged, readFileSync(enrolmentTokenFile, "utf8"));
-      supervisor.start(agentSpec(context, staged, withAgentPrivileges, agentEnvironment(context, staged)));
+      supervisor.start(agentSpec(context, staged));
     });
     hostsExpected++;
   }
   if (options.simulateHosts > 0) {
     await step(`simulated fleet of ${options.simulateHosts}`, () => {
-      supervisor.start(simulatorSpec(context, options.simulateHosts, enrolmentTokenFile));
+      supervisor.start(simulatorSpec(context, options.simulateHosts));
     });
     hostsExpected++;
   }
