@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { CoverageState } from "@waggle/signals";
+import { hasTracepoint } from "../kernel/capability-report.ts";
+import { missingCapabilities, readCapabilities } from "../kernel/capabilities.ts";
+import { BpfError } from "../libbpf/error.ts";
+import type { ProgramPlan } from "./programs.ts";
+
+export type FailureStep = "open" | "load" | "attach" | "run";
+
+/** Why a program does not run. */
+export interface ProgramFailure {
+  readonly program: string;
+  readonly step: FailureStep;
+  readonly errno: number;
+  readonly errnoName: string;
+  /** `unsupported`: this kernel has no such hook. `failed`: it has, but something refused. */
+  readonly state: Extract<CoverageState, "unsupported" | "failed">;
+  /** In words, with what to do where that is known. */
+  readonly message: string;
+}
+
+const EPERM = 1;
+const ENOENT = 2;
+const EACCES = 13;
+
+/** Turns what was thrown into a reason that a person can act on. */
+export function explainFailure(plan: ProgramPlan, step: FailureStep, error: unknown): ProgramFailure {
+  const errno = error instanceof BpfError ? error.errno : 0;
+  const errnoName = error instanceof BpfError ? error.errnoName : "";
+  const result = (state: ProgramFailure["state"], message: string): ProgramFailure => ({ program: plan.name, step, errno, errnoName, state, message });
+
+  if (step === "open" && errno === ENOENT) return result("failed", `object ${plan.object}.bpf.o is missing or has no program ${plan.name}: build packages/bpf`);
+  const missing = missingCapabilities(readCapabilities());
+  if ((errno === EPERM || errno === EACCES) && missing.length > 0) return result("failed", `${plan.name}: ${errnoName} at ${step}: missing ${missing.join(" and ")}`);
+  if (plan.tracepoint !== null && step !== "open") {
+    const has = hasTracepoint(plan.tracepoint);
+    if (has === null) return result("unsupported", `${plan.name}: no kernel BTF (/sys/kernel/btf/vmlinux cannot be read)`);
+    if (!has) return result("unsupported", `${plan.name}: this kernel has no tracepoint ${plan.tracepoint}`);
+  }
+  const log = error instanceof BpfError && error.verifierLog !== "" ? `: ${error.verifierLog}` : "";
+  const words = error instanceof BpfError ? `${errnoName} at ${step}` : `${step}: ${error instanceof Error ? error.message : String(error)}`;
+  return result("failed", `${plan.name}: ${words}${log}`);
+}

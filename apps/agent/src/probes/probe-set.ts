@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { type BpfIterator, type BpfLink, BpfObject, readProgramInfo } from "../libbpf/bpf-object.ts";
+import type { BpfMap } from "../libbpf/bpf-map.ts";
+import { readStructLayouts, type StructLayout } from "../libbpf/btf.ts";
+import { BpfError } from "../libbpf/error.ts";
+import { getLibc } from "../libbpf/symbols.ts";
+import { explainFailure, type FailureStep, type ProgramFailure } from "./failure.ts";
+import { type ProgramPlan, programPlans } from "./programs.ts";
+
+export interface ProgramState {
+  readonly program: string;
+  readonly hook: string;
+  readonly attached: boolean;
+  /** null: it is attached. */
+  readonly failure: ProgramFailure | null;
+}
+
+export interface ProbeSetOptions {
+  /** Folder of the `*.bpf.o` files. */
+  readonly objectDirectory: string;
+  /** Sizes that differ from those in the C files, by map name. */
+  readonly mapEntries?: Readonly<Record<string, number>>;
+  /** Programs to load; all if absent. */
+  readonly programs?: readonly ProgramPlan[];
+}
+
+interface Loaded {
+  readonly plan: ProgramPlan;
+  readonly object: BpfObject;
+  readonly infoFd: number;
+}
+
+/**
+ * The programs, each loaded and attached on its own, and the maps they share. A program that cannot be loaded is a state with
+ * a reason and keeps none of the others from running.
+ */
+export class ProbeSet implements Disposable {
+  /** Maps by their full name in the C files. */
+  readonly maps = new Map<string, BpfMap>();
+  /** Structs by name, over all objects. */
+  readonly layouts = new Map<string, StructLayout>();
+  readonly #plans: readonly ProgramPlan[];
+  readonly #options: ProbeSetOptions;
+  readonly #loaded = new Map<string, Loaded>();
+  readonly #failures = new Map<string, ProgramFailure>();
+  readonly #links: (BpfLink | BpfIterator)[] = [];
+  readonly #infoFds = new Map<string, number>();
+  readonly #attached = new Set<string>();
+
+  private constructor(options: ProbeSetOptions) {
+    this.#options = options;
+    this.#plans = options.programs ?? programPlans;
+  }
+
+  /** Loads every program; attaches none yet, so that maps can be filled first. */
+  static load(options: ProbeSetOptions): ProbeSet {
+    const set = new ProbeSet(options);
+    for (const plan of set.#plans) set.#load(plan);
+    // Each load has parsed the kernel's BTF (megabytes); what the allocator keeps of that counts as the agent's memory.
+    getLibc().malloc_trim(0);
+    return set;
+  }
+
+  #load(plan: ProgramPlan): void {
+    try {
+      this.#loadOnce(plan, false);
+    } catch (error) {
+      if (!(error instanceof BpfError) || error.op !== "load") return this.#fail(plan, error instanceof BpfError && error.op === "load" ? "load" : "open", error);
+      // The verifier's log costs memory and time, so it is written only for a program that was refused already.
+      try {
+        this.#loadOnce(plan, true);
+      } catch (second) {
+        this.#fail(plan, "load", second);
+      }
+    }
+  }
+
+  #loadOnce(plan: ProgramPlan, withLog: boolean): void {
+    const path = join(this.#options.objectDirectory, `${plan.object}.bpf.o`);
+    const object = BpfObject.open(path);
+    try {
+      const program = object.selectProgram(plan.name);
+      for (const [map, entries] of Object.entries(this.#options.mapEntries ?? {})) object.setMapEntries(map, entries);
+      object.reuseMaps(this.maps);
+      if (withLog) object.captureLog(program);
+      object.load();
+      const infoFd = program.duplicateFd();
+      this.#infoFds.set(plan.name, infoFd);
+      for (const map of object.newMaps(this.maps)) this.maps.set(map.name, map);
+      for (const [name, layout] of readStructLayouts(readFileSync(path))) if (!this.layouts.has(name)) this.layouts.set(name, layout);
+      this.#loaded.set(plan.name, { plan, object, infoFd });
+    } catch (error) {
+      object[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Attaches what was loaded. Returns the iterators by program name; they run when they are told to. */
+  attach(): Map<string, BpfIterator> {
+    const iterators = new Map<string, BpfIterator>();
+    for (const { plan, object } of this.#loaded.values()) {
+      try {
+        const program = object.program(plan.name);
+        if (plan.tracepoint === null) {
+          const iterator = program.attachIterator();
+          iterators.set(plan.name, iterator);
+          this.#links.push(iterator);
+        } else {
+          this.#links.push(program.attach());
+        }
+        this.#attached.add(plan.name);
+      } catch (error) {
+        this.#fail(plan, "attach", error);
+      }
+      // The link holds the program, the file descriptors hold the maps: libbpf's copy of the object is not needed any more.
+      object[Symbol.dispose]();
+    }
+    this.#loaded.clear();
+    getLibc().malloc_trim(0);
+    return iterators;
+  }
+
+  #fail(plan: ProgramPlan, step: FailureStep, error: unknown): void {
+    this.#failures.set(plan.name, explainFailure(plan, step, error));
+  }
+
+  /** How each known program fares. */
+  states(): ProgramState[] {
+    return this.#plans.map((plan) => ({
+      program: plan.name,
+      hook: plan.hook,
+      attached: this.#attached.has(plan.name),
+      failure: this.#failures.get(plan.name) ?? null,
+    }));
+  }
+
+  /** Runs the kernel skipped because the program was already running on that CPU, since load, by program. */
+  recursionMisses(): Map<string, bigint> {
+    return new Map([...this.#infoFds].map(([name, fd]) => [name, readProgramInfo(fd, name).recursionMisses]));
+  }
+
+  /** Run time and count by the kernel's own statistics, 0 unless they are switched on. */
+  statistics(): Map<string, { runTimeNs: bigint; runCount: bigint }> {
+    return new Map([...this.#infoFds].map(([name, fd]) => [name, readProgramInfo(fd, name)]));
+  }
+
+  [Symbol.dispose](): void {
+    for (const link of this.#links) link[Symbol.dispose]();
+    this.#links.length = 0;
+    for (const { object } of this.#loaded.values()) object[Symbol.dispose]();
+    this.#loaded.clear();
+    for (const fd of this.#infoFds.values()) getLibc().close(fd);
+    this.#infoFds.clear();
+    for (const map of this.maps.values()) map[Symbol.dispose]();
+    this.maps.clear();
+    this.#attached.clear();
+  }
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** A BPF program the agent knows: which object holds it and what it hangs on. */
+export interface ProgramPlan {
+  readonly name: string;
+  /** Base name of the object file, `<object>.bpf.o`. */
+  readonly object: string;
+  /** The hook as people write it. */
+  readonly hook: string;
+  /** Tracepoint that must be in the kernel's BTF; null for an iterator. */
+  readonly tracepoint: string | null;
+}
+
+/**
+ * In the order they are attached: an exit before its entry, so that no entry waits for an exit that nobody sees, and the
+ * socket's state changes before anything that reads what they note.
+ */
+export const programPlans: readonly ProgramPlan[] = [
+  { name: "on_sys_exit", object: "syscall", hook: "tp_btf/sys_exit", tracepoint: "sys_exit" },
+  { name: "on_sys_enter", object: "syscall", hook: "tp_btf/sys_enter", tracepoint: "sys_enter" },
+  { name: "on_inet_sock_set_state", object: "tcp_connection", hook: "tp_btf/inet_sock_set_state", tracepoint: "inet_sock_set_state" },
+  { name: "on_tcp_inventory", object: "tcp_connection", hook: "iter/task_file", tracepoint: null },
+  { name: "on_tcp_retransmit_skb", object: "tcp_retransmit", hook: "tp_btf/tcp_retransmit_skb", tracepoint: "tcp_retransmit_skb" },
+  { name: "on_tcp_retransmit_synack", object: "tcp_retransmit", hook: "tp_btf/tcp_retransmit_synack", tracepoint: "tcp_retransmit_synack" },
+];

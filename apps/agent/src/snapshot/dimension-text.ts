@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type DimensionName, EPHEMERAL } from "@waggle/signals";
+import { errnoName } from "../kernel/errno.ts";
+import type { StructField } from "../libbpf/btf.ts";
+import { syscallName } from "./syscall-name.ts";
+
+/** Values of __u8 role and __u8 class in the keys (packages/bpf/src/tcp_connection/tcp_connection.h). */
+const roles = ["", "client", "server"] as const;
+const classes = ["other", "fast", "timeout", "tlp", "syn", "synack"] as const;
+
+/** Reads one dimension's text out of a key that starts at `at`. */
+export type DimensionReader = (keys: Buffer, at: number) => string;
+
+/** How a dimension is written as text; `process` and `unit` are not here, they come from the registry. */
+export function dimensionReader(dimension: DimensionName, field: StructField): DimensionReader {
+  const { offset } = field;
+  switch (dimension) {
+    case "peer":
+      return (keys, at) => addressText(keys.subarray(at + offset, at + offset + 16));
+    case "peer_port":
+    case "port":
+      return (keys, at) => {
+        const port = keys.readUInt16LE(at + offset);
+        return port === 0 ? EPHEMERAL : String(port);
+      };
+    case "role":
+      return (keys, at) => roles[keys[at + offset] as number] ?? "";
+    case "class":
+      return (keys, at) => classes[keys[at + offset] as number] ?? "other";
+    case "errno":
+      return (keys, at) => {
+        const errno = keys.readUInt16LE(at + offset);
+        // A connect that ended without an error was given up by its caller.
+        return errno === 0 ? "closed" : errnoName(errno);
+      };
+    case "syscall":
+      return (keys, at) => syscallName(keys.readUInt32LE(at + offset));
+    default:
+      throw new TypeError(`dimension ${dimension} is not read from a BPF key`);
+  }
+}
+
+/** Text of a 16-byte address: IPv4 if it is IPv4-mapped, else IPv6 by RFC 5952. */
+export function addressText(bytes: Uint8Array): string {
+  const isMapped = bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff && bytes[11] === 0xff;
+  if (isMapped) return bytes.subarray(12, 16).join(".");
+  const groups: number[] = [];
+  for (let i = 0; i < 16; i += 2) groups.push(((bytes[i] as number) << 8) | (bytes[i + 1] as number));
+  let longest = { at: -1, length: 1 };
+  for (let i = 0; i < 8; i++) {
+    let length = 0;
+    while (i + length < 8 && groups[i + length] === 0) length++;
+    if (length > longest.length) longest = { at: i, length };
+    i += length;
+  }
+  const hex = groups.map((group) => group.toString(16));
+  if (longest.at < 0) return hex.join(":");
+  return `${hex.slice(0, longest.at).join(":")}::${hex.slice(longest.at + longest.length).join(":")}`;
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { StructLayout } from "../libbpf/btf.ts";
+import { fieldOf } from "./layout.ts";
+
+/** A process as the kernel side knows it: the name of the thread-group leader in a control group. */
+export interface ProcessIdentity {
+  readonly processId: bigint;
+  readonly comm: string;
+  readonly cgroupId: bigint;
+  /** A thread group that had this identity when it was first seen. */
+  readonly tgid: number;
+}
+
+export interface NameResolver {
+  /** systemd unit, container or control group path of a process; empty in the root group. */
+  unitOf(process: ProcessIdentity): string;
+}
+
+/** What is shown of a process; two ids with the same names are one entry. */
+export interface ProcessName {
+  readonly index: number;
+  readonly process: string;
+  readonly unit: string;
+}
+
+interface Entry {
+  readonly name: ProcessName;
+  lastWindow: number;
+}
+
+/** Processes that are remembered before old ones are let go; about 300 bytes each. */
+export const PROCESSES_MAX = 16_384;
+
+/**
+ * Names of process ids. The kernel registers a process once; here it is remembered until there are too many. Forgetting takes
+ * two windows: first the generation is raised, so that whatever lives registers again, then what did not come back is dropped.
+ */
+export class ProcessRegistry {
+  readonly #resolver: NameResolver;
+  readonly #max: number;
+  readonly #entries = new Map<bigint, Entry>();
+  readonly #names = new Map<string, ProcessName>();
+  #window = 0;
+  #raisedIn = 0;
+  #generation = 1;
+
+  readonly unknown: ProcessName;
+
+  constructor(resolver: NameResolver, max = PROCESSES_MAX) {
+    this.#resolver = resolver;
+    this.#max = max;
+    this.unknown = this.#nameOf("", "");
+  }
+
+  /** Written to the kernel at the next flip. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Starts a window. */
+  begin(): void {
+    this.#window++;
+  }
+
+  /** Takes registrations as they lie in the `processes` map. */
+  add(keys: Buffer, values: Buffer, count: number, layout: StructLayout): void {
+    const comm = fieldOf(layout, "comm");
+    const cgroup = fieldOf(layout, "cgroup_id");
+    const tgid = fieldOf(layout, "tgid");
+    for (let i = 0; i < count; i++) {
+      const processId = keys.readBigUInt64LE(i * 8);
+      const known = this.#entries.get(processId);
+      if (known !== undefined) {
+        known.lastWindow = this.#window;
+        continue;
+      }
+      const at = i * layout.size;
+      const identity: ProcessIdentity = {
+        processId,
+        comm: textOf(values.subarray(at + comm.offset, at + comm.offset + comm.size)),
+        cgroupId: values.readBigUInt64LE(at + cgroup.offset),
+        tgid: values.readUInt32LE(at + tgid.offset),
+      };
+      this.#entries.set(processId, { name: this.#nameOf(identity.comm, this.#resolver.unitOf(identity)), lastWindow: this.#window });
+    }
+  }
+
+  /** Name of a process id; undefined if it never registered. */
+  get(processId: bigint): ProcessName | undefined {
+    const entry = this.#entries.get(processId);
+    if (entry === undefined) return undefined;
+    entry.lastWindow = this.#window;
+    return entry.name;
+  }
+
+  /** Ends a window: starts or finishes forgetting if there are too many. */
+  end(): void {
+    if (this.#raisedIn > 0 && this.#window > this.#raisedIn + 1) {
+      for (const [id, entry] of this.#entries) if (entry.lastWindow <= this.#raisedIn) this.#entries.delete(id);
+      const used = new Set([...this.#entries.values()].map((entry) => entry.name));
+      for (const [key, name] of this.#names) if (!used.has(name) && name !== this.unknown) this.#names.delete(key);
+      this.#raisedIn = 0;
+    } else if (this.#raisedIn === 0 && this.#entries.size > this.#max) {
+      this.#generation++;
+      this.#raisedIn = this.#window;
+    }
+  }
+
+  #nextIndex = 0;
+
+  #nameOf(process: string, unit: string): ProcessName {
+    const key = `${process}\0${unit}`;
+    let name = this.#names.get(key);
+    if (name === undefined) {
+      name = { index: this.#nextIndex++, process, unit };
+      this.#names.set(key, name);
+    }
+    return name;
+  }
+}
+
+/** A comm is bytes up to the first zero; bytes that are not UTF-8 become the replacement character. */
+function textOf(bytes: Buffer): string {
+  const end = bytes.indexOf(0);
+  return bytes.toString("utf8", 0, end < 0 ? bytes.length : end);
+}

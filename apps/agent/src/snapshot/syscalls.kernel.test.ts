@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+import { bucketIndex } from "@waggle/signals";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { describeKernel, openSource, rowsOf, sumOf, Workload } from "../../test/kernel-support.ts";
+import type { KernelSource } from "./window-reader.ts";
+
+describeKernel("system calls", () => {
+  let source: KernelSource;
+  let workload: Workload;
+
+  beforeAll(async () => {
+    workload = new Workload();
+    source = await openSource();
+  });
+  afterAll(() => {
+    source?.close();
+    workload?.[Symbol.dispose]();
+  });
+
+  it("counts 1,009 getppid calls of a process that just renamed itself as 1,009 under its new name", async () => {
+    await source.readWindow();
+    await workload.run("wgl-getppid", "getppid", [1009]);
+    const window = await source.readWindow();
+    const filter = { process: "wgl-getppid", syscall: "getppid" };
+    expect(sumOf(rowsOf(window, "syscalls", filter), "count")).toBe(1009);
+    expect(sumOf(rowsOf(window, "syscall_latency", filter), "count")).toBe(1009);
+    expect(rowsOf(window, "syscall_latency", filter)).toHaveLength(1);
+    const [row] = rowsOf(window, "syscall_latency", filter);
+    expect((row?.c as bigint[]).reduce((a, b) => a + b)).toBe(1009n);
+    const [low, high] = [(row?.k as number[])[0] as number, (row?.k as number[]).at(-1) as number];
+    expect(bucketIndex(row?.min as bigint)).toBe(low);
+    expect(bucketIndex(row?.max as bigint)).toBe(high);
+  });
+
+  it("has no row for what was quiet in the window", async () => {
+    await workload.run("wgl-quiet", "getppid", [23]);
+    const busy = await source.readWindow();
+    const quiet = await source.readWindow();
+    expect(sumOf(rowsOf(busy, "syscalls", { process: "wgl-quiet", syscall: "getppid" }), "count")).toBe(23);
+    expect(rowsOf(quiet, "syscalls", { process: "wgl-quiet" })).toEqual([]);
+    expect(rowsOf(quiet, "syscall_latency", { process: "wgl-quiet" })).toEqual([]);
+  });
+
+  it("counts 1,013 opens of a missing file as 1,013 ENOENT", async () => {
+    await source.readWindow();
+    await workload.run("wgl-enoent", "enoent", [1013]);
+    const window = await source.readWindow();
+    expect(sumOf(rowsOf(window, "syscall_errors", { process: "wgl-enoent", errno: "ENOENT", syscall: "openat" }), "count")).toBe(1013);
+  });
+
+  it("puts 23 sleeps of 20 ms into buckets at and above 20 ms", async () => {
+    await source.readWindow();
+    await workload.run("wgl-sleep", "sleep", [23, 20]);
+    const rows = rowsOf(await source.readWindow(), "syscall_latency", { process: "wgl-sleep", syscall: "nanosleep" });
+    expect(sumOf(rows, "count")).toBe(23);
+    expect((rows[0]?.k as number[])[0]).toBeGreaterThanOrEqual(bucketIndex(20_000_000n));
+    expect(Number(rows[0]?.sum)).toBeGreaterThanOrEqual(23 * 20e6);
+  });
+
+  it("splits calls over windows without losing or repeating one", async () => {
+    await source.readWindow();
+    const windows = [];
+    const work = workload.run("wgl-split", "getppid", [1_000_003]);
+    let done = false;
+    const watch = work.then(() => {
+      done = true;
+    });
+    while (!done) windows.push(await source.readWindow());
+    await watch;
+    windows.push(await source.readWindow());
+    expect(windows.length).toBeGreaterThan(2);
+    expect(sumOf(rowsOf(windows, "syscalls", { process: "wgl-split", syscall: "getppid" }), "count")).toBe(1_000_003);
+    expect(sumOf(rowsOf(windows, "syscall_latency", { process: "wgl-split", syscall: "getppid" }), "count")).toBe(1_000_003);
+  });
+
+  it("says that the signals are exact and drops nothing", async () => {
+    const window = await source.readWindow();
+    const states = window.coverage.filter(({ signal }) => signal.startsWith("syscall"));
+    expect(states).toEqual(["syscalls", "syscall_errors", "syscall_latency"].map((signal) => ({ signal, state: "exact", reason: "" })));
+    expect(window.drops).toEqual([]);
+  });
+});
+
+describeKernel("a map that is too small", () => {
+  it("keeps totals exact in ~other", async () => {
+    using workload = new Workload();
+    using source = await openSource({ mapEntries: { syscall_latency_a: 4, syscall_latency_b: 4, syscall_errors_a: 1, syscall_errors_b: 1 } });
+    await source.readWindow();
+    await workload.run("wgl-overflow", "getppid", [10_007]);
+    await workload.run("wgl-overflow", "enoent", [1009]);
+    const window = await source.readWindow();
+    const events = Number(window.programs.find(({ program }) => program === "on_sys_exit")?.events);
+    const counted = sumOf(rowsOf(window, "syscalls"), "count");
+    expect(counted).toBeGreaterThanOrEqual(11_016);
+    // Runs are read a moment after the flip, so the two differ by what happened in that moment.
+    expect(Math.abs(events - counted)).toBeLessThan(events * 0.2);
+    expect(rowsOf(window, "syscalls", { process: "~other", syscall: "~other" })).toHaveLength(1);
+    const latency = rowsOf(window, "syscall_latency", { process: "~other" });
+    expect((latency[0]?.c as bigint[]).reduce((a, b) => a + b)).toBe(latency[0]?.count);
+    expect(sumOf(rowsOf(window, "syscall_errors"), "count")).toBeGreaterThanOrEqual(1009);
+    expect(window.drops.map(({ reason }) => reason)).toContain("syscall_latency_full");
+    const next = await source.readWindow();
+    expect(sumOf(rowsOf(next, "syscalls"), "count")).toBeLessThan(10_007);
+  });
+});

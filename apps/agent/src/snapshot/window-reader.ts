@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+import { catalogue, type Signal, type WireRow } from "@waggle/signals";
+import { readEphemeralPorts, readNetnsInum } from "../kernel/capability-report.ts";
+import { readTcpCounters } from "../kernel/network-counters.ts";
+import type { BpfMap } from "../libbpf/bpf-map.ts";
+import type { BpfIterator } from "../libbpf/bpf-object.ts";
+import { GracePeriod } from "../libbpf/grace-period.ts";
+import { coverageOf, type SignalCoverage } from "../probes/coverage.ts";
+import { ProbeSet, type ProbeSetOptions, type ProgramState } from "../probes/probe-set.ts";
+import { Control } from "./control.ts";
+import { fieldOf, layoutProblem } from "./layout.ts";
+import { type NameResolver, ProcessRegistry } from "./process-registry.ts";
+import { RowAccumulator } from "./row-accumulator.ts";
+
+export type { NameResolver, ProcessIdentity } from "./process-registry.ts";
+
+/** Everything of one window. */
+export interface WindowData {
+  /** Wall clock of the flip: where this window ends and the next one starts. */
+  readonly endedAtMs: number;
+  /** Rows of the kernel's signals, by signal name; a covered signal without rows is there with none. */
+  readonly rows: Map<string, WireRow[]>;
+  readonly coverage: SignalCoverage[];
+  /** Price of each program: runs, and time inside it (few runs are timed, scaled by the runs). */
+  readonly programs: { program: string; events: bigint; kernelNs: bigint; attached: boolean; reason: string }[];
+  /** What the probes counted in the agent's network namespace beside what the kernel's counter rose by. */
+  readonly accounting: { quantity: string; counted: bigint; kernel: bigint }[];
+  /** What could not be kept as it should, by reason; only reasons that occurred. */
+  readonly drops: { reason: string; count: bigint }[];
+  readonly mapBytes: number;
+  /** Time between the flip and the last row, the grace period included. */
+  readonly readMs: number;
+}
+
+export interface KernelSourceOptions extends ProbeSetOptions {
+  readonly names: NameResolver;
+  /** Rows per signal and window; the rest is summed into `~other`. */
+  readonly rowsMax?: number;
+}
+
+export const ROWS_MAX = 5_000;
+const TIMED_RUNS_MIN = 16n;
+
+const INVENTORY = "on_tcp_inventory";
+const UINT64_MAX = (1n << 64n) - 1n;
+
+/** What programs need of a kernel map by one name. */
+interface SignalMaps {
+  readonly map: string;
+  readonly signals: Signal[];
+}
+
+/** The kernel side of the agent: programs, maps, and the exact delta of each window. */
+export class KernelSource implements Disposable {
+  readonly #probes: ProbeSet;
+  readonly #registry: ProcessRegistry;
+  readonly #rowsMax: number;
+  readonly #maps: SignalMaps[] = [];
+  /** Signals whose structs do not fit the catalogue; they are not read. */
+  readonly #misfits = new Map<string, string>();
+  readonly #grace: GracePeriod | null;
+  readonly #control: Control | null;
+  #iterators = new Map<string, BpfIterator>();
+  #mapBytes = 0;
+  #isReading = false;
+  #isClosed = false;
+  /** Cumulative figures at the end of the last window. */
+  #last: Cumulative = { drops: new Map(), misses: new Map(), costs: new Map(), accounting: new Map(), kernel: new Map() };
+
+  private constructor(options: KernelSourceOptions) {
+    this.#rowsMax = options.rowsMax ?? ROWS_MAX;
+    this.#registry = new ProcessRegistry(options.names);
+    this.#probes = ProbeSet.load(options);
+    try {
+      const { maps, layouts } = this.#probes;
+      const control = maps.get("control");
+      const controlLayout = layouts.get("control");
+      // No program could be loaded: there is nothing to flip, and every signal says why.
+      if (control === undefined || controlLayout === undefined) {
+        this.#control = null;
+        this.#grace = null;
+        return;
+      }
+      this.#grace = new GracePeriod();
+      this.#control = new Control(control, controlLayout, {
+        netnsInum: readNetnsInum(),
+        ephemeralPorts: readEphemeralPorts(),
+        generation: this.#registry.generation,
+      });
+      this.#planMaps();
+      for (const { map } of this.#maps) for (const copy of ["a", "b"]) this.#clearOther(this.#mapOf(`${map}_other_${copy}`));
+      this.#iterators = this.#probes.attach();
+      for (const map of maps.values()) this.#mapBytes += map.memoryBytes();
+    } catch (error) {
+      this.#probes[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /**
+   * Loads and attaches what this kernel allows; what it does not is in `programs()` and in each window's coverage. The first
+   * window starts when the promise resolves.
+   */
+  static async open(options: KernelSourceOptions): Promise<KernelSource> {
+    const source = new KernelSource(options);
+    try {
+      await source.#prime();
+    } catch (error) {
+      source.close();
+      throw error;
+    }
+    return source;
+  }
+
+  programs(): ProgramState[] {
+    return this.#probes.states();
+  }
+
+  /** Run time and count by the kernel's statistics (root switches them on); for the benchmark. */
+  statistics(): Map<string, { runTimeNs: bigint; runCount: bigint }> {
+    return this.#probes.statistics();
+  }
+
+  /** Ends the window: the delta since the last call (or since `open`). Throws if a call is still under way. */
+  async readWindow(): Promise<WindowData> {
+    if (this.#isReading) throw new Error("readWindow was called while a window is being read");
+    if (this.#isClosed) throw new Error("readWindow was called after close");
+    this.#isReading = true;
+    try {
+      return await this.#readWindow();
+    } finally {
+      this.#isReading = false;
+    }
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#probes[Symbol.dispose]();
+    this.#grace?.[Symbol.dispose]();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** Notes down sockets that are older than the agent: first who listens, then who is connected, then both sides' totals. */
+  async #prime(): Promise<void> {
+    const inventory = this.#iterators.get(INVENTORY);
+    if (inventory !== undefined && this.#control !== null) {
+      this.#control.setPriming(true);
+      await inventory.run();
+      await inventory.run();
+      this.#control.setPriming(false);
+    }
+    this.#last = this.#readCumulative();
+  }
+
+  async #readWindow(): Promise<WindowData> {
+    const broken = new Map<string, string>();
+    const rows = new Map<string, WireRow[]>();
+    if (this.#control === null || this.#grace === null) {
+      return { endedAtMs: Date.now(), rows, coverage: this.#coverage(broken), programs: this.#costs(new Map()), accounting: [], drops: [], mapBytes: 0, readMs: 0 };
+    }
+    // The inventory counts into the window that is about to end.
+    try {
+      await this.#iterators.get(INVENTORY)?.run();
+    } catch (error) {
+      broken.set(INVENTORY, `${INVENTORY}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+
+    this.#registry.begin();
+    const endedAtMs = Date.now();
+    const startedAt = performance.now();
+    const idle = this.#control.flip(this.#registry.generation);
+    await this.#grace.wait();
+
+    // A process registers before anything is counted under its id: whatever the idle copy holds is known after this.
+    const processes = this.#probes.maps.get("processes");
+    const processLayout = this.#probes.layouts.get("process");
+    if (processes !== undefined && processLayout !== undefined) processes.drain((keys, values, count) => this.#registry.add(keys, values, count, processLayout));
+
+    let unregistered = 0n;
+    for (const { map, signals } of this.#maps) {
+      const accumulators = signals.map((signal) => new RowAccumulator(signal, this.#registry, this.#probes.layouts));
+      this.#mapOf(`${map}_${idle}`).drain((keys, values, count) => {
+        for (const accumulator of accumulators) accumulator.add(keys, values, count);
+      });
+      this.#drainOther(this.#mapOf(`${map}_other_${idle}`), accumulators);
+      signals.forEach((signal, index) => {
+        const accumulator = accumulators[index] as RowAccumulator;
+        rows.set(signal.name, accumulator.rows(this.#rowsMax));
+      });
+      unregistered += accumulators[0]?.unregistered ?? 0n;
+    }
+    this.#registry.end();
+
+    const now = this.#readCumulative();
+    const drops = [...delta(now.drops, this.#last.drops)].map(([reason, count]) => ({ reason, count }));
+    for (const [program, count] of delta(now.misses, this.#last.misses)) drops.push({ reason: `recursion:${program}`, count });
+    if (unregistered > 0n) drops.push({ reason: "process_unregistered", count: unregistered });
+    const counted = delta(now.accounting, this.#last.accounting);
+    const kernel = delta(now.kernel, this.#last.kernel);
+    const data: WindowData = {
+      endedAtMs,
+      rows,
+      coverage: this.#coverage(broken),
+      programs: this.#costs(now.costs),
+      accounting: [...counted].map(([quantity, count]) => ({ quantity, counted: count, kernel: kernel.get(quantity) ?? 0n })),
+      drops: drops.filter((drop) => drop.count > 0n),
+      mapBytes: this.#mapBytes,
+      readMs: performance.now() - startedAt,
+    };
+    this.#last = now;
+    return data;
+  }
+
+  /** Which maps there are, and what signals read them. */
+  #planMaps(): void {
+    for (const signal of catalogue) {
+      if (signal.bpf === null || !this.#probes.maps.has(`${signal.bpf.map}_a`)) continue;
+      const problem = layoutProblem(signal, this.#probes.layouts);
+      if (problem !== undefined) {
+        this.#misfits.set(signal.name, problem);
+        continue;
+      }
+      const { map } = signal.bpf;
+      const known = this.#maps.find((entry) => entry.map === map);
+      if (known === undefined) this.#maps.push({ map, signals: [signal] });
+      else known.signals.push(signal);
+    }
+  }
+
+  #mapOf(name: string): BpfMap {
+    const map = this.#probes.maps.get(name);
+    if (map === undefined) throw new Error(`no map ${name} in the BPF objects`);
+    return map;
+  }
+
+  #coverage(broken: ReadonlyMap<string, string>): SignalCoverage[] {
+    return coverageOf(this.#probes.states(), broken).map((entry) => {
+      const problem = this.#misfits.get(entry.signal);
+      return problem === undefined ? entry : { signal: entry.signal, state: "failed", reason: problem };
+    });
+  }
+
+  #drainOther(other: BpfMap, accumulators: readonly RowAccumulator[]): void {
+    let isUsed = false;
+    other.readAll((_keys, values, count) => {
+      for (let slot = 0; slot < count && !isUsed; slot++) isUsed = !this.#emptyOther(other).equals(values.subarray(slot * other.valueSize, (slot + 1) * other.valueSize));
+      if (isUsed) for (const accumulator of accumulators) accumulator.addOther(values, count);
+    });
+    if (isUsed) this.#clearOther(other);
+  }
+
+  /** An unused slot: zeros, but `min` at its neutral element, so that the first value wins. */
+  #emptyOther(other: BpfMap): Buffer {
+    const empty = Buffer.alloc(other.valueSize);
+    const layout = this.#probes.layouts.get(other.name.replace(/_other_[ab]$/, "_value"));
+    const min = layout?.fields.find((field) => field.name === "min");
+    if (min !== undefined) empty.writeBigUInt64LE(UINT64_MAX, min.offset);
+    return empty;
+  }
+
+  #clearOther(other: BpfMap): void {
+    const empty = this.#emptyOther(other);
+    const keys = Buffer.from(Uint32Array.from({ length: other.entriesMax }, (_, index) => index).buffer);
+    other.setAll(keys, Buffer.concat(Array.from({ length: other.entriesMax }, () => empty)), other.entriesMax);
+  }
+
+  #costs(costs: Map<string, Cost>): WindowData["programs"] {
+    return this.#probes.states().map(({ program, attached, failure }) => {
+      const now = costs.get(program) ?? zeroCost;
+      const last = this.#last.costs.get(program) ?? zeroCost;
+      const events = now.events - last.events;
+      const timed = now.timedEvents - last.timedEvents;
+      // Few timed runs scatter (an interrupt may fall into one): then the average since the start stands in.
+      const [ns, runs] = timed >= TIMED_RUNS_MIN ? [now.timedNs - last.timedNs, timed] : [now.timedNs, now.timedEvents];
+      return { program, events, kernelNs: runs > 0n ? (ns * events) / runs : 0n, attached, reason: failure?.message ?? "" };
+    });
+  }
+
+  #readCumulative(): Cumulative {
+    const costs = new Map<string, Cost>();
+    const costMap = this.#probes.maps.get("program_costs");
+    const costLayout = this.#probes.layouts.get("program_costs");
+    const oneCost = this.#probes.layouts.get("program_cost");
+    if (costMap !== undefined && costLayout !== undefined && oneCost !== undefined) {
+      const { bytes, stride, cpus } = costMap.getPerCpu();
+      for (const program of costLayout.fields) {
+        const sum = (field: string): bigint => sumPerCpu(bytes, stride, cpus, program.offset + fieldOf(oneCost, field).offset);
+        costs.set(program.name, { events: sum("events"), timedEvents: sum("timed_events"), timedNs: sum("timed_ns") });
+      }
+    }
+    const accounting = this.#readNamedCounters("accounting");
+    let kernel = new Map<string, bigint>();
+    try {
+      kernel = accounting.size > 0 ? readTcpCounters() : kernel;
+    } catch {
+      // No /proc/net/snmp (a /proc of its own): then there is nothing to compare with, and no row claims there is.
+      accounting.clear();
+    }
+    return { drops: this.#readNamedCounters("drops"), misses: this.#probes.recursionMisses(), costs, accounting, kernel };
+  }
+
+  /** A per-CPU map with one struct of __u64: its sums, by field name. */
+  #readNamedCounters(name: string): Map<string, bigint> {
+    const map = this.#probes.maps.get(name);
+    const layout = this.#probes.layouts.get(name);
+    if (map === undefined || layout === undefined) return new Map();
+    const { bytes, stride, cpus } = map.getPerCpu();
+    return new Map(layout.fields.map((field) => [field.name, sumPerCpu(bytes, stride, cpus, field.offset)]));
+  }
+}
+
+interface Cost {
+  readonly events: bigint;
+  readonly timedEvents: bigint;
+  readonly timedNs: bigint;
+}
+const zeroCost: Cost = { events: 0n, timedEvents: 0n, timedNs: 0n };
+
+interface Cumulative {
+  readonly drops: Map<string, bigint>;
+  readonly misses: Map<string, bigint>;
+  readonly costs: Map<string, Cost>;
+  readonly accounting: Map<string, bigint>;
+  readonly kernel: Map<string, bigint>;
+}
+
+function sumPerCpu(bytes: Buffer, stride: number, cpus: number, offset: number): bigint {
+  let sum = 0n;
+  for (let cpu = 0; cpu < cpus; cpu++) sum += bytes.readBigUInt64LE(cpu * stride + offset);
+  return BigInt.asUintN(64, sum);
+}
+
+/** How much each figure rose. */
+function delta(now: ReadonlyMap<string, bigint>, last: ReadonlyMap<string, bigint>): Map<string, bigint> {
+  return new Map([...now].map(([name, value]) => [name, BigInt.asUintN(64, value - (last.get(name) ?? 0n))]));
+}

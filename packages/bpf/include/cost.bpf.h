@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What each program costs, known without BPF_ENABLE_STATS (which needs CAP_SYS_ADMIN and taxes every program of the host):
+ * each run is counted, and one of 1,024 (rare hooks: of 16) is timed in here. The clock's own price is measured next to it and
+ * taken off. Which one: the middle of each stretch, because the first run of all pays for cold caches.
+ */
+#ifndef WAGGLE_COST_BPF_H
+#define WAGGLE_COST_BPF_H
+
+#include <bpf/bpf_helpers.h>
+
+/* Runs per timed run, less one. */
+#define COST_OFTEN 1023
+#define COST_RARE 15
+
+struct program_cost {
+	__u64 events;
+	__u64 timed_events;
+	__u64 timed_ns;
+};
+
+/* One field per program, named like it. */
+struct program_costs {
+	struct program_cost on_sys_enter;
+	struct program_cost on_sys_exit;
+	struct program_cost on_inet_sock_set_state;
+	struct program_cost on_tcp_inventory;
+	struct program_cost on_tcp_retransmit_skb;
+	struct program_cost on_tcp_retransmit_synack;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct program_costs);
+} program_costs SEC(".maps");
+
+struct cost_timer {
+	struct program_cost *cost;
+	__u64 started_ns;
+	__u64 clock_ns;
+};
+
+#define cost_start(timer, program, mask)                                           \
+	do {                                                                       \
+		__u32 cost_key = 0;                                                \
+		struct program_costs *all = bpf_map_lookup_elem(&program_costs, &cost_key); \
+		(timer).cost = all ? &all->program : 0;                            \
+		(timer).started_ns = 0;                                            \
+		if (all && (all->program.events++ & (mask)) == (mask) / 2) {       \
+			(timer).clock_ns = bpf_ktime_get_ns();                     \
+			(timer).started_ns = bpf_ktime_get_ns();                   \
+		}                                                                  \
+	} while (0)
+
+static __always_inline void cost_end(struct cost_timer *timer)
+{
+	if (timer->started_ns == 0 || !timer->cost)
+		return;
+	__u64 whole = bpf_ktime_get_ns() - timer->started_ns;
+	__u64 clock = timer->started_ns - timer->clock_ns;
+	timer->cost->timed_events++;
+	timer->cost->timed_ns += whole > clock ? whole - clock : 0;
+}
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* What a probe could not keep, by reason. The field's name is the reason that is shipped (read from BTF). */
+#ifndef WAGGLE_DROPS_BPF_H
+#define WAGGLE_DROPS_BPF_H
+
+#include <bpf/bpf_helpers.h>
+
+struct drops {
+	/* No memory for per-task state: the call is counted under process "unknown", without latency. */
+	__u64 task_storage;
+	/* No memory for per-socket state: the socket has no owner and no baseline, so its bytes are not counted. */
+	__u64 sk_storage;
+	/* The registry of processes was full: the process shows as unknown until there is room. */
+	__u64 processes_full;
+	/* Events that went to ~other because the map was full. Totals hold, dimensions do not. */
+	__u64 syscall_latency_full;
+	__u64 syscall_errors_full;
+	__u64 tcp_connections_full;
+	__u64 tcp_retransmits_full;
+	__u64 tcp_rtt_full;
+	__u64 tcp_connect_latency_full;
+	__u64 tcp_connect_failures_full;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct drops);
+} drops SEC(".maps");
+
+#define count_drop(reason)                                                  \
+	do {                                                                \
+		__u32 drops_key = 0;                                        \
+		struct drops *all = bpf_map_lookup_elem(&drops, &drops_key); \
+		if (all)                                                    \
+			__sync_fetch_and_add(&all->reason, 1);              \
+	} while (0)
+
+#endif

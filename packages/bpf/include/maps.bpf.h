@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Maps that every object shares (the loader creates each once, by name), and the two copies of a signal's map.
+ *
+ * A signal's map exists as <map>_a and <map>_b. Programs write the copy that control.active names; the agent flips it, waits a
+ * grace period, and then owns the other copy alone: what it reads and deletes is the exact delta of one window.
+ */
+#ifndef WAGGLE_MAPS_BPF_H
+#define WAGGLE_MAPS_BPF_H
+
+#include <bpf/bpf_helpers.h>
+#include "histogram.bpf.h"
+
+struct control {
+	/* 0: copy a is written, 1: copy b. Shares its 8 bytes with `window`, so that both change at once. */
+	__u32 active;
+	/* Number of the window, from 1. */
+	__u32 window;
+	/* Raised when the agent forgets processes, so that the ones that live register again. */
+	__u32 generation;
+	/* Network namespace of the agent, for what is compared with its /proc/net/snmp. */
+	__u32 netns_inum;
+	/* Random: nobody can choose a name that takes another process's id. */
+	__u64 seed;
+	/* The kernel's range for ports of outgoing connections (net.ipv4.ip_local_port_range). */
+	__u16 ephemeral_port_min;
+	__u16 ephemeral_port_max;
+	/* 1: the inventory only takes notes (owners, listeners, baselines) and counts nothing. */
+	__u32 priming;
+};
+_Static_assert(sizeof(struct control) == 32, "the agent writes this struct");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct control);
+} control SEC(".maps");
+
+static __always_inline struct control *get_control(void)
+{
+	__u32 key = 0;
+	return bpf_map_lookup_elem(&control, &key);
+}
+
+/*
+ * Two copies, and for each an array that takes what the copy had no room for: one slot per bucket of a bucketed map (the last
+ * one for BUCKET_NONE), one slot otherwise. So a full map costs dimensions, never counts.
+ */
+#define WINDOW_MAP(name, entries, others)               \
+	struct {                                        \
+		__uint(type, BPF_MAP_TYPE_HASH);        \
+		__uint(max_entries, entries);           \
+		__type(key, struct name##_key);         \
+		__type(value, struct name##_value);     \
+	} name##_a SEC(".maps"), name##_b SEC(".maps"); \
+	struct {                                        \
+		__uint(type, BPF_MAP_TYPE_ARRAY);       \
+		__uint(max_entries, others);            \
+		__type(key, __u32);                     \
+		__type(value, struct name##_value);     \
+	} name##_other_a SEC(".maps"), name##_other_b SEC(".maps")
+
+#define BUCKETED_OTHERS (BUCKET_COUNT + 1)
+
+static __always_inline void *find_or_insert(void *map, const void *key, const void *empty)
+{
+	void *value = bpf_map_lookup_elem(map, key);
+	if (value)
+		return value;
+	/* -EEXIST: another CPU was faster, which is as good. */
+	bpf_map_update_elem(map, key, empty, BPF_NOEXIST);
+	return bpf_map_lookup_elem(map, key);
+}
+
+/*
+ * The slot of a key in the copy that is being written, else the slot for the rest. NULL only if the array lookup fails.
+ * The branches name their map on their own, marked so that clang cannot join them: one map per call site is what lets the
+ * verifier inline the lookup.
+ */
+#define window_slot(name, active, key, empty, other_index)                                       \
+	({                                                                                       \
+		struct name##_value *slot_;                                                      \
+		if (active) {                                                                    \
+			asm volatile("" ::"i"(1) : "memory");                                    \
+			slot_ = find_or_insert(&name##_b, key, empty);                           \
+		} else {                                                                         \
+			asm volatile("" ::"i"(0) : "memory");                                    \
+			slot_ = find_or_insert(&name##_a, key, empty);                           \
+		}                                                                                \
+		if (!slot_) {                                                                    \
+			__u32 other_ = (other_index);                                            \
+			count_drop(name##_full);                                                 \
+			slot_ = (active) ? bpf_map_lookup_elem(&name##_other_b, &other_)         \
+					 : bpf_map_lookup_elem(&name##_other_a, &other_);        \
+		}                                                                                \
+		slot_;                                                                           \
+	})
+
+#define other_of_bucket(bucket) ((bucket) == BUCKET_NONE ? BUCKET_COUNT : (bucket))
+
+/*
+ * Quantities that the kernel counts itself, counted again by the probes in the agent's network namespace; cumulative since
+ * the programs were loaded. The field's name is the quantity's.
+ */
+struct accounting {
+	__u64 RetransSegs;
+	__u64 ActiveOpens;
+	__u64 PassiveOpens;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct accounting);
+} accounting SEC(".maps");
+
+#define account(quantity, amount)                                                      \
+	do {                                                                           \
+		__u32 accounting_key = 0;                                              \
+		struct accounting *all = bpf_map_lookup_elem(&accounting, &accounting_key); \
+		if (all)                                                               \
+			__sync_fetch_and_add(&all->quantity, amount);                  \
+	} while (0)
+
+#endif

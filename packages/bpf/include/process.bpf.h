@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Who did it: a process is the name of its thread-group leader in its control group, as one 64-bit id. The id is what hot keys
+ * hold; its name is registered once per task, and always before the first event that carries the id is counted.
+ */
+#ifndef WAGGLE_PROCESS_BPF_H
+#define WAGGLE_PROCESS_BPF_H
+
+#include "core_compat.bpf.h"
+#include "drops.bpf.h"
+#include "maps.bpf.h"
+
+/* process_id 0 is "unknown"; 1 is ~other, given out by the agent only. */
+#define PROCESS_UNKNOWN 0
+#define PROCESS_ID_MIN 2
+
+struct process {
+	char comm[TASK_COMM_LEN];
+	__u64 cgroup_id;
+	/* A thread group that had this identity when it registered; for drill-down. */
+	__u32 tgid;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct process) == 32, "the agent decodes this struct");
+
+/* Drained by the agent in every window, so it holds what is new: room for 16,384 first seen names in one window. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct process);
+} processes SEC(".maps");
+
+struct task_state {
+	/* Entry of the call under way; 0 if it was not seen. */
+	__u64 entered_ns;
+	__u64 process_id;
+	/* What process_id was made of; it is made again when one of them differs. */
+	__u64 comm[2];
+	__u64 css_set;
+	__u32 generation;
+	/* Number of the call under way. */
+	__u32 syscall;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct task_state);
+} task_states SEC(".maps");
+
+static __always_inline struct task_state *get_task_state(struct task_struct *task)
+{
+	struct task_state *state = bpf_task_storage_get(&task_states, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!state)
+		count_drop(task_storage);
+	return state;
+}
+
+/* Multiply and fold: each input bit reaches all output bits; the seed is secret, so that collisions cannot be made. */
+static __always_inline __u64 mix(__u64 hash, __u64 value)
+{
+	hash = (hash ^ value) * 0x9e3779b97f4a7c15ull;
+	hash ^= hash >> 32;
+	hash *= 0xd6e8feb86659fd93ull;
+	return hash ^ (hash >> 29);
+}
+
+static __noinline __u64 register_process(struct task_state *state, const struct control *settings, __u64 cgroup_id, __u32 tgid)
+{
+	if (!state || !settings)
+		return PROCESS_UNKNOWN;
+	__u64 id = mix(mix(mix(settings->seed, state->comm[0]), state->comm[1]), cgroup_id);
+	if (id < PROCESS_ID_MIN)
+		id += PROCESS_ID_MIN;
+	struct process process = { .cgroup_id = cgroup_id, .tgid = tgid };
+	*(__u64 *)&process.comm[0] = state->comm[0];
+	*(__u64 *)&process.comm[8] = state->comm[1];
+	long error = bpf_map_update_elem(&processes, &id, &process, BPF_NOEXIST);
+	state->process_id = id;
+	/* -EEXIST: a sibling registered the same name. Anything else: try again at the next event. */
+	if (error && error != -17) {
+		count_drop(processes_full);
+		state->generation = settings->generation - 1;
+	} else {
+		state->generation = settings->generation;
+	}
+	return id;
+}
+
+/*
+ * Id of the task's process. Three comparisons see every change: a rename (prctl, exec, /proc/PID/comm) in the leader's comm, a
+ * move to another control group in css_set (by address: only the slow path follows it), a forgetful agent in the generation.
+ */
+static __always_inline __u64 identify(struct task_struct *task, struct task_state *state, const struct control *settings)
+{
+	struct task_struct *leader = task->group_leader;
+	__u64 comm_low = *(__u64 *)&leader->comm[0];
+	__u64 comm_high = *(__u64 *)&leader->comm[8];
+	struct css_set *css_set = task->cgroups;
+
+	if (state->comm[0] == comm_low && state->comm[1] == comm_high && state->css_set == (__u64)css_set &&
+	    state->generation == settings->generation && state->process_id != PROCESS_UNKNOWN)
+		return state->process_id;
+
+	state->comm[0] = comm_low;
+	state->comm[1] = comm_high;
+	state->css_set = (__u64)css_set;
+	return register_process(state, settings, css_set->dfl_cgrp->kn->id, task->tgid);
+}
+
+#endif

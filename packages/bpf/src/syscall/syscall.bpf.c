@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#include "kernel_types.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include "core_compat.bpf.h"
+#include "cost.bpf.h"
+#include "drops.bpf.h"
+#include "histogram.bpf.h"
+#include "maps.bpf.h"
+#include "process.bpf.h"
+#include "syscall.h"
+
+/* Errors are -1 to -4095 (MAX_ERRNO, include/linux/err.h); anything else negative is a value, such as an address. */
+#define MAX_ERRNO 4095
+
+/* A host with 400 processes × 4 busy calls × 20 buckets each; 112 bytes an entry, two copies. */
+WINDOW_MAP(syscall_latency, 32768, BUCKETED_OTHERS);
+/* 400 processes × 10 combinations of call and error. */
+WINDOW_MAP(syscall_errors, 4096, 1);
+
+static __always_inline void count_error(const struct control *settings, __u32 active, __u64 process_id, __u32 syscall, long ret)
+{
+	struct syscall_errors_key key = { .process_id = process_id, .syscall = syscall, .errno = -ret };
+	struct syscall_errors_value empty = {};
+	struct syscall_errors_value *slot = window_slot(syscall_errors, active, &key, &empty, 0);
+	if (slot)
+		__sync_fetch_and_add(&slot->count, 1);
+}
+
+static __always_inline void handle_exit(struct pt_regs *regs, long ret)
+{
+	struct control *settings = get_control();
+	if (!settings)
+		return;
+	/* Read once: the copies may be flipped while this runs. */
+	__u32 active = *(volatile __u32 *)&settings->active;
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_state *state = get_task_state(task);
+
+	struct syscall_latency_key key = { .bucket = BUCKET_NONE };
+	__u64 elapsed_ns = 0;
+	if (state) {
+		key.process_id = identify(task, state, settings);
+		__u64 entered_ns = state->entered_ns;
+		if (entered_ns) {
+			elapsed_ns = bpf_ktime_get_ns() - entered_ns;
+			key.bucket = bucket_index(elapsed_ns);
+			key.syscall = state->syscall;
+			state->entered_ns = 0;
+		}
+	}
+	/* The entry was not seen: the call is older than the program, or seccomp refused it. Only then the registers are asked:
+	 * rt_sigreturn has overwritten them by now. */
+	if (key.bucket == BUCKET_NONE)
+		key.syscall = syscall_of_regs(regs) | compat_mark(task);
+
+	struct syscall_latency_value empty = { .min = ~0ull };
+	struct syscall_latency_value *slot = window_slot(syscall_latency, active, &key, &empty, other_of_bucket(key.bucket));
+	if (slot)
+		histogram_add((struct histogram_value *)slot, elapsed_ns);
+	if (ret < 0 && ret >= -MAX_ERRNO)
+		count_error(settings, active, key.process_id, key.syscall, ret);
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
+{
+	struct cost_timer timer;
+	cost_start(timer, on_sys_enter, COST_OFTEN);
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_state *state = get_task_state(task);
+	if (state) {
+		state->syscall = (__u32)number | compat_mark(task);
+		state->entered_ns = bpf_ktime_get_ns();
+	}
+	cost_end(&timer);
+	return 0;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
+{
+	struct cost_timer timer;
+	cost_start(timer, on_sys_exit, COST_OFTEN);
+	handle_exit(regs, ret);
+	cost_end(&timer);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
