@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { FieldProblem } from "../../common/app-error.ts";
+
+/** Raw windows end on multiples of this. */
+export const WINDOW_MS = 10_000;
+/** The longest range one query may cover. */
+export const RANGE_MS_MAX = 31 * 86_400_000;
+const EPOCH_MS_MIN = Date.UTC(2000, 0, 1);
+const EPOCH_MS_MAX = Date.UTC(2100, 0, 1);
+
+const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, min: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+
+/** A half-open range in Unix milliseconds. */
+export interface TimeRange {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+/** One end of a range: `now`, `now-15m`, RFC 3339 with an offset, or Unix milliseconds. Undefined if it is none of them. */
+export function parseInstant(value: string | number, nowMs: number): number | undefined {
+  if (typeof value === "number") return isEpochMs(value) ? value : undefined;
+  const text = value.trim();
+  const relative = /^now(?:\s*([-+])\s*(\d{1,9})\s*(ms|s|m|min|h|d|w))?$/.exec(text);
+  if (relative !== null) {
+    const [, sign, amount, unit] = relative;
+    if (amount === undefined || unit === undefined) return nowMs;
+    const distanceMs = Number(amount) * (unitMs[unit] ?? 0);
+    const instant = sign === "-" ? nowMs - distanceMs : nowMs + distanceMs;
+    return isEpochMs(instant) ? instant : undefined;
+  }
+  if (/^\d{12,14}$/.test(text)) return isEpochMs(Number(text)) ? Number(text) : undefined;
+  // Without an offset a time would mean something else on every machine, so it is not accepted.
+  if (/^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?([Zz]|[+-]\d{2}:\d{2})$/.test(text)) {
+    const instant = Date.parse(text.replace(" ", "T").toUpperCase());
+    return isEpochMs(instant) ? instant : undefined;
+  }
+  return undefined;
+}
+
+function isEpochMs(value: number): boolean {
+  return Number.isInteger(value) && value >= EPOCH_MS_MIN && value < EPOCH_MS_MAX;
+}
+
+/** Reads both ends. Problems name the field and what to write instead. */
+export function parseTimeRange(from: string | number, to: string | number, nowMs: number): { range: TimeRange } | { problems: FieldProblem[] } {
+  const problems: FieldProblem[] = [];
+  const read = (pointer: string, value: string | number): number => {
+    const instant = parseInstant(value, nowMs);
+    if (instant === undefined) problems.push({ pointer, detail: `\`${String(value).slice(0, 60)}\` is not a time this API reads; ${FORMS}`, suggestion: suggestInstant(value, nowMs) });
+    return instant ?? Number.NaN;
+  };
+  const fromMs = read("/from", from);
+  const toMs = read("/to", to);
+  if (problems.length > 0) return { problems };
+  if (fromMs >= toMs) {
+    return {
+      problems: [{ pointer: "/from", detail: `The range is empty: from (${iso(fromMs)}) must lie before to (${iso(toMs)}).`, suggestion: iso(toMs - 3_600_000) }],
+    };
+  }
+  if (toMs - fromMs > RANGE_MS_MAX) {
+    const days = Math.ceil((toMs - fromMs) / 86_400_000);
+    return { problems: [{ pointer: "/from", detail: `The range covers ${days} days; at most 31 can be asked at once.`, suggestion: iso(toMs - RANGE_MS_MAX) }] };
+  }
+  if (fromMs > nowMs + WINDOW_MS) {
+    return { problems: [{ pointer: "/from", detail: `The range lies in the future: it is ${iso(nowMs)} now.`, suggestion: "now-1h" }] };
+  }
+  return { range: { fromMs, toMs } };
+}
+
+const FORMS = "write `now`, `now-15m` (ms, s, m, h, d, w), RFC 3339 with an offset (2026-11-20T21:00:00Z) or Unix milliseconds.";
+
+function suggestInstant(value: string | number, nowMs: number): string | undefined {
+  const text = String(value).trim();
+  if (/^-?\s*\d+\s*(ms|s|m|min|h|d|w)$/.test(text)) return `now-${text.replace(/^-?\s*/, "").replace(/\s/g, "")}`;
+  // Ten digits are seconds of this era.
+  if (/^\d{10}$/.test(text) && Math.abs(Number(text) * 1000 - nowMs) < 20 * 365 * 86_400_000) return `${text}000`;
+  if (/^\d{4}-\d{2}-\d{2}$/.test(text)) return `${text}T00:00:00Z`;
+  if (/^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?$/.test(text)) return `${text.replace(" ", "T")}Z`;
+  return undefined;
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+/** Step lengths that divide a day, so that steps fall on the same wall-clock marks whatever range is asked. */
+const stepSeconds = [10, 20, 30, 60, 120, 180, 300, 600, 900, 1_200, 1_800, 3_600, 7_200, 10_800, 14_400, 21_600, 43_200, 86_400];
+
+/** The steps of an answer. Step i covers [fromMs + i·stepMs, + stepMs). */
+export interface Steps extends TimeRange {
+  readonly stepMs: number;
+  readonly count: number;
+}
+
+/**
+ * Cuts a range into at most `points` steps. The ends move outwards to step marks, so no step is cut; with `points` = 1 the whole
+ * range is one step and its ends move to window marks only.
+ */
+export function planSteps(range: TimeRange, points: number): Steps {
+  if (points === 1) {
+    const fromMs = floorTo(range.fromMs, WINDOW_MS);
+    const toMs = ceilTo(range.toMs, WINDOW_MS);
+    return { fromMs, toMs, stepMs: toMs - fromMs, count: 1 };
+  }
+  const cut = (stepMs: number): Steps => {
+    const fromMs = floorTo(range.fromMs, stepMs);
+    const toMs = ceilTo(range.toMs, stepMs);
+    return { fromMs, toMs, stepMs, count: (toMs - fromMs) / stepMs };
+  };
+  for (const seconds of stepSeconds) {
+    const steps = cut(seconds * 1_000);
+    if (steps.count <= points) return steps;
+  }
+  // Longer than `points` days: whole days, as many as it takes. Moving both ends out costs up to two steps.
+  let days = Math.max(2, Math.ceil((range.toMs - range.fromMs) / 86_400_000 / points));
+  while (cut(days * 86_400_000).count > points && days < 64) days++;
+  const steps = cut(days * 86_400_000);
+  return steps.count <= points ? steps : planSteps(range, 1);
+}
+
+function floorTo(value: number, unit: number): number {
+  return Math.floor(value / unit) * unit;
+}
+
+function ceilTo(value: number, unit: number): number {
+  return Math.ceil(value / unit) * unit;
+}
