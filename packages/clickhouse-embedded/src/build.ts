@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { ClickHouseServerError } from "./errors.ts";
+
+const run = promisify(execFile);
+
+const PACKAGE_DIRECTORY = join(import.meta.dirname, "..");
+const SOURCE = join(import.meta.dirname, "host.c");
+const COMPILERS = ["cc", "clang", "gcc"];
+const FLAGS = ["-std=c17", "-O2", "-Wall", "-Wextra", "-fPIE", "-pie", "-D_FORTIFY_SOURCE=2", "-fstack-protector-strong"];
+const COMPILE_TIMEOUT_MS = 60_000;
+
+/**
+ * Compiles `host.c` into `build/clickhouse-host` unless the program there was made from the same source with the same flags.
+ *
+ * Safe to call from several processes at once: each compiles into a file of its own and renames it.
+ *
+ * @param directory where the program goes
+ * @returns absolute path of the program
+ * @throws ClickHouseServerError `compiler-missing` or `compile-failed`
+ */
+export async function buildHost(directory: string = join(PACKAGE_DIRECTORY, "build")): Promise<string> {
+  const program = join(directory, "clickhouse-host");
+  const stamp = `${program}.sha256`;
+  const wanted = createHash("sha256").update(await readFile(SOURCE)).update(FLAGS.join(" ")).digest("hex");
+  if (existsSync(program) && (await readFile(stamp, "utf8").catch(() => "")) === wanted) return program;
+
+  await mkdir(directory, { recursive: true });
+  const compiled = `${program}.${process.pid}`;
+  try {
+    await compile(compiled);
+    await rename(compiled, program);
+  } finally {
+    await rm(compiled, { force: true });
+  }
+  await writeFile(`${stamp}.${process.pid}`, wanted);
+  await rename(`${stamp}.${process.pid}`, stamp);
+  return program;
+}
+
+async function compile(output: string): Promise<void> {
+  for (const compiler of COMPILERS) {
+    try {
+      await run(compiler, [...FLAGS, SOURCE, "-o", output, "-ldl"], { timeout: COMPILE_TIMEOUT_MS });
+      return;
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === "ENOENT") continue;
+      const { stderr, message } = cause as Error & { stderr?: string };
+      throw new ClickHouseServerError(
+        "compile-failed",
+        `${compiler} could not compile ${SOURCE}. Are the C library's headers installed (Debian: libc6-dev, Fedora: glibc-devel)?\n` +
+          (stderr || message),
+        { cause },
+      );
+    }
+  }
+  throw new ClickHouseServerError(
+    "compiler-missing",
+    `No C compiler found (tried ${COMPILERS.join(", ")}): the embedded ClickHouse needs one once, to build ${SOURCE}. ` +
+      "Install gcc or clang, or set WAGGLE_CLICKHOUSE_URL to a ClickHouse server of your own.",
+  );
+}
+
+if (import.meta.main) console.log(await buildHost());

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Runs the ClickHouse engine inside libchdb.so as the whole of this process.
+ *
+ *   clickhouse-host LIBRARY HOLD_FIFO GRACE_SECONDS PARENT_PID ENGINE_ARGUMENT...
+ *
+ * LIBRARY        absolute path of libchdb.so
+ * HOLD_FIFO      path of a FIFO that the engine's last query reads from: the server runs until that query sees end of file.
+ *                Made if missing, and locked, so that one data directory has one server
+ * GRACE_SECONDS  how long an orderly stop may take before the kernel ends the process (1..3600)
+ * PARENT_PID     process to stop with, or 0 to outlive the parent
+ *
+ * Exit status: 0 after an orderly stop that was asked for, 2 for a bad command line, 3 if the library can't be used,
+ * 4 if the engine returned by itself (its message is on stderr), 5 for a failed system call, 6 if another process has the lock.
+ * Killed by SIGALRM: GRACE_SECONDS exceeded.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+enum {
+	EXIT_USAGE = 2,
+	EXIT_LIBRARY = 3,
+	EXIT_ENGINE = 4,
+	EXIT_SYSTEM = 5,
+	EXIT_LOCKED = 6,
+	GRACE_SECONDS_MAX = 3600,
+	FIRST_ENGINE_ARGUMENT = 5,
+};
+
+static volatile sig_atomic_t hold_fd = -1;
+static volatile sig_atomic_t stop_requested;
+static unsigned grace_seconds;
+
+/*
+ * The engine keeps the default action for SIGTERM, which would skip its shutdown. Closing our end of the FIFO ends the query that
+ * holds the server up instead, so that the engine leaves its main function in the ordinary way. Everything here is async-signal-safe.
+ */
+static void on_stop_signal(int signal_number)
+{
+	int saved_errno = errno;
+
+	(void)signal_number;
+	if (!stop_requested) {
+		stop_requested = 1;
+		alarm(grace_seconds);
+		close(hold_fd);
+	}
+	errno = saved_errno;
+}
+
+static int fail(int status, const char *what, const char *why)
+{
+	fprintf(stderr, "clickhouse-host: %s: %s\n", what, why);
+	return status;
+}
+
+static int parse_number(const char *text, long minimum, long maximum, long *value)
+{
+	char *end;
+
+	errno = 0;
+	*value = strtol(text, &end, 10);
+	return errno == 0 && end != text && *end == '\0' && *value >= minimum && *value <= maximum;
+}
+
+int main(int argc, char **argv)
+{
+	long grace, parent;
+	char *(*result_error)(void *);
+	void *(*query_cmdline)(int, char **);
+	void *library, *result;
+	struct sigaction stop_action = { .sa_handler = on_stop_signal, .sa_flags = SA_RESTART };
+	struct sigaction default_action = { .sa_handler = SIG_DFL };
+	char *message;
+	int fd;
+
+	if (argc <= FIRST_ENGINE_ARGUMENT)
+		return fail(EXIT_USAGE, "usage", "clickhouse-host LIBRARY HOLD_FIFO GRACE_SECONDS PARENT_PID ENGINE_ARGUMENT...");
+	if (!parse_number(argv[3], 1, GRACE_SECONDS_MAX, &grace))
+		return fail(EXIT_USAGE, "GRACE_SECONDS must be 1..3600", argv[3]);
+	if (!parse_number(argv[4], 0, 0x7fffffff, &parent))
+		return fail(EXIT_USAGE, "PARENT_PID must be a process id or 0", argv[4]);
+	grace_seconds = (unsigned)grace;
+
+	/* Logs and data files of the engine are nobody else's to read. */
+	umask(0077);
+	if (mkfifo(argv[2], 0600) && errno != EEXIST)
+		return fail(EXIT_SYSTEM, argv[2], strerror(errno));
+	/* Read and write, because a FIFO opened for writing only would wait for its reader, which is started below. */
+	fd = open(argv[2], O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return fail(EXIT_SYSTEM, argv[2], strerror(errno));
+	if (flock(fd, LOCK_EX | LOCK_NB)) {
+		if (errno == EWOULDBLOCK)
+			return fail(EXIT_LOCKED, argv[2], "another server holds this directory");
+		return fail(EXIT_SYSTEM, argv[2], strerror(errno));
+	}
+	hold_fd = fd;
+
+	sigemptyset(&stop_action.sa_mask);
+	sigemptyset(&default_action.sa_mask);
+	if (sigaction(SIGTERM, &stop_action, NULL) || sigaction(SIGINT, &stop_action, NULL) ||
+	    sigaction(SIGALRM, &default_action, NULL))
+		return fail(EXIT_SYSTEM, "sigaction", strerror(errno));
+
+	if (parent != 0) {
+#ifdef __linux__
+		/* The kernel tells us even when the parent was killed with SIGKILL and could tell nobody. */
+		if (prctl(PR_SET_PDEATHSIG, SIGTERM))
+			return fail(EXIT_SYSTEM, "prctl(PR_SET_PDEATHSIG)", strerror(errno));
+#endif
+		/* It may have gone before prctl took effect, and then no signal would ever come. */
+		if (getppid() != (pid_t)parent)
+			return fail(EXIT_SYSTEM, "parent", "has already gone");
+	}
+
+	library = dlopen(argv[1], RTLD_NOW);
+	if (!library)
+		return fail(EXIT_LIBRARY, "cannot load the engine", dlerror());
+	/* ISO C has no conversion from void * to a function pointer; POSIX requires this one to work. */
+	*(void **)&query_cmdline = dlsym(library, "chdb_query_cmdline");
+	*(void **)&result_error = dlsym(library, "chdb_result_error");
+	if (!query_cmdline || !result_error)
+		return fail(EXIT_LIBRARY, argv[1], "has no chdb_query_cmdline or chdb_result_error");
+
+	/* The engine takes argv[0] as a program name; the slot of the last argument of ours becomes that. */
+	argv[FIRST_ENGINE_ARGUMENT - 1] = "clickhouse-local";
+	result = query_cmdline(argc - FIRST_ENGINE_ARGUMENT + 1, argv + FIRST_ENGINE_ARGUMENT - 1);
+
+	/* The engine has shut down by now. _exit, because destructors of its static objects still race with its idle threads. */
+	if (stop_requested)
+		_exit(EXIT_SUCCESS);
+	message = result ? result_error(result) : NULL;
+	fail(EXIT_ENGINE, "the engine stopped by itself", message ? message : "see its message above");
+	fflush(NULL);
+	_exit(EXIT_ENGINE);
+}

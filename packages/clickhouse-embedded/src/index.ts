@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+export { ClickHouseServerError, type ClickHouseServerErrorCode } from "./errors.ts";
+export { type ClickHouseServer, type ClickHouseServerExit, type ClickHouseServerOptions, startClickHouseServer } from "./server.ts";
