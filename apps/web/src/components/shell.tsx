@@ -51,6 +51,7 @@ function Navigation() {
   );
   return (
     <nav className={styles["nav"]} aria-label="Pages">
+      <div className={styles["navInner"]}>
       <Link href={links.fleet} className={styles["home"]}>
         <Brand />
       </Link>
@@ -64,6 +65,7 @@ function Navigation() {
           <LogOut size={15} strokeWidth={1.5} aria-hidden="true" />
           <span className={styles["footLabel"]}>Sign out</span>
         </button>
+      </div>
       </div>
     </nav>
   );

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { QueryAnswer, ValueSeries } from "@/lib/api/types";
-import type { Blame, Failures, Loss } from "@/lib/findings";
-import { pick, ratio, single } from "@/lib/series";
+import type { QueryAnswer, ValueSeries } from "../lib/api/types";
+import type { Blame, Failures, Loss } from "../lib/findings";
+import { pick, ratio, single } from "../lib/series";
 
 /** Key of a series by the dimensions it is grouped by. */
 export function keyOf(series: ValueSeries, by: readonly string[]): string {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { PanelQuery } from "@/lib/api/hooks";
-import type { Selection } from "@/lib/api/types";
+import type { PanelQuery } from "../lib/api/hooks";
+import type { Selection } from "../lib/api/types";
 
 /** Selections that several panels share, so that a name of the catalogue is written once. */
 export const SEGMENTS: readonly Selection[] = [

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, it } from "vitest";
-import type { Host } from "@/lib/api/types";
+import type { Host } from "../../lib/api/types";
 import { type HostRow, worstFirst, worstHost } from "./host-rows";
 
 const row = (name: string, retransmits: number | null, state: Host["state"] = "reporting"): HostRow => ({

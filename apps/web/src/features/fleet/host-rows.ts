@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Host } from "@/lib/api/types";
+import type { Host } from "../../lib/api/types";
 import type { FleetMetric } from "./metrics";
 
 export interface HostRow {

@@ -8,10 +8,10 @@ const metric = (id: FleetMetric["id"]): FleetMetric => {
   return found;
 };
 
-it("the share of retransmits rises evenly to 8 %", () => {
+it("the share of retransmits rises evenly from 0.1 % to 8 %", () => {
   const retransmits = metric("retransmits");
-  expect([0, 0.0001, 0.04, 0.08, 1].map((v) => levelOf(retransmits, v))).toEqual([1, 2, 5, 8, 8]);
-  expect(scaleLabels(retransmits)).toEqual({ low: "0 %", high: "8 % and more" });
+  expect([0, 0.0001, 0.04, 0.08, 1].map((v) => levelOf(retransmits, v))).toEqual([1, 1, 5, 8, 8]);
+  expect(scaleLabels(retransmits)).toEqual({ low: "0.1 % and less", high: "8 % and more" });
 });
 
 it("times rise by factors, from 1 ms to 1 s", () => {

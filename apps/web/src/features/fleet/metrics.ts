@@ -10,7 +10,7 @@ export interface FleetMetric {
 }
 
 export const FLEET_METRICS: readonly FleetMetric[] = [
-  { id: "retransmits", label: "Retransmits", unit: "ratio", scale: { kind: "linear", low: 0, high: 0.08 } },
+  { id: "retransmits", label: "Retransmits", unit: "ratio", scale: { kind: "linear", low: 0.001, high: 0.08 } },
   { id: "rtt", label: "RTT p99", unit: "ns", scale: { kind: "log", low: 1e6, high: 1e9 } },
   { id: "connects", label: "Connect failures", unit: "errors/s", scale: { kind: "log", low: 0.01, high: 10 } },
   { id: "syscalls", label: "Syscall errors", unit: "errors/s", scale: { kind: "log", low: 10, high: 10_000 } },
@@ -25,6 +25,6 @@ export function levelOf(metric: FleetMetric, value: number): number {
 }
 
 export function scaleLabels(metric: FleetMetric): { low: string; high: string } {
-  const { kind, low, high } = metric.scale;
-  return { low: kind === "linear" ? formatValue(low, metric.unit) : `${formatValue(low, metric.unit)} and less`, high: `${formatValue(high, metric.unit)} and more` };
+  const { low, high } = metric.scale;
+  return { low: `${formatValue(low, metric.unit)} and less`, high: `${formatValue(high, metric.unit)} and more` };
 }

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, it } from "vitest";
+import type { QueryAnswer, ValueSeries } from "../../lib/api/types";
+import { isOrdinary, syscallRows } from "./syscalls";
+
+function answer(...series: [string, ValueSeries["aggregate"], Record<string, string>, number | null][]): QueryAnswer {
+  return { meta: {} as QueryAnswer["meta"], series: series.map(([measure, aggregate, labels, value]) => ({ measure, aggregate, unit: "", labels, values: [value] })) };
+}
+const call = { process: "php-fpm", syscall: "connect" };
+
+it("joins count, latency and errors; names the error that happens most and adds all up", () => {
+  const [row] = syscallRows(
+    answer(["count", "rate", call, 41]),
+    answer(["latency", "p99", call, 1.03e9], ["sum", "rate", call, 2e8]),
+    answer(["count", "rate", { ...call, errno: "ECONNREFUSED" }, 2], ["count", "rate", { ...call, errno: "ETIMEDOUT" }, 12]),
+  );
+  expect(row).toMatchObject({ perSecond: 41, p99: 1.03e9, spent: 2e8, errorsPerSecond: 14, topErrno: "ETIMEDOUT", topErrnoPerSecond: 12 });
+});
+
+it("a call without latency keeps its count; its latency is unknown, not zero", () => {
+  const [row] = syscallRows(answer(["count", "rate", call, 41]), undefined, undefined);
+  expect(row).toMatchObject({ perSecond: 41, p99: null, spent: null, topErrno: null });
+});
+
+it("tells errors that are a way of working from trouble", () => {
+  expect(isOrdinary("EAGAIN", "recvfrom")).toBe(true);
+  expect(isOrdinary("ETIMEDOUT", "futex")).toBe(true);
+  expect(isOrdinary("ETIMEDOUT", "connect")).toBe(false);
+  expect(isOrdinary("ENOSPC", "write")).toBe(false);
+});

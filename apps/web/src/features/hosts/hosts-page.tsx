@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+"use client";
+
+import { formatBytes, formatRatio, formatValue } from "@waggle/units";
+import Link from "next/link";
+import cardStyles from "@/components/chart-card.module.css";
+import { type Column, DataTable } from "@/components/data-table";
+import { PanelState } from "@/components/panel-state";
+import { StatusMark } from "@/components/status-mark";
+import { useHosts, usePanelQuery } from "@/lib/api/hooks";
+import { LOSS_SEGMENTS_MIN, LOSS_SHARE_WARNING } from "@/lib/findings";
+import { useLinks } from "@/lib/links";
+import { useView } from "@/lib/view";
+import { lossesOf, totals } from "../facts";
+import { Enrol } from "../fleet/enrol";
+import { stateText } from "../fleet/comb-card";
+import { FLEET_METRICS } from "../fleet/metrics";
+import { type HostRow, worstFirst } from "../fleet/host-rows";
+import styles from "../page.module.css";
+import { RTT, SEGMENTS } from "../query-defs";
+
+/** Every host on one line, worst first. */
+export function HostsPage() {
+  const view = useView();
+  const links = useLinks();
+  const hosts = useHosts();
+  const shared = { by: ["host"], limit: 100, shape: "total" } as const;
+  const segments = usePanelQuery({ ...shared, signal: "tcp_connections", select: SEGMENTS });
+  const rtt = usePanelQuery({ ...shared, signal: "tcp_rtt", select: [{ measure: RTT, aggregate: "p99" }] });
+  const connects = usePanelQuery({ ...shared, signal: "tcp_connect_failures", select: [{ measure: "count", aggregate: "rate" }] });
+  const syscalls = usePanelQuery({ ...shared, signal: "syscall_errors", select: [{ measure: "count", aggregate: "rate" }] });
+
+  if (!hosts.data) {
+    return (
+      <>
+        <h1 className={styles["title"]}>Hosts</h1>
+        <PanelState
+          cause={hosts.error ? { kind: "failed", problem: hosts.error.problem } : { kind: "loading" }}
+          height={360}
+          zone={view.zone}
+          nowMs={view.nowMs}
+          onRetry={() => void hosts.refetch()}
+          onClearFilter={() => view.setFilter("")}
+          onLatest={() => view.setRange({ from: "now-15m", to: "now" })}
+        />
+      </>
+    );
+  }
+  if (hosts.data.length === 0) return <Enrol />;
+
+  const losses = new Map(lossesOf(segments.result.data).map((loss) => [loss.host, loss]));
+  const p99 = totals(rtt.result.data, RTT, "p99", ["host"]);
+  const failing = totals(connects.result.data, "count", "rate", ["host"]);
+  const erring = totals(syscalls.result.data, "count", "rate", ["host"]);
+  const rows = hosts.data.map((host): HostRow => {
+    const loss = losses.get(host.name);
+    const share = loss ? (loss.sent > 0 ? loss.retransmitted / loss.sent : 0) : null;
+    return {
+      host,
+      values: { retransmits: share, rtt: p99.get(host.name) ?? null, connects: failing.get(host.name) ?? null, syscalls: erring.get(host.name) ?? null },
+      losing: (loss?.retransmitted ?? 0) >= LOSS_SEGMENTS_MIN && (share ?? 0) >= LOSS_SHARE_WARNING,
+    };
+  });
+  const columns: Column<HostRow>[] = [
+    {
+      key: "host",
+      header: "host",
+      sort: (r) => r.host.name,
+      render: (r) => (
+        <>
+          <StatusMark level={r.losing ? "critical" : r.host.state === "reporting" ? null : "warning"} />
+          <Link className={styles["link"]} href={links.host(r.host.name)}>
+            {r.host.name}
+          </Link>
+        </>
+      ),
+    },
+    { key: "state", header: "state", sort: (r) => r.host.state, render: (r) => stateText(r, view.nowMs, view.zone) },
+    ...FLEET_METRICS.map(
+      (m): Column<HostRow> => ({
+        key: m.id,
+        header: m.label,
+        align: "right",
+        sort: (r) => r.values[m.id],
+        render: (r) => <span className={m.id === "retransmits" && r.losing ? styles["hot"] : undefined}>{formatValue(r.values[m.id], m.unit)}</span>,
+      }),
+    ),
+    { key: "kernel", header: "kernel", sort: (r) => r.host.kernel, render: (r) => <span className="mono">{r.host.kernel}</span> },
+    { key: "distro", header: "distribution", sort: (r) => r.host.distro, render: (r) => r.host.distro },
+    { key: "cpu", header: "agent CPU", align: "right", sort: (r) => r.host.agent.cpuRatio, render: (r) => formatRatio(r.host.agent.cpuRatio) },
+    { key: "rss", header: "agent RSS", align: "right", sort: (r) => r.host.agent.rssBytes, render: (r) => formatBytes(r.host.agent.rssBytes) },
+    {
+      key: "signals",
+      header: "exact signals",
+      align: "right",
+      sort: (r) => r.host.signals.filter((s) => s.state === "exact").length,
+      render: (r) => `${r.host.signals.filter((s) => s.state === "exact").length} of ${r.host.signals.length}`,
+    },
+  ];
+  return (
+    <>
+      <h1 className={styles["title"]}>
+        Hosts <span className={styles["dim"]}>{rows.length}, worst first</span>
+      </h1>
+      <div className={cardStyles["card"]}>
+        <DataTable label="Hosts, worst first" columns={columns} rows={worstFirst(rows, "retransmits")} rowKey={(r) => r.host.id} />
+      </div>
+    </>
+  );
+}
