@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { configurationReference } from "./docs/configuration-reference.ts";
 import { signalsReference } from "./docs/signals-reference.ts";
 
 /** Writes the generated references, or with `--check` says which are stale (exit 1). */
 const root = resolve(import.meta.dirname, "..");
-const references: Readonly<Record<string, () => string>> = { "docs/signals.md": signalsReference };
+const references: Readonly<Record<string, () => string>> = {
+  "docs/configuration.md": configurationReference,
+  "docs/signals.md": signalsReference,
+};
 
 let stale = 0;
 for (const [path, generate] of Object.entries(references)) {

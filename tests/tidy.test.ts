@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
+import { configurationReference } from "../scripts/docs/configuration-reference.ts";
 import { signalsReference } from "../scripts/docs/signals-reference.ts";
 
 /** House rules as tests, so that nobody has to argue them in review. */
@@ -67,5 +68,9 @@ describe("the documents", () => {
 
   it("carry the signals reference that the catalogue generates", () => {
     expect(read("docs/signals.md")).toBe(signalsReference());
+  });
+
+  it("carry the configuration reference that the schemas generate", () => {
+    expect(read("docs/configuration.md")).toBe(configurationReference());
   });
 });

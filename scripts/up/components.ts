@@ -31,7 +31,7 @@ export function clickhouseSpec({ root, dataDirectory, ports }: UpContext): Compo
 }
 
 export function apiSpec({ root, dataDirectory, ports }: UpContext): ComponentSpec {
-  const embeddedClickhouse =
+  const embeddedClickhouse: Record<string, string> =
     process.env["WAGGLE_CLICKHOUSE_URL"] === undefined
       ? {
           WAGGLE_CLICKHOUSE_URL: `http://${LOOPBACK}:${ports.clickhouse}`,
