@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { BinaryWriter } from "@bufbuild/protobuf/wire";
+import { writeVarint } from "@waggle/signals";
 
 /** Field numbers and wire types of ingest.proto: StreamSnapshotsRequest.snapshot (2, length-delimited), Snapshot.clock_offset_ms (4, varint). */
 const snapshotTag = (2 << 3) | 2;
@@ -10,11 +10,17 @@ const clockOffsetTag = (4 << 3) | 0;
  * and the last of a scalar holds (protobuf.dev, "Encoding"), so the offset is put behind the bytes.
  */
 export function encodeSnapshotRequest(snapshot: Uint8Array, clockOffsetMs: number): Uint8Array {
-  const offset = clockOffsetMs === 0 ? new Uint8Array() : new BinaryWriter().uint32(clockOffsetTag).sint64(String(clockOffsetMs)).finish();
-  const header = new BinaryWriter().uint32(snapshotTag).uint32(snapshot.length + offset.length).finish();
-  const out = new Uint8Array(header.length + snapshot.length + offset.length);
-  out.set(header);
-  out.set(snapshot, header.length);
-  out.set(offset, header.length + snapshot.length);
-  return out;
+  const suffix = new Uint8Array(11);
+  let suffixBytes = 0;
+  if (clockOffsetMs !== 0) {
+    suffix[0] = clockOffsetTag;
+    // sint64 is zigzag-encoded. Offsets stay far below 2^52 ms, so doubles hold them.
+    suffixBytes = writeVarint(suffix, 1, clockOffsetMs < 0 ? -2 * clockOffsetMs - 1 : 2 * clockOffsetMs);
+  }
+  const out = new Uint8Array(11 + snapshot.length + suffixBytes);
+  out[0] = snapshotTag;
+  const headerBytes = writeVarint(out, 1, snapshot.length + suffixBytes);
+  out.set(snapshot, headerBytes);
+  out.set(suffix.subarray(0, suffixBytes), headerBytes + snapshot.length);
+  return out.subarray(0, headerBytes + snapshot.length + suffixBytes);
 }

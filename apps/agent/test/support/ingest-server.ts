@@ -67,13 +67,13 @@ export class IngestServer {
     this.#calls.clear();
   }
 
-  send(response: Partial<StreamSnapshotsResponse>): void {
-    for (const call of this.#calls) call.write({ config: undefined, ack: undefined, refusal: undefined, throttle: undefined, ...response });
+  send(message: NonNullable<StreamSnapshotsResponse["message"]>): void {
+    for (const call of this.#calls) call.write({ message });
   }
 
   acknowledge(snapshot: Snapshot): void {
     this.acknowledged.push(snapshot);
-    this.send({ ack: { sequence: snapshot.sequence } });
+    this.send({ $case: "ack", value: { sequence: snapshot.sequence } });
   }
 
   sequences(snapshots: readonly Snapshot[] = this.received): number[] {
@@ -91,22 +91,22 @@ export class IngestServer {
       call.end();
     });
     if (!this.validCredentials.has(tokenOf(call.metadata))) return end(grpcStatus.UNAUTHENTICATED, "credential is unknown");
-    call.on("data", (request: StreamSnapshotsRequest) => {
-      if (request.hello !== undefined) {
-        this.hellos.push(request.hello);
+    call.on("data", ({ message }: StreamSnapshotsRequest) => {
+      if (message?.$case === "hello") {
+        this.hellos.push(message.value);
         this.#calls.add(call);
         const config = { serverTimeMs: BigInt(this.clockMs()), windowMs: 0, frameBytesMax: 4_194_304, framesInFlightMax: 4, refusedSignals: [], ...this.config };
-        call.write({ config, ack: undefined, refusal: undefined, throttle: undefined });
+        call.write({ message: { $case: "config", value: config } });
       }
-      if (request.status !== undefined) this.statuses.push(request.status);
-      if (request.snapshot === undefined) return;
-      const { snapshot } = request;
+      if (message?.$case === "status") this.statuses.push(message.value);
+      if (message?.$case !== "snapshot") return;
+      const snapshot = message.value;
       this.received.push(snapshot);
       const verdict = this.verdict(snapshot, this);
       if (verdict === "ack") this.acknowledge(snapshot);
       else if (verdict === "silence") return;
       else if ("end" in verdict) end(verdict.end, "told to");
-      else this.send({ refusal: { sequence: snapshot.sequence, status: 0, code: 0, reason: "", retry: false, serverTimeMs: 0n, ...verdict } });
+      else this.send({ $case: "refusal", value: { sequence: snapshot.sequence, status: 0, code: 0, reason: "", retry: false, serverTimeMs: 0n, ...verdict } });
     });
   }
 }

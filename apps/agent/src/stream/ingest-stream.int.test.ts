@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { status as grpcStatus } from "@grpc/grpc-js";
+import { RefusalCode, Snapshot } from "@waggle/proto";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { IngestServer } from "../../test/support/ingest-server.ts";
+import type { HostClock } from "../host/clock.ts";
+import { silentLogger } from "../log.ts";
+import { Spool } from "../spool/spool.ts";
+import { Backoff } from "./backoff.ts";
+import { readCredential, writeCredential } from "./credential.ts";
+import { IngestStream, type IngestStreamOptions } from "./ingest-stream.ts";
+import { ServerClock } from "./server-clock.ts";
+
+const bootTag = 7n;
+const day = 86_400_000;
+const identity = { machineKey: "a".repeat(64), machineKeySource: "machine-id", bootId: "boot", bootTag } as const;
+const facts = { name: "test", kernelRelease: "6", architecture: "x86_64", distribution: "", cpuCount: 2, memoryBytes: 1n, agentVersion: "0" };
+
+/** The real clock, with a wall clock that can be wrong. */
+class SettableClock implements HostClock {
+  wrongByMs = 0;
+  wallMs = () => Date.now() + this.wrongByMs;
+  elapsedMs = () => performance.now();
+}
+
+let stateDirectory: string;
+let server: IngestServer;
+let clock: SettableClock;
+let spool: Spool;
+const streams: IngestStream[] = [];
+
+beforeEach(async () => {
+  stateDirectory = mkdtempSync(join(tmpdir(), "waggle-stream-"));
+  server = await new IngestServer().start();
+  clock = new SettableClock();
+  spool = openSpool();
+  server.validCredentials.add("wgl_hst_0");
+  await writeCredential(stateDirectory, { hostId: "host-1", hostName: "test-host", credential: "wgl_hst_0", machineKey: identity.machineKey });
+});
+
+afterEach(async () => {
+  for (const stream of streams.splice(0)) await stream.stop(0);
+  await server.stop();
+  rmSync(stateDirectory, { recursive: true, force: true });
+});
+
+function openSpool(): Spool {
+  return Spool.open({ stateDirectory, bytesMax: 100_000_000, framesMax: 10_000, log: silentLogger });
+}
+
+function connect(options: Partial<IngestStreamOptions> = {}): IngestStream {
+  const stream = new IngestStream({
+    api: { url: `http://127.0.0.1:${server.port}`, host: "127.0.0.1", port: server.port, encrypted: false },
+    stateDirectory,
+    identity,
+    facts,
+    signals: [{ name: "s", schemaHash: "h" }],
+    windowMs: 10_000,
+    spool,
+    clock,
+    serverClock: new ServerClock(bootTag),
+    log: silentLogger,
+    startedAtMs: 1,
+    backoff: new Backoff({ minMs: 20, maxMs: 50 }),
+    ...options,
+  });
+  streams.push(stream);
+  stream.start();
+  return stream;
+}
+
+/** Spools a window that starts now by the host's wall clock. */
+async function spoolWindow(stream?: IngestStream, payloadBytes = 10): Promise<number> {
+  const windowStartMs = Math.round(clock.wallMs());
+  const blocks = [{ signal: "s", schemaHash: "h", rows: 1, columns: [Buffer.alloc(payloadBytes)] }];
+  const sequence = await spool.append({
+    windowStartMs,
+    shiftMs: Math.round(windowStartMs - clock.elapsedMs()),
+    bootTag,
+    encode: (number) => Snapshot.encode({ sequence: BigInt(number), windowStartMs: BigInt(windowStartMs), windowMs: 10_000, clockOffsetMs: 0n, bootId: "boot", blocks }).finish(),
+  });
+  stream?.notify();
+  return sequence;
+}
+
+async function spoolWindows(count: number, stream?: IngestStream): Promise<void> {
+  for (let index = 0; index < count; index++) await spoolWindow(stream);
+}
+
+const until = (condition: () => void) => vi.waitFor(condition, { timeout: 15_000, interval: 5 });
+const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, index) => from + index);
+
+describe("IngestStream", () => {
+  it("says hello, sends what waits oldest first, and frees the disk of what is acknowledged", async () => {
+    await spoolWindows(10);
+    const stream = connect();
+    await until(() => expect(server.sequences(server.acknowledged)).toEqual(range(1, 10)));
+    await until(() => expect(spool.state.frames).toBe(0));
+    expect(readdirSync(join(stateDirectory, "spool"))).toEqual([]);
+    expect(server.hellos[0]).toMatchObject({ bootId: "boot", windowMs: 10_000, firstUnacknowledgedSequence: 1n, signals: [{ name: "s", schemaHash: "h" }] });
+    await spoolWindow(stream);
+    await until(() => expect(server.sequences()).toEqual(range(1, 11)));
+    await until(() => expect(stream.state).toMatchObject({ phase: "connected", acknowledgedFrames: 11, sentFrames: 11, inFlightFrames: 0, credential: "accepted" }));
+  });
+
+  it("reports the spool with every window", async () => {
+    const stream = connect();
+    await until(() => expect(stream.state.phase).toBe("connected"));
+    server.verdict = () => "silence";
+    await spoolWindows(2, stream);
+    await until(() => expect(server.statuses.at(-1)).toMatchObject({ spoolFrames: 2n, startedAtMs: 1n, droppedFrames: 0n }));
+  });
+
+  it("never has more windows under way than the API allows", async () => {
+    server.config = { framesInFlightMax: 3 };
+    server.verdict = () => "silence";
+    await spoolWindows(10);
+    const stream = connect();
+    await until(() => expect(server.sequences()).toEqual([1, 2, 3]));
+    server.acknowledge(server.received[1] as Snapshot);
+    await until(() => expect(server.sequences()).toEqual([1, 2, 3, 4]));
+    expect(stream.state.inFlightFrames).toBe(3);
+    expect([...spool.sequences()]).toEqual([1, 3, 4, 5, 6, 7, 8, 9, 10]);
+  });
+
+  it("sends unacknowledged windows again after the API died, in order, until each is acknowledged", async () => {
+    server.verdict = (snapshot) => (snapshot.sequence === 2n ? "ack" : "silence");
+    await spoolWindows(6);
+    connect();
+    await until(() => expect(server.sequences()).toEqual([1, 2, 3, 4, 5]));
+    await until(() => expect(spool.state.frames).toBe(5));
+    const { port } = server;
+    await server.stop();
+    await spoolWindow();
+    server.received.length = 0;
+    server.verdict = () => "ack";
+    await server.start(port);
+    await until(() => expect(spool.state.frames).toBe(0));
+    expect(server.sequences()).toEqual([1, 3, 4, 5, 6, 7]);
+    expect(server.hellos.at(-1)?.firstUnacknowledgedSequence).toBe(1n);
+    expect(server.sequences(server.acknowledged).sort((a, b) => a - b)).toEqual(range(1, 7));
+  });
+
+  it("goes on in a new process where a killed one stopped", async () => {
+    server.verdict = () => "silence";
+    await spoolWindows(3);
+    const killed = connect();
+    await until(() => expect(server.received).toHaveLength(3));
+    await killed.stop(0);
+    server.received.length = 0;
+    server.verdict = () => "ack";
+    spool = openSpool();
+    connect();
+    await until(() => expect(spool.state.frames).toBe(0));
+    expect(server.sequences()).toEqual([1, 2, 3]);
+  });
+
+  it("sends a window again that the API could not store yet, and loses none", async () => {
+    let refusals = 0;
+    server.verdict = (snapshot) => (snapshot.sequence === 2n && refusals++ < 2 ? { retry: true, code: RefusalCode.STORAGE_UNAVAILABLE, reason: "ClickHouse is down" } : "ack");
+    await spoolWindows(3);
+    const stream = connect();
+    await until(() => expect(spool.state.frames).toBe(0));
+    expect(server.sequences(server.acknowledged).sort()).toEqual([1, 2, 3]);
+    expect(server.sequences().filter((sequence) => sequence === 2)).toHaveLength(3);
+    expect(spool.state.refusedFrames).toBe(0);
+    expect(stream.state.lastRefusal).toContain("ClickHouse is down");
+  });
+
+  it("sets aside a window that is refused for good, with the reason, and goes on with the others", async () => {
+    server.verdict = (snapshot) => (snapshot.sequence === 2n ? { code: RefusalCode.SCHEMA_MISMATCH, reason: "s: other columns" } : "ack");
+    await spoolWindows(4);
+    const stream = connect();
+    await until(() => expect(spool.state).toMatchObject({ frames: 0, refusedFrames: 1 }));
+    expect(server.sequences(server.acknowledged)).toEqual([1, 3, 4]);
+    expect(stream.state.lastRefusal).toBe("SCHEMA_MISMATCH: s: other columns");
+    expect(readdirSync(join(stateDirectory, "refused")).some((name) => name.includes("2.frame.reason"))).toBe(true);
+    await spoolWindow(stream);
+    await until(() => expect(server.statuses.at(-1)?.refusedFrames).toBe(1n));
+  });
+
+  it("sends no window that the API would find too large", async () => {
+    server.config = { frameBytesMax: 1_000 };
+    await spoolWindow(undefined, 2_000);
+    await spoolWindow(undefined, 100);
+    const stream = connect();
+    await until(() => expect(server.sequences(server.acknowledged)).toEqual([2]));
+    expect(stream.state.lastRefusal).toContain("the API takes 1000");
+    expect(spool.state.refusedFrames).toBe(1);
+  });
+
+  it("finds the window that breaks the stream and delivers the others", async () => {
+    server.verdict = (snapshot) => (snapshot.sequence === 3n ? { end: grpcStatus.INVALID_ARGUMENT } : "ack");
+    await spoolWindows(6);
+    connect();
+    await until(() => expect(spool.state).toMatchObject({ frames: 0, refusedFrames: 1 }));
+    expect([...new Set(server.sequences(server.acknowledged))].sort()).toEqual([1, 2, 4, 5, 6]);
+  });
+
+  it("sends nothing while throttled and everything afterwards", async () => {
+    const stream = connect();
+    await until(() => expect(stream.state.phase).toBe("connected"));
+    server.send({ $case: "throttle", value: { waitMs: 400 } });
+    await until(() => expect(stream.state.throttledUntilMs).toBeDefined());
+    await spoolWindows(3, stream);
+    expect(server.received).toHaveLength(0);
+    await until(() => expect(server.sequences()).toEqual([1, 2, 3]));
+    expect(stream.state.throttledUntilMs).toBeUndefined();
+  });
+
+  it("moves the windows of a host whose clock is a day off to where they belong", async () => {
+    clock.wrongByMs = day;
+    await spoolWindows(2);
+    const stream = connect();
+    await until(() => expect(spool.state.frames).toBe(0));
+    for (const snapshot of server.acknowledged) {
+      expect(Math.abs(Number(snapshot.windowStartMs + snapshot.clockOffsetMs) - Date.now())).toBeLessThan(10_000);
+    }
+    expect(Math.abs(stream.state.clockOffsetMs + day)).toBeLessThan(1_000);
+    await spoolWindow(stream);
+    await until(() => expect(Number(server.statuses.at(-1)?.clockOffsetMs)).toBe(stream.state.clockOffsetMs));
+  });
+
+  it("keeps apart windows from before and after the host's clock was set right", async () => {
+    const stream = connect();
+    await until(() => expect(stream.state.phase).toBe("connected"));
+    clock.wrongByMs = day;
+    await spoolWindow(stream);
+    clock.wrongByMs = 0;
+    await spoolWindow(stream);
+    await until(() => expect(server.acknowledged).toHaveLength(2));
+    const offsets = server.acknowledged.map((snapshot) => Math.round(Number(snapshot.clockOffsetMs) / 1_000));
+    expect(offsets).toEqual([-day / 1_000, 0]);
+  });
+
+  it("corrects and sends again what was refused because the clocks moved apart during the stream, losing nothing", async () => {
+    const stream = connect();
+    await until(() => expect(stream.state.phase).toBe("connected"));
+    const serverNow = () => Date.now() - day;
+    server.verdict = (snapshot) =>
+      Number(snapshot.windowStartMs + snapshot.clockOffsetMs) > serverNow() + 60_000
+        ? { code: RefusalCode.CLOCK_SKEW, reason: "in the future", serverTimeMs: BigInt(serverNow()) }
+        : "ack";
+    await spoolWindows(3, stream);
+    await until(() => expect(spool.state).toMatchObject({ frames: 0, refusedFrames: 0 }));
+    expect(server.sequences(server.acknowledged).sort()).toEqual([1, 2, 3]);
+    expect(server.acknowledged.every((snapshot) => Math.abs(Number(snapshot.clockOffsetMs) + day) < 1_000)).toBe(true);
+  });
+
+  it("repeats a window with the clock offset it was first sent with, as another one would be stored beside it", async () => {
+    clock.wrongByMs = day;
+    server.verdict = () => "silence";
+    await spoolWindow();
+    connect();
+    await until(() => expect(server.received).toHaveLength(1));
+    const { port } = server;
+    await server.stop();
+    server.clockMs = () => Date.now() + 5_000;
+    server.verdict = () => "ack";
+    await server.start(port);
+    await until(() => expect(server.acknowledged).toHaveLength(1));
+    expect(server.received[1]?.clockOffsetMs).toBe(server.received[0]?.clockOffsetMs);
+  });
+
+  it("gives up a stream on which the API leaves windows unanswered", async () => {
+    server.verdict = () => "silence";
+    const stream = connect({ answerTimeoutMs: 30 });
+    await spoolWindow(stream);
+    await until(() => expect(server.received).toHaveLength(1));
+    server.verdict = () => "ack";
+    await until(() => {
+      stream.notify();
+      expect(spool.state.frames).toBe(0);
+    });
+    expect(stream.state.connects).toBeGreaterThan(1);
+  });
+
+  it("drains what is on its way before it stops", async () => {
+    const stream = connect();
+    await until(() => expect(stream.state.phase).toBe("connected"));
+    server.verdict = (snapshot) => {
+      setTimeout(() => server.acknowledge(snapshot), 100);
+      return "silence";
+    };
+    await spoolWindow(stream);
+    await stream.stop(5_000);
+    expect(spool.state.frames).toBe(0);
+    expect(stream.state.phase).toBe("stopped");
+  });
+});
+
+describe("IngestStream enrolment", () => {
+  const tokenFile = () => join(stateDirectory, "token");
+
+  it("enrols with the token when there is no credential, and keeps it for the agent's user alone", async () => {
+    rmSync(join(stateDirectory, "credential.json"));
+    writeFileSync(tokenFile(), "wgl_enr_good\n");
+    await spoolWindow();
+    const stream = connect({ enrolmentTokenFile: tokenFile() });
+    await until(() => expect(spool.state.frames).toBe(0));
+    expect(server.enrolments).toEqual([{ machineKey: identity.machineKey, facts }]);
+    expect(readCredential(stateDirectory, identity.machineKey)).toMatchObject({ hostId: "host-1", hostName: "test-host", credential: "wgl_hst_1" });
+    expect(statSync(join(stateDirectory, "credential.json")).mode & 0o777).toBe(0o600);
+    expect(stream.state).toMatchObject({ hostId: "host-1", hostName: "test-host", credential: "accepted" });
+  });
+
+  it("enrols again when its credential is refused", async () => {
+    writeFileSync(tokenFile(), "wgl_enr_good");
+    server.validCredentials.clear();
+    await spoolWindow();
+    connect({ enrolmentTokenFile: tokenFile() });
+    await until(() => expect(spool.state.frames).toBe(0));
+    expect(server.enrolments).toHaveLength(1);
+    expect(readCredential(stateDirectory, identity.machineKey)?.credential).toBe("wgl_hst_1");
+  });
+
+  it("keeps spooling and says why when its credential is refused and there is no token, and recovers when it is accepted again", async () => {
+    server.validCredentials.clear();
+    const stream = connect();
+    await until(() => expect(stream.state.credential).toBe("refused"));
+    await spoolWindows(2, stream);
+    expect(spool.state.frames).toBe(2);
+    expect(stream.state.lastError).toContain("WAGGLE_AGENT_ENROLMENT_TOKEN_FILE");
+    server.validCredentials.add("wgl_hst_0");
+    await until(() => expect(spool.state.frames).toBe(0));
+    expect(stream.state).toMatchObject({ credential: "accepted", lastError: undefined });
+  });
+
+  it("returns to its credential when enrolling again fails", async () => {
+    writeFileSync(tokenFile(), "wgl_enr_expired");
+    server.validCredentials.clear();
+    const stream = connect({ enrolmentTokenFile: tokenFile() });
+    await until(() => expect(stream.state.lastError).toContain("refused the enrolment token"));
+    server.validCredentials.add("wgl_hst_0");
+    await until(() => expect(stream.state.phase).toBe("connected"));
+    expect(server.enrolments).toHaveLength(0);
+  });
+
+  it("says what is missing without a credential and a token, and what is wrong with the token file without showing it", async () => {
+    rmSync(join(stateDirectory, "credential.json"));
+    const stream = connect();
+    await until(() => expect(stream.state.lastError).toContain("WAGGLE_AGENT_ENROLMENT_TOKEN_FILE"));
+    writeFileSync(tokenFile(), "wgl_adm_secret");
+    const other = connect({ enrolmentTokenFile: tokenFile() });
+    await until(() => expect(other.state.lastError).toContain(tokenFile()));
+    expect(other.state.lastError).not.toContain("secret");
+    expect(other.state.credential).toBe("missing");
+  });
+
+  it("does not report as the machine its disk was cloned from", async () => {
+    writeFileSync(tokenFile(), "wgl_enr_good");
+    connect({ enrolmentTokenFile: tokenFile(), identity: { ...identity, machineKey: "b".repeat(64) } });
+    await until(() => expect(server.enrolments.map((request) => request.machineKey)).toEqual(["b".repeat(64)]));
+  });
+});

@@ -1,0 +1,464 @@
+// SPDX-License-Identifier: Apache-2.0
+import { status as grpcStatus, type ServiceError } from "@grpc/grpc-js";
+import {
+  type Config as ApiConfig,
+  type EnrolHostResponse,
+  type HostFacts,
+  type IngestServiceClient,
+  type Refusal,
+  RefusalCode,
+  type SignalSchema,
+  StreamSnapshotsRequest,
+  type StreamSnapshotsResponse,
+} from "@waggle/proto";
+import type { ApiAddress } from "../config/config.ts";
+import type { HostClock } from "../host/clock.ts";
+import type { HostIdentity } from "../host/identity.ts";
+import type { Logger } from "../log.ts";
+import type { Spool } from "../spool/spool.ts";
+import { Backoff } from "./backoff.ts";
+import { bearer, createIngestClient, openSnapshotStream, type SnapshotStream, waitForConnection } from "./client.ts";
+import { type Credential, readCredential, readEnrolmentToken, writeCredential } from "./credential.ts";
+import type { ServerClock } from "./server-clock.ts";
+import { encodeSnapshotRequest } from "./snapshot-request.ts";
+
+export interface IngestStreamOptions {
+  readonly api: ApiAddress;
+  readonly caFile?: string | undefined;
+  readonly enrolmentTokenFile?: string | undefined;
+  readonly stateDirectory: string;
+  readonly identity: HostIdentity;
+  readonly facts: HostFacts;
+  readonly signals: readonly SignalSchema[];
+  readonly windowMs: number;
+  readonly spool: Spool;
+  readonly clock: HostClock;
+  readonly serverClock: ServerClock;
+  readonly log: Logger;
+  /** Unix milliseconds. */
+  readonly startedAtMs: number;
+  /** Called with each Config of the API. */
+  readonly onConfig?: (config: ApiConfig) => void;
+  readonly backoff?: Backoff;
+  /** How long the API may stay silent while it owes an answer, before the stream is given up. */
+  readonly answerTimeoutMs?: number;
+}
+
+export type StreamPhase = "connecting" | "enrolling" | "connected" | "waiting" | "stopped";
+
+export interface StreamState {
+  readonly phase: StreamPhase;
+  /** Unix milliseconds; undefined while there is no stream. */
+  readonly connectedSinceMs: number | undefined;
+  readonly lastAckAtMs: number | undefined;
+  readonly acknowledgedFrames: number;
+  readonly sentFrames: number;
+  readonly inFlightFrames: number;
+  readonly connects: number;
+  readonly credential: "unknown" | "missing" | "accepted" | "refused";
+  readonly hostId: string | undefined;
+  readonly hostName: string | undefined;
+  /** What is added to this host's clock to get the API's; 0 if they agree. */
+  readonly clockOffsetMs: number;
+  /** What ended or prevented the last stream, and the last refusal, in words. */
+  readonly lastError: string | undefined;
+  readonly lastRefusal: string | undefined;
+  /** Set while the API asked to be spared. */
+  readonly throttledUntilMs: number | undefined;
+}
+
+const connectTimeoutMs = 10_000;
+/** Times a frame that is refused for its clock offset, or that alone broke a stream, is tried before it is set aside. */
+const attemptsMax = 3;
+
+/**
+ * The agent's side of the ingest stream: enrols, says hello, sends what is spooled oldest first and within the API's limits, frees what is
+ * acknowledged, and comes back with growing random waits when the connection ends. What it cannot deliver stays in the spool.
+ */
+export class IngestStream {
+  readonly #options: IngestStreamOptions;
+  readonly #backoff: Backoff;
+  readonly #retryBackoff = new Backoff({ minMs: 500, maxMs: 30_000 });
+  readonly #inFlight = new Set<number>();
+  readonly #attempts = new Map<number, number>();
+  #stream: SnapshotStream | undefined;
+  #config: ApiConfig | undefined;
+  #credential: Credential | undefined;
+  #mayUseToken = false;
+  #isBlocked = false;
+  #holdUntilMs = 0;
+  #holdTimer: NodeJS.Timeout | undefined;
+  /** Up to this sequence frames go out one at a time, to find the one that breaks the stream. */
+  #singlyUntil = 0;
+  #isStopping = false;
+  #wake: (() => void) | undefined;
+  #endSession: ((error: Error) => void) | undefined;
+  #onIdle: (() => void) | undefined;
+  #running: Promise<void> | undefined;
+  #lastHeardElapsedMs = 0;
+  #state: { -readonly [K in keyof StreamState]: StreamState[K] };
+
+  constructor(options: IngestStreamOptions) {
+    this.#options = options;
+    this.#backoff = options.backoff ?? new Backoff({ minMs: 500, maxMs: 30_000 });
+    this.#state = {
+      phase: "connecting",
+      connectedSinceMs: undefined,
+      lastAckAtMs: undefined,
+      acknowledgedFrames: 0,
+      sentFrames: 0,
+      inFlightFrames: 0,
+      connects: 0,
+      credential: "unknown",
+      hostId: undefined,
+      hostName: undefined,
+      clockOffsetMs: 0,
+      lastError: undefined,
+      lastRefusal: undefined,
+      throttledUntilMs: undefined,
+    };
+  }
+
+  get state(): StreamState {
+    const { clock, serverClock } = this.#options;
+    const now = clock.elapsedMs();
+    const holdMs = this.#holdUntilMs - now;
+    return {
+      ...this.#state,
+      inFlightFrames: this.#inFlight.size,
+      clockOffsetMs: serverClock.offsetNowMs(clock.wallMs(), now),
+      throttledUntilMs: holdMs > 0 ? Math.round(clock.wallMs() + holdMs) : undefined,
+    };
+  }
+
+  /** Begins to connect; returns at once. */
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  /** Tells the stream that a window was spooled: it is sent if it may be, with a Status before it. */
+  notify(): void {
+    this.#checkAnswers();
+    this.#sendStatus();
+    this.#pump();
+  }
+
+  /** Sends what is still waiting for at most `drainMs`, then ends. Unacknowledged frames stay in the spool. */
+  async stop(drainMs: number): Promise<void> {
+    if (this.#stream !== undefined && this.#config !== undefined && this.#options.spool.state.frames > 0) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, drainMs);
+        this.#onIdle = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+        this.#pump();
+      });
+    }
+    this.#isStopping = true;
+    this.#wake?.();
+    this.#endSession?.(new Error("the agent stops"));
+    await this.#running;
+    this.#state.phase = "stopped";
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#isStopping) {
+      try {
+        await this.#session();
+      } catch (error) {
+        if (this.#isStopping) break;
+        const message = (error as Error).message;
+        if (message !== this.#state.lastError) this.#options.log.warn("stream to the API ended", { api: this.#options.api.url, error: message });
+        this.#state.lastError = message;
+      }
+      if (this.#isStopping) break;
+      this.#state.phase = "waiting";
+      await this.#sleep(this.#backoff.nextMs());
+    }
+  }
+
+  #sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  /** One connection, from credential to its end. Always throws: a stream has no good end but the agent's stop. */
+  async #session(): Promise<never> {
+    const { api, caFile } = this.#options;
+    this.#state.phase = "connecting";
+    const client = createIngestClient(api, caFile);
+    try {
+      const ended = new Promise<never>((_resolve, reject) => {
+        this.#endSession = reject;
+      });
+      ended.catch(() => {});
+      await Promise.race([waitForConnection(client, api, connectTimeoutMs), ended]);
+      const credential = await Promise.race([this.#obtainCredential(client), ended]);
+      this.#state.hostId = credential.hostId;
+      this.#state.hostName = credential.hostName;
+      return await this.#converse(client, credential, ended);
+    } finally {
+      this.#endSession = undefined;
+      this.#stream = undefined;
+      this.#config = undefined;
+      this.#inFlight.clear();
+      this.#isBlocked = false;
+      this.#state.connectedSinceMs = undefined;
+      client.close();
+    }
+  }
+
+  async #converse(client: IngestServiceClient, credential: Credential, ended: Promise<never>): Promise<never> {
+    const { clock, serverClock, spool, identity, facts, signals, windowMs } = this.#options;
+    const stream = openSnapshotStream(client, credential.credential);
+    const sentElapsedMs = clock.elapsedMs();
+    const configTimer = setTimeout(() => this.#endSession?.(new Error(`the API did not answer the hello within ${connectTimeoutMs / 1000} s`)), connectTimeoutMs);
+    stream.on("data", (response: StreamSnapshotsResponse) => {
+      if (this.#stream !== stream) return;
+      this.#lastHeardElapsedMs = clock.elapsedMs();
+      const { message } = response;
+      switch (message?.$case) {
+        case "config": {
+          clearTimeout(configTimer);
+          const nowElapsedMs = clock.elapsedMs();
+          serverClock.observe(Number(message.value.serverTimeMs), this.#config === undefined ? sentElapsedMs : nowElapsedMs, nowElapsedMs);
+          this.#acceptConfig(message.value);
+          break;
+        }
+        case "ack":
+          this.#acceptAck(Number(message.value.sequence));
+          break;
+        case "refusal":
+          this.#acceptRefusal(message.value);
+          break;
+        case "throttle":
+          this.#hold(message.value.waitMs);
+          break;
+      }
+      this.#pump();
+    });
+    stream.on("drain", () => {
+      this.#isBlocked = false;
+      this.#pump();
+    });
+    stream.on("end", () => this.#endSession?.(new Error("the API ended the stream")));
+    stream.on("error", (error: ServiceError) => this.#endSession?.(this.#explainEnd(error)));
+    this.#stream = stream;
+    stream.write(
+      StreamSnapshotsRequest.encode({
+        message: {
+          $case: "hello",
+          value: {
+            bootId: identity.bootId,
+            facts,
+            windowMs,
+            signals: [...signals],
+            firstUnacknowledgedSequence: BigInt(spool.state.firstSequence),
+            hostTimeMs: BigInt(Math.round(clock.wallMs())),
+          },
+        },
+      }).finish(),
+    );
+    try {
+      return await ended;
+    } finally {
+      clearTimeout(configTimer);
+      stream.removeAllListeners("drain");
+      stream.on("error", () => {});
+      if (this.#isStopping) stream.end();
+      stream.cancel();
+    }
+  }
+
+  #acceptConfig(config: ApiConfig): void {
+    const isFirst = this.#config === undefined;
+    this.#config = config;
+    if (isFirst) {
+      this.#state.phase = "connected";
+      this.#state.connectedSinceMs = Math.round(this.#options.clock.wallMs());
+      this.#state.connects++;
+      this.#state.credential = "accepted";
+      this.#state.lastError = undefined;
+      this.#mayUseToken = false;
+      const { clockOffsetMs, hostId, hostName } = this.state;
+      this.#options.log.info("connected to the API", { api: this.#options.api.url, hostId, hostName, clockOffsetMs, waitingFrames: this.#options.spool.state.frames });
+    }
+    for (const { signal, reason } of config.refusedSignals) this.#options.log.warn("the API does not take a signal", { signal, reason });
+    this.#options.onConfig?.(config);
+    if (isFirst) this.#sendStatus();
+  }
+
+  #acceptAck(sequence: number): void {
+    this.#inFlight.delete(sequence);
+    this.#attempts.delete(sequence);
+    if (!this.#options.spool.acknowledge(sequence)) return;
+    this.#state.acknowledgedFrames++;
+    this.#state.lastAckAtMs = Math.round(this.#options.clock.wallMs());
+    this.#backoff.reset();
+    this.#retryBackoff.reset();
+  }
+
+  #acceptRefusal(refusal: Refusal): void {
+    const { spool, clock, serverClock, log } = this.#options;
+    const sequence = Number(refusal.sequence);
+    this.#inFlight.delete(sequence);
+    this.#state.lastRefusal = refusal.reason;
+    if (refusal.retry) {
+      const waitMs = this.#retryBackoff.nextMs();
+      log.info("the API cannot store a window now", { sequence, reason: refusal.reason, waitMs: Math.round(waitMs) });
+      this.#hold(waitMs);
+      return;
+    }
+    if (refusal.code === RefusalCode.CLOCK_SKEW && refusal.serverTimeMs !== 0n && this.#countAttempt(sequence) <= attemptsMax) {
+      const elapsedMs = clock.elapsedMs();
+      serverClock.observe(Number(refusal.serverTimeMs), elapsedMs, elapsedMs);
+      const frame = spool.read(sequence);
+      if (frame === undefined) return;
+      const correctedMs = serverClock.correctedOffsetMs(frame, clock.wallMs(), elapsedMs);
+      if (correctedMs !== frame.sentOffsetMs) {
+        log.warn("the API's clock differs from this host's, sending the window again with the difference", { sequence, clockOffsetMs: correctedMs });
+        // A refused frame was not stored, so here, and only here, its offset may change.
+        spool.stamp(sequence, correctedMs);
+        return;
+      }
+    }
+    this.#refuse(sequence, refusal.code, refusal.reason);
+  }
+
+  #refuse(sequence: number, code: RefusalCode, reason: string): void {
+    const name = Object.entries(RefusalCode).find(([, value]) => value === code)?.[0] ?? String(code);
+    this.#state.lastRefusal = `${name}: ${reason}`;
+    this.#attempts.delete(sequence);
+    this.#options.log.error("the API refused a window for good", { sequence, code: name, reason });
+    this.#options.spool.refuse(sequence, this.#state.lastRefusal);
+  }
+
+  #countAttempt(sequence: number): number {
+    const attempts = (this.#attempts.get(sequence) ?? 0) + 1;
+    this.#attempts.set(sequence, attempts);
+    return attempts;
+  }
+
+  /** Sends no snapshot for so long. */
+  #hold(waitMs: number): void {
+    const untilMs = this.#options.clock.elapsedMs() + waitMs;
+    if (untilMs <= this.#holdUntilMs) return;
+    this.#holdUntilMs = untilMs;
+    clearTimeout(this.#holdTimer);
+    this.#holdTimer = setTimeout(() => this.#pump(), waitMs + 1);
+    this.#holdTimer.unref();
+  }
+
+  /** Sends frames, oldest first, until the API's limit, the connection's back-pressure, or the end of the spool. */
+  #pump(): void {
+    const { spool, clock, serverClock } = this.#options;
+    if (spool.state.frames === 0) this.#onIdle?.();
+    const stream = this.#stream;
+    const config = this.#config;
+    if (stream === undefined || config === undefined || this.#isBlocked || clock.elapsedMs() < this.#holdUntilMs) return;
+    for (const sequence of spool.sequences()) {
+      const inFlightMax = sequence <= this.#singlyUntil ? 1 : Math.max(1, config.framesInFlightMax);
+      if (this.#inFlight.size >= inFlightMax) return;
+      if (this.#inFlight.has(sequence)) continue;
+      const frame = spool.read(sequence);
+      if (frame === undefined) continue;
+      const offsetMs = serverClock.offsetOfFrameMs(frame, clock.wallMs(), clock.elapsedMs());
+      const request = encodeSnapshotRequest(frame.payload, offsetMs);
+      if (config.frameBytesMax > 0 && request.length > config.frameBytesMax) {
+        this.#refuse(sequence, RefusalCode.TOO_LARGE, `the frame has ${request.length} bytes, the API takes ${config.frameBytesMax}; lower WAGGLE_AGENT_ROWS_MAX`);
+        continue;
+      }
+      if (frame.sentOffsetMs === undefined) spool.stamp(sequence, offsetMs);
+      if (this.#inFlight.size === 0) this.#lastHeardElapsedMs = clock.elapsedMs();
+      this.#inFlight.add(sequence);
+      this.#state.sentFrames++;
+      if (!stream.write(request)) {
+        this.#isBlocked = true;
+        return;
+      }
+    }
+  }
+
+  #sendStatus(): void {
+    if (this.#stream === undefined || this.#config === undefined || this.#isBlocked) return;
+    const { frames, bytes, refusedFrames, droppedFrames, corruptFrames } = this.#options.spool.state;
+    const status = {
+      spoolFrames: BigInt(frames),
+      spoolBytes: BigInt(bytes),
+      refusedFrames: BigInt(refusedFrames),
+      droppedFrames: BigInt(droppedFrames + corruptFrames),
+      clockOffsetMs: BigInt(this.state.clockOffsetMs),
+      startedAtMs: BigInt(this.#options.startedAtMs),
+    };
+    if (!this.#stream.write(StreamSnapshotsRequest.encode({ message: { $case: "status", value: status } }).finish())) this.#isBlocked = true;
+  }
+
+  /** Keepalive finds a dead connection; this finds an API that lives and never answers. */
+  #checkAnswers(): void {
+    const silentMs = this.#options.clock.elapsedMs() - this.#lastHeardElapsedMs;
+    if (this.#inFlight.size > 0 && silentMs > (this.#options.answerTimeoutMs ?? 120_000)) {
+      this.#endSession?.(new Error(`the API left ${this.#inFlight.size} windows unanswered for ${Math.round(silentMs / 1000)} s`));
+    }
+  }
+
+  #explainEnd(error: ServiceError): Error {
+    switch (error.code) {
+      case grpcStatus.UNAUTHENTICATED:
+        this.#state.credential = "refused";
+        this.#mayUseToken = true;
+        return new Error(`the API refused this host's credential (${error.details}); ${this.#options.enrolmentTokenFile === undefined ? "set WAGGLE_AGENT_ENROLMENT_TOKEN_FILE to enrol again" : "enrolling again"}`);
+      case grpcStatus.ABORTED:
+        return new Error(`another agent streams as this host (${error.details}); two agents share a credential or a machine id`);
+      case grpcStatus.INVALID_ARGUMENT: {
+        // Some frame in flight cannot be read over there. Sent one by one, the frame that is alone when it happens again is the one.
+        const [first, ...others] = [...this.#inFlight].sort((a, b) => a - b);
+        if (first !== undefined && others.length === 0 && this.#countAttempt(first) >= attemptsMax) this.#refuse(first, RefusalCode.MALFORMED, error.details);
+        else this.#singlyUntil = Math.max(this.#singlyUntil, first ?? 0, ...others);
+        break;
+      }
+    }
+    return new Error(`${grpcStatus[error.code] ?? error.code}: ${error.details}`);
+  }
+
+  async #obtainCredential(client: IngestServiceClient): Promise<Credential> {
+    const { stateDirectory, identity, enrolmentTokenFile } = this.#options;
+    this.#credential ??= readCredential(stateDirectory, identity.machineKey);
+    const current = this.#credential;
+    if (current !== undefined && !(this.#mayUseToken && enrolmentTokenFile !== undefined)) return current;
+    if (enrolmentTokenFile === undefined) {
+      this.#state.credential = "missing";
+      throw new Error(`there is no credential in ${stateDirectory} and no token to get one; set WAGGLE_AGENT_ENROLMENT_TOKEN_FILE`);
+    }
+    // Should enrolling fail, the next attempt tries the old credential again: it may have been the API that was wrong.
+    this.#mayUseToken = false;
+    if (current === undefined) this.#state.credential = "missing";
+    this.#state.phase = "enrolling";
+    const answer = await this.#enrol(client, readEnrolmentToken(enrolmentTokenFile));
+    const credential = { hostId: answer.hostId, hostName: answer.hostName, credential: answer.credential, machineKey: identity.machineKey };
+    this.#credential = credential;
+    this.#options.log.info("enrolled", { hostId: answer.hostId, hostName: answer.hostName, machineKeySource: identity.machineKeySource });
+    try {
+      await writeCredential(stateDirectory, credential);
+    } catch (error) {
+      this.#options.log.error("credential could not be kept, the next start has to enrol again", { directory: stateDirectory, error: (error as Error).message });
+    }
+    return credential;
+  }
+
+  #enrol(client: IngestServiceClient, token: string): Promise<EnrolHostResponse> {
+    const { identity, facts } = this.#options;
+    return new Promise((resolve, reject) => {
+      client.enrolHost({ machineKey: identity.machineKey, facts }, bearer(token), { deadline: Date.now() + connectTimeoutMs }, (error, response) => {
+        if (error === null) resolve(response);
+        else if (error.code === grpcStatus.UNAUTHENTICATED) reject(new Error(`the API refused the enrolment token (${error.details}); create a new one and put it into the token file`));
+        else reject(new Error(`enrolment failed: ${grpcStatus[error.code] ?? error.code}: ${error.details}`));
+      });
+    });
+  }
+}

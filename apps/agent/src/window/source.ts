@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { CoverageState, WireRow } from "@waggle/signals";
+
+/** What the kernel's side of one window is. */
+export interface WindowData {
+  /** Rows by signal name; a signal without rows may be absent. Kernel signals only. */
+  readonly rows: ReadonlyMap<string, readonly WireRow[]>;
+  readonly coverage: readonly { readonly signal: string; readonly state: CoverageState; readonly reason: string }[];
+  /** Runs and estimated time (ns) of each program in the window. */
+  readonly programs: readonly { readonly program: string; readonly events: bigint; readonly kernelNs: bigint; readonly attached: boolean; readonly reason: string }[];
+  /** What the probes counted beside what the kernel counted itself, in the window. */
+  readonly accounting: readonly { readonly quantity: string; readonly counted: bigint; readonly kernel: bigint }[];
+  /** What maps and storages could not take in the window, by reason. */
+  readonly drops: readonly { readonly reason: string; readonly count: bigint }[];
+  readonly mapBytes: number;
+  readonly readMs: number;
+}
+
+/** Where windows come from: the kernel, or on a host where that is impossible, a source that says so. */
+export interface WindowSource {
+  /** Everything since the previous call (or since opening). Calls must not overlap. */
+  readWindow(): Promise<WindowData>;
+  close(): void;
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Snapshot } from "@waggle/proto";
+import type { HostClock } from "../host/clock.ts";
+import type { HostIdentity } from "../host/identity.ts";
+import type { Logger } from "../log.ts";
+import type { Spool } from "../spool/spool.ts";
+import type { ServerClock } from "../stream/server-clock.ts";
+import { type AssembledWindow, assembleWindow, type OwnCost } from "./assemble.ts";
+import { type ClosedWindow, WindowClock } from "./clock.ts";
+import type { WindowData, WindowSource } from "./source.ts";
+import { UnavailableSource } from "./unavailable-source.ts";
+
+/** All that is known of a window once it is spooled. */
+export interface SpooledWindow {
+  readonly sequence: number;
+  readonly window: ClosedWindow;
+  readonly data: WindowData;
+  readonly own: OwnCost;
+  readonly assembled: AssembledWindow;
+}
+
+export interface WindowLoopOptions {
+  readonly source: WindowSource;
+  readonly spool: Spool;
+  readonly clock: HostClock;
+  readonly serverClock: ServerClock;
+  readonly identity: HostIdentity;
+  readonly windowMs: number;
+  readonly log: Logger;
+  readonly onWindow: (window: SpooledWindow) => void;
+}
+
+/** Bytes a frame needs besides its blocks: envelope, names, lengths. */
+const envelopeBytes = 8 * 1024;
+
+/** Cuts time into windows; at the end of each reads the source, assembles a Snapshot and spools it. */
+export class WindowLoop {
+  readonly #options: WindowLoopOptions;
+  readonly #windowClock: WindowClock;
+  readonly #refusedSignals = new Map<string, string>();
+  #frameBytesMax = 4 * 1024 * 1024;
+  #cpuUs = 0;
+  #spoolLosses = 0;
+  #isStopping = false;
+  #wake: (() => void) | undefined;
+  #running: Promise<void> | undefined;
+
+  constructor(options: WindowLoopOptions) {
+    this.#options = options;
+    const { clock, spool, windowMs } = options;
+    this.#cpuUs = cpuTimeUs();
+    this.#windowClock = new WindowClock({ windowMs, wallMs: clock.wallMs(), elapsedMs: clock.elapsedMs(), lastStartMs: spool.lastWindowStartMs });
+  }
+
+  get windowMs(): number {
+    return this.#windowClock.windowMs;
+  }
+
+  /** Takes over what the API asked for. A window length it does not name (0), or one out of bounds, changes nothing. */
+  configure(config: { windowMs: number; frameBytesMax: number; refusedSignals: readonly { signal: string; reason: string }[] }): void {
+    if (config.windowMs >= 1_000 && config.windowMs <= 60_000) this.#windowClock.windowMs = config.windowMs;
+    if (config.frameBytesMax > 2 * envelopeBytes) this.#frameBytesMax = config.frameBytesMax;
+    this.#refusedSignals.clear();
+    for (const { signal, reason } of config.refusedSignals) this.#refusedSignals.set(signal, reason);
+  }
+
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  /** Ends the current window now, spools it, and resolves when that is done. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    this.#wake?.();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#isStopping) {
+      await this.#waitForBoundary();
+      try {
+        await this.#endWindow();
+      } catch (error) {
+        // Nothing in here is expected to throw; a window less is better than an agent less.
+        this.#options.log.error("window was lost", { error: (error as Error).stack ?? String(error) });
+      }
+    }
+  }
+
+  async #waitForBoundary(): Promise<void> {
+    const { clock } = this.#options;
+    const delayMs = this.#windowClock.delayMs(clock.wallMs());
+    const dueElapsedMs = clock.elapsedMs() + delayMs;
+    await this.#sleep(delayMs);
+    // Timers of Node.js may fire up to a millisecond early, and a window that ends at 9.999 would start the next one in the wrong second.
+    while (!this.#isStopping && clock.elapsedMs() < dueElapsedMs) await this.#sleep(1);
+  }
+
+  #sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#isStopping) return resolve();
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  async #endWindow(): Promise<void> {
+    const { clock, spool, source, serverClock, identity, log } = this.#options;
+    const window = this.#windowClock.close(clock.wallMs(), clock.elapsedMs());
+    if (window.steppedMs !== 0) log.warn("wall clock was stepped", { steppedMs: window.steppedMs });
+    let data: WindowData;
+    try {
+      data = await source.readWindow();
+    } catch (error) {
+      const reason = `reading the window failed: ${(error as Error).message}`;
+      log.error("reading the window failed", { error: (error as Error).message });
+      data = await new UnavailableSource("failed", reason).readWindow();
+    }
+    const own = this.#measureOwnCost();
+    const assembled = assembleWindow(data, own, { refusedSignals: this.#refusedSignals, bytesMax: this.#frameBytesMax - envelopeBytes });
+    const sequence = await spool.append({
+      windowStartMs: window.startMs,
+      shiftMs: window.shiftMs,
+      bootTag: identity.bootTag,
+      knownOffsetMs: serverClock.offsetOfWindowMs(window.shiftMs),
+      encode: (number) =>
+        Snapshot.encode({
+          sequence: BigInt(number),
+          windowStartMs: BigInt(window.startMs),
+          windowMs: window.lengthMs,
+          clockOffsetMs: 0n,
+          bootId: identity.bootId,
+          blocks: assembled.blocks,
+        }).finish(),
+    });
+    this.#options.onWindow({ sequence, window, data, own, assembled });
+  }
+
+  #measureOwnCost(): OwnCost {
+    const cpuUs = cpuTimeUs();
+    const { droppedFrames, corruptFrames } = this.#options.spool.state;
+    const losses = droppedFrames + corruptFrames;
+    const own = {
+      cpuNs: BigInt(Math.max(0, cpuUs - this.#cpuUs)) * 1000n,
+      rssBytes: BigInt(process.memoryUsage.rss()),
+      droppedFrames: BigInt(losses - this.#spoolLosses),
+    };
+    this.#cpuUs = cpuUs;
+    this.#spoolLosses = losses;
+    return own;
+  }
+}
+
+function cpuTimeUs(): number {
+  const { user, system } = process.cpuUsage();
+  return user + system;
+}
