@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type DynamicModule, Module } from "@nestjs/common";
+import { APP_FILTER, APP_GUARD } from "@nestjs/core";
+import { ClickHouseModule } from "./clickhouse/clickhouse.module.ts";
+import { AuthGuard } from "./common/auth.guard.ts";
+import { CommonModule } from "./common/common.module.ts";
+import type { Log } from "./common/log.ts";
+import { ProblemFilter } from "./common/problem.filter.ts";
+import type { Config } from "./config/config.ts";
+import { HealthModule } from "./features/health/health.module.ts";
+import { TokensModule } from "./features/tokens/tokens.module.ts";
+import { PostgresModule } from "./postgres/postgres.module.ts";
+
+@Module({
+  imports: [ClickHouseModule, PostgresModule, TokensModule, HealthModule],
+  providers: [
+    { provide: APP_GUARD, useClass: AuthGuard },
+    { provide: APP_FILTER, useClass: ProblemFilter },
+  ],
+})
+export class AppModule {
+  static register(config: Config, log: Log): DynamicModule {
+    return { module: AppModule, imports: [CommonModule.register(config, log)] };
+  }
+}

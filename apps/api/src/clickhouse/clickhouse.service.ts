@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+import { randomUUID } from "node:crypto";
+import { Readable } from "node:stream";
+import { type ClickHouseClient, ClickHouseError, type ClickHouseSettings, createClient } from "@clickhouse/client";
+import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from "@nestjs/common";
+import { AppError } from "../common/app-error.ts";
+import { Log } from "../common/log.ts";
+import { Config } from "../config/config.ts";
+import { addColumnsSql, tables } from "./schema.ts";
+
+export interface QueryOptions {
+  /** Cancels the query in the client and in ClickHouse. */
+  readonly signal?: AbortSignal | undefined;
+  /** Limits such as max_execution_time (seconds), max_memory_usage (bytes), max_result_rows. */
+  readonly settings?: ClickHouseSettings | undefined;
+}
+
+export interface QuerySummary {
+  readonly rowsRead: number;
+  readonly bytesRead: number;
+  /** In the server. */
+  readonly elapsedMs: number;
+}
+
+export interface QueryAnswer<Row> {
+  readonly rows: Row[];
+  readonly summary: QuerySummary;
+}
+
+/** ClickHouse's error codes by meaning (src/Common/ErrorCodes.cpp). */
+const TIMEOUT_CODES = new Set(["159", "160"]);
+const TOO_LARGE_CODES = new Set(["158", "241", "307", "396"]);
+const CANCELLED_CODES = new Set(["394"]);
+/** The server is there but cannot work now: starting, out of memory, out of disk, too many parts, read-only, too many queries. */
+const BUSY_CODES = new Set(["202", "210", "241", "242", "243", "252", "164", "999", "225", "159", "160", "209", "439", "649"]);
+
+const QUERY_TIMEOUT_MS = 60_000;
+const FIRST_RETRY_MS = 250;
+const LAST_RETRY_MS = 5_000;
+
+/** The one door to ClickHouse. */
+@Injectable()
+export class ClickHouseService implements OnApplicationBootstrap, OnApplicationShutdown {
+  readonly database: string;
+  private readonly client: ClickHouseClient;
+  private readonly stopping = new AbortController();
+  private schemaReady = false;
+
+  constructor(
+    @Inject(Config) private readonly config: Config,
+    @Inject(Log) private readonly log: Log,
+  ) {
+    this.database = config.clickhouse.database;
+    this.client = this.createClient(config.clickhouse.database);
+  }
+
+  private createClient(database: string | undefined): ClickHouseClient {
+    const { url, username, password } = this.config.clickhouse;
+    return createClient({
+      url,
+      username,
+      password,
+      ...(database === undefined ? {} : { database }),
+      application: "waggle-api",
+      request_timeout: QUERY_TIMEOUT_MS,
+      max_open_connections: 24,
+      // The server closes idle connections after 10 s (30 s in newer ones); ours must go first or a request meets a closed socket.
+      keep_alive: { enabled: true, idle_socket_ttl: 2_500 },
+      // Errors are logged once, by who asked.
+      log: { level: 127 as never },
+    });
+  }
+
+  /** Tables are made in the background: the API must serve its other half while ClickHouse is still starting. */
+  onApplicationBootstrap(): void {
+    void this.prepareUntilDone();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    this.stopping.abort();
+    await this.client.close();
+  }
+
+  /** True once all tables exist. */
+  get isPrepared(): boolean {
+    return this.schemaReady;
+  }
+
+  private async prepareUntilDone(): Promise<void> {
+    for (let waitMs = FIRST_RETRY_MS; !this.stopping.signal.aborted; waitMs = Math.min(waitMs * 2, LAST_RETRY_MS)) {
+      try {
+        await this.prepare();
+        this.log.info({ database: this.database }, "clickhouse is ready");
+        return;
+      } catch (error) {
+        if (this.stopping.signal.aborted) return;
+        this.log.warn({ err: error, waitMs }, "clickhouse is not ready yet");
+        await new Promise((resolve) => setTimeout(resolve, waitMs).unref());
+      }
+    }
+  }
+
+  /** Creates the database and tables, and adds columns that an older version's tables lack. Safe to run on several nodes at once. */
+  async prepare(): Promise<void> {
+    // Without a database of its own: ours may not exist yet, and ClickHouse refuses a request that names a missing one.
+    const admin = this.createClient(undefined);
+    try {
+      await admin.command({ query: `CREATE DATABASE IF NOT EXISTS \`${this.database}\` ENGINE = Atomic` });
+      for (const table of tables(this.database)) {
+        await admin.command({ query: table.createSql });
+        const answer = await admin.query({
+          query: "SELECT name FROM system.columns WHERE database = {database:String} AND table = {table:String}",
+          query_params: { database: this.database, table: table.name },
+          format: "JSONEachRow",
+        });
+        const existing = new Set((await answer.json<{ name: string }>()).map((row) => row.name));
+        const alter = addColumnsSql(this.database, table, existing);
+        if (alter !== undefined) await admin.command({ query: alter });
+      }
+      this.schemaReady = true;
+    } finally {
+      await admin.close();
+    }
+  }
+
+  /**
+   * Runs a SELECT.
+   * @param sql with typed placeholders, `{tenant:String}`; identifiers may only come from the catalogue
+   * @param params values of the placeholders
+   * @returns rows as objects (64-bit integers as JSON numbers) and what it cost
+   * @throws AppError STORAGE_UNAVAILABLE, QUERY_TIMEOUT, QUERY_TOO_LARGE; the signal's reason when it was aborted
+   */
+  async query<Row>(sql: string, params: Record<string, unknown> = {}, options: QueryOptions = {}): Promise<QueryAnswer<Row>> {
+    const queryId = randomUUID();
+    const { signal } = options;
+    signal?.throwIfAborted();
+    const kill = () => void this.kill(queryId);
+    signal?.addEventListener("abort", kill, { once: true });
+    try {
+      const result = await this.client.query({
+        query: sql,
+        query_params: params,
+        format: "JSON",
+        query_id: queryId,
+        ...(signal === undefined ? {} : { abort_signal: signal }),
+        // readonly=2: may set limits but never write. Only readonly queries are cancelled when their connection closes.
+        clickhouse_settings: {
+          readonly: "2",
+          cancel_http_readonly_queries_on_client_close: 1,
+          output_format_json_quote_64bit_integers: 0,
+          ...options.settings,
+        },
+      });
+      const body = await result.json<Row>();
+      const statistics = body.statistics;
+      return {
+        rows: body.data,
+        summary: {
+          rowsRead: statistics?.rows_read ?? 0,
+          bytesRead: statistics?.bytes_read ?? 0,
+          elapsedMs: Math.round((statistics?.elapsed ?? 0) * 1_000),
+        },
+      };
+    } catch (error) {
+      if (signal?.aborted) throw signal.reason;
+      throw toQueryError(error);
+    } finally {
+      signal?.removeEventListener("abort", kill);
+    }
+  }
+
+  /** The closed connection cancels most queries by itself; one that has sent no data yet may not notice, so it is also told. */
+  private async kill(queryId: string): Promise<void> {
+    try {
+      await this.client.command({ query: "KILL QUERY WHERE query_id = {id:String} ASYNC", query_params: { id: queryId } });
+    } catch (error) {
+      this.log.debug({ err: error }, "could not kill a query");
+    }
+  }
+
+  /**
+   * Inserts one body in Native format and returns when ClickHouse has accepted every row.
+   * @param table one of the catalogue's or WINDOWS_TABLE
+   * @param columns names in the body's order
+   * @throws InsertError
+   */
+  async insertNative(table: string, columns: readonly string[], body: readonly Uint8Array[]): Promise<void> {
+    const list = columns.map((name) => `\`${name}\``).join(", ");
+    try {
+      const answer = await this.client.exec({
+        query: `INSERT INTO \`${table}\` (${list}) FORMAT Native`,
+        values: Readable.from(body, { objectMode: false }),
+        // Synchronous: the answer comes when the parts are written, which is what an acknowledgement promises.
+        clickhouse_settings: { async_insert: 0, wait_end_of_query: 1 },
+      });
+      for await (const _ of answer.stream) {
+        // Drained, or the connection never returns to the pool.
+      }
+    } catch (error) {
+      throw new InsertError(table, error);
+    }
+  }
+
+  /** Statements of tests and benchmarks. Never on a request's path. */
+  async command(sql: string): Promise<void> {
+    await this.client.command({ query: sql });
+  }
+
+  /** undefined when ClickHouse answers and has its tables; otherwise what is missing, in words. */
+  async problem(): Promise<string | undefined> {
+    const ping = await this.client.ping({ select: true, abort_signal: AbortSignal.timeout(2_000) }).catch((error: Error) => ({ success: false as const, error }));
+    if (!this.schemaReady) return "ClickHouse has not been reached since the API started; its tables are not made yet";
+    return ping.success ? undefined : "ClickHouse does not answer";
+  }
+}
+
+/** A failed insert, told apart by what helps: waiting, or looking at the rows. */
+export class InsertError extends Error {
+  override readonly name = "InsertError";
+  readonly table: string;
+  /** The rows are not to blame: the same insert may succeed later. */
+  readonly isRetryable: boolean;
+
+  constructor(table: string, cause: unknown) {
+    super(`insert into ${table} failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    this.table = table;
+    this.isRetryable = !(cause instanceof ClickHouseError) || BUSY_CODES.has(cause.code) || isMissingTable(cause);
+  }
+}
+
+/** A database that was recreated under us; the tables come back with the next prepare. */
+function isMissingTable(error: ClickHouseError): boolean {
+  return error.code === "60" || error.code === "81";
+}
+
+function toQueryError(error: unknown): unknown {
+  if (!(error instanceof ClickHouseError)) {
+    return new AppError("STORAGE_UNAVAILABLE", "ClickHouse does not answer. Nothing is lost: agents keep what they could not deliver. Try again shortly.", {
+      cause: error,
+      retryAfterMs: 2_000,
+    });
+  }
+  if (TIMEOUT_CODES.has(error.code)) return new AppError("QUERY_TIMEOUT", "The query ran out of time. Ask for a shorter range or fewer hosts.", { cause: error });
+  if (TOO_LARGE_CODES.has(error.code)) {
+    return new AppError("QUERY_TOO_LARGE", "The query went over its limit of memory or rows. Ask for a shorter range, fewer hosts or fewer labels.", { cause: error });
+  }
+  if (BUSY_CODES.has(error.code) || isMissingTable(error) || CANCELLED_CODES.has(error.code)) {
+    return new AppError("STORAGE_UNAVAILABLE", "ClickHouse cannot answer right now. Try again shortly.", { cause: error, retryAfterMs: 2_000 });
+  }
+  return error;
+}

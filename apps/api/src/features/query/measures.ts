@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Signal, Unit } from "@waggle/signals";
+
+export const sumAggregates = ["sum", "rate"] as const;
+export const gaugeAggregates = ["last", "min", "max", "avg"] as const;
+export const quantiles = { p50: 0.5, p75: 0.75, p90: 0.9, p95: 0.95, p99: 0.99, "p99.9": 0.999 } as const;
+export type QuantileName = keyof typeof quantiles;
+export const quantileNames = Object.keys(quantiles) as QuantileName[];
+export const distributionAggregates = [...quantileNames, "min", "max", "avg", "count", "heatmap"] as const;
+
+export type Aggregate = (typeof sumAggregates)[number] | (typeof gaugeAggregates)[number] | (typeof distributionAggregates)[number];
+export const aggregates: readonly Aggregate[] = [...new Set<Aggregate>([...sumAggregates, ...gaugeAggregates, ...distributionAggregates])];
+
+/** Something a signal can be asked for. */
+export interface QueryableMeasure {
+  readonly name: string;
+  readonly kind: "sum" | "gauge" | "distribution" | "minimum" | "maximum";
+  readonly unit: Unit;
+  readonly aggregates: readonly Aggregate[];
+  readonly help: string;
+}
+
+/** What can be selected from a signal: its measures, or a histogram's quantity and the exact count, sum, min and max beside it. */
+export function measuresOf(signal: Signal): readonly QueryableMeasure[] {
+  const { distribution } = signal;
+  if (distribution === null) {
+    return signal.measures.map((measure) => ({ ...measure, aggregates: measure.kind === "sum" ? sumAggregates : gaugeAggregates }));
+  }
+  const quantity = distribution.help.replace(/\.$/, "");
+  return [
+    { name: distribution.name, kind: "distribution", unit: distribution.unit, aggregates: distributionAggregates, help: distribution.help },
+    { name: "count", kind: "sum", unit: distribution.countUnit, aggregates: sumAggregates, help: `How many were measured: ${quantity}.` },
+    { name: "sum", kind: "sum", unit: distribution.unit, aggregates: sumAggregates, help: `All measured values added up: ${quantity}.` },
+    { name: "min", kind: "minimum", unit: distribution.unit, aggregates: ["min"], help: `The smallest measured value, exact: ${quantity}.` },
+    { name: "max", kind: "maximum", unit: distribution.unit, aggregates: ["max"], help: `The largest measured value, exact: ${quantity}.` },
+  ];
+}
+
+/** The unit a signal is known by: that of its quantity, or of its first measure. */
+export function mainUnit(signal: Signal): Unit {
+  return signal.distribution?.unit ?? signal.measures[0]?.unit ?? "1";
+}
+
+/** How a selection is computed; one statement computes all selections of a form. */
+export type Form =
+  /** Sums and rates of sums. */
+  | "sums"
+  /** Gauges whose value per host is found first: last, avg. */
+  | "gaugesByHost"
+  /** Gauges whose value over all hosts at one moment is found first: min, max. */
+  | "gaugesByWindow"
+  /** Count, sum, min, max of a histogram. */
+  | "extents"
+  /** Percentiles and heat maps. */
+  | "buckets";
+
+/** A selection that is known to fit its signal. */
+export interface Selection {
+  readonly measure: string;
+  readonly aggregate: Aggregate;
+  /** Of the answer's values. */
+  readonly unit: string;
+  readonly form: Form;
+}
+
+/** Resolves a measure and aggregate that fit each other. */
+export function toSelection(measure: QueryableMeasure, aggregate: Aggregate): Selection {
+  return { measure: measure.name, aggregate, unit: unitOf(measure, aggregate), form: formOf(measure, aggregate) };
+}
+
+function unitOf(measure: QueryableMeasure, aggregate: Aggregate): string {
+  if (aggregate === "rate") return `${measure.unit}/s`;
+  return measure.unit;
+}
+
+function formOf(measure: QueryableMeasure, aggregate: Aggregate): Form {
+  switch (measure.kind) {
+    case "sum":
+      return "sums";
+    case "gauge":
+      return aggregate === "min" || aggregate === "max" ? "gaugesByWindow" : "gaugesByHost";
+    case "minimum":
+    case "maximum":
+      return "extents";
+    case "distribution":
+      return aggregate === "heatmap" || aggregate in quantiles ? "buckets" : "extents";
+  }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { PGlite } from "@electric-sql/pglite";
+import { sql } from "drizzle-orm";
+import { drizzle as drizzlePostgres } from "drizzle-orm/node-postgres";
+import { migrate as migratePostgres } from "drizzle-orm/node-postgres/migrator";
+import type { PgDatabase, PgQueryResultHKT } from "drizzle-orm/pg-core";
+import { drizzle as drizzlePglite } from "drizzle-orm/pglite";
+import { migrate as migratePglite } from "drizzle-orm/pglite/migrator";
+import pg from "pg";
+import * as schema from "./schema.ts";
+
+export type Drizzle = PgDatabase<PgQueryResultHKT, typeof schema>;
+
+/** Any number; every API node of one database asks for the same lock. */
+const MIGRATION_LOCK = 7_301_000_001;
+const START_TIMEOUT_MS = 30_000;
+
+/** The control plane's database, migrated and ready: `database.db.select()…`. */
+export class Database {
+  readonly db: Drizzle;
+  private readonly closeConnection: () => Promise<void>;
+
+  private constructor(db: Drizzle, closeConnection: () => Promise<void>) {
+    this.db = db;
+    this.closeConnection = closeConnection;
+  }
+
+  /**
+   * Opens and migrates.
+   * @param databaseUrl a Postgres server; undefined for the embedded one
+   * @param directory of the embedded one; undefined keeps it in memory (tests)
+   */
+  static async open(databaseUrl: string | undefined, directory: string | undefined): Promise<Database> {
+    return databaseUrl === undefined ? Database.openEmbedded(directory) : Database.openServer(databaseUrl);
+  }
+
+  private static async openEmbedded(directory: string | undefined): Promise<Database> {
+    const release = directory === undefined ? () => {} : lockDirectory(directory);
+    try {
+      const client = await PGlite.create(directory === undefined ? {} : { dataDir: join(directory, "postgres") });
+      const db = drizzlePglite({ client, schema });
+      // No advisory lock: the directory belongs to this process alone.
+      await migratePglite(db, { migrationsFolder: migrationsFolder() });
+      return new Database(db as unknown as Drizzle, async () => {
+        await client.close();
+        release();
+      });
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  private static async openServer(url: string): Promise<Database> {
+    const pool = new pg.Pool({ connectionString: url, max: 10, connectionTimeoutMillis: 5_000, application_name: "waggle-api" });
+    // Without a listener an idle connection that the server closes would end the process; the next query opens another.
+    pool.on("error", () => {});
+    try {
+      const connection = await connectWithin(pool, START_TIMEOUT_MS);
+      try {
+        await connection.query("SELECT pg_advisory_lock($1)", [MIGRATION_LOCK]);
+        await migratePostgres(drizzlePostgres(connection), { migrationsFolder: migrationsFolder() });
+      } finally {
+        await connection.query("SELECT pg_advisory_unlock($1)", [MIGRATION_LOCK]).catch(() => {});
+        connection.release();
+      }
+    } catch (error) {
+      await pool.end();
+      throw error;
+    }
+    return new Database(drizzlePostgres({ client: pool, schema }) as unknown as Drizzle, () => pool.end());
+  }
+
+  /** undefined when Postgres answers; otherwise what is wrong, in words. */
+  async problem(): Promise<string | undefined> {
+    const timeout = new Promise<string>((resolve) => setTimeout(() => resolve("Postgres does not answer within 2 s"), 2_000).unref());
+    const ask = this.db.execute(sql`SELECT 1`).then(
+      () => undefined,
+      () => "Postgres does not answer",
+    );
+    return Promise.race([ask, timeout]);
+  }
+
+  async close(): Promise<void> {
+    await this.closeConnection();
+  }
+}
+
+async function connectWithin(pool: pg.Pool, timeoutMs: number): Promise<pg.PoolClient> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    try {
+      return await pool.connect();
+    } catch (error) {
+      // A wrong password or database name will not get better; a server that is starting will.
+      const code = (error as { code?: string }).code ?? "";
+      const isStarting = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "ETIMEDOUT", "ECONNRESET", "57P03"].includes(code);
+      if (!isStarting || Date.now() > deadline) throw new Error(`Postgres at WAGGLE_DATABASE_URL cannot be used (${code || "no answer"})`, { cause: error });
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  }
+}
+
+/** Two processes on one embedded database would destroy it, and it does not notice by itself. */
+function lockDirectory(directory: string): () => void {
+  mkdirSync(directory, { recursive: true, mode: 0o750 });
+  const file = join(directory, "api.pid");
+  const other = existsSync(file) ? Number(readFileSync(file, "utf8").trim()) : 0;
+  if (other > 0 && other !== process.pid && isNode(other)) {
+    throw new Error(`the data directory ${directory} is used by another API (pid ${other}); stop it, choose another WAGGLE_API_DATA_DIRECTORY, or set WAGGLE_DATABASE_URL`);
+  }
+  writeFileSync(file, `${process.pid}\n`);
+  return () => rmSync(file, { force: true });
+}
+
+/** A pid alone may have been given to another program since. */
+function isNode(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("main.js");
+  } catch {
+    return false;
+  }
+}
+
+/** Beside the bundle in dist/, two folders up from the source. */
+function migrationsFolder(): string {
+  const bundled = join(import.meta.dirname, "migrations");
+  return existsSync(join(bundled, "meta")) ? bundled : join(import.meta.dirname, "../../migrations");
+}

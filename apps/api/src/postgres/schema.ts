@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+import { bigint, index, integer, pgTable, text, timestamp, uniqueIndex, uuid } from "drizzle-orm/pg-core";
+import type { Scope } from "../common/caller.ts";
+
+const time = (name: string) => timestamp(name, { withTimezone: true, precision: 3, mode: "date" });
+const createdAt = () => time("created_at").notNull().defaultNow();
+
+/** A tenant. Its id is the `tenant` of every ClickHouse row. */
+export const organisations = pgTable("organisations", {
+  id: uuid("id").primaryKey(),
+  name: text("name").notNull(),
+  createdAt: createdAt(),
+});
+
+const organisationId = () =>
+  uuid("organisation_id")
+    .notNull()
+    .references(() => organisations.id, { onDelete: "cascade" });
+
+/** Tokens of people's scripts and of the first sign-in. Of a token only the SHA-256 is kept, here and in every table below. */
+export const apiTokens = pgTable(
+  "api_tokens",
+  {
+    id: uuid("id").primaryKey(),
+    organisationId: organisationId(),
+    name: text("name").notNull(),
+    tokenHash: text("token_hash").notNull(),
+    scopes: text("scopes").array().$type<Scope[]>().notNull(),
+    createdAt: createdAt(),
+    expiresAt: time("expires_at"),
+    revokedAt: time("revoked_at"),
+    /** Written at most once a minute. */
+    lastUsedAt: time("last_used_at"),
+  },
+  (table) => [uniqueIndex("api_tokens_token_hash").on(table.tokenHash), index("api_tokens_organisation").on(table.organisationId)],
+);
+
+/** What an agent shows once to become a host. */
+export const enrolmentTokens = pgTable(
+  "enrolment_tokens",
+  {
+    id: uuid("id").primaryKey(),
+    organisationId: organisationId(),
+    name: text("name").notNull(),
+    tokenHash: text("token_hash").notNull(),
+    createdAt: createdAt(),
+    expiresAt: time("expires_at"),
+    revokedAt: time("revoked_at"),
+    lastUsedAt: time("last_used_at"),
+  },
+  (table) => [uniqueIndex("enrolment_tokens_token_hash").on(table.tokenHash), index("enrolment_tokens_organisation").on(table.organisationId)],
+);
+
+/** A machine that was enrolled. Its id is the `host` of every ClickHouse row. */
+export const hosts = pgTable(
+  "hosts",
+  {
+    id: uuid("id").primaryKey(),
+    organisationId: organisationId(),
+    /** SHA-256 over the machine id; the same machine stays the same host. */
+    machineKey: text("machine_key").notNull(),
+    /** Unique in the organisation. */
+    name: text("name").notNull(),
+    kernel: text("kernel").notNull().default(""),
+    distribution: text("distribution").notNull().default(""),
+    architecture: text("architecture").notNull().default(""),
+    cpus: integer("cpus").notNull().default(0),
+    memoryBytes: bigint("memory_bytes", { mode: "number" }).notNull().default(0),
+    agentVersion: text("agent_version").notNull().default(""),
+    /** Of the last Hello. Empty before. */
+    bootId: text("boot_id").notNull().default(""),
+    windowMs: integer("window_ms").notNull().default(10_000),
+    enrolledAt: time("enrolled_at").notNull().defaultNow(),
+    retiredAt: time("retired_at"),
+    /** End of the newest stored window (API clock). Null: no window was ever stored. */
+    lastWindowEndAt: time("last_window_end_at"),
+    /** When the API last heard anything from the host (API clock). */
+    lastSeenAt: time("last_seen_at"),
+    /** From the agent's newest Status; null before the first. */
+    statusAt: time("status_at"),
+    clockOffsetMs: bigint("clock_offset_ms", { mode: "number" }),
+    spoolFrames: bigint("spool_frames", { mode: "number" }),
+    spoolBytes: bigint("spool_bytes", { mode: "number" }),
+    refusedFrames: bigint("refused_frames", { mode: "number" }),
+    droppedFrames: bigint("dropped_frames", { mode: "number" }),
+    agentStartedAt: time("agent_started_at"),
+  },
+  (table) => [uniqueIndex("hosts_organisation_machine_key").on(table.organisationId, table.machineKey), uniqueIndex("hosts_organisation_name").on(table.organisationId, table.name)],
+);
+
+/** What a host shows on every stream. One at a time per host: enrolling again revokes the older. */
+export const hostCredentials = pgTable(
+  "host_credentials",
+  {
+    id: uuid("id").primaryKey(),
+    organisationId: organisationId(),
+    hostId: uuid("host_id")
+      .notNull()
+      .references(() => hosts.id, { onDelete: "cascade" }),
+    tokenHash: text("token_hash").notNull(),
+    createdAt: createdAt(),
+    revokedAt: time("revoked_at"),
+    lastUsedAt: time("last_used_at"),
+  },
+  (table) => [uniqueIndex("host_credentials_token_hash").on(table.tokenHash), index("host_credentials_host").on(table.hostId)],
+);
+
+/** A browser that signed in with an API token; it ends with that token. */
+export const sessions = pgTable(
+  "sessions",
+  {
+    id: uuid("id").primaryKey(),
+    organisationId: organisationId(),
+    apiTokenId: uuid("api_token_id")
+      .notNull()
+      .references(() => apiTokens.id, { onDelete: "cascade" }),
+    tokenHash: text("token_hash").notNull(),
+    createdAt: createdAt(),
+    expiresAt: time("expires_at").notNull(),
+  },
+  (table) => [uniqueIndex("sessions_token_hash").on(table.tokenHash), index("sessions_expires_at").on(table.expiresAt)],
+);
