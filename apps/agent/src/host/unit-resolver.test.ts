@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { parseCgroup2Mount } from "./cgroup-mount.ts";
+import { parseProcessCgroup, UnitResolver } from "./unit-resolver.ts";
+
+let root: string;
+let nowMs = 0;
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "waggle-cgroup-"));
+  mkdirSync(join(root, "cgroup"));
+  nowMs = 0;
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+function group(path: string): bigint {
+  const directory = join(root, "cgroup", path);
+  mkdirSync(directory, { recursive: true });
+  return statSync(directory, { bigint: true }).ino;
+}
+
+function processGroups(tgid: number, text: string): void {
+  mkdirSync(join(root, `proc/${tgid}`), { recursive: true });
+  writeFileSync(join(root, `proc/${tgid}/cgroup`), text);
+}
+
+const resolver = (options: object = {}) => new UnitResolver({ cgroupMount: join(root, "cgroup"), hostRoot: root, clock: { elapsedMs: () => nowMs }, ...options });
+
+describe("UnitResolver", () => {
+  it("names a group by the inode of its directory", () => {
+    const nginx = group("system.slice/nginx.service");
+    const session = group("user.slice/user-1000.slice/session-3.scope");
+    const units = resolver();
+    expect(units.unitOf({ cgroupId: nginx, tgid: 0 })).toBe("nginx.service");
+    expect(units.unitOf({ cgroupId: session, tgid: 0 })).toBe("session-3.scope");
+  });
+
+  it("finds a group that came after the scan, but scans no more than every few seconds", () => {
+    const units = resolver({ scanIntervalMs: 5_000 });
+    const early = group("system.slice/early.service");
+    expect(units.unitOf({ cgroupId: early, tgid: 0 })).toBe("early.service");
+    const late = group("system.slice/late.service");
+    nowMs = 4_999;
+    expect(units.unitOf({ cgroupId: late, tgid: 0 })).toBe("");
+    nowMs = 5_000;
+    expect(units.unitOf({ cgroupId: late, tgid: 0 })).toBe("late.service");
+  });
+
+  it("asks /proc when the group is gone from the hierarchy or was never in it", () => {
+    processGroups(77, "0::/system.slice/ghost.service\n");
+    expect(resolver().unitOf({ cgroupId: 999_999_999n, tgid: 77 })).toBe("ghost.service");
+    expect(resolver({ cgroupMount: undefined }).unitOf({ cgroupId: 5n, tgid: 77 })).toBe("ghost.service");
+  });
+
+  it("remembers the unit of a group that has ended since", () => {
+    const id = group("system.slice/short.service");
+    const units = resolver();
+    units.unitOf({ cgroupId: id, tgid: 0 });
+    rmSync(join(root, "cgroup/system.slice/short.service"), { recursive: true });
+    nowMs = 100_000;
+    units.unitOf({ cgroupId: 12_345n, tgid: 0 });
+    expect(units.unitOf({ cgroupId: id, tgid: 0 })).toBe("short.service");
+  });
+
+  it("asks v1 about processes in the root of v2, each on its own", () => {
+    processGroups(10, "9:name=systemd:/system.slice/cron.service\n0::/\n");
+    processGroups(11, "9:name=systemd:/\n0::/\n");
+    const units = resolver();
+    const rootId = statSync(join(root, "cgroup"), { bigint: true }).ino;
+    expect(units.unitOf({ cgroupId: rootId, tgid: 10 })).toBe("cron.service");
+    expect(units.unitOf({ cgroupId: rootId, tgid: 11 })).toBe("");
+    expect(units.unitOf({ cgroupId: rootId, tgid: 12 })).toBe("");
+  });
+
+  it("keeps a bounded number of names", () => {
+    const ids = Array.from({ length: 5 }, (_, index) => group(`system.slice/s${index}.service`));
+    const units = resolver({ entriesMax: 2, directoriesMax: 100 });
+    expect(ids.map((cgroupId) => units.unitOf({ cgroupId, tgid: 0 }))).toEqual([0, 1, 2, 3, 4].map((index) => `s${index}.service`));
+  });
+});
+
+describe("parseProcessCgroup", () => {
+  it.each([
+    ["0::/system.slice/nginx.service\n", "/system.slice/nginx.service"],
+    ["2:cpu,cpuacct:/\n1:name=systemd:/system.slice/cron.service\n0::/\n", "/system.slice/cron.service"],
+    [`4:memory:/docker/${"a".repeat(64)}\n1:name=systemd:/system.slice/docker.service\n`, `/docker/${"a".repeat(64)}`],
+    ["4:memory:/process_api/1\n1:name=systemd:/\n0::/\n", "/process_api/1"],
+    ["1:name=systemd:/\n0::/\n", "/"],
+    ["0::/a:b\n", "/a:b"],
+    ["", "/"],
+  ])("%j is %s", (text, path) => expect(parseProcessCgroup(text)).toBe(path));
+});
+
+describe("parseCgroup2Mount", () => {
+  it("finds the mount on unified and hybrid hosts, and none on a v1 host", () => {
+    const unified = "30 24 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
+    const hybrid = "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+    const v1 = "32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n";
+    expect([unified, hybrid, v1].map(parseCgroup2Mount)).toEqual(["/sys/fs/cgroup", "/sys/fs/cgroup/unified", undefined]);
+  });
+
+  it("prefers the mount of the whole hierarchy and reads escaped paths", () => {
+    const text = "40 1 0:26 /docker/x /part rw - cgroup2 none rw\n41 1 0:26 / /my\\040cgroups rw - cgroup2 none rw\n";
+    expect(parseCgroup2Mount(text)).toBe("/my cgroups");
+  });
+});
