@@ -25,7 +25,7 @@ struct control {
 	/* The kernel's range for ports of outgoing connections (net.ipv4.ip_local_port_range). */
 	__u16 ephemeral_port_min;
 	__u16 ephemeral_port_max;
-	/* 1: the inventory only takes notes (owners, listeners, baselines) and counts nothing. */
+	/* 1, 2: the inventory only takes notes, of listeners or of connections, and counts nothing; 0 otherwise. */
 	__u32 priming;
 };
 _Static_assert(sizeof(struct control) == 32, "the agent writes this struct");

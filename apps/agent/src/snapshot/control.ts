@@ -40,9 +40,9 @@ export class Control {
     return idle;
   }
 
-  /** While priming, the inventory takes notes and counts nothing. */
-  setPriming(priming: boolean): void {
-    this.#set32("priming", priming ? 1 : 0);
+  /** While priming, the inventory takes notes of what it is told to and counts nothing. */
+  setPriming(stage: "off" | "listeners" | "connections"): void {
+    this.#set32("priming", { off: 0, listeners: 1, connections: 2 }[stage]);
     this.#write();
   }
 

@@ -74,7 +74,7 @@ export class RowAccumulator {
         name = this.#registry.unknown;
         this.unregistered += values.readBigUInt64LE(i * this.#valueSize + (this.#valueOffsets[0] as number));
       }
-      const id = `${name.index} ${keys.latin1Slice(at + this.#dimensionsFrom, at + this.#dimensionsTo)}`;
+      const id = `${name.index} ${keys.toString("latin1", at + this.#dimensionsFrom, at + this.#dimensionsTo)}`;
       let group = this.#groups.get(id);
       if (group === undefined) {
         group = this.#newGroup(

@@ -144,14 +144,15 @@ export class KernelSource implements Disposable {
     this.close();
   }
 
-  /** Notes down sockets that are older than the agent: first who listens, then who is connected, then both sides' totals. */
+  /** Notes down sockets that are older than the agent: first who listens, then who is connected and which side that is. */
   async #prime(): Promise<void> {
     const inventory = this.#iterators.get(INVENTORY);
     if (inventory !== undefined && this.#control !== null) {
-      this.#control.setPriming(true);
+      this.#control.setPriming("listeners");
       await inventory.run();
+      this.#control.setPriming("connections");
       await inventory.run();
-      this.#control.setPriming(false);
+      this.#control.setPriming("off");
     }
     this.#last = this.#readCumulative();
   }

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#include "kernel_types.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include "cost.bpf.h"
+#include "drops.bpf.h"
+#include "histogram.bpf.h"
+#include "maps.bpf.h"
+#include "process.bpf.h"
+#include "tcp_connection.h"
+#include "tcp_socket.bpf.h"
+
+/* control.priming */
+#define PRIME_LISTENERS 1
+#define PRIME_CONNECTIONS 2
+
+/* Peers × services: 16,384 combinations in one window, 168 bytes an entry, two copies. */
+WINDOW_MAP(tcp_connections, 16384, 1);
+/* One connection makes one sample, so busy flows fill about 10 buckets. */
+WINDOW_MAP(tcp_rtt, 16384, BUCKETED_OTHERS);
+WINDOW_MAP(tcp_connect_latency, 8192, BUCKETED_OTHERS);
+WINDOW_MAP(tcp_connect_failures, 4096, 1);
+
+/* srtt_us is in eighths of a microsecond. */
+#define SRTT_UNIT_NS 125
+
+static __always_inline void add(__u64 *slot, __u64 amount)
+{
+	if (amount)
+		__sync_fetch_and_add(slot, amount);
+}
+
+static __always_inline void count_rtt(__u32 active, const struct tcp_flow *flow, struct tcp_sock *tp, struct tcp_socket *socket, __u32 window)
+{
+	__u32 seen = *(volatile __u32 *)&socket->delivered;
+	__u32 delivered = tp->delivered;
+	__u64 rtt_ns = (__u64)tp->srtt_us * SRTT_UNIT_NS;
+	/* No acknowledgement since the last sample: srtt is old news. */
+	if (!rtt_ns || delivered == seen || __sync_val_compare_and_swap(&socket->delivered, seen, delivered) != seen)
+		return;
+	socket->rtt_window = window;
+	struct tcp_rtt_key key;
+	__builtin_memcpy(&key, flow, sizeof(key));
+	key.pad = 0;
+	key.bucket = bucket_index(rtt_ns);
+	struct tcp_rtt_value empty = { .min = ~0ull };
+	struct tcp_rtt_value *slot = window_slot(tcp_rtt, active, &key, &empty, key.bucket);
+	if (slot)
+		histogram_add((struct histogram_value *)slot, rtt_ns);
+}
+
+/* Adds what the socket's totals rose by, and `extra` (opened, closed, active, zero_window). */
+static __always_inline void count_totals(__u32 active, const struct tcp_flow *flow, const struct sock *sk, struct tcp_sock *tp,
+					 struct tcp_socket *socket, int state, const struct tcp_connections_value *extra)
+{
+	struct tcp_connections_value sum = *extra;
+	sum.bytes_sent = claim64(&socket->bytes_acked, payload_acked(tp, state));
+	sum.bytes_received = claim64(&socket->bytes_received, payload_received(sk, tp));
+	sum.segments_sent = claim32(&socket->segs_out, tp->segs_out);
+	sum.segments_received = claim32(&socket->segs_in, tp->segs_in);
+	sum.segments_retransmitted = claim32(&socket->total_retrans, tp->total_retrans);
+	if (!(sum.bytes_sent | sum.bytes_received | sum.segments_sent | sum.segments_received | sum.segments_retransmitted | sum.opened |
+	      sum.closed | sum.active | sum.zero_window))
+		return;
+
+	struct tcp_connections_value empty = {};
+	struct tcp_connections_value *slot = window_slot(tcp_connections, active, flow, &empty, 0);
+	if (!slot)
+		return;
+	add(&slot->bytes_sent, sum.bytes_sent);
+	add(&slot->bytes_received, sum.bytes_received);
+	add(&slot->segments_sent, sum.segments_sent);
+	add(&slot->segments_received, sum.segments_received);
+	add(&slot->segments_retransmitted, sum.segments_retransmitted);
+	add(&slot->opened, sum.opened);
+	add(&slot->closed, sum.closed);
+	add(&slot->active, sum.active);
+	add(&slot->zero_window, sum.zero_window);
+}
+
+static __always_inline void count_connect_latency(__u32 active, const struct tcp_flow *flow, __u64 elapsed_ns)
+{
+	struct tcp_connect_latency_key key = { .process_id = flow->process_id, .peer_port = flow->peer_port, .bucket = bucket_index(elapsed_ns) };
+	__builtin_memcpy(key.peer, flow->peer, sizeof(key.peer));
+	struct tcp_connect_latency_value empty = { .min = ~0ull };
+	struct tcp_connect_latency_value *slot = window_slot(tcp_connect_latency, active, &key, &empty, key.bucket);
+	if (slot)
+		histogram_add((struct histogram_value *)slot, elapsed_ns);
+}
+
+static __always_inline void count_connect_failure(__u32 active, const struct tcp_flow *flow, int error)
+{
+	struct tcp_connect_failures_key key = { .process_id = flow->process_id, .peer_port = flow->peer_port, .errno = error };
+	__builtin_memcpy(key.peer, flow->peer, sizeof(key.peer));
+	struct tcp_connect_failures_value empty = {};
+	struct tcp_connect_failures_value *slot = window_slot(tcp_connect_failures, active, &key, &empty, 0);
+	if (slot)
+		add(&slot->count, 1);
+}
+
+/* Only for states a socket enters in its owner's own call: connect and listen. */
+static __always_inline __u64 current_process(const struct control *settings)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_state *state = get_task_state(task);
+	return state ? identify(task, state, settings) : PROCESS_UNKNOWN;
+}
+
+static __always_inline void on_connect(const struct control *settings, const struct sock *sk, struct tcp_sock *tp)
+{
+	if (netns_of(sk) == settings->netns_inum)
+		account(ActiveOpens, 1);
+	struct tcp_socket *socket = create_tcp_socket(sk);
+	if (!socket)
+		return;
+	take_baseline(socket, sk, tp, TCP_CLOSE);
+	/* The SYN takes a sequence number, and its acknowledgement will be counted in bytes_acked. */
+	socket->bytes_acked += 1;
+	socket->owner = current_process(settings);
+	socket->candidate = 0;
+	socket->connect_ns = bpf_ktime_get_ns();
+	socket->role = ROLE_CLIENT;
+	socket->flags = 0;
+	socket->window = 0;
+}
+
+static __always_inline void on_listen(const struct control *settings, const struct sock *sk)
+{
+	struct tcp_socket *socket = create_tcp_socket(sk);
+	if (!socket)
+		return;
+	socket->owner = current_process(settings);
+	socket->role = ROLE_SERVER;
+	/* Process 1 listens on behalf of services that it starts later (socket activation). */
+	struct task_struct *task = bpf_get_current_task_btf();
+	socket->flags = task->tgid == 1 ? SOCKET_OWNER_GUESSED : 0;
+}
+
+/* The child has its listener's storage (BPF_F_CLONE), of which only the owner is its own; peer and ports are not set yet. */
+static __always_inline void on_child(const struct control *settings, const struct sock *sk)
+{
+	if (netns_of(sk) == settings->netns_inum)
+		account(PassiveOpens, 1);
+	struct tcp_socket *socket = create_tcp_socket(sk);
+	if (!socket)
+		return;
+	__u64 owner = socket->owner;
+	__builtin_memset(socket, 0, sizeof(*socket));
+	socket->owner = owner;
+	socket->role = ROLE_SERVER;
+	socket->flags = SOCKET_OWNER_GUESSED;
+}
+
+static __always_inline void on_established(__u32 active, const struct sock *sk, struct tcp_sock *tp, int old_state)
+{
+	struct tcp_socket *socket = bpf_sk_storage_get(&tcp_sockets, (void *)sk, 0, 0);
+	if (!socket) {
+		socket = create_tcp_socket(sk);
+		if (!socket)
+			return;
+		socket->role = old_state == TCP_SYN_SENT ? ROLE_CLIENT : ROLE_SERVER;
+		socket->flags = SOCKET_OWNER_GUESSED;
+		take_baseline(socket, sk, tp, TCP_ESTABLISHED);
+	}
+	socket->flags |= SOCKET_ESTABLISHED;
+	struct tcp_flow flow;
+	fill_flow(&flow, sk, tp, socket);
+	if (socket->role == ROLE_CLIENT) {
+		if (socket->connect_ns)
+			count_connect_latency(active, &flow, bpf_ktime_get_ns() - socket->connect_ns);
+		socket->connect_ns = 0;
+	} else {
+		/* SYN-ACKs sent again were counted when it happened, for the listener. */
+		socket->retransmits_counted = tp->total_retrans;
+	}
+	struct tcp_connections_value extra = { .opened = 1 };
+	count_totals(active, &flow, sk, tp, socket, TCP_ESTABLISHED, &extra);
+}
+
+static __always_inline void on_close(const struct control *settings, __u32 active, const struct sock *sk, struct tcp_sock *tp, int old_state)
+{
+	if (old_state == TCP_LISTEN || old_state == TCP_CLOSE)
+		return;
+	struct tcp_flow flow;
+	struct tcp_connections_value extra = {};
+	struct tcp_socket *socket = bpf_sk_storage_get(&tcp_sockets, (void *)sk, 0, 0);
+	if (!socket) {
+		/* Older than the agent and held by nobody: that it ended is all we know. */
+		if (old_state == TCP_SYN_SENT || old_state == TCP_SYN_RECV)
+			return;
+		socket = create_tcp_socket(sk);
+		if (!socket)
+			return;
+		socket->role = guess_role(sk, tp, settings);
+		socket->flags = SOCKET_ESTABLISHED;
+		take_baseline(socket, sk, tp, old_state);
+	}
+	fill_flow(&flow, sk, tp, socket);
+	if (old_state == TCP_SYN_SENT) {
+		/* connect() enters SYN_SENT before it looks for a free port; without a segment there was no attempt.
+		 * (tcp_disconnect() sets the total back to 0, so it speaks of this attempt.) */
+		if (tp->segs_out)
+			count_connect_failure(active, &flow, sk->sk_err);
+		else if (netns_of(sk) == settings->netns_inum)
+			account(ActiveOpens, -1);
+	}
+	if (socket->flags & SOCKET_ESTABLISHED)
+		extra.closed = 1;
+	socket->flags &= ~SOCKET_ESTABLISHED;
+	count_totals(active, &flow, sk, tp, socket, old_state, &extra);
+	if (extra.closed && socket->rtt_window != settings->window)
+		count_rtt(active, &flow, tp, socket, settings->window);
+}
+
+static __always_inline void handle_state(const struct sock *sk, int old_state, int new_state)
+{
+	if (!sk)
+		return;
+	struct control *settings = get_control();
+	/* NULL for DCCP, SCTP and MPTCP sockets, which fire the same tracepoint. */
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
+	if (!settings || !tp)
+		return;
+	__u32 active = *(volatile __u32 *)&settings->active;
+
+	if (new_state == TCP_SYN_SENT)
+		on_connect(settings, sk, tp);
+	else if (new_state == TCP_LISTEN)
+		on_listen(settings, sk);
+	else if (new_state == TCP_SYN_RECV && old_state == TCP_LISTEN)
+		on_child(settings, sk);
+	else if (new_state == TCP_ESTABLISHED)
+		on_established(active, sk, tp, old_state);
+	else if (new_state == TCP_CLOSE)
+		on_close(settings, active, sk, tp, old_state);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(on_inet_sock_set_state, const struct sock *sk, int old_state, int new_state)
+{
+	struct cost_timer timer;
+	cost_start(timer, on_inet_sock_set_state, COST_RARE);
+	handle_state(sk, old_state, new_state);
+	cost_end(&timer);
+	return 0;
+}
+
+/* Who holds the socket has the last word on whose it is. Called for each holder; `first` for the first one of an inventory. */
+static __always_inline void settle_owner(struct tcp_socket *socket, __u64 holder, int first)
+{
+	if (first) {
+		if (socket->window && !(socket->flags & SOCKET_OWNER_SEEN) && socket->candidate)
+			socket->owner = socket->candidate;
+		socket->candidate = 0;
+		socket->flags &= ~SOCKET_OWNER_SEEN;
+	}
+	if (socket->flags & SOCKET_OWNER_GUESSED) {
+		socket->owner = holder;
+		socket->flags &= ~SOCKET_OWNER_GUESSED;
+	}
+	if (holder == socket->owner)
+		socket->flags |= SOCKET_OWNER_SEEN;
+	else
+		socket->candidate = holder;
+}
+
+static __always_inline void take_listener(const struct sock *sk, struct tcp_sock *tp, __u64 holder, __u32 tgid, const struct control *settings)
+{
+	struct tcp_socket *socket = bpf_sk_storage_get(&tcp_sockets, (void *)sk, 0, 0);
+	if (!socket) {
+		socket = create_tcp_socket(sk);
+		if (!socket)
+			return;
+		socket->owner = holder;
+		socket->role = ROLE_SERVER;
+		socket->flags = tgid == 1 ? SOCKET_OWNER_GUESSED : 0;
+	} else if ((socket->flags & SOCKET_OWNER_GUESSED) && tgid != 1) {
+		socket->owner = holder;
+		socket->flags &= ~SOCKET_OWNER_GUESSED;
+	}
+	if (settings->priming == PRIME_LISTENERS) {
+		struct listener key = { .netns_inum = netns_of(sk), .port = local_port(tp) };
+		__u32 one = 1;
+		bpf_map_update_elem(&listeners, &key, &one, BPF_ANY);
+	}
+}
+
+static __always_inline void take_stock(struct task_struct *task, struct file *file)
+{
+	struct socket *socket_of_file = bpf_sock_from_file(file);
+	if (!socket_of_file)
+		return;
+	struct sock *sk = socket_of_file->sk;
+	if (!sk)
+		return;
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	struct control *settings = get_control();
+	if (!tp || !settings)
+		return;
+	int state = sk->__sk_common.skc_state;
+	if (state == TCP_CLOSE)
+		return;
+	struct task_state *task_state = get_task_state(task);
+	if (!task_state)
+		return;
+	__u64 holder = identify(task, task_state, settings);
+	if (state == TCP_LISTEN) {
+		take_listener(sk, tp, holder, task->tgid, settings);
+		return;
+	}
+	if (settings->priming == PRIME_LISTENERS)
+		return;
+
+	__u32 active = *(volatile __u32 *)&settings->active;
+	__u32 window = settings->window;
+	struct tcp_socket *socket = bpf_sk_storage_get(&tcp_sockets, sk, 0, 0);
+	if (!socket) {
+		socket = create_tcp_socket(sk);
+		if (!socket)
+			return;
+		take_baseline(socket, sk, tp, state);
+		socket->owner = holder;
+		socket->role = guess_role(sk, tp, settings);
+		socket->flags = state == TCP_SYN_SENT || state == TCP_SYN_RECV ? 0 : SOCKET_ESTABLISHED;
+	}
+	/* Several descriptors, in several processes, may hold one socket: it counts at the first one. */
+	int first = socket->window != window;
+	settle_owner(socket, holder, first);
+	if (!first || settings->priming)
+		return;
+	socket->window = window;
+
+	struct tcp_flow flow;
+	fill_flow(&flow, sk, tp, socket);
+	int is_open = state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT || state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2;
+	struct tcp_connections_value extra = { .active = is_open, .zero_window = is_open && state != TCP_FIN_WAIT2 && tp->snd_wnd == 0 };
+	count_totals(active, &flow, sk, tp, socket, state, &extra);
+	if (is_open)
+		count_rtt(active, &flow, tp, socket, window);
+}
+
+SEC("iter/task_file")
+int on_tcp_inventory(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	if (!task || !file)
+		return 0;
+	struct cost_timer timer;
+	cost_start(timer, on_tcp_inventory, COST_OFTEN);
+	take_stock(task, file);
+	cost_end(&timer);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
