@@ -65,8 +65,8 @@ function rankExpression(plan: Plan): string {
 }
 
 /**
- * The values of all selections of one form. Columns: step, g0…, then one per selection (sums, gauges), or as `extents` and
- * `buckets` say.
+ * The values of all selections of one form. Columns: step, g0…, then v0… in the order of the selections (sums, gauges), or as
+ * `extents` and `buckets` say.
  * @param top the groups that get a series of their own; everything else becomes `~other`. null = all of them.
  */
 export function seriesStatement(plan: Plan, form: Form, selections: readonly Selection[], top: readonly (readonly string[])[] | null): Statement {
@@ -99,7 +99,7 @@ function sums({ plan, parameters, groups, names }: Context, selections: readonly
   const measures = [...new Set(selections.map((selection) => selection.measure))];
   const totals = measures.map((measure, index) => `sum(${identifier(measure)}) AS s${index}`);
   if (!isRate) {
-    const values = selections.map((selection) => `s${measures.indexOf(selection.measure)}`);
+    const values = selections.map((selection, index) => `s${measures.indexOf(selection.measure)} AS v${index}`);
     return `
     SELECT ${list(["step", ...names, ...values])}
     FROM (
@@ -206,7 +206,7 @@ function buckets({ plan, parameters, groups, names }: Context): string {
 }
 
 /**
- * What every host said about the signal, one row per host: host, steps and covered_ms (parallel arrays: time in which the
+ * What every host said about the signal, one row per host: host_id, steps and covered_ms (parallel arrays: time in which the
  * signal was really measured), last_reporting_ms and last_ms (ends of windows, 0 = none), the newest state with its reason, and
  * first_ms (start of the first window in the range).
  */
@@ -218,11 +218,11 @@ export function coverageStatement(plan: Plan): Statement {
   const reason = speaksAll ? "''" : "reason";
   const end = "toUnixTimestamp64Milli(ts) + window_ms";
   const sql = `
-    SELECT host, groupArrayIf(step, covered_ms > 0) AS steps, groupArrayIf(covered_ms, covered_ms > 0) AS covered,
+    SELECT toString(host) AS host_id, groupArrayIf(step, covered_ms > 0) AS steps, groupArrayIf(covered_ms, covered_ms > 0) AS covered,
       max(reporting_end) AS last_reporting_ms, max(any_end) AS last_ms,
       argMax(step_state, any_end) AS last_state, argMax(step_reason, any_end) AS last_reason, min(any_start) AS first_ms
     FROM (
-      SELECT toString(host) AS host, ${step(plan, parameters)}, sumIf(window_ms, ${reporting}) AS covered_ms,
+      SELECT host, ${step(plan, parameters)}, sumIf(window_ms, ${reporting}) AS covered_ms,
         maxIf(${end}, ${reporting}) AS reporting_end, max(${end}) AS any_end, min(toUnixTimestamp64Milli(ts)) AS any_start,
         argMax(${state}, ts) AS step_state, argMax(${reason}, ts) AS step_reason
       FROM ${coverageTable(plan)}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Body, Controller, Get, HttpCode, Inject, Post, Query as QueryString, Res } from "@nestjs/common";
+import type { FastifyReply } from "fastify";
+import { type Caller, CurrentCaller, RequireScope } from "../../common/caller.ts";
+import { parseOrThrow } from "../../common/validation.ts";
+import { type Answer, querySchema } from "./query.schemas.ts";
+import { QueryService } from "./query.service.ts";
+import { latencyQuery, retransmitsQuery, syscallsQuery } from "./shortcuts.ts";
+
+@Controller("api/v1")
+@RequireScope("metrics:read")
+export class QueryController {
+  constructor(@Inject(QueryService) private readonly queries: QueryService) {}
+
+  @Post("query")
+  @HttpCode(200)
+  async query(@CurrentCaller() caller: Caller, @Body() body: unknown, @Res({ passthrough: true }) reply: FastifyReply): Promise<Answer> {
+    return this.queries.query(caller, parseOrThrow(querySchema, body), untilGone(reply));
+  }
+
+  @Get("latency")
+  async latency(@CurrentCaller() caller: Caller, @QueryString() parameters: unknown, @Res({ passthrough: true }) reply: FastifyReply): Promise<Answer> {
+    return this.queries.query(caller, latencyQuery(parameters), untilGone(reply));
+  }
+
+  @Get("retransmits")
+  async retransmits(@CurrentCaller() caller: Caller, @QueryString() parameters: unknown, @Res({ passthrough: true }) reply: FastifyReply): Promise<Answer> {
+    return this.queries.query(caller, retransmitsQuery(parameters), untilGone(reply));
+  }
+
+  @Get("syscalls")
+  async syscalls(@CurrentCaller() caller: Caller, @QueryString() parameters: unknown, @Res({ passthrough: true }) reply: FastifyReply): Promise<Answer> {
+    return this.queries.query(caller, syscallsQuery(parameters), untilGone(reply));
+  }
+}
+
+/** Aborts when the connection closes before the answer is out. */
+function untilGone(reply: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  reply.raw.once("close", () => {
+    if (!reply.raw.writableFinished) gone.abort(new Error("the client went away"));
+  });
+  return gone.signal;
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Inject, Injectable } from "@nestjs/common";
+import { asc, eq } from "drizzle-orm";
+import { AppError } from "../../common/app-error.ts";
+import { ClickHouseService } from "../../clickhouse/clickhouse.service.ts";
+import { Database } from "../../postgres/database.ts";
+import { hosts } from "../../postgres/schema.ts";
+import type { KnownHost } from "./coverage.ts";
+import { estimateStatement, type Statement } from "./statements.ts";
+
+/** What one query may cost. ClickHouse knows the rows from its primary key before it reads any. */
+export const limits = {
+  rowsReadMax: 50_000_000,
+  resultRowsMax: 200_000,
+  memoryBytesMax: 1_500_000_000,
+  executionSecondsMax: 20,
+} as const;
+
+/** How queries are read. */
+@Injectable()
+export class QueryRepository {
+  constructor(
+    @Inject(ClickHouseService) private readonly clickhouse: ClickHouseService,
+    @Inject(Database) private readonly database: Database,
+  ) {}
+
+  /** All hosts of an organisation, retired ones too, by name. */
+  async listHosts(organisationId: string): Promise<KnownHost[]> {
+    const rows = await this.database.db
+      .select({ id: hosts.id, name: hosts.name, enrolledAt: hosts.enrolledAt, retiredAt: hosts.retiredAt, lastWindowEndAt: hosts.lastWindowEndAt })
+      .from(hosts)
+      .where(eq(hosts.organisationId, organisationId))
+      .orderBy(asc(hosts.name));
+    return rows.map((row) => ({
+      id: row.id,
+      name: row.name,
+      enrolledAtMs: row.enrolledAt.getTime(),
+      retiredAtMs: row.retiredAt?.getTime() ?? null,
+      lastWindowEndMs: row.lastWindowEndAt?.getTime() ?? null,
+    }));
+  }
+
+  /**
+   * Runs a statement within the limits.
+   * @throws AppError QUERY_TOO_LARGE with the rows it would have read, QUERY_TIMEOUT, STORAGE_UNAVAILABLE; the signal's reason
+   */
+  async run<Row>(statement: Statement, signal: AbortSignal | undefined): Promise<{ rows: Row[]; rowsRead: number }> {
+    try {
+      const { rows, summary } = await this.clickhouse.query<Row>(statement.sql, statement.parameters, {
+        signal,
+        settings: {
+          max_rows_to_read: String(limits.rowsReadMax),
+          max_result_rows: String(limits.resultRowsMax),
+          max_memory_usage: String(limits.memoryBytesMax),
+          max_execution_time: limits.executionSecondsMax,
+          // Dimensions are part of the sorting key, so filtering them before FINAL cannot change which row wins.
+          optimize_move_to_prewhere_if_final: 1,
+          // A row's partition is the day of its ts, which is in its key: equal rows are never in two partitions.
+          do_not_merge_across_partitions_select_final: 1,
+        },
+      });
+      return { rows, rowsRead: summary.rowsRead };
+    } catch (error) {
+      if (error instanceof AppError && error.code === "QUERY_TOO_LARGE") throw await this.explain(error, statement, signal);
+      throw error;
+    }
+  }
+
+  /** The same error, naming what the statement would read. */
+  private async explain(error: AppError, statement: Statement, signal: AbortSignal | undefined): Promise<AppError> {
+    const estimate = estimateStatement(statement);
+    const rows = await this.clickhouse.query<{ rows: number }>(estimate.sql, estimate.parameters, { signal }).then(
+      (answer) => answer.rows[0]?.rows ?? 0,
+      () => 0,
+    );
+    if (rows <= limits.rowsReadMax) return error;
+    const share = Math.floor((limits.rowsReadMax / rows) * 100);
+    const smaller = share >= 1 ? `about ${share} % of the range` : "a much shorter range";
+    return new AppError("QUERY_TOO_LARGE", `The query would read about ${rows} rows; at most ${limits.rowsReadMax} are read. Ask for ${smaller}, or filter by host.`, {
+      errors: [{ pointer: "/from", detail: `About ${rows} rows lie in the range; the limit is ${limits.rowsReadMax}.` }],
+      cause: error,
+    });
+  }
+}
