@@ -41,7 +41,7 @@ export function DataTable<Row>({ label, columns, rows, rowKey, initialSort, maxH
   return (
     <>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable by keyboard. */}
-      <section className={styles["scroll"]} style={{ maxHeight }} tabIndex={0} aria-label={label}>
+      <section className={styles["scroll"]} style={{ maxHeight }} tabIndex={0} aria-label={`Table: ${label}`}>
         <table className={styles["table"]}>
           <caption className="visually-hidden">{label}</caption>
           <thead>

@@ -61,7 +61,7 @@ function Navigation() {
       </div>
       <div className={styles["foot"]}>
         <ThemeMenu />
-        <button type="button" className={styles["item"]} onClick={() => void leave()}>
+        <button type="button" className={styles["item"]} aria-label="Sign out" onClick={() => void leave()}>
           <LogOut size={15} strokeWidth={1.5} aria-hidden="true" />
           <span className={styles["footLabel"]}>Sign out</span>
         </button>

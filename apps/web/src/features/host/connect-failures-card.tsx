@@ -14,7 +14,7 @@ import { useView } from "@/lib/view";
 import { failuresOf } from "../facts";
 import { FAILURES } from "../query-defs";
 
-const HEIGHT = 150;
+const HEIGHT = 200;
 
 export function ConnectFailuresCard({ host }: { host: Host }) {
   const view = useView();

@@ -52,10 +52,10 @@ export function ConnectionsCard({ host }: { host: Host }) {
       header: "process · unit",
       sort: (r) => r.process,
       render: (r) => (
-        <>
+        <span className={styles["owner"]} title={[r.process, ...r.units].join(" · ")}>
           <StatusMark level={level(r)} />
           <Name text={r.process} href={links.filter("process", r.process)} /> <UnitName units={r.units} />
-        </>
+        </span>
       ),
     },
     {
@@ -73,7 +73,7 @@ export function ConnectionsCard({ host }: { host: Host }) {
     { key: "rtt99", header: "p99", align: "right", sort: (r) => r.rttP99, render: (r) => formatValue(r.rttP99, "ns") },
     {
       key: "share",
-      header: "retransmits",
+      header: "retrans.",
       align: "right",
       sort: (r) => r.share,
       render: (r) => <span className={tone(r)}>{r.share === 0 ? "0" : formatRatio(r.share)}</span>,

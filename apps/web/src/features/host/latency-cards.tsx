@@ -47,7 +47,8 @@ export function LatencyHeatCard({ host, id, title, signal, measure, noun, height
           value(total.result.data, "count") ? (
             <>
               p50 <b>{formatValue(value(total.result.data, "p50"), "ns")}</b> · p99 <b>{formatValue(p99, "ns")}</b>
-              {change(p99, value(before.result.data, "p99"), beforeLabel(view.range))} · {formatValue(value(total.result.data, "count"), "1")} measured
+              {change(p99, value(before.result.data, "p99"), beforeLabel(view.range))}
+              {height >= 220 && ` · ${formatValue(value(total.result.data, "count"), "1")} measured`}
             </>
           ) : (
             `0 ${noun} measured in this range`

@@ -11,7 +11,7 @@ import type { Host } from "@/lib/api/types";
 import { useLinks } from "@/lib/links";
 import styles from "../page.module.css";
 import { Name } from "./retransmits-cards";
-import { isOrdinary, SYSCALL_KEY, type SyscallRow, syscallRows } from "./syscalls";
+import { isOrdinary, mostTimeFirst, SYSCALL_KEY, type SyscallRow, syscallRows } from "./syscalls";
 
 export function SyscallsCard({ host }: { host: Host }) {
   const links = useLinks();
@@ -27,13 +27,12 @@ export function SyscallsCard({ host }: { host: Host }) {
     by: SYSCALL_KEY,
   });
   const errors = usePanelQuery({ ...shared, signal: "syscall_errors", select: [{ measure: "count", aggregate: "rate" }], by: [...SYSCALL_KEY, "errno"] });
-  const rows = useMemo(() => syscallRows(counts.result.data, latency.result.data, errors.result.data), [counts.result.data, latency.result.data, errors.result.data]);
+  const rows = useMemo(() => mostTimeFirst(syscallRows(counts.result.data, latency.result.data, errors.result.data)), [counts.result.data, latency.result.data, errors.result.data]);
   const columns: Column<SyscallRow>[] = [
     { key: "call", header: "call", sort: (r) => r.syscall, render: (r) => <span className="mono">{r.syscall === "~other" ? "other" : r.syscall || "unknown"}</span> },
-    { key: "process", header: "process", sort: (r) => r.process, render: (r) => <Name text={r.process} href={links.filter("process", r.process)} /> },
+    { key: "process", header: "process", sort: (r) => r.process, render: (r) => <span className={styles["owner"]} style={{ maxWidth: 105 }} title={r.process}><Name text={r.process} href={links.filter("process", r.process)} /></span> },
     { key: "rate", header: "per s", align: "right", sort: (r) => r.perSecond, render: (r) => formatValue(r.perSecond, "calls") },
     { key: "p99", header: "p99", align: "right", sort: (r) => r.p99, render: (r) => formatValue(r.p99, "ns") },
-    { key: "spent", header: "time", align: "right", sort: (r) => r.spent, render: (r) => formatValue(r.spent, "ns/s") },
     {
       key: "errors",
       header: "errors",
@@ -60,7 +59,6 @@ export function SyscallsCard({ host }: { host: Host }) {
             columns={columns}
             rows={rows}
             rowKey={(r) => r.key}
-            initialSort={{ key: latency.result.data?.series.length ? "spent" : "rate", direction: "descending" }}
             maxHeight={330}
             note={answer.meta.truncated ? `The ${answer.meta.truncated.shown} most frequent of ${answer.meta.truncated.total}.` : undefined}
           />

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, it } from "vitest";
 import type { QueryAnswer, ValueSeries } from "../../lib/api/types";
-import { isOrdinary, syscallRows } from "./syscalls";
+import { isOrdinary, mostTimeFirst, syscallRows } from "./syscalls";
 
 function answer(...series: [string, ValueSeries["aggregate"], Record<string, string>, number | null][]): QueryAnswer {
   return { meta: {} as QueryAnswer["meta"], series: series.map(([measure, aggregate, labels, value]) => ({ measure, aggregate, unit: "", labels, values: [value] })) };
@@ -20,6 +20,15 @@ it("joins count, latency and errors; names the error that happens most and adds 
 it("a call without latency keeps its count; its latency is unknown, not zero", () => {
   const [row] = syscallRows(answer(["count", "rate", call, 41]), undefined, undefined);
   expect(row).toMatchObject({ perSecond: 41, p99: null, spent: null, topErrno: null });
+});
+
+it("orders by time spent, then by count when no time is known", () => {
+  const rows = syscallRows(
+    answer(["count", "rate", { process: "a", syscall: "x" }, 9], ["count", "rate", { process: "b", syscall: "x" }, 5], ["count", "rate", { process: "c", syscall: "x" }, 7]),
+    answer(["sum", "rate", { process: "b", syscall: "x" }, 100]),
+    undefined,
+  );
+  expect(mostTimeFirst(rows).map((r) => r.process)).toEqual(["b", "a", "c"]);
 });
 
 it("tells errors that are a way of working from trouble", () => {

@@ -50,6 +50,13 @@ export function syscallRows(counts: QueryAnswer | undefined, latency: QueryAnswe
   });
 }
 
+/** Where the time goes, waiting included; calls without latency by how often they are made. Overflow rows are nobody and go last. */
+export function mostTimeFirst(rows: readonly SyscallRow[]): SyscallRow[] {
+  return [...rows].sort(
+    (a, b) => Number(a.process === OTHER) - Number(b.process === OTHER) || (b.spent ?? -1) - (a.spent ?? -1) || (b.perSecond ?? 0) - (a.perSecond ?? 0),
+  );
+}
+
 /** Errors that are how programs work, not trouble: non-blocking I/O that would block, lookups that search a path, restarts after a signal. */
 const ORDINARY = new Set(["EAGAIN", "EINPROGRESS", "ENOENT", "EINTR", "ERESTARTSYS", "ENODATA", "ECHILD", "ENOTTY"]);
 
