@@ -31,6 +31,8 @@ export interface QueryAnswer<Row> {
 const TIMEOUT_CODES = new Set(["159", "160"]);
 const TOO_LARGE_CODES = new Set(["158", "241", "307", "396"]);
 const CANCELLED_CODES = new Set(["394"]);
+/** Cannot parse or read, sizes of arrays differ, string or array too large, out of range. */
+const DATA_CODES = new Set(["6", "26", "27", "32", "33", "69", "117", "128", "131", "190", "321"]);
 /** The server is there but cannot work now: starting, out of memory, out of disk, too many parts, read-only, too many queries. */
 const BUSY_CODES = new Set(["202", "210", "241", "242", "243", "252", "164", "999", "225", "159", "160", "209", "439", "649"]);
 
@@ -218,13 +220,16 @@ export class ClickHouseService implements OnApplicationBootstrap, OnApplicationS
 export class InsertError extends Error {
   override readonly name = "InsertError";
   readonly table: string;
-  /** The rows are not to blame: the same insert may succeed later. */
-  readonly isRetryable: boolean;
+  /** ClickHouse could not read the rows. Everything else, known or not, is never the rows' fault: they are kept and sent again. */
+  readonly isDataError: boolean;
+  /** The table or a column is gone, as after a restore; `prepare` brings it back. */
+  readonly isSchemaError: boolean;
 
   constructor(table: string, cause: unknown) {
     super(`insert into ${table} failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
     this.table = table;
-    this.isRetryable = !(cause instanceof ClickHouseError) || BUSY_CODES.has(cause.code) || isMissingTable(cause);
+    this.isDataError = cause instanceof ClickHouseError && DATA_CODES.has(cause.code);
+    this.isSchemaError = cause instanceof ClickHouseError && (isMissingTable(cause) || cause.code === "16");
   }
 }
 

@@ -37,6 +37,12 @@ describe("readConfig", () => {
     ]);
   });
 
+  it("takes user, password and database of ClickHouse from the URL unless they are set apart", () => {
+    const url = "http://ada:s%40cret@127.0.0.1:8123/fleet";
+    expect(readConfig({ WAGGLE_CLICKHOUSE_URL: url }).config.clickhouse).toEqual({ url: "http://127.0.0.1:8123", database: "fleet", username: "ada", password: "s@cret" });
+    expect(readConfig({ WAGGLE_CLICKHOUSE_URL: url, WAGGLE_CLICKHOUSE_DATABASE: "other" }).config.clickhouse.database).toBe("other");
+  });
+
   it("refuses half a TLS configuration", () => {
     expect(() => readConfig({ WAGGLE_API_GRPC_TLS_KEY_FILE: "k.pem" })).toThrow("belong together");
   });

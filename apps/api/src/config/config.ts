@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
 
+const DATABASE_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,62}$/;
 const port = z.coerce.number().int().min(0).max(65_535);
 
 /** Every variable the API reads, with its default. Values of secrets never appear in messages. */
@@ -15,13 +16,13 @@ export const environmentSchema = z.object({
   WAGGLE_API_GRPC_TLS_KEY_FILE: z.string().min(1).optional().describe("PEM private key that belongs to the certificate."),
   WAGGLE_API_DATA_DIRECTORY: z.string().min(1).default(".waggle").describe("Where the embedded Postgres and the token files live."),
   WAGGLE_API_LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info").describe("Least severe level that is logged."),
-  WAGGLE_CLICKHOUSE_URL: z.url({ protocol: /^https?$/ }).default("http://127.0.0.1:7303").describe("HTTP interface of ClickHouse."),
+  WAGGLE_CLICKHOUSE_URL: z.url({ protocol: /^https?$/ }).default("http://127.0.0.1:7303").describe("HTTP interface of ClickHouse; may carry user, password and database (`http://user:password@host:8123/database`)."),
   WAGGLE_CLICKHOUSE_DATABASE: z
     .string()
-    .regex(/^[A-Za-z_][A-Za-z0-9_]{0,62}$/, "must be letters, digits and _")
-    .default("waggle")
-    .describe("Database that holds the tables; created if missing."),
-  WAGGLE_CLICKHOUSE_USERNAME: z.string().min(1).default("default").describe("ClickHouse user."),
+    .regex(DATABASE_NAME, "must be letters, digits and _")
+    .optional()
+    .describe("Database that holds the tables, created if missing. Default: the URL's, or `waggle`."),
+  WAGGLE_CLICKHOUSE_USERNAME: z.string().min(1).optional().describe("ClickHouse user. Default: the URL's, or `default`."),
   WAGGLE_CLICKHOUSE_PASSWORD: z.string().optional().describe("Its password."),
   WAGGLE_CLICKHOUSE_PASSWORD_FILE: z.string().min(1).optional().describe("File that holds the password instead."),
   WAGGLE_DATABASE_URL: z
@@ -70,7 +71,10 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       return undefined;
     }
   };
-  const password = secret("WAGGLE_CLICKHOUSE_PASSWORD") ?? "";
+  const clickhouseUrl = new URL(env?.WAGGLE_CLICKHOUSE_URL ?? "http://invalid");
+  const databaseOfUrl = decodeURIComponent(clickhouseUrl.pathname.slice(1));
+  if (databaseOfUrl !== "" && !DATABASE_NAME.test(databaseOfUrl)) problems.push("WAGGLE_CLICKHOUSE_URL: the database in the path must be letters, digits and _");
+  const password = secret("WAGGLE_CLICKHOUSE_PASSWORD") ?? decodeURIComponent(clickhouseUrl.password);
   const databaseUrl = secret("WAGGLE_DATABASE_URL");
   const certificateFile = env?.WAGGLE_API_GRPC_TLS_CERTIFICATE_FILE;
   const keyFile = env?.WAGGLE_API_GRPC_TLS_KEY_FILE;
@@ -91,7 +95,12 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     },
     dataDirectory: resolve(env.WAGGLE_API_DATA_DIRECTORY),
     logLevel: env.WAGGLE_API_LOG_LEVEL,
-    clickhouse: { url: env.WAGGLE_CLICKHOUSE_URL, database: env.WAGGLE_CLICKHOUSE_DATABASE, username: env.WAGGLE_CLICKHOUSE_USERNAME, password },
+    clickhouse: {
+      url: clickhouseUrl.origin,
+      database: env.WAGGLE_CLICKHOUSE_DATABASE ?? (databaseOfUrl || "waggle"),
+      username: env.WAGGLE_CLICKHOUSE_USERNAME ?? (decodeURIComponent(clickhouseUrl.username) || "default"),
+      password,
+    },
     databaseUrl,
   };
   return { config, warnings };

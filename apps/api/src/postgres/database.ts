@@ -108,7 +108,7 @@ function lockDirectory(directory: string): () => void {
   mkdirSync(directory, { recursive: true, mode: 0o750 });
   const file = join(directory, "api.pid");
   const other = existsSync(file) ? Number(readFileSync(file, "utf8").trim()) : 0;
-  if (other > 0 && other !== process.pid && isNode(other)) {
+  if (other > 0 && other !== process.pid && isApi(other)) {
     throw new Error(`the data directory ${directory} is used by another API (pid ${other}); stop it, choose another WAGGLE_API_DATA_DIRECTORY, or set WAGGLE_DATABASE_URL`);
   }
   writeFileSync(file, `${process.pid}\n`);
@@ -116,9 +116,9 @@ function lockDirectory(directory: string): () => void {
 }
 
 /** A pid alone may have been given to another program since. */
-function isNode(pid: number): boolean {
+function isApi(pid: number): boolean {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("main.js");
+    return /waggle-api|main\.js/.test(readFileSync(`/proc/${pid}/cmdline`, "utf8"));
   } catch {
     return false;
   }

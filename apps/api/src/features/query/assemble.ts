@@ -84,7 +84,7 @@ function isWholeHost(plan: Plan): boolean {
 function valuesOf(selection: Selection, table: FormRows, rows: readonly SeriesRow[], count: number, isReported: (step: number) => boolean): (number | null)[] {
   // "Reported, and nothing counted" is 0 for what is counted; a percentile or an extreme of nothing does not exist.
   const isCount = table.form === "sums" || table.form === "gaugesByHost" || table.form === "gaugesByWindow" || selection.aggregate === "count";
-  const values = Array.from({ length: count }, (_, step) => (isCount && isReported(step) ? 0 : null));
+  const values = Array.from({ length: count }, (_, step): number | null => (isCount && isReported(step) ? 0 : null));
   const read = reader(selection, table);
   for (const row of rows) {
     const step = row.step as number;

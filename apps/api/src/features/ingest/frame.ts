@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+import { status } from "@grpc/grpc-js";
+import { type Hello, type Refusal, RefusalCode, type SignalRefusal, type Snapshot } from "@waggle/proto";
+import { BUCKET_COUNT, checkBlock, getSignal, limits, RAW_RETENTION_DAYS, type Signal, schemaHash, wireColumns } from "@waggle/signals";
+
+/** What one message of an agent may be at most. */
+export const FRAME_BYTES_MAX = 4 * 1_024 * 1_024;
+/** Rows of all signals of one window of one host. */
+export const FRAME_ROWS_MAX = 100_000;
+export const WINDOW_MS_MAX = 3_600_000;
+/** How far a window may end after the API's now: NTP keeps hosts within this, and a batch is never older than it claims. */
+export const FUTURE_MS_MAX = 60_000;
+const RETENTION_MS = RAW_RETENTION_DAYS * 86_400_000;
+
+export interface FrameBlock {
+  readonly signal: Signal;
+  readonly rows: number;
+  /** One buffer per wire column, checked. */
+  readonly columns: readonly Uint8Array[];
+}
+
+/** A snapshot that passed every check, with its sender. Its buffers may be concatenated with any other frame's. */
+export interface Frame {
+  readonly tenant: string;
+  readonly host: string;
+  readonly sequence: bigint;
+  /** True start of the window on the API's clock, Unix milliseconds. */
+  readonly tsMs: number;
+  readonly windowMs: number;
+  readonly clockOffsetMs: bigint;
+  readonly bootId: string;
+  readonly blocks: readonly FrameBlock[];
+  readonly rows: number;
+  /** What it holds in memory. */
+  readonly bytes: number;
+}
+
+export interface Sender {
+  readonly organisationId: string;
+  readonly hostId: string;
+}
+
+export type FrameCheck = { readonly frame: Frame } | { readonly refusal: Refusal };
+
+/**
+ * Checks a snapshot completely, so that what follows can treat its buffers as bytes.
+ * @param nowMs the API's clock
+ */
+export function checkSnapshot(snapshot: Snapshot, sender: Sender, nowMs: number): FrameCheck {
+  const refuse = (code: RefusalCode, reason: string): FrameCheck => ({ refusal: refusalOf(snapshot.sequence, code, reason, nowMs) });
+  if (snapshot.sequence < 1n) return refuse(RefusalCode.MALFORMED, "sequence is 0; sequences start at 1");
+  const { windowMs } = snapshot;
+  if (windowMs < 1 || windowMs > WINDOW_MS_MAX) return refuse(RefusalCode.MALFORMED, `window_ms is ${windowMs}, allowed are 1 to ${WINDOW_MS_MAX}`);
+  if (snapshot.bootId.length > 64) return refuse(RefusalCode.MALFORMED, "boot_id is longer than 64 characters");
+
+  const ts = snapshot.windowStartMs + snapshot.clockOffsetMs;
+  const end = ts + BigInt(windowMs);
+  if (end > BigInt(nowMs + FUTURE_MS_MAX)) {
+    const aheadSeconds = (end - BigInt(nowMs)) / 1_000n;
+    return refuse(RefusalCode.CLOCK_SKEW, `the window ends ${aheadSeconds} s after the API's clock, allowed are ${FUTURE_MS_MAX / 1_000}; correct clock_offset_ms by server_time_ms`);
+  }
+  if (end < BigInt(nowMs - RETENTION_MS)) {
+    return refuse(RefusalCode.TOO_OLD, `the window ended ${(BigInt(nowMs) - end) / 3_600_000n} h ago; raw windows are kept for ${RAW_RETENTION_DAYS} d`);
+  }
+
+  const blocks: FrameBlock[] = [];
+  const seen = new Set<string>();
+  let rows = 0;
+  let bytes = 0;
+  let hasCoverage = false;
+  for (const block of snapshot.blocks) {
+    const signal = getSignal(block.signal);
+    if (signal === undefined) return refuse(RefusalCode.UNKNOWN_SIGNAL, `the signal "${block.signal.slice(0, 64)}" is not in this API's catalogue`);
+    if (seen.has(signal.name)) return refuse(RefusalCode.MALFORMED, `${signal.name}: more than one block in the snapshot`);
+    seen.add(signal.name);
+    if (block.schemaHash !== schemaHashOf(signal)) return refuse(RefusalCode.SCHEMA_MISMATCH, schemaMismatch(signal));
+    if (block.rows > limits.blockRowsMax) return refuse(RefusalCode.TOO_LARGE, `${signal.name}: ${block.rows} rows, allowed are ${limits.blockRowsMax} in one window`);
+    const problem = checkBlock(signal, block) ?? checkBuckets(signal, block.rows, block.columns);
+    if (problem !== undefined) return refuse(RefusalCode.MALFORMED, problem);
+    rows += block.rows;
+    if (signal.name === "agent_coverage") hasCoverage = block.rows > 0;
+    if (block.rows === 0) continue;
+    for (const column of block.columns) bytes += column.length;
+    blocks.push({ signal, rows: block.rows, columns: block.columns });
+  }
+  if (rows > FRAME_ROWS_MAX) return refuse(RefusalCode.TOO_LARGE, `${rows} rows in one snapshot, allowed are ${FRAME_ROWS_MAX}`);
+  // Without it the window's absent rows could be zeros or gaps, and nobody could ever tell.
+  if (!hasCoverage) return refuse(RefusalCode.MALFORMED, "agent_coverage has no row; every snapshot says in what state its signals were");
+  return {
+    frame: {
+      tenant: sender.organisationId,
+      host: sender.hostId,
+      sequence: snapshot.sequence,
+      tsMs: Number(ts),
+      windowMs,
+      clockOffsetMs: snapshot.clockOffsetMs,
+      bootId: snapshot.bootId,
+      blocks,
+      rows,
+      bytes,
+    },
+  };
+}
+
+/** The refusal of one snapshot. */
+export function refusalOf(sequence: bigint, code: RefusalCode, reason: string, nowMs: number): Refusal {
+  return {
+    sequence,
+    status: grpcStatuses[code],
+    code,
+    reason,
+    retry: code === RefusalCode.STORAGE_UNAVAILABLE,
+    serverTimeMs: BigInt(nowMs),
+  };
+}
+
+const grpcStatuses: Readonly<Record<RefusalCode, status>> = {
+  [RefusalCode.UNSPECIFIED]: status.UNKNOWN,
+  [RefusalCode.MALFORMED]: status.INVALID_ARGUMENT,
+  [RefusalCode.TOO_LARGE]: status.RESOURCE_EXHAUSTED,
+  [RefusalCode.CLOCK_SKEW]: status.INVALID_ARGUMENT,
+  [RefusalCode.TOO_OLD]: status.OUT_OF_RANGE,
+  [RefusalCode.UNKNOWN_SIGNAL]: status.INVALID_ARGUMENT,
+  [RefusalCode.SCHEMA_MISMATCH]: status.FAILED_PRECONDITION,
+  [RefusalCode.STORAGE_UNAVAILABLE]: status.UNAVAILABLE,
+};
+
+/** Lower-case name of a refusal code, as metrics and logs show it. */
+export function refusalName(code: RefusalCode): string {
+  for (const [name, value] of Object.entries(RefusalCode)) if (value === code) return name.toLowerCase();
+  return "unspecified";
+}
+
+/** Signals of a Hello whose blocks would be refused, with the reason. */
+export function refusedSignals(hello: Hello): SignalRefusal[] {
+  const refused: SignalRefusal[] = [];
+  for (const { name, schemaHash: hash } of hello.signals) {
+    const signal = getSignal(name);
+    if (signal === undefined) refused.push({ signal: name, reason: "not in this API's catalogue; the agent is newer than the API" });
+    else if (hash !== schemaHashOf(signal)) refused.push({ signal: name, reason: schemaMismatch(signal) });
+  }
+  return refused;
+}
+
+function schemaMismatch(signal: Signal): string {
+  return `${signal.name}: agent and API disagree on its columns; run the same version of both (here: ${schemaHashOf(signal)})`;
+}
+
+const hashes = new Map<string, string>();
+function schemaHashOf(signal: Signal): string {
+  let hash = hashes.get(signal.name);
+  if (hash === undefined) hashes.set(signal.name, (hash = schemaHash(signal)));
+  return hash;
+}
+
+/** Bucket indexes beyond the grid would read back as infinite durations. */
+function checkBuckets(signal: Signal, rows: number, columns: readonly Uint8Array[]): string | undefined {
+  if (signal.kind !== "histogram") return undefined;
+  const bytes = columns[wireColumns(signal).findIndex((column) => column.name === "k")] as Uint8Array;
+  for (let at = rows * 8; at < bytes.length; at += 2) {
+    const bucket = (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
+    if (bucket >= BUCKET_COUNT) return `${signal.name}.k: bucket ${bucket} is beyond the grid of ${BUCKET_COUNT}`;
+  }
+  return undefined;
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+import { encodeStrings, type Signal, wireColumns, type WireType, writeVarint } from "@waggle/signals";
+import { WINDOWS_TABLE } from "../../clickhouse/schema.ts";
+import type { Frame } from "./frame.ts";
+
+/** One insert: a table, the columns in the body's order, and the body in ClickHouse's Native format, in pieces. */
+export interface NativeInsert {
+  readonly table: string;
+  readonly columns: readonly string[];
+  readonly body: readonly Uint8Array[];
+  readonly rows: number;
+  readonly bytes: number;
+}
+
+interface Part {
+  readonly frame: Frame;
+  readonly rows: number;
+  readonly columns: readonly Uint8Array[];
+}
+
+/**
+ * The inserts that store these frames: one per signal that has rows. Column buffers of the frames are strung together as they
+ * are; only array offsets are rewritten, because they count from the start of the column.
+ * @param frames checked by `checkSnapshot`
+ */
+export function buildInserts(frames: readonly Frame[]): NativeInsert[] {
+  const bySignal = new Map<Signal, Part[]>();
+  for (const frame of frames) {
+    for (const block of frame.blocks) {
+      let parts = bySignal.get(block.signal);
+      if (parts === undefined) bySignal.set(block.signal, (parts = []));
+      parts.push({ frame, rows: block.rows, columns: block.columns });
+    }
+  }
+  return [...bySignal].map(([signal, parts]) => {
+    const wire = wireColumns(signal);
+    const payload = wire.map((column, index) => ({
+      name: column.name,
+      type: column.type,
+      buffers: concatenateColumn(
+        column.type,
+        parts.map((part) => ({ rows: part.rows, bytes: part.columns[index] as Uint8Array })),
+      ),
+    }));
+    return assemble(signal.name, parts, payload);
+  });
+}
+
+/** The insert that says which windows are complete; sent after all others of its frames. */
+export function buildWindowsInsert(frames: readonly Frame[]): NativeInsert {
+  const parts = frames.map((frame) => ({ frame, rows: 1, columns: [] }));
+  return assemble(WINDOWS_TABLE, parts, [
+    { name: "sequence", type: "UInt64", buffers: [new Uint8Array(BigUint64Array.from(frames, (frame) => frame.sequence).buffer)] },
+    { name: "boot_id", type: "String", buffers: [encodeStrings(frames.map((frame) => frame.bootId))] },
+    { name: "clock_offset_ms", type: "Int64", buffers: [new Uint8Array(BigInt64Array.from(frames, (frame) => frame.clockOffsetMs).buffer)] },
+  ]);
+}
+
+interface Column {
+  readonly name: string;
+  readonly type: string;
+  readonly buffers: readonly Uint8Array[];
+}
+
+function assemble(table: string, parts: readonly Part[], payload: readonly Column[]): NativeInsert {
+  const rows = parts.reduce((sum, part) => sum + part.rows, 0);
+  const columns = [...envelope(parts, rows), ...payload];
+  const body: Uint8Array[] = [varint(columns.length, rows)];
+  for (const column of columns) {
+    body.push(encodeStrings([column.name, column.type]));
+    for (const buffer of column.buffers) if (buffer.length > 0) body.push(buffer);
+  }
+  return { table, columns: columns.map((column) => column.name), body, rows, bytes: body.reduce((sum, buffer) => sum + buffer.length, 0) };
+}
+
+/** tenant, host, ts and window_ms come from the credential and the frame: a block cannot claim another tenant's rows. */
+function envelope(parts: readonly Part[], rows: number): Column[] {
+  const ts = new BigInt64Array(rows);
+  const windowMs = new Uint32Array(rows);
+  let at = 0;
+  for (const part of parts) {
+    ts.fill(BigInt(part.frame.tsMs), at, at + part.rows);
+    windowMs.fill(part.frame.windowMs, at, at + part.rows);
+    at += part.rows;
+  }
+  return [
+    { name: "tenant", type: "String", buffers: parts.map((part) => repeat(part.frame.tenant, part.rows)) },
+    { name: "host", type: "String", buffers: parts.map((part) => repeat(part.frame.host, part.rows)) },
+    { name: "ts", type: "DateTime64(3, 'UTC')", buffers: [new Uint8Array(ts.buffer)] },
+    { name: "window_ms", type: "UInt32", buffers: [new Uint8Array(windowMs.buffer)] },
+  ];
+}
+
+function repeat(text: string, rows: number): Uint8Array {
+  const one = encodeStrings([text]);
+  return Buffer.alloc(one.length * rows, one);
+}
+
+function varint(...values: readonly number[]): Uint8Array {
+  const out = new Uint8Array(values.length * 8);
+  let at = 0;
+  for (const value of values) at = writeVarint(out, at, value);
+  return out.slice(0, at);
+}
+
+/** Strings one column's buffers of several blocks together: all offsets first, then all items. */
+export function concatenateColumn(type: WireType, blocks: readonly { readonly rows: number; readonly bytes: Uint8Array }[]): Uint8Array[] {
+  if (!type.startsWith("Array")) return blocks.map((block) => block.bytes);
+  const itemBytes = type === "Array(UInt16)" ? 2 : 8;
+  const rows = blocks.reduce((sum, block) => sum + block.rows, 0);
+  const offsets = new BigUint64Array(rows);
+  const items: Uint8Array[] = [];
+  let row = 0;
+  let shift = 0n;
+  for (const block of blocks) {
+    const view = new DataView(block.bytes.buffer, block.bytes.byteOffset, block.bytes.byteLength);
+    for (let index = 0; index < block.rows; index++) offsets[row++] = view.getBigUint64(index * 8, true) + shift;
+    const flat = block.bytes.subarray(block.rows * 8);
+    shift += BigInt(flat.length / itemBytes);
+    items.push(flat);
+  }
+  return [new Uint8Array(offsets.buffer), ...items];
+}
