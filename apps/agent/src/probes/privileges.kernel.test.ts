@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+import { spawn } from "node:child_process";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, it } from "vitest";
+import { describeKernel, objectDirectory, openSource, rowsOf, sumOf, Workload } from "../../test/kernel-support.ts";
+import type { ProgramState } from "./probe-set.ts";
+
+const script = fileURLToPath(new URL("../../test/read-one-window.ts", import.meta.url));
+
+interface Answer {
+  uid: number;
+  programs: ProgramState[];
+  window: { rows: Record<string, Record<string, string>[]>; coverage: { signal: string; state: string; reason: string }[] };
+}
+
+/** Runs the script as uid 65534 with nothing but these capabilities; `work` happens inside its window. */
+function readAs(capabilities: string, work: () => Promise<void>): Promise<Answer> {
+  const child = spawn(
+    "setpriv",
+    [
+      "--reuid=65534",
+      "--regid=65534",
+      "--clear-groups",
+      "--no-new-privs",
+      `--bounding-set=-all,${capabilities}`,
+      `--inh-caps=-all,${capabilities}`,
+      `--ambient-caps=-all,${capabilities}`,
+      process.execPath,
+      script,
+      objectDirectory,
+    ],
+    { stdio: ["pipe", "pipe", "pipe"] },
+  );
+  let out = "";
+  let errors = "";
+  child.stderr.on("data", (chunk) => {
+    errors += chunk;
+  });
+  return new Promise((resolve, reject) => {
+    child.stdout.on("data", (chunk) => {
+      out += chunk;
+      if (out === "ready\n") work().then(() => child.stdin.write("\n"), reject);
+    });
+    child.on("exit", (code) => {
+      if (code === 0) resolve(JSON.parse(out.slice("ready\n".length)));
+      else reject(new Error(`ended with ${code}: ${errors}`));
+    });
+  });
+}
+
+describeKernel("privileges", () => {
+  it("needs CAP_BPF and CAP_PERFMON and no root", async () => {
+    using workload = new Workload();
+    await workload.start("wgl-priv-srv", "serve", ["127.0.0.1", 47_301]);
+    const answer = await readAs("+bpf,+perfmon", async () => {
+      await workload.run("wgl-priv", "getppid", [1009]);
+      await workload.run("wgl-priv", "connect", ["127.0.0.1", 47_301, 23]);
+    });
+    expect(answer.uid).toBe(65534);
+    expect(answer.programs.filter(({ attached }) => !attached)).toEqual([]);
+    expect(answer.window.coverage.filter(({ state }) => state !== "exact")).toEqual([]);
+    const rows = (signal: string, filter: Record<string, string>) =>
+      (answer.window.rows[signal] ?? []).filter((row) => Object.entries(filter).every(([name, value]) => row[name] === value));
+    expect(rows("syscalls", { process: "wgl-priv", syscall: "getppid" })).toMatchObject([{ count: "1009" }]);
+    expect(rows("tcp_connections", { process: "wgl-priv" })).toMatchObject([{ opened: "23", closed: "23" }]);
+  });
+
+  it("without CAP_PERFMON says which capability is missing, for every signal", async () => {
+    const answer = await readAs("+bpf", async () => {});
+    expect(answer.programs.every(({ attached }) => !attached)).toBe(true);
+    expect(answer.window.coverage).toHaveLength(8);
+    for (const { state, reason } of answer.window.coverage) {
+      expect(state).toBe("failed");
+      expect(reason).toContain("missing CAP_PERFMON");
+    }
+  });
+
+  it("without any capability says that both are missing", async () => {
+    const answer = await readAs("-bpf", async () => {});
+    for (const { reason } of answer.window.coverage) expect(reason).toContain("missing CAP_BPF and CAP_PERFMON");
+  });
+});
+
+describeKernel("a program that cannot be loaded", () => {
+  const withObjects = async (change: (directory: string) => void, body: (directory: string) => Promise<void>): Promise<void> => {
+    const directory = mkdtempSync(join(tmpdir(), "waggle-objects-"));
+    try {
+      for (const name of ["syscall", "tcp_connection", "tcp_retransmit"]) copyFileSync(join(objectDirectory, `${name}.bpf.o`), join(directory, `${name}.bpf.o`));
+      change(directory);
+      await body(directory);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  };
+
+  it("becomes coverage with the reason while the others run", async () => {
+    await withObjects(
+      (directory) => writeFileSync(join(directory, "tcp_connection.bpf.o"), "no ELF file"),
+      async (directory) => {
+        using workload = new Workload();
+        using source = await openSource({ objectDirectory: directory });
+        await source.readWindow();
+        await workload.run("wgl-partial", "getppid", [23]);
+        const window = await source.readWindow();
+        const state = new Map(window.coverage.map((entry) => [entry.signal, entry]));
+        expect(state.get("syscalls")).toEqual({ signal: "syscalls", state: "exact", reason: "" });
+        expect(state.get("tcp_retransmits")?.state).toBe("exact");
+        expect(state.get("tcp_connections")?.state).toBe("failed");
+        expect(state.get("tcp_connections")?.reason).toContain("on_inet_sock_set_state");
+        expect(sumOf(rowsOf(window, "syscalls", { process: "wgl-partial", syscall: "getppid" }), "count")).toBe(23);
+        expect(window.rows.has("tcp_connections")).toBe(false);
+      },
+    );
+  });
+
+  it("is unsupported, in words, if this kernel has no such tracepoint", async () => {
+    await withObjects(
+      (directory) => {
+        // The section names the hook: another name of the same length is a tracepoint that no kernel has.
+        const path = join(directory, "tcp_retransmit.bpf.o");
+        const bytes = readFileSync(path);
+        for (let at = bytes.indexOf("tp_btf/tcp_retransmit_synack"); at >= 0; at = bytes.indexOf("tp_btf/tcp_retransmit_synack", at + 1)) {
+          bytes.write("tp_btf/tcp_retransmit_nowhere".slice(0, 28), at);
+        }
+        writeFileSync(path, bytes);
+      },
+      async (directory) => {
+        const { programPlans } = await import("./programs.ts");
+        const programs = programPlans.map((plan) => (plan.name === "on_tcp_retransmit_synack" ? { ...plan, tracepoint: "tcp_retransmit_nowher" } : plan));
+        using source = await openSource({ objectDirectory: directory, programs });
+        const failure = source.programs().find(({ program }) => program === "on_tcp_retransmit_synack")?.failure;
+        expect(failure).toMatchObject({ step: "load", state: "unsupported" });
+        expect(failure?.message).toContain("no tracepoint tcp_retransmit_nowher");
+        const window = await source.readWindow();
+        expect(window.coverage.find(({ signal }) => signal === "tcp_retransmits")).toMatchObject({ state: "unsupported" });
+        expect(window.coverage.find(({ signal }) => signal === "tcp_connections")).toMatchObject({ state: "exact" });
+      },
+    );
+  });
+
+  it("passes on what the verifier said", async () => {
+    await withObjects(
+      (directory) => {
+        // Without the licence string the kernel refuses helpers that are for GPL-compatible programs only.
+        const path = join(directory, "syscall.bpf.o");
+        const bytes = readFileSync(path);
+        bytes.write("Proprietary!", bytes.indexOf("Dual BSD/GPL"));
+        writeFileSync(path, bytes);
+      },
+      async (directory) => {
+        using source = await openSource({ objectDirectory: directory });
+        const failure = source.programs().find(({ program }) => program === "on_sys_enter")?.failure;
+        expect(failure).toMatchObject({ step: "load", state: "failed", errnoName: "EINVAL" });
+        expect(failure?.message).toMatch(/GPL/);
+        expect(source.programs().find(({ program }) => program === "on_inet_sock_set_state")?.attached).toBe(true);
+      },
+    );
+  });
+
+  it("refuses a second readWindow while one is under way", async () => {
+    using source = await openSource();
+    const first = source.readWindow();
+    await expect(source.readWindow()).rejects.toThrow("while a window is being read");
+    await first;
+  });
+});
