@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+import { BUCKET_COUNT, BUCKET_NONE, checkBlock, encodeBlock, getSignalOrThrow, type WireRow } from "@waggle/signals";
+import { describe, expect, it } from "vitest";
+import type { StructLayout } from "../libbpf/btf.ts";
+import { ProcessRegistry } from "./process-registry.ts";
+import { RowAccumulator } from "./row-accumulator.ts";
+
+const u64 = (name: string, offset: number) => ({ name, offset, size: 8, type: "__u64" });
+const layouts = new Map<string, StructLayout>(
+  [
+    {
+      name: "syscall_latency_key",
+      size: 16,
+      fields: [u64("process_id", 0), { name: "syscall", offset: 8, size: 4, type: "__u32" }, { name: "bucket", offset: 12, size: 2, type: "__u16" }],
+    },
+    { name: "syscall_latency_value", size: 32, fields: [u64("count", 0), u64("sum", 8), u64("min", 16), u64("max", 24)] },
+  ].map((layout) => [layout.name, layout]),
+);
+const registryWith = (...names: string[]): ProcessRegistry => {
+  const registry = new ProcessRegistry({ unitOf: () => "" });
+  const layout: StructLayout = {
+    name: "process",
+    size: 32,
+    fields: [{ name: "comm", offset: 0, size: 16, type: "char[16]" }, u64("cgroup_id", 16), { name: "tgid", offset: 24, size: 4, type: "__u32" }],
+  };
+  names.forEach((name, index) => {
+    const key = Buffer.alloc(8);
+    key.writeBigUInt64LE(BigInt(index + 2));
+    const value = Buffer.alloc(32);
+    value.write(name);
+    registry.add(key, value, 1, layout);
+  });
+  return registry;
+};
+type Entry = [processId: bigint, syscall: number, bucket: number, count: bigint, sum: bigint, min: bigint, max: bigint];
+function pack(entries: Entry[]): [Buffer, Buffer, number] {
+  const keys = Buffer.alloc(entries.length * 16);
+  const values = Buffer.alloc(entries.length * 32);
+  entries.forEach(([processId, syscall, bucket, ...numbers], index) => {
+    keys.writeBigUInt64LE(processId, index * 16);
+    keys.writeUInt32LE(syscall, index * 16 + 8);
+    keys.writeUInt16LE(bucket, index * 16 + 12);
+    numbers.forEach((number, at) => values.writeBigUInt64LE(number, index * 32 + at * 8));
+  });
+  return [keys, values, entries.length];
+}
+const latency = getSignalOrThrow("syscall_latency");
+const syscalls = getSignalOrThrow("syscalls");
+const read = process.arch === "arm64" ? 63 : 0;
+const total = (rows: WireRow[]): bigint => rows.reduce((sum, row) => sum + (row.count as bigint), 0n);
+
+describe("RowAccumulator", () => {
+  it("makes one histogram of the buckets of a key, over several batches, with ascending indexes", () => {
+    const accumulator = new RowAccumulator(latency, registryWith("nginx"), layouts);
+    accumulator.add(...pack([[2n, read, 90, 3n, 9000n, 2500n, 3500n]]));
+    accumulator.add(
+      ...pack([
+        [2n, read, 80, 1n, 1100n, 1100n, 1100n],
+        [2n, read, 90, 1n, 2400n, 2400n, 2400n],
+      ]),
+    );
+    const rows = accumulator.rows(10);
+    expect(rows).toEqual([{ process: "nginx", unit: "", syscall: "read", count: 5n, sum: 12_500n, min: 1100n, max: 3500n, k: [80, 90], c: [1n, 4n] }]);
+    expect(checkBlock(latency, encodeBlock(latency, rows))).toBeUndefined();
+  });
+
+  it("counts an event without a duration in the counter and not in the histogram", () => {
+    const entries = pack([
+      [2n, read, 80, 4n, 4400n, 1100n, 1100n],
+      [2n, read, BUCKET_NONE, 3n, 0n, 0n, 0n],
+    ]);
+    const registry = registryWith("nginx");
+    const [counter, histogram] = [new RowAccumulator(syscalls, registry, layouts), new RowAccumulator(latency, registry, layouts)];
+    counter.add(...entries);
+    histogram.add(...entries);
+    expect(counter.rows(10)).toEqual([{ process: "nginx", unit: "", syscall: "read", count: 7n }]);
+    expect(histogram.rows(10)).toMatchObject([{ count: 4n, min: 1100n }]);
+  });
+
+  it("shows process 0 and an id that never registered as unknown, and counts the latter", () => {
+    const accumulator = new RowAccumulator(syscalls, registryWith("nginx"), layouts);
+    accumulator.add(
+      ...pack([
+        [0n, read, 80, 2n, 1n, 1n, 1n],
+        [99n, read, 80, 5n, 1n, 1n, 1n],
+      ]),
+    );
+    expect(accumulator.rows(10)).toEqual([{ process: "", unit: "", syscall: "read", count: 7n }]);
+    expect(accumulator.unregistered).toBe(5n);
+  });
+
+  it("caps rows by the largest measure and conserves every sum in ~other", () => {
+    const names = Array.from({ length: 10 }, (_, index) => `p${index}`);
+    for (const signal of [syscalls, latency]) {
+      const accumulator = new RowAccumulator(signal, registryWith(...names), layouts);
+      accumulator.add(...pack(names.map((_, index): Entry => [BigInt(index + 2), read, 80 + index, BigInt(index + 1), 10n, BigInt(index + 5), BigInt(index + 50)])));
+      const rows = accumulator.rows(4);
+      expect(rows.map((row) => row.process)).toEqual(["p9", "p8", "p7", "~other"]);
+      expect(total(rows)).toBe(55n);
+      expect(rows.at(-1)).toMatchObject({ process: "~other", unit: "~other", syscall: "~other", count: 28n });
+      if (signal === latency) expect(rows.at(-1)).toMatchObject({ min: 5n, max: 56n, k: [80, 81, 82, 83, 84, 85, 86] });
+    }
+  });
+
+  it("puts what had no room in the map into ~other, bucket by bucket", () => {
+    const slots = Buffer.alloc((BUCKET_COUNT + 1) * 32);
+    for (let slot = 0; slot <= BUCKET_COUNT; slot++) slots.writeBigUInt64LE((1n << 64n) - 1n, slot * 32 + 16);
+    const fill = (slot: number, numbers: bigint[]) => numbers.forEach((number, at) => slots.writeBigUInt64LE(number, slot * 32 + at * 8));
+    fill(0, [1n, 1n, 1n, 1n]);
+    fill(80, [2n, 2200n, 1050n, 1150n]);
+    fill(BUCKET_COUNT, [4n, 0n, 0n, 0n]);
+    const registry = registryWith();
+    const [counter, histogram] = [new RowAccumulator(syscalls, registry, layouts), new RowAccumulator(latency, registry, layouts)];
+    counter.addOther(slots, BUCKET_COUNT + 1);
+    histogram.addOther(slots, BUCKET_COUNT + 1);
+    expect(counter.rows(10)).toEqual([{ process: "~other", unit: "~other", syscall: "~other", count: 7n }]);
+    expect(histogram.rows(10)).toMatchObject([{ process: "~other", count: 3n, sum: 2201n, min: 1n, max: 1150n, k: [0, 80], c: [1n, 2n] }]);
+  });
+
+  it("has no rows for nothing", () => {
+    const accumulator = new RowAccumulator(latency, registryWith(), layouts);
+    expect(accumulator.rows(10)).toEqual([]);
+  });
+
+  it("refuses a map whose structs it does not have", () => {
+    expect(() => new RowAccumulator(getSignalOrThrow("tcp_rtt"), registryWith(), layouts)).toThrow("tcp_rtt");
+  });
+});
