@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Config } from "../config/config.ts";
+import { findCgroup2Mount } from "../host/cgroup-mount.ts";
+import type { HostClock } from "../host/clock.ts";
+import { UnitResolver } from "../host/unit-resolver.ts";
+import type { Logger } from "../log.ts";
+import type { WindowSource } from "../window/source.ts";
+import { UnavailableSource } from "../window/unavailable-source.ts";
+
+/** Where the BPF objects are: as configured, beside the bundle, or in the workspace. */
+export function findObjectDirectory(config: Pick<Config, "bpfDirectory">): string {
+  if (config.bpfDirectory !== undefined) return config.bpfDirectory;
+  const here = dirname(fileURLToPath(import.meta.url));
+  // The bundle's chunks lie one level below it.
+  const candidates = [join(here, "bpf"), join(here, "../bpf"), join(here, "../../../../packages/bpf/build")];
+  return candidates.find((directory) => existsSync(directory)) ?? (candidates[0] as string);
+}
+
+/** Opens the kernel's side; where that is impossible as a whole, a source that says why in each window. */
+export async function openSource(config: Config, clock: HostClock, log: Logger): Promise<WindowSource> {
+  const objectDirectory = findObjectDirectory(config);
+  const names = new UnitResolver({ cgroupMount: findCgroup2Mount(config.hostRoot), hostRoot: config.hostRoot, clock });
+  try {
+    // Loaded here and not at the top: where the native library is missing, the agent shall live and say so.
+    const { KernelSource } = await import("../snapshot/window-reader.ts");
+    const source = await KernelSource.open({ objectDirectory, names, rowsMax: config.rowsMax });
+    for (const { program, attached, failure } of source.programs()) {
+      if (attached) log.info("BPF program attached", { program });
+      else log.warn("BPF program not attached", { program, reason: failure?.message ?? "" });
+    }
+    return source;
+  } catch (error) {
+    const reason = (error as Error).message;
+    log.error("BPF cannot be used, reporting the kernel's signals as failed", { reason, objectDirectory });
+    return new UnavailableSource("failed", reason);
+  }
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+import { chmodSync, mkdirSync } from "node:fs";
+import { catalogue, schemaHash } from "@waggle/signals";
+import { type Config, loadConfig } from "../config/config.ts";
+import { SystemClock } from "../host/clock.ts";
+import { readHostFacts } from "../host/facts.ts";
+import { readHostIdentity } from "../host/identity.ts";
+import { createLogger, type Logger } from "../log.ts";
+import { Spool } from "../spool/spool.ts";
+import { type LastWindow, summariseWindow, writeStatusReport } from "../status/status-report.ts";
+import { IngestStream } from "../stream/ingest-stream.ts";
+import { ServerClock } from "../stream/server-clock.ts";
+import { agentVersion } from "../version.ts";
+import { WindowLoop } from "../window/window-loop.ts";
+import { openSource } from "./open-source.ts";
+import { claimStateDirectory } from "./single-instance.ts";
+
+/** How long a stop may take to hand the last window to the API; it is on disk already. */
+const drainMs = 1_500;
+
+/** `waggle-agent run`: the agent, until `stop` is aborted. Throws an Error in words if it cannot start at all. */
+export async function run(environment: NodeJS.ProcessEnv, stop: AbortSignal): Promise<void> {
+  const { config, warnings } = loadConfig(environment);
+  const log = createLogger(config.logLevel);
+  for (const warning of warnings) log.warn("unknown variable", { warning });
+
+  const clock = new SystemClock(config.hostRoot);
+  const startedAtMs = clock.wallMs();
+  prepareStateDirectory(config);
+  const claim = await claimStateDirectory(config.stateDirectory);
+  if (claim === undefined) throw new Error(`another agent is running with the state directory ${config.stateDirectory}; stop it, or set WAGGLE_AGENT_STATE_DIRECTORY to another one`);
+
+  const identity = readHostIdentity(config.hostRoot, config.stateDirectory);
+  const spool = Spool.open({
+    stateDirectory: config.stateDirectory,
+    bytesMax: config.spoolBytesMax,
+    framesMax: Math.ceil((config.spoolHoursMax * 3_600_000) / config.windowMs),
+    log,
+  });
+  const serverClock = new ServerClock(identity.bootTag);
+  const source = await openSource(config, clock, log);
+
+  const loop = new WindowLoop({
+    source,
+    spool,
+    clock,
+    serverClock,
+    identity,
+    windowMs: config.windowMs,
+    log,
+    onWindow: (window) => {
+      stream.notify();
+      report(summariseWindow(window), null);
+    },
+  });
+  const stream = new IngestStream({
+    api: config.api,
+    caFile: config.caFile,
+    enrolmentTokenFile: config.enrolmentTokenFile,
+    stateDirectory: config.stateDirectory,
+    identity,
+    facts: readHostFacts(config.hostRoot),
+    signals: catalogue.map((signal) => ({ name: signal.name, schemaHash: schemaHash(signal) })),
+    windowMs: config.windowMs,
+    spool,
+    clock,
+    serverClock,
+    log,
+    startedAtMs,
+    onConfig: (apiConfig) => loop.configure(apiConfig),
+  });
+  const report = createReporter({ config, log, clock, loop, stream, spool, bootId: identity.bootId, startedAtMs });
+
+  log.info("agent started", { version: agentVersion, api: config.api.url, stateDirectory: config.stateDirectory, windowMs: config.windowMs, waitingFrames: spool.state.frames });
+  loop.start();
+  stream.start();
+  report(null, null);
+
+  await aborted(stop);
+  log.info("agent stops", { waitingFrames: spool.state.frames });
+  await loop.stop();
+  await stream.stop(drainMs);
+  source.close();
+  report(undefined, clock.wallMs());
+  claim.close();
+  log.info("agent stopped", { waitingFrames: spool.state.frames });
+}
+
+/** Others may read status.json in it; the spool, the refused windows and the credential are closed to them. */
+function prepareStateDirectory(config: Config): void {
+  try {
+    mkdirSync(config.stateDirectory, { recursive: true, mode: 0o755 });
+    chmodSync(config.stateDirectory, 0o755);
+  } catch (error) {
+    // A directory that belongs to someone else may still be writable; if it is not, the spool says so.
+    if ((error as NodeJS.ErrnoException).code !== "EPERM") {
+      throw new Error(`the state directory ${config.stateDirectory} cannot be made (${(error as Error).message}); create it for the agent's user or set WAGGLE_AGENT_STATE_DIRECTORY`);
+    }
+  }
+}
+
+interface Reported {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly clock: SystemClock;
+  readonly loop: WindowLoop;
+  readonly stream: IngestStream;
+  readonly spool: Spool;
+  readonly bootId: string;
+  readonly startedAtMs: number;
+}
+
+/** Returns a function that writes status.json; a `lastWindow` of undefined keeps the one before. */
+function createReporter({ config, log, clock, loop, stream, spool, bootId, startedAtMs }: Reported): (lastWindow: LastWindow | null | undefined, stoppedAtMs: number | null) => void {
+  let windows = 0;
+  let newest: LastWindow | null = null;
+  let isFailing = false;
+  return (lastWindow, stoppedAtMs) => {
+    if (lastWindow !== undefined) newest = lastWindow;
+    if (lastWindow !== undefined && lastWindow !== null) windows++;
+    try {
+      writeStatusReport(config.stateDirectory, {
+        formatVersion: 1,
+        pid: process.pid,
+        agentVersion,
+        bootId,
+        startedAtMs,
+        writtenAtMs: clock.wallMs(),
+        stoppedAtMs,
+        api: config.api.url,
+        windowMs: loop.windowMs,
+        windows,
+        stream: stream.state,
+        spool: spool.state,
+        lastWindow: newest,
+      });
+      isFailing = false;
+    } catch (error) {
+      if (!isFailing) log.warn("status.json cannot be written", { directory: config.stateDirectory, error: (error as Error).message });
+      isFailing = true;
+    }
+  };
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { CoverageState } from "@waggle/signals";
+import type { SpoolState } from "../spool/spool.ts";
+import type { StreamState } from "../stream/ingest-stream.ts";
+import type { SpooledWindow } from "../window/window-loop.ts";
+
+/** What the agent promises to stay within on an ordinary host. */
+export const budget = { rssBytes: 90_000_000, cpuRatio: 0.01 } as const;
+
+/** What the running agent says of itself, written to status.json with every window. Holds no secrets. */
+export interface StatusReport {
+  readonly formatVersion: 1;
+  readonly pid: number;
+  readonly agentVersion: string;
+  readonly bootId: string;
+  readonly startedAtMs: number;
+  readonly writtenAtMs: number;
+  /** Set by the last report of an agent that was told to stop. */
+  readonly stoppedAtMs: number | null;
+  readonly api: string;
+  readonly windowMs: number;
+  readonly windows: number;
+  readonly stream: StreamState;
+  readonly spool: SpoolState;
+  readonly lastWindow: LastWindow | null;
+}
+
+export interface LastWindow {
+  readonly sequence: number;
+  readonly startMs: number;
+  readonly lengthMs: number;
+  readonly readMs: number;
+  readonly programs: readonly {
+    readonly program: string;
+    readonly attached: boolean;
+    readonly reason: string;
+    readonly eventsPerSecond: number;
+    readonly nsPerEvent: number;
+    /** Share of one core spent inside the program. */
+    readonly coreRatio: number;
+  }[];
+  readonly signals: readonly { readonly signal: string; readonly state: CoverageState; readonly reason: string; readonly rows: number }[];
+  readonly drops: readonly { readonly reason: string; readonly count: number }[];
+  readonly accounting: readonly { readonly quantity: string; readonly counted: number; readonly kernel: number }[];
+  readonly rssBytes: number;
+  /** Share of one core used by the agent's process. */
+  readonly cpuRatio: number;
+  readonly mapBytes: number;
+}
+
+/** The window as people look at it: per second, per event, per core. */
+export function summariseWindow({ sequence, window, data, own, assembled }: SpooledWindow): LastWindow {
+  const seconds = window.lengthMs / 1000;
+  return {
+    sequence,
+    startMs: window.startMs,
+    lengthMs: window.lengthMs,
+    readMs: Math.round(data.readMs * 10) / 10,
+    programs: data.programs.map(({ program, attached, reason, events, kernelNs }) => ({
+      program,
+      attached,
+      reason,
+      eventsPerSecond: Number(events) / seconds,
+      nsPerEvent: events === 0n ? 0 : Number(kernelNs) / Number(events),
+      coreRatio: Number(kernelNs) / 1e9 / seconds,
+    })),
+    signals: assembled.coverage.map(({ signal, state, reason }) => ({ signal, state, reason, rows: assembled.rows.get(signal) ?? 0 })),
+    drops: data.drops.map(({ reason, count }) => ({ reason, count: Number(count) })),
+    accounting: data.accounting.map(({ quantity, counted, kernel }) => ({ quantity, counted: Number(counted), kernel: Number(kernel) })),
+    rssBytes: Number(own.rssBytes),
+    cpuRatio: Number(own.cpuNs) / 1e9 / seconds,
+    mapBytes: data.mapBytes,
+  };
+}
+
+const statusFile = (stateDirectory: string) => join(stateDirectory, "status.json");
+
+/** Replaces status.json; readable by everyone, as it is for people. Throws if the directory cannot be written. */
+export function writeStatusReport(stateDirectory: string, report: StatusReport): void {
+  const path = statusFile(stateDirectory);
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(`${path}.tmp`, `${JSON.stringify(report, null, 1)}\n`, { mode: 0o644 });
+  renameSync(`${path}.tmp`, path);
+}
+
+/** Reads status.json. Throws an Error that names the file: absent (never ran here), closed to this user, or not of this version. */
+export function readStatusReport(stateDirectory: string): StatusReport {
+  const path = statusFile(stateDirectory);
+  let report: StatusReport;
+  try {
+    report = JSON.parse(readFileSync(path, "utf8")) as StatusReport;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") throw new Error(`there is no ${path}: no agent has run with this state directory (WAGGLE_AGENT_STATE_DIRECTORY)`);
+    if (code === "EACCES") throw new Error(`${path} may not be read by this user; run as the agent's user or as root`);
+    throw new Error(`${path} is no status report: ${(error as Error).message}`);
+  }
+  if (report.formatVersion !== 1) throw new Error(`${path} was written by another version of the agent`);
+  return report;
+}
+
+/** Why the report's agent is not running now; undefined if it is. */
+export function whyNotRunning(report: StatusReport, nowMs: number, processExists: (pid: number) => boolean = exists): string | undefined {
+  if (report.stoppedAtMs !== null) return "it was stopped";
+  if (!processExists(report.pid)) return `its process ${report.pid} is gone`;
+  const silentMs = nowMs - report.writtenAtMs;
+  if (silentMs > 3 * report.windowMs + 5_000) return `its process ${report.pid} has reported nothing for ${Math.round(silentMs / 1000)} s`;
+  return undefined;
+}
+
+function exists(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
