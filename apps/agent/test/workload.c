@@ -136,6 +136,17 @@ int main(int argc, char **argv)
 	if (!strcmp(verb, "getppid")) {
 		for (long i = 0; i < atol(arg[0]); i++)
 			syscall(SYS_getppid);
+	} else if (!strcmp(verb, "rename")) {
+		/* Takes <n> names one after another and makes the same <calls> calls of getppid and getuid under each. */
+		for (long i = 0; i < atol(arg[0]); i++) {
+			char name[16];
+			snprintf(name, sizeof(name), "%.9s%ld", argv[1], i);
+			prctl(PR_SET_NAME, name);
+			for (long call = 0; call < atol(arg[1]); call++) {
+				syscall(SYS_getppid);
+				syscall(SYS_getuid);
+			}
+		}
 	} else if (!strcmp(verb, "enoent")) {
 		for (long i = 0; i < atol(arg[0]); i++)
 			if (open("/nonexistent/waggle", O_RDONLY) >= 0)

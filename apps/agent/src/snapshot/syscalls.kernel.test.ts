@@ -73,6 +73,15 @@ describeKernel("system calls", () => {
     expect(sumOf(rowsOf(windows, "syscall_latency", { process: "wgl-split", syscall: "getppid" }), "count")).toBe(1_000_003);
   });
 
+  it("follows a process through 1,000 names", async () => {
+    await source.readWindow();
+    await workload.run("wgl-many-", "rename", [1000, 7]);
+    const window = await source.readWindow();
+    const rows = rowsOf(window, "syscalls", { syscall: "getppid" }).filter((row) => (row.process as string).startsWith("wgl-many-"));
+    expect(rows.filter((row) => row.count === 7n)).toHaveLength(1000);
+    expect(sumOf(rows, "count")).toBe(7000);
+  });
+
   it("says that the signals are exact and drops nothing", async () => {
     const window = await source.readWindow();
     const states = window.coverage.filter(({ signal }) => signal.startsWith("syscall"));
