@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type ServerDuplexStream, status } from "@grpc/grpc-js";
+import { type Hello, RefusalCode, type Snapshot, type Status, StreamSnapshotsRequest, type StreamSnapshotsResponse } from "@waggle/proto";
+import type { Clock } from "../../common/clock.ts";
+import type { Log } from "../../common/log.ts";
+import { factsProblem } from "../tokens/enrolment.service.ts";
+import { checkSnapshot, FRAME_BYTES_MAX, refusalName, refusalOf, refusedSignals, type Sender, WINDOW_MS_MAX } from "./frame.ts";
+import type { FrameWriter } from "./frame-writer.service.ts";
+import type { HostStatusRepository } from "./host-status.repository.ts";
+import type { HostStatusService } from "./host-status.service.ts";
+import type { IngestMetrics } from "./ingest.metrics.ts";
+
+/** Of one stream; beyond it the stream is not read from until answers have gone out. */
+export const FRAMES_IN_FLIGHT_MAX = 64;
+const WINDOW_MS_DEFAULT = 10_000;
+/** Answers that wait for an agent that does not read them. */
+const UNREAD_ANSWERS_MAX = 1_024;
+/** While the storage fails, agents come back after this. */
+const THROTTLE_MS = 5_000;
+
+export type SnapshotCall = ServerDuplexStream<Buffer, StreamSnapshotsResponse>;
+
+export interface StreamServices {
+  readonly writer: FrameWriter;
+  readonly statuses: HostStatusService;
+  readonly repository: HostStatusRepository;
+  readonly metrics: IngestMetrics;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * One agent's stream, from its credential on: Hello → Config, then an Ack or a Refusal for every Snapshot.
+ * Messages arrive as bytes, so that one that is no protobuf is told to the sender and counted, instead of ending in the transport.
+ */
+export class HostStream {
+  private framesInFlight = 0;
+  private hasHello = false;
+  private isEnded = false;
+  private isHalfClosed = false;
+  private isBusy = false;
+  private readonly unsubscribe: () => void;
+
+  constructor(
+    private readonly call: SnapshotCall,
+    readonly sender: Sender,
+    private readonly services: StreamServices,
+    private readonly onHello: (stream: HostStream) => void,
+    private readonly onEnd: (stream: HostStream) => void,
+  ) {
+    this.unsubscribe = services.writer.onDrain(() => this.readOrPause());
+    call.on("data", (bytes: Buffer) => this.receive(bytes));
+    call.on("end", () => {
+      this.isHalfClosed = true;
+      this.endIfDone();
+    });
+    call.on("cancelled", () => this.finish("cancelled"));
+    call.on("close", () => this.finish("closed"));
+    call.on("error", () => this.finish("error"));
+  }
+
+  /** Ends the stream with a status that tells the agent what to do. */
+  end(code: status, details: string, reason: string): void {
+    if (this.isEnded) return;
+    this.finish(reason);
+    this.call.emit("error", Object.assign(new Error(details), { code, details }));
+  }
+
+  /** Takes no more messages; answers to what was taken still go out. */
+  stopReading(): void {
+    this.isBusy = true;
+    this.call.pause();
+  }
+
+  private receive(bytes: Buffer): void {
+    if (this.isEnded) return;
+    if (bytes.length > FRAME_BYTES_MAX) {
+      this.services.metrics.refusals.inc({ code: "too_large" });
+      this.end(status.RESOURCE_EXHAUSTED, `the message has ${bytes.length} bytes, allowed are ${FRAME_BYTES_MAX}`, "too_large");
+      return;
+    }
+    let message: StreamSnapshotsRequest["message"];
+    try {
+      message = StreamSnapshotsRequest.decode(bytes).message;
+    } catch (error) {
+      this.services.metrics.refusals.inc({ code: "malformed" });
+      this.end(status.INVALID_ARGUMENT, `the message is no waggle.ingest.v1.StreamSnapshotsRequest: ${(error as Error).message}`, "malformed");
+      return;
+    }
+    switch (message?.$case) {
+      case "hello":
+        void this.receiveHello(message.value);
+        return;
+      case "snapshot":
+        if (this.requireHello()) this.receiveSnapshot(message.value);
+        return;
+      case "status":
+        if (this.requireHello()) this.receiveStatus(message.value);
+        return;
+      default:
+        this.services.metrics.refusals.inc({ code: "malformed" });
+        this.end(status.INVALID_ARGUMENT, "the message holds none of hello, snapshot, status", "malformed");
+    }
+  }
+
+  private requireHello(): boolean {
+    if (this.hasHello) return true;
+    this.end(status.FAILED_PRECONDITION, "the first message of a stream is a Hello", "no_hello");
+    return false;
+  }
+
+  private async receiveHello(hello: Hello): Promise<void> {
+    const problem = this.hasHello ? "a stream has one Hello" : helloProblem(hello);
+    if (problem !== undefined) {
+      this.services.metrics.refusals.inc({ code: "malformed" });
+      this.end(status.INVALID_ARGUMENT, problem, "malformed");
+      return;
+    }
+    this.hasHello = true;
+    this.onHello(this);
+    const nowMs = this.services.clock.now();
+    const windowMs = hello.windowMs >= 1_000 && hello.windowMs <= WINDOW_MS_MAX ? hello.windowMs : WINDOW_MS_DEFAULT;
+    this.send({
+      $case: "config",
+      value: {
+        serverTimeMs: BigInt(nowMs),
+        windowMs,
+        frameBytesMax: FRAME_BYTES_MAX,
+        framesInFlightMax: FRAMES_IN_FLIGHT_MAX,
+        refusedSignals: refusedSignals(hello),
+      },
+    });
+    try {
+      await this.services.repository.saveHello(this.sender.hostId, hello, windowMs, nowMs - Number(hello.hostTimeMs));
+    } catch (error) {
+      // What the host says of itself can wait; what it measured cannot.
+      this.services.log.warn({ err: error, hostId: this.sender.hostId }, "could not write a host's facts");
+    }
+  }
+
+  private receiveSnapshot(snapshot: Snapshot): void {
+    const { writer, clock, statuses, metrics } = this.services;
+    const check = checkSnapshot(snapshot, this.sender, clock.now());
+    if ("refusal" in check) {
+      metrics.frames.inc({ result: "refused" });
+      this.refuse(check.refusal.code, snapshot.sequence, check.refusal.reason);
+      return;
+    }
+    if (writer.isFull && writer.isFailing) {
+      this.send({ $case: "throttle", value: { waitMs: THROTTLE_MS } });
+      metrics.frames.inc({ result: "refused" });
+      this.refuse(RefusalCode.STORAGE_UNAVAILABLE, snapshot.sequence, "the storage does not take rows and the API holds all it may; keep the snapshot and send it again");
+      return;
+    }
+    const { frame } = check;
+    this.framesInFlight++;
+    writer.add(frame, (outcome) => {
+      this.framesInFlight--;
+      if (outcome.result === "stored") {
+        statuses.noteWindow(this.sender.hostId, frame.tsMs + frame.windowMs);
+        this.send({ $case: "ack", value: { sequence: frame.sequence } });
+      } else this.refuse(RefusalCode.MALFORMED, frame.sequence, outcome.reason);
+      this.readOrPause();
+      this.endIfDone();
+    });
+    this.readOrPause();
+  }
+
+  private receiveStatus(value: Status): void {
+    this.services.statuses.noteStatus(this.sender.hostId, value);
+  }
+
+  private refuse(code: RefusalCode, sequence: bigint, reason: string): void {
+    const name = refusalName(code);
+    this.services.metrics.refusals.inc({ code: name });
+    this.services.log.info({ hostId: this.sender.hostId, sequence: String(sequence), code: name, reason }, "snapshot refused");
+    this.send({ $case: "refusal", value: refusalOf(sequence, code, reason, this.services.clock.now()) });
+  }
+
+  private send(message: NonNullable<StreamSnapshotsResponse["message"]>): void {
+    if (this.isEnded) return;
+    if (this.call.writableLength >= UNREAD_ANSWERS_MAX) {
+      this.end(status.RESOURCE_EXHAUSTED, `${UNREAD_ANSWERS_MAX} answers were not read`, "answers_unread");
+      return;
+    }
+    this.call.write({ message });
+  }
+
+  /** While the storage fails and everything is full, reading goes on: each snapshot is then refused with `retry`, not left hanging. */
+  private readOrPause(): void {
+    if (this.isEnded || this.isBusy) return;
+    const { writer } = this.services;
+    const mustWait = this.framesInFlight >= FRAMES_IN_FLIGHT_MAX || (writer.isFull && !writer.isFailing);
+    if (mustWait && !this.call.isPaused()) this.call.pause();
+    if (!mustWait && this.call.isPaused()) this.call.resume();
+  }
+
+  private endIfDone(): void {
+    if (!this.isHalfClosed || this.framesInFlight > 0 || this.isEnded) return;
+    this.finish("done");
+    this.call.end();
+  }
+
+  private finish(reason: string): void {
+    if (this.isEnded) return;
+    this.isEnded = true;
+    this.unsubscribe();
+    this.services.metrics.streamEnds.inc({ reason });
+    this.onEnd(this);
+  }
+}
+
+function helloProblem(hello: Hello): string | undefined {
+  if (hello.bootId.length < 1 || hello.bootId.length > 64) return "hello.boot_id must have 1 to 64 characters";
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: Postgres refuses NUL in text
+  if (/[\u0000-\u001f\u007f]/.test(hello.bootId)) return "hello.boot_id must not hold control characters";
+  if (hello.signals.length > 1_000) return "hello.signals has more than 1,000 entries";
+  if (hello.hostTimeMs > 253_402_300_800_000n) return "hello.host_time_ms lies beyond the year 9999";
+  return hello.facts === undefined ? "hello.facts are missing" : factsProblem(hello.facts);
+}
