@@ -2,7 +2,7 @@
 "use client";
 
 import { X } from "lucide-react";
-import { type KeyboardEvent, type RefObject, useState } from "react";
+import { type KeyboardEvent, type RefObject, useRef, useState } from "react";
 import { useView } from "@/lib/view";
 import { FILTER_KEYS, parseTerm, problemWithTerm, splitTerms, withoutTerm } from "@/lib/where";
 import styles from "./controls.module.css";
@@ -14,6 +14,8 @@ export function FilterBox({ inputRef }: { inputRef: RefObject<HTMLInputElement |
   const [focused, setFocused] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);
   const terms = splitTerms(view.filter);
+  // Leaving the field commits what was typed; leaving it by Escape throws it away.
+  const discarding = useRef(false);
 
   function commit(): boolean {
     const added = splitTerms(text);
@@ -34,6 +36,7 @@ export function FilterBox({ inputRef }: { inputRef: RefObject<HTMLInputElement |
     else if (event.key === "Escape") {
       setText("");
       setProblem(null);
+      discarding.current = true;
       inputRef.current?.blur();
     }
   }
@@ -72,8 +75,9 @@ export function FilterBox({ inputRef }: { inputRef: RefObject<HTMLInputElement |
         onFocus={() => setFocused(true)}
         onBlur={() => {
           setFocused(false);
-          if (text.trim() !== "") commit();
+          if (text.trim() !== "" && !discarding.current) commit();
           else setProblem(null);
+          discarding.current = false;
         }}
       />
       {!focused && <kbd aria-hidden="true">/</kbd>}

@@ -72,7 +72,8 @@ export function PanelState({ cause, height, zone, nowMs, onRetry, onClearFilter,
         return {
           icon: <Unplug {...ICON} />,
           title: cause.since ? `${cause.host} does not report since ${when(cause.since)}` : `${cause.host} delivered nothing for this range`,
-          detail: cause.reason || undefined,
+          // The title says it already.
+          detail: cause.reason && cause.reason !== "offline" ? cause.reason : undefined,
           action: button("Show the last 15 min", onLatest),
         };
       case "failed": {

@@ -4,7 +4,7 @@ import type { Host } from "./api/types";
 import { type Context, change, type FleetFacts, fleetSentence, hostSentence, losing, onset, plain } from "./findings";
 
 const start = Date.UTC(2026, 7, 16, 13, 12);
-const context: Context = { rangeFromMs: start, nowMs: start + 3_600_000, zone: "utc", hostHref: (h) => `/hosts/${h}`, filterHref: (k, v) => `?q=${k}:${v}` };
+const context: Context = { filtered: false, rangeFromMs: start, nowMs: start + 3_600_000, zone: "utc", hostHref: (h) => `/hosts/${h}`, filterHref: (k, v) => `?q=${k}:${v}` };
 
 function host(name: string, state: Host["state"] = "reporting"): Host {
   return {
@@ -28,6 +28,9 @@ const lossy: FleetFacts = {
 describe("fleetSentence", () => {
   it("says that nothing stands out, and since when", () => {
     expect(plain(fleetSentence(quiet, context))).toBe("2 hosts report. Nothing stands out since 13:12.");
+  });
+  it("claims no more than the filter shows", () => {
+    expect(plain(fleetSentence(quiet, { ...context, filtered: true }))).toBe("2 hosts report. Nothing stands out within the filter since 13:12.");
   });
   it("says what is wrong, where, since when, and who", () => {
     expect(plain(fleetSentence(lossy, context))).toBe(

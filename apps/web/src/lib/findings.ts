@@ -83,6 +83,8 @@ export function losing(losses: readonly Loss[]): readonly (Loss & { share: numbe
 }
 
 export interface Context {
+  /** The numbers are those of a filter, so "nothing" is only nothing in it. */
+  readonly filtered: boolean;
   readonly rangeFromMs: number;
   readonly nowMs: number;
   readonly zone: Zone;
@@ -122,13 +124,13 @@ export function fleetSentence(facts: FleetFacts, context: Context): Sentence {
     parts.push({ text: away.length === 1 ? " does not report" : " among them", tone: "warning" });
     parts.push({ text: since ? ` since ${formatMoment(Date.parse(since), context.nowMs, context.zone)}. ` : ". " });
   }
-  if (parts.length === 1) return [{ text: `${(parts[0] as Part).text}Nothing stands out since ${formatMoment(context.rangeFromMs, context.nowMs, context.zone)}.` }];
+  if (parts.length === 1) return [{ text: `${(parts[0] as Part).text}Nothing stands out ${scope(context)}since ${formatMoment(context.rangeFromMs, context.nowMs, context.zone)}.` }];
   return trimmed(parts);
 }
 
 function lossDetail(lossy: readonly (Loss & { share: number })[], facts: FleetFacts, context: Context): Part[] {
   const parts: Part[] = [];
-  const to = leading(facts.blame, (b) => endpoint(b.peer, b.peerPort));
+  const to = leading(facts.blame, (b) => (b.peer === OTHER ? null : endpoint(b.peer, b.peerPort)));
   if (to && to.share >= 0.5) parts.push({ text: " to " }, { text: to.name, href: context.filterHref("peer", to.first.peer) });
   const began = onset(facts.lossShares, LOSS_SHARE_WARNING);
   if (began) {
@@ -139,7 +141,7 @@ function lossDetail(lossy: readonly (Loss & { share: number })[], facts: FleetFa
   const retransmitted = lossy.reduce((sum, loss) => sum + loss.retransmitted, 0);
   parts.push({ text: `: retransmits ${formatRatio(retransmitted / sent)}` });
   if (began && began.usual !== null) parts.push({ text: `, usually ${formatRatio(began.usual)}` });
-  const who = leading(facts.blame, (b) => b.process);
+  const who = leading(facts.blame, (b) => (b.process === OTHER ? null : b.process));
   if (who) parts.push({ text: ". It is " }, { text: who.name, href: context.filterHref("process", who.first.process) }, { text: ` (${formatRatio(who.share)})` });
   parts.push({ text: ". " });
   return parts;
@@ -164,13 +166,13 @@ export function endpoint(peer: string, port: string): string {
 }
 
 /** The name that holds the largest share of the segments; overflow rows are nobody. */
-function leading(blame: readonly Blame[], name: (b: Blame) => string): { name: string; share: number; first: Blame } | null {
+function leading(blame: readonly Blame[], name: (b: Blame) => string | null): { name: string; share: number; first: Blame } | null {
   const total = blame.reduce((sum, b) => sum + b.segments, 0);
   if (total === 0) return null;
   const sums = new Map<string, { sum: number; first: Blame }>();
   for (const b of blame) {
-    if (b.process === OTHER || b.peer === OTHER) continue;
     const key = name(b);
+    if (key === null) continue;
     const entry = sums.get(key);
     sums.set(key, { sum: (entry?.sum ?? 0) + b.segments, first: entry?.first ?? b });
   }
@@ -206,8 +208,12 @@ export function hostSentence(facts: HostFacts, context: Context): Sentence {
   const failures = failuresDetail(facts.failures, context);
   if (parts.length > 0) parts.push(...failures.map((part) => ({ tone: "quiet" as const, ...part })));
   else if (failures.length > 0) parts.push({ text: "reports. ", tone: "quiet" }, ...failures);
-  if (parts.length === 0) return [{ text: `reports, nothing stands out since ${formatMoment(context.rangeFromMs, context.nowMs, context.zone)}`, tone: "quiet" }];
+  if (parts.length === 0) return [{ text: `reports, nothing stands out ${scope(context)}since ${formatMoment(context.rangeFromMs, context.nowMs, context.zone)}`, tone: "quiet" }];
   return trimmed(parts);
+}
+
+function scope(context: Context): string {
+  return context.filtered ? "within the filter " : "";
 }
 
 function trimmed(parts: readonly Part[]): Sentence {

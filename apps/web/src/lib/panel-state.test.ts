@@ -36,6 +36,8 @@ describe("why a panel is empty", () => {
   });
   it("tells a filter without match from a host without data", () => {
     expect(kindOf(answer({ reporting: 1, steps: [1, 1] }), "process:nope")).toBe("no-match");
+    expect(kindOf(answer({ reporting: 1, steps: [1, 1] }, [value(null)]), "process:nope")).toBe("no-match");
+    expect(kindOf(answer({ reporting: 1, steps: [1, 1] }, [value(0)]), "process:nope")).toBe("draw");
     expect(kindOf(answer({ hosts: 0 }), "host:nope")).toBe("no-match");
     expect(kindOf(answer({}), "process:nginx", [host({ state: "offline", stateSince: "2026-08-16T12:00:00Z" })])).toBe("offline");
   });

@@ -31,7 +31,8 @@ export function causeOf({ answer, filter, hosts, zone, nowMs }: CauseInput): Cau
   if (hasValue(answer)) return null;
 
   const reported = coverage.steps.some((fraction) => fraction > 0) || coverage.reporting > 0;
-  if (reported) return filter !== "" && answer.series.length === 0 ? { kind: "no-match", filter } : null;
+  // A sum that matches nothing is a true 0 and has a value; what has none at all under a filter is the filter's doing.
+  if (reported) return filter !== "" ? { kind: "no-match", filter } : null;
   if (filter !== "" && coverage.hosts === 0) return { kind: "no-match", filter };
 
   if (hosts.length > 0 && hosts.every((host) => host.lastSeenAt === null)) {

@@ -93,18 +93,17 @@ export function gapsOf(meta: QueryMeta, live: boolean, grace = 2): Gap[] {
     if (!(trailing && live && end - start <= grace)) {
       const fromMs = stepStart(meta, start);
       const toMs = fromMs + (end - start) * stepMs;
-      gaps.push({ fromMs, toMs, label: gapLabel(toMs - fromMs, trailing ? meta.coverage.missing : [], start === 0) });
+      gaps.push({ fromMs, toMs, label: gapLabel(toMs - fromMs, trailing ? meta.coverage.missing : []) });
     }
     start = end;
   }
   return gaps;
 }
 
-function gapLabel(lengthMs: number, missing: readonly MissingHost[], first: boolean): string {
+function gapLabel(lengthMs: number, missing: readonly MissingHost[]): string {
   const text = `no data ${formatDuration(lengthMs * 1e6)}`;
   const reason = missing.find((m) => m.reason !== "")?.reason;
-  if (reason) return `${text}: ${reason}`;
-  return first ? `${text}: nothing stored before` : text;
+  return reason ? `${text}: ${reason}` : text;
 }
 
 /** A run of steps with the same coverage, for the ribbon. `fraction` of the expected host-windows was present. */

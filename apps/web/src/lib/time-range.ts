@@ -96,7 +96,7 @@ export function zoomedOut(range: Range, nowMs: number): RangeText {
   const settled = settledNow(nowMs);
   if (range.live || range.toMs + length / 2 >= settled) {
     const minutes = Math.min(Math.round((length * 2) / 60_000), LONGEST_MS / 60_000);
-    return { from: `now-${minutes}m`, to: "now" };
+    return { from: minutes % 60 === 0 ? `now-${minutes / 60}h` : `now-${minutes}m`, to: "now" };
   }
   return frozen({ fromMs: range.fromMs - length / 2, toMs: range.toMs + length / 2, live: false });
 }

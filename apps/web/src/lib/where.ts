@@ -5,11 +5,14 @@ export interface Term {
   readonly negated: boolean;
   readonly key: string;
   readonly value: string;
+  /** The value as it was typed, with its wildcards and comma lists; otherwise it is text to be taken literally. */
+  readonly raw?: true;
 }
 
 export const FILTER_KEYS = ["host", "process", "unit", "peer", "peer_port", "port", "role", "class", "errno", "syscall"] as const;
 
-const TERM = /^(-?)([a-z_]+):(?:"([^"]*)"|(\S+))$/;
+const TERM = /^(-?)([a-z_]+):(.+)$/s;
+const QUOTED = /^"((?:[^"\\]|\\.)*)"$/s;
 
 /** Splits at spaces outside double quotes. */
 export function splitTerms(text: string): string[] {
@@ -20,12 +23,15 @@ export function splitTerms(text: string): string[] {
 export function parseTerm(text: string): Term | null {
   const match = TERM.exec(text);
   if (!match) return null;
-  const [, minus, key = "", quoted, bare] = match;
-  return { negated: minus === "-", key, value: quoted ?? bare ?? "" };
+  const [, minus, key = "", value = ""] = match;
+  const quoted = QUOTED.exec(value)?.[1];
+  const negated = minus === "-";
+  return quoted === undefined ? { negated, key, value, raw: true } : { negated, key, value: quoted.replace(/\\(.)/g, "$1") };
 }
 
 export function formatTerm(term: Term): string {
-  const value = /[\s"]/.test(term.value) || term.value === "" ? `"${term.value.replaceAll('"', "")}"` : term.value;
+  const literal = term.raw !== true && (term.value === "" || /[\s",*\\]/.test(term.value));
+  const value = literal ? `"${term.value.replace(/["\\]/g, "\\$&")}"` : term.value;
   return `${term.negated ? "-" : ""}${term.key}:${value}`;
 }
 
@@ -62,4 +68,24 @@ export function problemWithTerm(text: string): string | null {
   if (term === null) return `"${text}" is no filter: write key:value, for example process:nginx`;
   if (!(FILTER_KEYS as readonly string[]).includes(term.key)) return `"${term.key}" is no key; keys are ${FILTER_KEYS.join(", ")}`;
   return null;
+}
+
+/** Whether a host passes the filter's `host:` terms, as the API reads them: comma = any of, `*` = any text. */
+export function hostPredicate(text: string): (name: string) => boolean {
+  const terms = splitTerms(text)
+    .map(parseTerm)
+    .filter((term) => term !== null && term.key === "host");
+  const tests = terms.map((term) => {
+    const patterns = term?.raw ? term.value.split(",").map(globToRegExp) : [new RegExp(`^${escapeRegExp(term?.value ?? "")}$`)];
+    return (name: string): boolean => patterns.some((pattern) => pattern.test(name)) !== (term?.negated ?? false);
+  });
+  return (name) => tests.every((test) => test(name));
+}
+
+function globToRegExp(glob: string): RegExp {
+  return new RegExp(`^${glob.split(/\*+/).map(escapeRegExp).join(".*")}$`);
+}
+
+function escapeRegExp(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }

@@ -11,6 +11,7 @@ import { fleetSentence, losing, plain } from "@/lib/findings";
 import { useLinks } from "@/lib/links";
 import { stepStart } from "@/lib/series";
 import { useView } from "@/lib/view";
+import { hostPredicate } from "@/lib/where";
 import { blameOf, failuresOf, lossesOf, lossShare, totals } from "../facts";
 import styles from "../page.module.css";
 import { BLAME, FAILURES, RTT, SEGMENTS } from "../query-defs";
@@ -40,7 +41,7 @@ export function FleetPage() {
   const lossSeries = usePanelQuery({ signal: "tcp_connections", select: SEGMENTS, shape: "series", host: worstLoss?.host ?? "", enabled: worstLoss !== null });
 
   const rows = useMemo<HostRow[]>(() => {
-    const list = hosts.data ?? [];
+    const list = (hosts.data ?? []).filter((host) => hostPredicate(view.filter)(host.name));
     const share = new Map(losses.map((loss) => [loss.host, loss.sent > 0 ? loss.retransmitted / loss.sent : 0]));
     const p99 = totals(rtt.result.data, RTT, "p99", ["host"]);
     const failing = totals(connects.result.data, "count", "rate", ["host"]);
@@ -50,20 +51,20 @@ export function FleetPage() {
       values: { retransmits: share.get(host.name) ?? null, rtt: p99.get(host.name) ?? null, connects: failing.get(host.name) ?? null, syscalls: erring.get(host.name) ?? null },
       losing: losing(losses).some((loss) => loss.host === host.name),
     }));
-  }, [hosts.data, losses, rtt.result.data, connects.result.data, syscalls.result.data]);
+  }, [hosts.data, view.filter, losses, rtt.result.data, connects.result.data, syscalls.result.data]);
 
   const lossMeta = lossSeries.result.data?.meta;
   const sentence = hosts.data
     ? fleetSentence(
         {
-          hosts: hosts.data,
+          hosts: rows.map((row) => row.host),
           losses,
           blame: blameOf(blame.result.data),
           lossShares: worstLoss ? lossShare(lossSeries.result.data) : [],
           stepStartMs: (i) => (lossMeta ? stepStart(lossMeta, i) : view.range.fromMs),
           failures: failuresOf(failures.result.data),
         },
-        { rangeFromMs: view.range.fromMs, nowMs: view.nowMs, zone: view.zone, hostHref: links.host, filterHref: links.filter },
+        { filtered: view.filter !== "", rangeFromMs: view.range.fromMs, nowMs: view.nowMs, zone: view.zone, hostHref: links.host, filterHref: links.filter },
       )
     : null;
   const known = segments.result.data !== undefined && failures.result.data !== undefined;

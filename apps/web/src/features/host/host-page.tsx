@@ -58,7 +58,7 @@ function HostView({ host }: { host: Host }) {
       stepStartMs: (i) => (shareMeta ? stepStart(shareMeta, i) : view.range.fromMs),
       failures: failuresOf(failures.result.data),
     },
-    { rangeFromMs: view.range.fromMs, nowMs: view.nowMs, zone: view.zone, hostHref: links.host, filterHref: links.filter },
+    { filtered: view.filter !== "", rangeFromMs: view.range.fromMs, nowMs: view.nowMs, zone: view.zone, hostHref: links.host, filterHref: links.filter },
   );
 
   return (

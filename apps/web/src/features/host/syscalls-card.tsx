@@ -30,7 +30,7 @@ export function SyscallsCard({ host }: { host: Host }) {
   const rows = useMemo(() => mostTimeFirst(syscallRows(counts.result.data, latency.result.data, errors.result.data)), [counts.result.data, latency.result.data, errors.result.data]);
   const columns: Column<SyscallRow>[] = [
     { key: "call", header: "call", sort: (r) => r.syscall, render: (r) => <span className="mono">{r.syscall === "~other" ? "other" : r.syscall || "unknown"}</span> },
-    { key: "process", header: "process", sort: (r) => r.process, render: (r) => <span className={styles["owner"]} style={{ maxWidth: 105 }} title={r.process}><Name text={r.process} href={links.filter("process", r.process)} /></span> },
+    { key: "process", header: "process", sort: (r) => r.process, render: (r) => <span className={styles["owner"]} style={{ maxWidth: 78 }} title={r.process}><Name text={r.process} href={links.filter("process", r.process)} /></span> },
     { key: "rate", header: "per s", align: "right", sort: (r) => r.perSecond, render: (r) => formatValue(r.perSecond, "calls") },
     { key: "p99", header: "p99", align: "right", sort: (r) => r.p99, render: (r) => formatValue(r.p99, "ns") },
     {

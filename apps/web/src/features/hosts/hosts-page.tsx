@@ -11,6 +11,7 @@ import { useHosts, usePanelQuery } from "@/lib/api/hooks";
 import { LOSS_SEGMENTS_MIN, LOSS_SHARE_WARNING } from "@/lib/findings";
 import { useLinks } from "@/lib/links";
 import { useView } from "@/lib/view";
+import { hostPredicate } from "@/lib/where";
 import { lossesOf, totals } from "../facts";
 import { Enrol } from "../fleet/enrol";
 import { stateText } from "../fleet/comb-card";
@@ -52,7 +53,7 @@ export function HostsPage() {
   const p99 = totals(rtt.result.data, RTT, "p99", ["host"]);
   const failing = totals(connects.result.data, "count", "rate", ["host"]);
   const erring = totals(syscalls.result.data, "count", "rate", ["host"]);
-  const rows = hosts.data.map((host): HostRow => {
+  const rows = hosts.data.filter((host) => hostPredicate(view.filter)(host.name)).map((host): HostRow => {
     const loss = losses.get(host.name);
     const share = loss ? (loss.sent > 0 ? loss.retransmitted / loss.sent : 0) : null;
     return {
