@@ -7,7 +7,7 @@ import { type Answer, querySchema } from "./query.schemas.ts";
 import { QueryService } from "./query.service.ts";
 import { latencyQuery, retransmitsQuery, syscallsQuery } from "./shortcuts.ts";
 
-@Controller("api/v1")
+@Controller()
 @RequireScope("metrics:read")
 export class QueryController {
   constructor(@Inject(QueryService) private readonly queries: QueryService) {}

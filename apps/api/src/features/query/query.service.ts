@@ -35,10 +35,12 @@ export class QueryService {
     const { steps } = resolved;
     const known = await this.repository.listHosts(caller.organisationId);
     const matching = known.filter((host) => matchesHost(resolved, host));
-    const expected = matching.filter((host) => host.enrolledAtMs < steps.toMs && (host.retiredAtMs === null || host.retiredAtMs > steps.fromMs));
     const plan: Plan = { ...resolved, tenant: caller.organisationId, hosts: resolved.hostFilters.length === 0 ? null : matching.map((host) => host.id) };
 
     const read = plan.hosts?.length === 0 ? nothing(plan) : await this.read(plan, signal);
+    // A host that has windows older than its enrolment (it filled its spool before) is expected where they are.
+    const heard = new Set(read.coverage.map((row) => row.host_id));
+    const isExpected = (host: KnownHost): boolean => (host.enrolledAtMs < steps.toMs || heard.has(host.id)) && (host.retiredAtMs === null || host.retiredAtMs > steps.fromMs);
     const names = new Map(known.map((host) => [host.id, host.name]));
     const reports = new Reports(read.coverage, steps.count);
     const series = assembleSeries(plan, read.top, read.tables, reports, (id) => names.get(id) ?? id);
@@ -52,7 +54,7 @@ export class QueryService {
         points: steps.count,
         unit: plan.selections[0]?.unit ?? "1",
         ...(plan.selections.some((selection) => selection.form === "buckets") ? { errorBound: RELATIVE_ERROR_MAX } : {}),
-        coverage: assembleCoverage(steps, expected, read.coverage, nowMs),
+        coverage: assembleCoverage(steps, matching.filter(isExpected), read.coverage, nowMs),
         truncated: read.groups > shown ? { shown, total: read.groups } : null,
         rowsRead: read.rowsRead,
         elapsedMs: Math.round((performance.now() - startedAt) * 10) / 10,

@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: Apache-2.0
+import { bucketIndex, getSignalOrThrow, RELATIVE_ERROR_MAX } from "@waggle/signals";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startTestApi, type TestApi, TestOrganisation } from "../../../test/test-api.ts";
+import type { Answer, HeatmapSeries, ValueSeries } from "./query.schemas.ts";
+
+let api: TestApi;
+beforeAll(async () => {
+  api = await startTestApi();
+});
+afterAll(() => api?.[Symbol.asyncDispose]());
+
+/** A full minute, five minutes ago: nothing here depends on the second the test starts in. */
+const t0 = Math.floor(Date.now() / 60_000) * 60_000 - 300_000;
+const window = (index: number): number => t0 + index * 10_000;
+const minute = { from: t0, to: t0 + 60_000 };
+
+const connections = getSignalOrThrow("tcp_connections");
+const retransmits = getSignalOrThrow("tcp_retransmits");
+const rtt = getSignalOrThrow("tcp_rtt");
+const coverage = getSignalOrThrow("agent_coverage");
+
+const flow = { process: "nginx", unit: "nginx.service", role: "client", peer: "10.0.0.1", peer_port: "443", port: "ephemeral" };
+const at = (host: string, index: number, ms = 10_000) => ({ host, ts: window(index), window_ms: ms });
+
+function histogram(values: readonly number[]) {
+  const counts = new Map<number, number>();
+  for (const value of values) counts.set(bucketIndex(BigInt(value)), (counts.get(bucketIndex(BigInt(value))) ?? 0) + 1);
+  const k = [...counts.keys()].sort((a, b) => a - b);
+  return { count: values.length, sum: values.reduce((sum, value) => sum + value, 0), min: Math.min(...values), max: Math.max(...values), k, c: k.map((index) => counts.get(index)) };
+}
+
+async function cover(organisation: TestOrganisation, host: string, signals: readonly string[], windows: readonly number[], state = "exact", reason = "") {
+  await organisation.store(
+    coverage,
+    windows.flatMap((index) => signals.map((signal) => ({ ...at(host, index), signal, state, reason, windows: 1 }))),
+  );
+  await organisation.storeWindows(windows.map((index) => at(host, index)));
+}
+
+async function query(organisation: TestOrganisation, body: Record<string, unknown>): Promise<Answer> {
+  const response = await organisation.request("/query", { body });
+  const answer = (await response.json()) as Answer & { detail?: string };
+  expect(response.status, answer.detail).toBe(200);
+  return answer;
+}
+
+const values = (answer: Answer, labels: Record<string, string> = {}): (number | null)[] | undefined =>
+  (answer.series as ValueSeries[]).find((series) => JSON.stringify(series.labels) === JSON.stringify(labels))?.values;
+
+describe("sums", () => {
+  it("add up exactly, and tell a gap from a zero", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const host = await organisation.addHost("web-1");
+    await cover(organisation, host, ["tcp_retransmits"], [0, 1, 2, 5]);
+    await organisation.store(retransmits, [
+      { ...at(host, 0), ...flow, class: "fast", segments: 3 },
+      { ...at(host, 0), ...flow, class: "timeout", segments: 4 },
+      { ...at(host, 2), ...flow, class: "fast", segments: 16 },
+    ]);
+    const body = { signal: "tcp_retransmits", select: [{ measure: "segments", aggregate: "sum" }], ...minute };
+    const answer = await query(organisation, body);
+    expect(values(answer)).toEqual([7, 0, 16, null, null, 0]);
+    expect(answer.meta).toMatchObject({ stepSeconds: 10, points: 6, unit: "segments", truncated: null });
+    expect(answer.meta.coverage).toMatchObject({ hosts: 1, reporting: 1, missing: [], steps: [1, 1, 1, 0, 0, 1] });
+    expect(values(await query(organisation, { ...body, points: 1 }))).toEqual([23]);
+  });
+
+  it("count a row that was stored twice once", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const host = await organisation.addHost("web-1");
+    await cover(organisation, host, ["tcp_retransmits"], [0]);
+    const rows = [{ ...at(host, 0), ...flow, class: "fast", segments: 23 }];
+    await organisation.store(retransmits, rows);
+    await organisation.store(retransmits, rows);
+    const answer = await query(organisation, { signal: "tcp_retransmits", select: [{ measure: "segments", aggregate: "sum" }], ...minute, points: 1 });
+    expect(values(answer)).toEqual([23]);
+  });
+
+  it("group by host and dimension, keep the largest and merge the rest and the agent's own overflow into ~other", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const [one, two] = [await organisation.addHost("web-1"), await organisation.addHost("web-2")];
+    for (const host of [one, two]) await cover(organisation, host, ["tcp_retransmits"], [0, 1]);
+    await organisation.store(retransmits, [
+      ...["a", "b", "c", "d"].map((process, index) => ({ ...at(one, 0), ...flow, process, class: "fast", segments: 10 - index })),
+      { ...at(one, 1), ...flow, process: "~other", class: "~other", segments: 100 },
+      { ...at(two, 1), ...flow, process: "a", class: "fast", segments: 5 },
+    ]);
+    const select = [{ measure: "segments", aggregate: "sum" }];
+    const byProcess = await query(organisation, { signal: "tcp_retransmits", select, by: ["process"], ...minute, points: 1, limit: 2 });
+    expect((byProcess.series as ValueSeries[]).map((series) => [series.labels.process, series.values[0]])).toEqual([
+      ["a", 15],
+      ["b", 9],
+      ["~other", 115],
+    ]);
+    expect(byProcess.meta.truncated).toEqual({ shown: 2, total: 4 });
+
+    const byHost = await query(organisation, { signal: "tcp_retransmits", select, by: ["host", "process"], where: "process:a", ...minute, points: 1 });
+    expect((byHost.series as ValueSeries[]).map((series) => [series.labels, series.values[0]])).toEqual([
+      [{ host: "web-1", process: "a" }, 10],
+      [{ host: "web-2", process: "a" }, 5],
+    ]);
+    expect(byHost.meta.truncated).toBeNull();
+  });
+
+  it("filter by glob, negation, list and host name", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const [web, db] = [await organisation.addHost("web-1"), await organisation.addHost("db_1")];
+    for (const host of [web, db]) await cover(organisation, host, ["tcp_retransmits"], [0]);
+    await organisation.store(retransmits, [
+      { ...at(web, 0), ...flow, process: "nginx", peer_port: "443", class: "fast", segments: 1 },
+      { ...at(web, 0), ...flow, process: "nginx-debug", peer_port: "80", class: "fast", segments: 10 },
+      { ...at(db, 0), ...flow, process: "postgres", peer_port: "443", class: "fast", segments: 100 },
+      { ...at(db, 0), ...flow, process: "", peer: "fe80::1", peer_port: "22", class: "fast", segments: 1000 },
+    ]);
+    const total = async (where: string) => {
+      const answer = await query(organisation, { signal: "tcp_retransmits", select: [{ measure: "segments", aggregate: "sum" }], where, ...minute, points: 1 });
+      return [answer.meta.coverage.hosts, values(answer)?.[0]];
+    };
+    expect(await total("process:nginx*")).toEqual([2, 11]);
+    expect(await total("host:web-*")).toEqual([1, 11]);
+    expect(await total("host:db%1")).toEqual([0, null]);
+    expect(await total(`host:${db}`)).toEqual([1, 1100]);
+    expect(await total("-host:web-*")).toEqual([1, 1100]);
+    expect(await total("-peer_port:443,22")).toEqual([2, 10]);
+    expect(await total('process:""')).toEqual([2, 1000]);
+    expect(await total("peer:fe80::1 process:nginx")).toEqual([2, 0]);
+    expect(await total("process:it's\\'")).toEqual([2, 0]);
+  });
+});
+
+describe("rates", () => {
+  it("divide by the time a host reported, not by the length of the step", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const [full, half] = [await organisation.addHost("full"), await organisation.addHost("half")];
+    await cover(organisation, full, ["tcp_retransmits"], [0, 1, 2, 3, 4, 5]);
+    await cover(organisation, half, ["tcp_retransmits"], [0, 1, 2]);
+    // Both send 2 a second again whenever they report.
+    await organisation.store(retransmits, [
+      ...[0, 1, 2, 3, 4, 5].map((index) => ({ ...at(full, index), ...flow, class: "fast", segments: 20 })),
+      ...[0, 1, 2].map((index) => ({ ...at(half, index), ...flow, class: "fast", segments: 20 })),
+    ]);
+    const select = [
+      { measure: "segments", aggregate: "rate" },
+      { measure: "segments", aggregate: "sum" },
+    ];
+    const answer = await query(organisation, { signal: "tcp_retransmits", select, ...minute, points: 1 });
+    expect((answer.series as ValueSeries[]).map((series) => [series.aggregate, series.unit, series.values])).toEqual([
+      ["rate", "segments/s", [4]],
+      ["sum", "segments", [180]],
+    ]);
+    expect(answer.meta.coverage.steps).toEqual([0.75]);
+    const byHost = await query(organisation, { signal: "tcp_retransmits", select: [select[0]], by: ["host"], ...minute });
+    expect(values(byHost, { host: "full" })).toEqual([2, 2, 2, 2, 2, 2]);
+    expect(values(byHost, { host: "half" })).toEqual([2, 2, 2, null, null, null]);
+  });
+});
+
+describe("gauges", () => {
+  it("add up over keys and hosts first and are then the last, least, largest or mean of the windows", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const [one, two] = [await organisation.addHost("one"), await organisation.addHost("two")];
+    for (const host of [one, two]) await cover(organisation, host, ["tcp_connections"], [0, 1, 2, 3, 4, 5]);
+    const zero = Object.fromEntries(connections.measures.map((measure) => [measure.name, 0]));
+    const active = (host: string, index: number, process: string, count: number) => ({ ...at(host, index), ...flow, process, ...zero, active: count });
+    await organisation.store(connections, [
+      ...[0, 1, 2, 3].map((index) => active(one, index, "a", 3)),
+      ...[0, 1, 2, 3].map((index) => active(one, index, "b", 2)),
+      // In the last two windows host one has no row: no open connection.
+      ...[0, 1, 2, 3, 4, 5].map((index) => active(two, index, "a", index)),
+    ]);
+    const select = ["last", "min", "max", "avg"].map((aggregate) => ({ measure: "active", aggregate }));
+    const answer = await query(organisation, { signal: "tcp_connections", select, ...minute, points: 1 });
+    expect(Object.fromEntries((answer.series as ValueSeries[]).map((series) => [series.aggregate, series.values[0]]))).toEqual({
+      last: 5,
+      min: 4,
+      max: 8,
+      avg: expect.closeTo((5 * 4) / 6 + 15 / 6, 9),
+    });
+    const byProcess = await query(organisation, { signal: "tcp_connections", select, by: ["process"], where: "host:one", ...minute, points: 1 });
+    const b = (byProcess.series as ValueSeries[]).filter((series) => series.labels.process === "b").map((series) => series.values[0]);
+    expect(b).toEqual([0, 0, 2, expect.closeTo((2 * 4) / 6, 9)]);
+  });
+});
+
+describe("histograms", () => {
+  const samples = Array.from({ length: 4_000 }, (_, index) => Math.round(20_000 * 1.002 ** index));
+
+  it("give percentiles within the stated bound of the exact ones, and exact count, mean and extremes", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const [one, two] = [await organisation.addHost("one"), await organisation.addHost("two")];
+    for (const host of [one, two]) await cover(organisation, host, ["tcp_rtt"], [0, 1, 2, 3]);
+    // Dealt out over hosts, windows and peers: merging has to put them together again.
+    await organisation.store(
+      rtt,
+      [one, two].flatMap((host, h) =>
+        [0, 1, 2, 3].flatMap((index) => ["10.0.0.1", "10.0.0.2"].map((peer, p) => ({ ...at(host, index), ...flow, peer, ...histogram(samples.filter((_, i) => i % 16 === h * 8 + index * 2 + p)) }))),
+      ),
+    );
+    const select = ["p50", "p90", "p99", "p99.9", "min", "max", "avg", "count"].map((aggregate) => ({ measure: "rtt", aggregate }));
+    const answer = await query(organisation, { signal: "tcp_rtt", select, ...minute, points: 1 });
+    const found = Object.fromEntries((answer.series as ValueSeries[]).map((series) => [series.aggregate, series.values[0] as number]));
+    for (const [name, q] of Object.entries({ p50: 0.5, p90: 0.9, p99: 0.99, "p99.9": 0.999 })) {
+      const exact = samples[Math.ceil(q * samples.length) - 1] as number;
+      expect(Math.abs((found[name] as number) - exact) / exact, name).toBeLessThanOrEqual(RELATIVE_ERROR_MAX);
+    }
+    expect(found).toMatchObject({ min: samples[0], max: samples[3_999], count: 4_000 });
+    expect(found.avg).toBeCloseTo(samples.reduce((sum, value) => sum + value, 0) / 4_000, 3);
+    expect(answer.meta.errorBound).toBeCloseTo(0.0443, 4);
+
+    const steps = await query(organisation, { signal: "tcp_rtt", select: [select[0], select[7]], ...minute });
+    expect((steps.series[1] as ValueSeries).values).toEqual([1_000, 1_000, 1_000, 1_000, null, null]);
+    expect((steps.series[0] as ValueSeries).values.slice(4)).toEqual([null, null]);
+  });
+
+  it("merge what lies beyond the limit into ~other", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const host = await organisation.addHost("one");
+    await cover(organisation, host, ["tcp_rtt"], [0]);
+    await organisation.store(rtt, [
+      { ...at(host, 0), ...flow, process: "busy", ...histogram([100, 100, 100, 100]) },
+      { ...at(host, 0), ...flow, process: "x", ...histogram([5_000, 5_000]) },
+      { ...at(host, 0), ...flow, process: "y", ...histogram([5_000]) },
+    ]);
+    const select = [
+      { measure: "rtt", aggregate: "p50" },
+      { measure: "count", aggregate: "sum" },
+    ];
+    const answer = await query(organisation, { signal: "tcp_rtt", select, by: ["process"], ...minute, points: 1, limit: 1 });
+    expect((answer.series as ValueSeries[]).map((series) => [series.labels.process, series.measure, series.values[0]])).toEqual([
+      ["busy", "rtt", 100],
+      ["busy", "count", 4],
+      ["~other", "rtt", 5_000],
+      ["~other", "count", 3],
+    ]);
+  });
+
+  it("give heat maps whose cells add up to the count and know gaps", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const host = await organisation.addHost("one");
+    await cover(organisation, host, ["tcp_rtt"], [0, 1, 2]);
+    await organisation.store(rtt, [
+      { ...at(host, 0), ...flow, ...histogram([1_000, 1_000, 4_000]) },
+      { ...at(host, 2), ...flow, ...histogram([2_000]) },
+    ]);
+    const answer = await query(organisation, { signal: "tcp_rtt", select: [{ measure: "rtt", aggregate: "heatmap" }], ...minute });
+    const heatmap = answer.series[0] as HeatmapSeries;
+    expect(heatmap.buckets[0]).toSatisfy((bucket: { lower: number; upper: number }) => bucket.lower < 1_000 && 1_000 <= bucket.upper);
+    expect(heatmap.buckets.at(-1)).toSatisfy((bucket: { lower: number; upper: number }) => bucket.lower < 4_000 && 4_000 <= bucket.upper);
+    for (const [index, bucket] of heatmap.buckets.slice(1).entries()) expect(bucket.lower).toBe(heatmap.buckets[index]?.upper);
+    const columns = Array.from({ length: 6 }, (_, step) => heatmap.cells.map((row) => row[step]));
+    expect(columns.map((column) => (column.every((cell) => cell === null) ? null : column.reduce((sum: number, cell) => sum + (cell as number), 0)))).toEqual([3, 0, 1, null, null, null]);
+    expect(heatmap.cells[0]?.[0]).toBe(2);
+  });
+});
+
+describe("coverage", () => {
+  it("names every host that is missing, and why", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const good = await organisation.addHost("a-good");
+    await organisation.addHost("b-never");
+    await organisation.addHost("c-gone", { lastWindowEndAt: new Date(t0 - 600_000) });
+    const old = await organisation.addHost("d-old");
+    await organisation.addHost("e-retired", { retiredAt: new Date(t0 - 600_000) });
+    await cover(organisation, good, ["tcp_rtt"], [0, 1, 2, 3, 4, 5]);
+    await cover(organisation, old, ["tcp_rtt"], [0, 1], "unsupported", "no BTF in this kernel");
+    await organisation.addHost("f-later", { enrolledAt: new Date(t0 + 120_000) });
+    const answer = await query(organisation, { signal: "tcp_rtt", select: [{ measure: "rtt", aggregate: "p50" }], ...minute });
+    expect(answer.meta.coverage).toMatchObject({ hosts: 4, reporting: 1 });
+    expect(answer.meta.coverage.missing).toEqual([
+      { host: "b-never", state: "waiting", reason: "never reported", since: expect.any(String) },
+      { host: "c-gone", state: "offline", reason: "offline", since: new Date(t0 - 600_000).toISOString() },
+      { host: "d-old", state: "unsupported", reason: "no BTF in this kernel", since: new Date(t0).toISOString() },
+    ]);
+  });
+
+  it("says so when a filter matches no host", async () => {
+    const organisation = await TestOrganisation.create(api);
+    await organisation.addHost("web-1");
+    const answer = await query(organisation, { signal: "tcp_rtt", select: [{ measure: "rtt", aggregate: "p50" }], where: "host:db-*", ...minute });
+    expect(answer.meta.coverage).toMatchObject({ hosts: 0, reporting: 0, missing: [], note: "No enrolled host matches." });
+    expect(values(answer)).toEqual([null, null, null, null, null, null]);
+    expect(answer.meta.rowsRead).toBe(0);
+  });
+
+  it("notes a signal that is measured by sampling", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const host = await organisation.addHost("web-1");
+    await cover(organisation, host, ["tcp_retransmits"], [0], "sampled", "1 in 8, over budget");
+    const answer = await query(organisation, { signal: "tcp_retransmits", select: [{ measure: "segments", aggregate: "sum" }], ...minute });
+    expect(answer.meta.coverage.note).toBe("sampled on web-1: 1 in 8, over budget.");
+    expect(values(answer)?.[0]).toBe(0);
+  });
+});
+
+describe("tenants", () => {
+  it("never see each other's rows, hosts or coverage, even under the same names and ids", async () => {
+    const [mine, theirs] = [await TestOrganisation.create(api), await TestOrganisation.create(api)];
+    const myHost = await mine.addHost("web-1");
+    const theirHost = await theirs.addHost("web-1");
+    await cover(mine, myHost, ["tcp_retransmits"], [0]);
+    await cover(theirs, theirHost, ["tcp_retransmits"], [0, 1, 2]);
+    await mine.store(retransmits, [{ ...at(myHost, 0), ...flow, class: "fast", segments: 1 }]);
+    await theirs.store(retransmits, [
+      { ...at(theirHost, 0), ...flow, process: "secret", class: "fast", segments: 1_000 },
+      // Rows under my host's id, but theirs by tenant.
+      { ...at(myHost, 0), ...flow, process: "secret", class: "fast", segments: 5_000 },
+    ]);
+    for (const by of [[], ["host"], ["process"]]) {
+      const answer = await query(mine, { signal: "tcp_retransmits", select: [{ measure: "segments", aggregate: "sum" }], by, ...minute, points: 1 });
+      expect((answer.series as ValueSeries[]).map((series) => series.values)).toEqual([[1]]);
+      expect(JSON.stringify(answer)).not.toContain("secret");
+      expect(answer.meta.coverage.hosts).toBe(1);
+    }
+    const byTheirId = await query(mine, { signal: "tcp_retransmits", select: [{ measure: "segments", aggregate: "sum" }], where: `host:${theirHost}`, ...minute });
+    expect(byTheirId.meta.coverage.hosts).toBe(0);
+  });
+});
+
+describe("bad requests", () => {
+  const good = { signal: "tcp_rtt", select: [{ measure: "rtt", aggregate: "p99" }], from: "now-15m", to: "now" };
+  const problem = async (organisation: TestOrganisation, body: unknown) => {
+    const response = await organisation.request("/query", { body });
+    expect(response.headers.get("content-type")).toContain("application/problem+json");
+    const document = (await response.json()) as { status: number; code: string; errors?: { pointer: string; suggestion?: string }[] };
+    expect(document.status).toBe(response.status);
+    return document;
+  };
+
+  it.each([
+    ["an unknown signal", { ...good, signal: "tcp_rt" }, 422, "SIGNAL_NOT_FOUND", { pointer: "/signal", suggestion: "tcp_rtt" }],
+    ["an unknown measure", { ...good, select: [{ measure: "rrt", aggregate: "p99" }] }, 422, "VALIDATION_FAILED", { pointer: "/select/0/measure", suggestion: "rtt" }],
+    ["an aggregate that does not fit", { ...good, select: [{ measure: "rtt", aggregate: "rate" }] }, 422, "VALIDATION_FAILED", { pointer: "/select/0/aggregate" }],
+    ["an unknown dimension", { ...good, by: ["procss"] }, 422, "VALIDATION_FAILED", { pointer: "/by/0", suggestion: "process" }],
+    ["a bad filter", { ...good, where: "syscall:read" }, 422, "VALIDATION_FAILED", { pointer: "/where" }],
+    ["a bad range", { ...good, from: "now", to: "now-1h" }, 422, "VALIDATION_FAILED", { pointer: "/from" }],
+    ["a time that is no time", { ...good, to: "soon" }, 422, "VALIDATION_FAILED", { pointer: "/to" }],
+    ["an unknown field", { ...good, group: ["host"] }, 422, "VALIDATION_FAILED", { pointer: "/group" }],
+    ["too many points", { ...good, points: 10_000 }, 422, "VALIDATION_FAILED", { pointer: "/points" }],
+    ["no selection", { ...good, select: [] }, 422, "VALIDATION_FAILED", { pointer: "/select" }],
+    ["SQL where a name belongs", { ...good, by: ["process` FROM windows --"] }, 422, "VALIDATION_FAILED", { pointer: "/by/0" }],
+  ])("refuse %s with its place and a hint", async (_, body, status, code, error) => {
+    const organisation = await TestOrganisation.create(api);
+    const document = await problem(organisation, body);
+    expect(document).toMatchObject({ status, code });
+    expect(document.errors?.[0]).toMatchObject(error);
+  });
+
+  it("refuse a wrong token, and one of another kind", async () => {
+    const organisation = await TestOrganisation.create(api);
+    for (const token of ["wgl_adm_wrong", organisation.enrolmentToken]) {
+      const response = await organisation.request("/query", { body: good, headers: { authorization: `Bearer ${token}` } });
+      expect(response.status).toBe(401);
+      expect(await response.json()).toMatchObject({ code: "UNAUTHENTICATED" });
+    }
+  });
+});
+
+describe("the named shortcuts", () => {
+  it("answer what the same query answers", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const host = await organisation.addHost("web-1");
+    await cover(organisation, host, ["tcp_rtt", "tcp_retransmits", "syscalls"], [0, 1]);
+    await organisation.store(retransmits, [{ ...at(host, 0), ...flow, class: "fast", segments: 23 }]);
+    await organisation.store(rtt, [{ ...at(host, 0), ...flow, ...histogram([7_000]) }]);
+    await organisation.store(getSignalOrThrow("syscalls"), [{ ...at(host, 0), process: "sh", unit: "", syscall: "getppid", count: 1_000 }]);
+    const range = `from=${t0}&to=${t0 + 60_000}&points=1`;
+    const get = async (path: string) => (await (await organisation.request(path)).json()) as Answer;
+    expect(values(await get(`/retransmits?by=process,peer&${range}`), { process: "nginx", peer: "10.0.0.1" })).toEqual([23]);
+    expect(values(await get(`/syscalls?by=process,syscall&where=syscall:getppid&${range}`), { process: "sh", syscall: "getppid" })).toEqual([1_000]);
+    const latency = await get(`/latency?aggregate=p50,p99&${range}`);
+    expect((latency.series as ValueSeries[]).map((series) => [series.aggregate, series.values])).toEqual([
+      ["p50", [7_000]],
+      ["p99", [7_000]],
+    ]);
+    const bad = await organisation.request(`/latency?signal=syscalls&points=x&foo=1`);
+    expect(bad.status).toBe(422);
+    expect(((await bad.json()) as { errors: { pointer: string }[] }).errors.map((error) => error.pointer).sort()).toEqual(["/foo", "/points", "/signal"]);
+  });
+});
