@@ -5,36 +5,47 @@ import { dimensionReader, type DimensionReader } from "./dimension-text.ts";
 import { fieldOf } from "./layout.ts";
 import type { ProcessName, ProcessRegistry } from "./process-registry.ts";
 
-/** What is known of one row while entries are added to it. */
-interface Group {
-  readonly name: ProcessName | null;
-  readonly texts: readonly string[];
-  /** Counter: one per measure. Histogram: count, sum, min, max. */
-  readonly sums: bigint[];
-  /** Histogram only. */
-  readonly buckets: Map<number, bigint> | null;
-}
-
 const UINT64_MAX = (1n << 64n) - 1n;
+/** Positions of the extremes among a histogram's sums: count, sum, min, max. */
+const MIN = 2;
+const MAX = 3;
+/** The row that takes what has no row of its own. */
+const OTHER_GROUP = 0;
 
 /**
  * Turns map entries (bytes) into rows of one signal. Entries whose dimensions read alike (two process ids with one name; the
  * buckets of a histogram) become one row.
+ *
+ * A busy host has ten thousand entries in a window, so numbers stay in typed arrays until the rows are made: a BigInt per
+ * number, or a Map per histogram, would cost more than reading the maps.
  */
 export class RowAccumulator {
   readonly #signal: Signal;
   readonly #registry: ProcessRegistry;
+  readonly #isHistogram: boolean;
   readonly #keySize: number;
-  readonly #valueSize: number;
+  /** Size of a value in 64-bit words, and which of them are wanted. */
+  readonly #valueWords: number;
+  readonly #wanted: readonly number[];
   readonly #processAt: number;
   readonly #bucketAt: number;
   /** The key's bytes that are dimensions, without process and bucket. */
   readonly #dimensionsFrom: number;
   readonly #dimensionsTo: number;
   readonly #readers: readonly DimensionReader[];
-  readonly #valueOffsets: readonly number[];
-  readonly #groups = new Map<string, Group>();
-  #other: Group | undefined;
+
+  /** Groups by process name and dimension bytes: a number where these are 4 bytes, else a string. */
+  readonly #groups = new Map<number | string, number>();
+  readonly #names: (ProcessName | null)[] = [];
+  readonly #texts: (readonly string[])[] = [];
+  /** `#wanted.length` words per group. */
+  #sums = new BigUint64Array(64);
+  #isOtherUsed = false;
+  /** Non-empty buckets of a histogram, in the order they came. */
+  #bucketGroup = new Uint32Array(64);
+  #bucketIndex = new Uint16Array(64);
+  #bucketCount = new BigUint64Array(64);
+  #buckets = 0;
   /** Events under a process id that never registered; shown as unknown. */
   unregistered = 0n;
 
@@ -46,8 +57,9 @@ export class RowAccumulator {
     if (key === undefined || value === undefined) throw new TypeError(`no structs of map ${signal.bpf.map}`);
     this.#signal = signal;
     this.#registry = registry;
+    this.#isHistogram = signal.kind === "histogram";
     this.#keySize = key.size;
-    this.#valueSize = value.size;
+    this.#valueWords = value.size / 8;
     this.#processAt = fieldOf(key, "process_id").offset;
     this.#bucketAt = signal.bpf.bucketed ? fieldOf(key, "bucket").offset : -1;
     const names = signal.dimensions.filter((name) => dimensions[name].field !== "process_id");
@@ -58,23 +70,24 @@ export class RowAccumulator {
       if (at >= this.#dimensionsFrom && at < this.#dimensionsTo) throw new TypeError(`struct ${key.name}: process_id comes first and bucket last`);
     }
     this.#readers = names.map((name, index) => dimensionReader(name, fields[index] as (typeof fields)[number]));
-    const measures = signal.bpf.bucketed ? (signal.kind === "histogram" ? ["count", "sum", "min", "max"] : ["count"]) : signal.measures.map((m) => m.name);
-    this.#valueOffsets = measures.map((name) => fieldOf(value, name).offset);
+    const bucketedMeasures = this.#isHistogram ? ["count", "sum", "min", "max"] : ["count"];
+    const measures = signal.bpf.bucketed ? bucketedMeasures : signal.measures.map((measure) => measure.name);
+    this.#wanted = measures.map((name) => fieldOf(value, name).offset / 8);
+    this.#newGroup(null, []);
   }
 
   /** Adds `count` entries as they lie in the map. */
   add(keys: Buffer, values: Buffer, count: number): void {
+    const words = wordsOf(values);
+    const isShort = this.#dimensionsTo - this.#dimensionsFrom === 4;
     for (let i = 0; i < count; i++) {
       const at = i * this.#keySize;
       const bucket = this.#bucketAt < 0 ? 0 : keys.readUInt16LE(at + this.#bucketAt);
-      if (bucket === BUCKET_NONE && this.#signal.kind === "histogram") continue;
-      const processId = keys.readBigUInt64LE(at + this.#processAt);
-      let name = processId === 0n ? this.#registry.unknown : this.#registry.get(processId);
-      if (name === undefined) {
-        name = this.#registry.unknown;
-        this.unregistered += values.readBigUInt64LE(i * this.#valueSize + (this.#valueOffsets[0] as number));
-      }
-      const id = `${name.index} ${keys.toString("latin1", at + this.#dimensionsFrom, at + this.#dimensionsTo)}`;
+      if (bucket === BUCKET_NONE && this.#isHistogram) continue;
+      const name = this.#nameOf(keys.readBigUInt64LE(at + this.#processAt), words, i * this.#valueWords);
+      const id = isShort
+        ? name.index * 2 ** 32 + keys.readUInt32LE(at + this.#dimensionsFrom)
+        : `${name.index} ${keys.toString("latin1", at + this.#dimensionsFrom, at + this.#dimensionsTo)}`;
       let group = this.#groups.get(id);
       if (group === undefined) {
         group = this.#newGroup(
@@ -83,7 +96,7 @@ export class RowAccumulator {
         );
         this.#groups.set(id, group);
       }
-      this.#merge(group, bucket, values, i * this.#valueSize);
+      this.#merge(group, bucket, words, i * this.#valueWords);
     }
   }
 
@@ -92,12 +105,13 @@ export class RowAccumulator {
    * another map. Empty slots add nothing.
    */
   addOther(values: Buffer, count: number): void {
+    const words = wordsOf(values);
     for (let slot = 0; slot < count; slot++) {
-      const at = slot * this.#valueSize;
-      if (this.#valueOffsets.every((offset, index) => this.#isExtreme(index) || values.readBigUInt64LE(at + offset) === 0n)) continue;
-      if (slot === BUCKET_COUNT && this.#signal.kind === "histogram") continue;
-      this.#other ??= this.#newGroup(null, []);
-      this.#merge(this.#other, slot, values, at);
+      if (slot === BUCKET_COUNT && this.#isHistogram) continue;
+      const at = slot * this.#valueWords;
+      if (this.#wanted.every((word, index) => this.#isExtreme(index) || words[at + word] === 0n)) continue;
+      this.#isOtherUsed = true;
+      this.#merge(OTHER_GROUP, slot, words, at);
     }
   }
 
@@ -106,78 +120,138 @@ export class RowAccumulator {
    * room in the map. Sums are conserved.
    */
   rows(rowsMax: number): WireRow[] {
-    let groups = [...this.#groups.values()];
-    let other = this.#other;
-    if (groups.length + (other === undefined ? 0 : 1) > rowsMax) {
-      groups.sort((a, b) => compare(this.#rank(b), this.#rank(a)));
-      other ??= this.#newGroup(null, []);
-      for (const group of groups.slice(Math.max(0, rowsMax - 1))) this.#mergeGroup(other, group);
-      groups = groups.slice(0, Math.max(0, rowsMax - 1));
+    let kept = Array.from({ length: this.#names.length - 1 }, (_, index) => index + 1);
+    const home = new Uint32Array(this.#names.length).map((_, group) => group);
+    if (kept.length + (this.#isOtherUsed ? 1 : 0) > rowsMax) {
+      const ranks = this.#names.map((_, group) => this.#rank(group));
+      kept.sort((a, b) => compare(ranks[b] as bigint, ranks[a] as bigint));
+      this.#isOtherUsed = true;
+      for (const group of kept.slice(rowsMax - 1)) {
+        home[group] = OTHER_GROUP;
+        for (let index = 0; index < this.#wanted.length; index++) this.#fold(OTHER_GROUP, index, this.#sums[group * this.#wanted.length + index] as bigint);
+      }
+      kept = kept.slice(0, rowsMax - 1);
     }
-    const rows = groups.map((group) => this.#row(group));
-    if (other !== undefined) rows.push(this.#row(other));
-    return rows;
+    if (this.#isOtherUsed) kept.push(OTHER_GROUP);
+    const histograms = this.#isHistogram ? this.#histograms(home) : null;
+    return kept.map((group) => this.#row(group, histograms));
   }
 
-  #newGroup(name: ProcessName | null, texts: readonly string[]): Group {
-    const isHistogram = this.#signal.kind === "histogram";
-    const sums = this.#valueOffsets.map((_, index) => (isHistogram && index === 2 ? UINT64_MAX : 0n));
-    return { name, texts, sums, buckets: isHistogram ? new Map() : null };
+  #nameOf(processId: bigint, words: BigUint64Array, at: number): ProcessName {
+    if (processId === 0n) return this.#registry.unknown;
+    const name = this.#registry.get(processId);
+    if (name !== undefined) return name;
+    this.unregistered += words[at + (this.#wanted[0] as number)] as bigint;
+    return this.#registry.unknown;
+  }
+
+  #newGroup(name: ProcessName | null, texts: readonly string[]): number {
+    const group = this.#names.push(name) - 1;
+    this.#texts.push(texts);
+    const end = (group + 1) * this.#wanted.length;
+    if (end > this.#sums.length) this.#sums = grown(this.#sums, BigUint64Array);
+    if (this.#isHistogram) this.#sums[group * this.#wanted.length + MIN] = UINT64_MAX;
+    return group;
   }
 
   /** min and max of a histogram are not added. */
   #isExtreme(index: number): boolean {
-    return this.#signal.kind === "histogram" && index >= 2;
+    return this.#isHistogram && index >= MIN;
   }
 
-  #merge(group: Group, bucket: number, values: Buffer, at: number): void {
-    for (let index = 0; index < this.#valueOffsets.length; index++) {
-      const value = values.readBigUInt64LE(at + (this.#valueOffsets[index] as number));
-      this.#fold(group, index, value);
-      if (index === 0 && group.buckets !== null) group.buckets.set(bucket, (group.buckets.get(bucket) ?? 0n) + value);
+  #merge(group: number, bucket: number, words: BigUint64Array, at: number): void {
+    for (let index = 0; index < this.#wanted.length; index++) this.#fold(group, index, words[at + (this.#wanted[index] as number)] as bigint);
+    if (!this.#isHistogram) return;
+    if (this.#buckets === this.#bucketGroup.length) {
+      this.#bucketGroup = grown(this.#bucketGroup, Uint32Array);
+      this.#bucketIndex = grown(this.#bucketIndex, Uint16Array);
+      this.#bucketCount = grown(this.#bucketCount, BigUint64Array);
     }
+    this.#bucketGroup[this.#buckets] = group;
+    this.#bucketIndex[this.#buckets] = bucket;
+    this.#bucketCount[this.#buckets++] = words[at + (this.#wanted[0] as number)] as bigint;
   }
 
-  #mergeGroup(into: Group, from: Group): void {
-    from.sums.forEach((value, index) => this.#fold(into, index, value));
-    if (into.buckets !== null) for (const [bucket, count] of from.buckets ?? []) into.buckets.set(bucket, (into.buckets.get(bucket) ?? 0n) + count);
+  #fold(group: number, index: number, value: bigint): void {
+    const at = group * this.#wanted.length + index;
+    const seen = this.#sums[at] as bigint;
+    if (!this.#isExtreme(index)) this.#sums[at] = BigInt.asUintN(64, seen + value);
+    else if (index === MIN ? value < seen : value > seen) this.#sums[at] = value;
   }
 
-  #fold(group: Group, index: number, value: bigint): void {
-    const seen = group.sums[index] as bigint;
-    if (!this.#isExtreme(index)) group.sums[index] = seen + value;
-    else if (index === 2 ? value < seen : value > seen) group.sums[index] = value;
+  #rank(group: number): bigint {
+    const from = group * this.#wanted.length;
+    if (this.#isHistogram) return this.#sums[from] as bigint;
+    let largest = 0n;
+    for (const value of this.#sums.subarray(from, from + this.#wanted.length)) if (value > largest) largest = value;
+    return largest;
   }
 
-  #rank(group: Group): bigint {
-    if (this.#signal.kind === "histogram") return group.sums[0] as bigint;
-    return group.sums.reduce((largest, value) => (value > largest ? value : largest), 0n);
+  /** Buckets of each group in ascending order; `home` says which group each one's buckets go to. */
+  #histograms(home: Uint32Array): Map<number, { k: number[]; c: bigint[] }> {
+    // Sorting numbers that hold (group, bucket, position) needs no comparison function.
+    const order = new Float64Array(this.#buckets);
+    const positions = 2 ** 20;
+    for (let i = 0; i < this.#buckets; i++) order[i] = ((home[this.#bucketGroup[i] as number] as number) * BUCKET_COUNT + (this.#bucketIndex[i] as number)) * positions + i;
+    order.sort();
+    const histograms = new Map<number, { k: number[]; c: bigint[] }>();
+    for (const packed of order) {
+      const i = packed % positions;
+      const group = home[this.#bucketGroup[i] as number] as number;
+      const bucket = this.#bucketIndex[i] as number;
+      const count = this.#bucketCount[i] as bigint;
+      let histogram = histograms.get(group);
+      if (histogram === undefined) {
+        histogram = { k: [], c: [] };
+        histograms.set(group, histogram);
+      }
+      const last = histogram.k.length - 1;
+      if (histogram.k[last] === bucket) histogram.c[last] = (histogram.c[last] as bigint) + count;
+      else {
+        histogram.k.push(bucket);
+        histogram.c.push(count);
+      }
+    }
+    return histograms;
   }
 
-  #row(group: Group): WireRow {
+  #row(group: number, histograms: ReadonlyMap<number, { k: number[]; c: bigint[] }> | null): WireRow {
     const row: Record<string, WireRow[string]> = {};
+    const name = this.#names[group] ?? null;
     let text = 0;
-    for (const name of this.#signal.dimensions) {
-      if (group.name === null) row[name] = OTHER;
-      else if (name === "process") row[name] = group.name.process;
-      else if (name === "unit") row[name] = group.name.unit;
-      else row[name] = group.texts[text++] as string;
+    for (const dimension of this.#signal.dimensions) {
+      if (name === null) row[dimension] = OTHER;
+      else if (dimension === "process") row[dimension] = name.process;
+      else if (dimension === "unit") row[dimension] = name.unit;
+      else row[dimension] = (this.#texts[group] as readonly string[])[text++] as string;
     }
-    if (group.buckets !== null) {
-      const buckets = [...group.buckets].sort(([a], [b]) => a - b);
-      row.count = group.sums[0] as bigint;
-      row.sum = group.sums[1] as bigint;
-      row.min = group.sums[2] as bigint;
-      row.max = group.sums[3] as bigint;
-      row.k = buckets.map(([bucket]) => bucket);
-      row.c = buckets.map(([, count]) => count);
+    const from = group * this.#wanted.length;
+    if (histograms !== null) {
+      row.count = this.#sums[from] as bigint;
+      row.sum = this.#sums[from + 1] as bigint;
+      row.min = this.#sums[from + MIN] as bigint;
+      row.max = this.#sums[from + MAX] as bigint;
+      row.k = histograms.get(group)?.k ?? [];
+      row.c = histograms.get(group)?.c ?? [];
     } else {
       this.#signal.measures.forEach((measure, index) => {
-        row[measure.name] = group.sums[index] as bigint;
+        row[measure.name] = this.#sums[from + index] as bigint;
       });
     }
     return row;
   }
+}
+
+/** A buffer's bytes as 64-bit words; copied if they do not lie on an 8-byte boundary. */
+function wordsOf(buffer: Buffer): BigUint64Array {
+  const aligned = buffer.byteOffset % 8 === 0 ? buffer : Uint8Array.from(buffer);
+  return new BigUint64Array(aligned.buffer, aligned.byteOffset, Math.floor(aligned.byteLength / 8));
+}
+
+function grown<T extends Uint16Array | Uint32Array | BigUint64Array>(array: T, make: new (length: number) => T): T {
+  const larger = new make(array.length * 2);
+  (larger as { set(from: T): void }).set(array);
+  return larger;
 }
 
 function compare(a: bigint, b: bigint): number {
