@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
-import { closeSync, constants, openSync, readSync, fstatSync } from "node:fs";
+import { closeSync, constants, existsSync, fstatSync, openSync, readSync } from "node:fs";
 import { access, chmod, mkdir, readFile, rename, stat, truncate, writeFile } from "node:fs/promises";
 import { totalmem } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { buildHost } from "./build.ts";
 import { configXml, USERNAME, usersXml } from "./config.ts";
@@ -26,6 +26,8 @@ export interface ClickHouseServerOptions {
   readonly stopWithParent?: boolean;
   /** How long to wait for readiness, ms. Loading the parts of a large directory takes a while, hence the default 120,000. */
   readonly startTimeoutMs?: number;
+  /** Gives up a start that is still under way; the promise then rejects with the signal's reason. Has no effect on a server that is up. */
+  readonly signal?: AbortSignal;
   /** How long an orderly stop may take before the process is killed, ms, 1,000..3,600,000. Default 10,000. */
   readonly stopTimeoutMs?: number;
 }
@@ -100,6 +102,7 @@ export async function startClickHouseServer(options: ClickHouseServerOptions): P
       const retry = isInUse(error) && Date.now() < lockDeadline && (await holderIsOrphan(files));
       if (!retry) throw error;
       await sleep(LOCK_POLL_MS);
+      settings.signal?.throwIfAborted();
     }
   }
 }
@@ -189,6 +192,7 @@ class Engine implements ClickHouseServer {
     const deadline = this.#startedAt + this.#settings.startTimeoutMs;
     let lastAnswer = "no answer yet";
     while (this.#exit === undefined) {
+      this.#settings.signal?.throwIfAborted();
       try {
         const holding = await this.#query(`SELECT count() FROM system.processes WHERE Settings['log_comment'] = '${this.#token}'`);
         if (holding.trim() === "1") {
@@ -290,8 +294,9 @@ class Engine implements ClickHouseServer {
 /** Relative to the data directory, which is the working directory of the engine: so no character of that path meets SQL or a glob. */
 const HOLD_FIFO = "hold.fifo";
 
-interface Settings extends Required<Omit<ClickHouseServerOptions, "tcpPort">> {
+interface Settings extends Required<Omit<ClickHouseServerOptions, "tcpPort" | "signal">> {
   readonly tcpPort: number | undefined;
+  readonly signal: AbortSignal | undefined;
 }
 
 function validate(options: ClickHouseServerOptions): Settings {
@@ -307,6 +312,7 @@ function validate(options: ClickHouseServerOptions): Settings {
     maxConcurrentQueries: within("maxConcurrentQueries", options.maxConcurrentQueries ?? 100, 4, 10_000),
     stopWithParent: options.stopWithParent ?? true,
     startTimeoutMs: within("startTimeoutMs", options.startTimeoutMs ?? 120_000, 1, 86_400_000),
+    signal: options.signal,
     stopTimeoutMs: within("stopTimeoutMs", options.stopTimeoutMs ?? 10_000, 1_000, 3_600_000),
   };
 }
@@ -340,9 +346,7 @@ function filesIn(root: string): Files {
 /** Makes the directory and what the engine reads from it; answers the password. */
 async function prepareDirectory(files: Files, settings: Settings): Promise<string> {
   try {
-    await mkdir(files.root, { recursive: true, mode: 0o700 });
-    await mkdir(files.engine, { recursive: true, mode: 0o700 });
-    await mkdir(files.logs, { recursive: true, mode: 0o700 });
+    for (const directory of [files.root, files.engine, files.logs]) await makeDirectory(directory);
     await access(files.root, constants.R_OK | constants.W_OK | constants.X_OK);
     const password = await keptPassword(files.password);
     await writeSecret(files.users, usersXml(password));
@@ -366,6 +370,25 @@ async function prepareDirectory(files: Files, settings: Settings): Promise<strin
         "It must be a directory this user can write to, with free space.",
       { cause },
     );
+  }
+}
+
+/**
+ * `mkdir -p`. Not `mkdir(…, { recursive: true })`: where the file system answers ENOENT for a directory whose parent exists, as in `/proc`,
+ * Node tries again for ever (seen with 24.21: it ends when memory does).
+ */
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const parent = dirname(path);
+    if (code === "ENOENT" && parent !== path && !existsSync(parent)) {
+      await makeDirectory(parent);
+      await mkdir(path, { mode: 0o700 });
+    } else if (code !== "EEXIST" || !(await stat(path)).isDirectory()) {
+      throw error;
+    }
   }
 }
 
