@@ -18,6 +18,8 @@ import { claimStateDirectory } from "./single-instance.ts";
 /** How long a stop may take to hand the last window to the API; it is on disk already. */
 const drainMs = 1_500;
 
+const reportDelayMs = 500;
+
 /** `waggle-agent run`: the agent, until `stop` is aborted. Throws an Error in words if it cannot start at all. */
 export async function run(environment: NodeJS.ProcessEnv, stop: AbortSignal): Promise<void> {
   const { config, warnings } = loadConfig(environment);
@@ -50,7 +52,9 @@ export async function run(environment: NodeJS.ProcessEnv, stop: AbortSignal): Pr
     log,
     onWindow: (window) => {
       stream.notify();
-      report(summariseWindow(window), null);
+      const summary = summariseWindow(window);
+      // A moment later the window is usually acknowledged, and the report says so instead of showing it as waiting.
+      setTimeout(() => report(summary, null), reportDelayMs).unref();
     },
   });
   const stream = new IngestStream({
@@ -115,7 +119,10 @@ function createReporter({ config, log, clock, loop, stream, spool, bootId, start
   let windows = 0;
   let newest: LastWindow | null = null;
   let isFailing = false;
+  let isStopped = false;
   return (lastWindow, stoppedAtMs) => {
+    if (isStopped) return;
+    isStopped = stoppedAtMs !== null;
     if (lastWindow !== undefined) newest = lastWindow;
     if (lastWindow !== undefined && lastWindow !== null) windows++;
     try {

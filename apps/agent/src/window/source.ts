@@ -3,6 +3,8 @@ import type { CoverageState, WireRow } from "@waggle/signals";
 
 /** What the kernel's side of one window is. */
 export interface WindowData {
+  /** Wall clock (Unix milliseconds) at which the counters were cut; absent if there were none to cut. */
+  readonly endedAtMs?: number;
   /** Rows by signal name; a signal without rows may be absent. Kernel signals only. */
   readonly rows: ReadonlyMap<string, readonly WireRow[]>;
   readonly coverage: readonly { readonly signal: string; readonly state: CoverageState; readonly reason: string }[];

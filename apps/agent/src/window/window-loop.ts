@@ -33,6 +33,9 @@ export interface WindowLoopOptions {
 /** Bytes a frame needs besides its blocks: envelope, names, lengths. */
 const envelopeBytes = 8 * 1024;
 
+/** Walking a million sockets takes a second. */
+const cutDelayMsMax = 5_000;
+
 /** Cuts time into windows; at the end of each reads the source, assembles a Snapshot and spools it. */
 export class WindowLoop {
   readonly #options: WindowLoopOptions;
@@ -109,8 +112,7 @@ export class WindowLoop {
 
   async #endWindow(): Promise<void> {
     const { clock, spool, source, serverClock, identity, log } = this.#options;
-    const window = this.#windowClock.close(clock.wallMs(), clock.elapsedMs());
-    if (window.steppedMs !== 0) log.warn("wall clock was stepped", { steppedMs: window.steppedMs });
+    const askedAt = { wallMs: clock.wallMs(), elapsedMs: clock.elapsedMs() };
     let data: WindowData;
     try {
       data = await source.readWindow();
@@ -119,6 +121,11 @@ export class WindowLoop {
       log.error("reading the window failed", { error: (error as Error).message });
       data = await new UnavailableSource("failed", reason).readWindow();
     }
+    // The counters are cut a little after they were asked for, as sockets are walked before. A clock stepped in between tells nothing.
+    const cutMs = (data.endedAtMs ?? askedAt.wallMs) - askedAt.wallMs;
+    const lateMs = cutMs > 0 && cutMs < cutDelayMsMax ? cutMs : 0;
+    const window = this.#windowClock.close(askedAt.wallMs + lateMs, askedAt.elapsedMs + lateMs);
+    if (window.steppedMs !== 0) log.warn("wall clock was stepped", { steppedMs: window.steppedMs });
     const own = this.#measureOwnCost();
     const assembled = assembleWindow(data, own, { refusedSignals: this.#refusedSignals, bytesMax: this.#frameBytesMax - envelopeBytes });
     const sequence = await spool.append({

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { readStatusReport, type StatusReport, whyNotRunning, writeStatusReport } from "./status-report.ts";
+import { renderStatus } from "./status-screen.ts";
+
+const now = 1_700_000_000_000;
+const report: StatusReport = {
+  formatVersion: 1,
+  pid: 42,
+  agentVersion: "0.1.0",
+  bootId: "boot",
+  startedAtMs: now - 3_600_000,
+  writtenAtMs: now - 5_000,
+  stoppedAtMs: null,
+  api: "http://127.0.0.1:7302",
+  windowMs: 10_000,
+  windows: 360,
+  stream: {
+    phase: "connected",
+    connectedSinceMs: now - 60_000,
+    lastAckAtMs: now - 4_000,
+    acknowledgedFrames: 359,
+    sentFrames: 361,
+    inFlightFrames: 1,
+    connects: 2,
+    credential: "accepted",
+    hostId: "h1",
+    hostName: "web-1",
+    clockOffsetMs: -86_400_000,
+    lastError: undefined,
+    lastRefusal: "TOO_OLD: out of retention",
+    throttledUntilMs: undefined,
+  },
+  spool: { frames: 3, bytes: 120_000, memoryFrames: 2, firstSequence: 358, lastSequence: 360, droppedFrames: 4, corruptFrames: 1, refusedFrames: 1, problem: "ENOSPC" },
+  lastWindow: {
+    sequence: 360,
+    startMs: now - 15_000,
+    lengthMs: 10_000,
+    readMs: 40,
+    programs: [
+      { program: "on_sys_exit", attached: true, reason: "", eventsPerSecond: 100_000, nsPerEvent: 50, coreRatio: 0.005 },
+      { program: "on_tcp_retransmit_skb", attached: false, reason: "EPERM at load: missing CAP_BPF", eventsPerSecond: 0, nsPerEvent: 0, coreRatio: 0 },
+    ],
+    signals: [{ signal: "tcp_retransmits", state: "failed", reason: "EPERM at load: missing CAP_BPF", rows: 0 }],
+    drops: [{ reason: "map_full", count: 12 }],
+    accounting: [],
+    rssBytes: 95_000_000,
+    cpuRatio: 0.004,
+    mapBytes: 8_000_000,
+  },
+};
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "waggle-status-"));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+describe("status.json", () => {
+  it("is readable by everyone and comes back as it was written", () => {
+    writeStatusReport(directory, report);
+    expect(readStatusReport(directory)).toEqual(JSON.parse(JSON.stringify(report)));
+    expect(statSync(join(directory, "status.json")).mode & 0o777).toBe(0o644);
+  });
+
+  it("says which file is missing or unreadable", () => {
+    expect(() => readStatusReport(directory)).toThrow(join(directory, "status.json"));
+    writeFileSync(join(directory, "status.json"), "{");
+    expect(() => readStatusReport(directory)).toThrow("is no status report");
+    writeFileSync(join(directory, "status.json"), '{"formatVersion":9}');
+    expect(() => readStatusReport(directory)).toThrow("another version");
+  });
+});
+
+describe("whyNotRunning", () => {
+  it("tells a running agent from one that stopped, died or hangs", () => {
+    expect(whyNotRunning(report, now, () => true)).toBeUndefined();
+    expect(whyNotRunning({ ...report, stoppedAtMs: now }, now, () => true)).toBe("it was stopped");
+    expect(whyNotRunning(report, now, () => false)).toContain("process 42 is gone");
+    expect(whyNotRunning(report, now + 60_000, () => true)).toContain("reported nothing");
+  });
+});
+
+describe("renderStatus", () => {
+  it("shows on one screen what is connected, waiting, lost, wrong and over budget", () => {
+    const screen = renderStatus(report, now, undefined);
+    for (const text of ["is running (process 42)", "web-1 (h1)", "3 waiting", "ENOSPC", "4 dropped, 1 unreadable, 1 refused", "TOO_OLD", "ahead of the API's", "OVER BUDGET", "not attached: EPERM at load", "failed", "map_full"]) {
+      expect(screen).toContain(text);
+    }
+    expect(screen.split("\n").length).toBeLessThan(40);
+  });
+
+  it("says why there is no connection, and that nothing is running", () => {
+    const screen = renderStatus({ ...report, lastWindow: null, stream: { ...report.stream, phase: "waiting", connectedSinceMs: undefined, lastError: "no connection" } }, now, "its process 42 is gone");
+    expect(screen).toContain("not running: its process 42 is gone");
+    expect(screen).toContain("waiting: no connection");
+    expect(screen).toContain("no window has ended yet");
+  });
+});

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+import { catalogue, checkBlock, getSignalOrThrow, limits, schemaHash, type WireRow } from "@waggle/signals";
+import { describe, expect, it } from "vitest";
+import { type AssembledWindow, assembleWindow, truncate } from "./assemble.ts";
+import type { WindowData } from "./source.ts";
+import { UnavailableSource } from "./unavailable-source.ts";
+
+const own = { cpuNs: 5_000_000n, rssBytes: 80_000_000n, droppedFrames: 0n };
+const options = { refusedSignals: new Map<string, string>(), bytesMax: 4_000_000 };
+const kernelSignals = catalogue.filter((signal) => signal.bpf !== null).map((signal) => signal.name);
+
+function windowData(overrides: Partial<WindowData> = {}): WindowData {
+  return {
+    rows: new Map(kernelSignals.map((name) => [name, []])),
+    coverage: kernelSignals.map((signal) => ({ signal, state: "exact", reason: "" })),
+    programs: [],
+    accounting: [],
+    drops: [],
+    mapBytes: 1_000,
+    readMs: 1,
+    ...overrides,
+  };
+}
+
+const syscallRow = (process: string): WireRow => ({ process, unit: "", syscall: "getppid", count: 1n });
+
+/** Decodes the strings of a block's column. */
+function strings(assembled: AssembledWindow, signal: string, column: number): string[] {
+  const block = assembled.blocks.find((candidate) => candidate.signal === signal);
+  const bytes = block?.columns[column] ?? Buffer.alloc(0);
+  const values: string[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    let length = 0;
+    let shift = 0;
+    for (;;) {
+      const byte = bytes[at++] as number;
+      length |= (byte & 0x7f) << shift;
+      shift += 7;
+      if (byte < 0x80) break;
+    }
+    values.push(bytes.toString("utf8", at, at + length));
+    at += length;
+  }
+  return values;
+}
+
+function integers(assembled: AssembledWindow, signal: string, column: number): bigint[] {
+  const bytes = assembled.blocks.find((candidate) => candidate.signal === signal)?.columns[column] ?? Buffer.alloc(0);
+  return Array.from({ length: bytes.length / 8 }, (_, row) => bytes.readBigUInt64LE(row * 8));
+}
+
+describe("assembleWindow", () => {
+  it("makes blocks that the API's checks accept", () => {
+    const assembled = assembleWindow(windowData({ rows: new Map([["syscalls", [syscallRow("a"), syscallRow("b")]]]) }), own, options);
+    expect(assembled.blocks.map((block) => block.signal)).toEqual(["syscalls", "agent_cost", "agent_coverage"]);
+    for (const block of assembled.blocks) {
+      expect(checkBlock(getSignalOrThrow(block.signal), block)).toBeUndefined();
+      expect(block.schemaHash).toBe(schemaHash(getSignalOrThrow(block.signal)));
+    }
+  });
+
+  it("covers every signal of the catalogue exactly once, rows or not", () => {
+    const assembled = assembleWindow(windowData(), own, options);
+    expect(strings(assembled, "agent_coverage", 0).sort()).toEqual(catalogue.map((signal) => signal.name).sort());
+    expect(new Set(strings(assembled, "agent_coverage", 1))).toEqual(new Set(["exact"]));
+  });
+
+  it("says failed of a signal that the source is silent about", () => {
+    const assembled = assembleWindow(windowData({ coverage: [] }), own, options);
+    expect(assembled.coverage.find((entry) => entry.signal === "tcp_rtt")).toMatchObject({ state: "failed", reason: expect.stringContaining("said nothing") });
+    expect(assembled.coverage.find((entry) => entry.signal === "agent_cost")).toMatchObject({ state: "exact" });
+  });
+
+  it("reports a host without BPF as covered by its own signals alone, with the reason", async () => {
+    const data = await new UnavailableSource("unsupported", "no BTF").readWindow();
+    const assembled = assembleWindow(data, own, options);
+    for (const name of kernelSignals) expect(assembled.coverage.find((entry) => entry.signal === name)).toEqual({ signal: name, state: "unsupported", reason: "no BTF" });
+    expect(assembled.blocks.map((block) => block.signal)).toEqual(["agent_cost", "agent_coverage"]);
+  });
+
+  it("prices the attached programs and the agent's own process", () => {
+    const programs = [
+      { program: "on_sys_exit", events: 10n, kernelNs: 2_000n, attached: true, reason: "" },
+      { program: "on_sys_enter", events: 0n, kernelNs: 0n, attached: false, reason: "EPERM" },
+    ];
+    const assembled = assembleWindow(windowData({ programs }), own, options);
+    expect(strings(assembled, "agent_cost", 0)).toEqual(["on_sys_exit", "waggle-agent"]);
+    expect([1, 2, 3, 4, 5].map((column) => integers(assembled, "agent_cost", column))).toEqual([[10n, 0n], [2_000n, 0n], [0n, 5_000_000n], [0n, 80_000_000n], [0n, 1_000n]]);
+  });
+
+  it("shows what was dropped as a difference between what the kernel had and what was counted", () => {
+    const data = windowData({ accounting: [{ quantity: "RetransSegs", counted: 3n, kernel: 4n }], drops: [{ reason: "map_full", count: 7n }, { reason: "unused", count: 0n }] });
+    const assembled = assembleWindow(data, { ...own, droppedFrames: 2n }, options);
+    expect(strings(assembled, "agent_accounting", 0)).toEqual(["RetransSegs", "dropped:map_full", "dropped:spool_frames"]);
+    expect(integers(assembled, "agent_accounting", 1)).toEqual([3n, 0n, 0n]);
+    expect(integers(assembled, "agent_accounting", 2)).toEqual([4n, 7n, 2n]);
+  });
+
+  it("keeps back a signal that the API does not take, and says so in the coverage", () => {
+    const data = windowData({ rows: new Map([["syscalls", [syscallRow("a")]]]) });
+    const assembled = assembleWindow(data, own, { ...options, refusedSignals: new Map([["syscalls", "other columns"], ["agent_cost", "unknown"]]) });
+    expect(assembled.blocks.map((block) => block.signal)).toEqual(["agent_coverage"]);
+    expect(assembled.coverage.find((entry) => entry.signal === "syscalls")).toMatchObject({ state: "disabled", reason: expect.stringContaining("other columns") });
+  });
+
+  it("gives up the largest signal of a window that is too large, and says so in the coverage", () => {
+    const rows = Array.from({ length: 2_000 }, (_, index) => syscallRow(`process-${index}`));
+    const assembled = assembleWindow(windowData({ rows: new Map([["syscalls", rows], ["syscall_errors", [{ ...syscallRow("a"), errno: "EPERM" }]]]) }), own, { ...options, bytesMax: 20_000 });
+    expect(assembled.blocks.map((block) => block.signal)).toEqual(["syscall_errors", "agent_cost", "agent_coverage"]);
+    expect(assembled.coverage.find((entry) => entry.signal === "syscalls")?.state).toBe("shed");
+  });
+
+  it("loses one signal, not the window, to rows that cannot be encoded", () => {
+    const data = windowData({ rows: new Map([["syscalls", [{ ...syscallRow("a"), count: -1 }]], ["syscall_errors", [{ ...syscallRow("a"), errno: "EPERM" }]]]) });
+    const assembled = assembleWindow(data, own, options);
+    expect(assembled.coverage.find((entry) => entry.signal === "syscalls")).toMatchObject({ state: "failed", reason: expect.stringContaining("syscalls.count, row 0") });
+    expect(assembled.rows.get("syscall_errors")).toBe(1);
+  });
+
+  it("shortens names that the wire would refuse", () => {
+    const assembled = assembleWindow(windowData({ rows: new Map([["syscalls", [{ ...syscallRow("a"), unit: "/ü".repeat(400) }]]]) }), own, options);
+    const [unit] = strings(assembled, "syscalls", 1);
+    expect(Buffer.byteLength(unit as string)).toBeLessThanOrEqual(limits.stringBytesMax);
+    expect(unit).toMatch(/^(\/ü)+\/?…$/);
+  });
+});
+
+describe("truncate", () => {
+  it("never cuts inside a character", () => {
+    for (const text of ["a".repeat(600), "ü".repeat(600), "😀".repeat(300), `a${"😀".repeat(300)}`]) {
+      const cut = truncate(text);
+      expect(Buffer.byteLength(cut)).toBeLessThanOrEqual(limits.stringBytesMax);
+      expect(Buffer.byteLength(cut)).toBeGreaterThan(limits.stringBytesMax - 8);
+      expect(text.startsWith(cut.slice(0, -1))).toBe(true);
+      expect(cut.isWellFormed()).toBe(true);
+    }
+  });
+});

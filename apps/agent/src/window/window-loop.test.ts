@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Snapshot } from "@waggle/proto";
+import { catalogue } from "@waggle/signals";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { silentLogger } from "../log.ts";
+import { Spool } from "../spool/spool.ts";
+import { ServerClock } from "../stream/server-clock.ts";
+import type { WindowSource } from "./source.ts";
+import { UnavailableSource } from "./unavailable-source.ts";
+import { type SpooledWindow, WindowLoop } from "./window-loop.ts";
+
+let stateDirectory: string;
+let spool: Spool;
+/** 3.2 s into a ten-second window. */
+const clock = { wall: 0, elapsed: 0, wallMs: () => clock.wall, elapsedMs: () => clock.elapsed };
+const identity = { machineKey: "a".repeat(64), machineKeySource: "machine-id", bootId: "boot", bootTag: 7n } as const;
+
+beforeEach(() => {
+  stateDirectory = mkdtempSync(join(tmpdir(), "waggle-loop-"));
+  spool = Spool.open({ stateDirectory, bytesMax: 1e8, framesMax: 100, log: silentLogger });
+  Object.assign(clock, { wall: 1_700_000_003_200, elapsed: 50_000 });
+});
+afterEach(() => rmSync(stateDirectory, { recursive: true, force: true }));
+
+function startLoop(source: WindowSource, windows: SpooledWindow[] = []): WindowLoop {
+  const loop = new WindowLoop({ source, spool, clock, serverClock: new ServerClock(7n), identity, windowMs: 10_000, log: silentLogger, onWindow: (window) => windows.push(window) });
+  loop.start();
+  return loop;
+}
+
+const pass = (ms: number) => Object.assign(clock, { wall: clock.wall + ms, elapsed: clock.elapsed + ms });
+const snapshot = (sequence: number) => Snapshot.decode(spool.read(sequence)?.payload as Uint8Array);
+
+describe("WindowLoop", () => {
+  it("spools the last, partial window with its true start and length when it stops", async () => {
+    const windows: SpooledWindow[] = [];
+    const loop = startLoop(new UnavailableSource("unsupported", "no BTF"), windows);
+    pass(1_234);
+    await loop.stop();
+    expect(windows).toHaveLength(1);
+    expect(snapshot(1)).toMatchObject({ sequence: 1n, windowStartMs: 1_700_000_003_200n, windowMs: 1_234, bootId: "boot", clockOffsetMs: 0n });
+    expect(snapshot(1).blocks.find((block) => block.signal === "agent_coverage")?.rows).toBe(catalogue.length);
+    expect(spool.read(1)).toMatchObject({ bootTag: 7n, shiftMs: 1_700_000_003_200 - 50_000 });
+  });
+
+  it("ends the window when the source cut its counters, not when it was asked to", async () => {
+    const data = await new UnavailableSource("failed", "").readWindow();
+    const loop = startLoop({ readWindow: async () => ({ ...data, endedAtMs: clock.wall + 70 }), close: () => {} });
+    pass(2_000);
+    await loop.stop();
+    expect(snapshot(1).windowMs).toBe(2_070);
+  });
+
+  it("reports a window that could not be read as failed, and goes on", async () => {
+    const windows: SpooledWindow[] = [];
+    const loop = startLoop({ readWindow: () => Promise.reject(new Error("EBADF")), close: () => {} }, windows);
+    pass(1_000);
+    await loop.stop();
+    expect(windows[0]?.assembled.coverage.find((entry) => entry.signal === "syscalls")).toMatchObject({ state: "failed", reason: expect.stringContaining("EBADF") });
+  });
+
+  it("starts behind the last window of an earlier run", async () => {
+    const first = startLoop(new UnavailableSource("failed", ""));
+    pass(1_000);
+    await first.stop();
+    spool = Spool.open({ stateDirectory, bytesMax: 1e8, framesMax: 100, log: silentLogger });
+    clock.wall -= 500_000;
+    const second = startLoop(new UnavailableSource("failed", ""));
+    pass(1_000);
+    await second.stop();
+    expect(snapshot(2).windowStartMs).toBeGreaterThan(snapshot(1).windowStartMs);
+  });
+
+  it("takes a window length from the API, unless it makes no sense", () => {
+    const loop = startLoop(new UnavailableSource("failed", ""));
+    const config = { frameBytesMax: 0, refusedSignals: [] };
+    loop.configure({ ...config, windowMs: 1_000 });
+    expect(loop.windowMs).toBe(1_000);
+    for (const windowMs of [0, 5, 10_000_000]) loop.configure({ ...config, windowMs });
+    expect(loop.windowMs).toBe(1_000);
+    return loop.stop();
+  });
+});
