@@ -21,14 +21,11 @@ export function lossesOf(answer: QueryAnswer | undefined): Loss[] {
   return [...retransmitted].map(([host, count]) => ({ host, retransmitted: count ?? 0, sent: sent.get(host) ?? 0 }));
 }
 
-/** Loss of everything an ungrouped answer covers. */
+/** Loss of everything an ungrouped answer covers, all its steps together. */
 export function totalLoss(answer: QueryAnswer | undefined, host: string): Loss | null {
   if (!answer) return null;
-  return {
-    host,
-    retransmitted: single(pick(answer, "segments_retransmitted", "sum")[0]) ?? 0,
-    sent: single(pick(answer, "segments_sent", "sum")[0]) ?? 0,
-  };
+  const total = (measure: string): number => (pick(answer, measure, "sum")[0]?.values ?? []).reduce<number>((sum, value) => sum + (value ?? 0), 0);
+  return { host, retransmitted: total("segments_retransmitted"), sent: total("segments_sent") };
 }
 
 export function blameOf(answer: QueryAnswer | undefined): Blame[] {

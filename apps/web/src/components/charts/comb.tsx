@@ -100,7 +100,8 @@ export function Comb({ cells, height, label, describedBy, onOpen }: CombProps) {
 function drawHexagon(context: CanvasRenderingContext2D, layout: CombLayout, index: number, cell: CombCell, palette: Palette, active: boolean): void {
   const centre = layout.cells[index];
   if (!centre) return;
-  const outline = cell.flagged || active ? 1.8 : 0.8;
+  // On a comb of thousands the outline must not cover the fill.
+  const outline = (cell.flagged || active ? 1.8 : 0.8) * Math.min(1, layout.radius / 8);
   const radius = Math.max(0.8, layout.radius - Math.min(1.4, layout.radius * 0.12) - outline / 2);
   context.beginPath();
   for (let corner = 0; corner < 6; corner++) {

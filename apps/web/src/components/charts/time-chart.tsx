@@ -80,7 +80,7 @@ export function TimeChart({ meta, tracks, stacked = false, height, unit, label, 
           margin={{ top: AXIS_TOP, right: AXIS_RIGHT, bottom: 0, left: 0 }}
           syncId="page"
           syncMethod={(axis, from) => nearest(axis, Number(from.activeLabel))}
-          title={label}
+          aria-label={label}
           aria-describedby={describedBy}
           onMouseDown={(state) => state.activeLabel !== undefined && setDrag({ from: Number(state.activeLabel), to: Number(state.activeLabel) })}
           onMouseMove={(state) => state.activeLabel !== undefined && setDrag((d) => d && { ...d, to: Number(state.activeLabel) })}

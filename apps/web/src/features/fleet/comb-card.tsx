@@ -16,7 +16,11 @@ import { useView } from "@/lib/view";
 import { type HostRow, worstFirst, worstHost } from "./host-rows";
 import { FLEET_METRICS, type FleetMetric, levelOf, scaleLabels } from "./metrics";
 
-const HEIGHT = 240;
+/** px. A handful of hosts needs no wall; from there on the comb fills its card. */
+function heightFor(count: number): number {
+  if (count <= 8) return 104;
+  return count <= 24 ? 168 : 240;
+}
 
 export function CombCard({ rows, panels }: { rows: readonly HostRow[]; panels: Readonly<Record<FleetMetric["id"], { query: PanelResult; panel: Panel }>> }) {
   const view = useView();
@@ -37,6 +41,7 @@ export function CombCard({ rows, panels }: { rows: readonly HostRow[]; panels: R
       text: `${reporting ? "" : `${stateText(row, view.nowMs, view.zone)}; `}${metric.label} ${value === null ? "unknown" : formatValue(value, metric.unit)}`,
     };
   });
+  const height = heightFor(rows.length);
   const worst = worstHost(rows, metric.id);
   const away = rows.filter((row) => row.host.state !== "reporting");
   const labels = scaleLabels(metric);
@@ -54,7 +59,7 @@ export function CombCard({ rows, panels }: { rows: readonly HostRow[]; panels: R
       subtitle={metric.unit === "ratio" ? "share of segments sent again, whole range" : "whole range"}
       query={query}
       panel={panel}
-      height={HEIGHT}
+      height={height}
       ribbon={false}
       controls={<Segments label="Colour by" options={FLEET_METRICS.map((m) => ({ value: m.id, label: m.label }))} value={metric.id} onChange={(id) => view.setBy(id === "retransmits" ? "" : id)} />}
       summary={(answer) => (
@@ -96,7 +101,7 @@ export function CombCard({ rows, panels }: { rows: readonly HostRow[]; panels: R
       )}
     >
       {(_, summaryId) => (
-        <Comb cells={cells} height={HEIGHT} label={`Hosts by ${metric.label}`} describedBy={summaryId} onOpen={(cell) => router.push(links.host(cell.name))} />
+        <Comb cells={cells} height={height} label={`Hosts by ${metric.label}`} describedBy={summaryId} onOpen={(cell) => router.push(links.host(cell.name))} />
       )}
     </ChartCard>
   );

@@ -18,7 +18,7 @@ import { CONNECTION_KEY, type ConnectionRow, connectionRows, unitsByProcess, wor
 import { Name } from "./retransmits-cards";
 
 /** Enough for a page; the note says how many there are. */
-const LIMIT = 60;
+const LIMIT = 100;
 
 export function ConnectionsCard({ host }: { host: Host }) {
   const links = useLinks();

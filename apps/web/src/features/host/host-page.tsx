@@ -43,16 +43,15 @@ export function HostPage({ idOrName }: { idOrName: string }) {
 function HostView({ host }: { host: Host }) {
   const view = useView();
   const links = useLinks();
-  const segments = usePanelQuery({ signal: "tcp_connections", select: SEGMENTS, shape: "total", host: host.name });
   const shares = usePanelQuery({ signal: "tcp_connections", select: SEGMENTS, shape: "series", host: host.name });
   const blame = usePanelQuery({ ...BLAME, host: host.name });
   const failures = usePanelQuery({ ...FAILURES, host: host.name });
   const shareMeta = shares.result.data?.meta;
-  const known = segments.result.data && failures.result.data;
+  const known = shares.result.data && failures.result.data;
   const sentence = hostSentence(
     {
       host,
-      loss: totalLoss(segments.result.data, host.name),
+      loss: totalLoss(shares.result.data, host.name),
       blame: blameOf(blame.result.data),
       lossShares: lossShare(shares.result.data),
       stepStartMs: (i) => (shareMeta ? stepStart(shareMeta, i) : view.range.fromMs),

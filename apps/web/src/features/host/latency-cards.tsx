@@ -8,7 +8,7 @@ import { Legend } from "@/components/charts/legend";
 import { type DrawnTrack, TimeChart } from "@/components/charts/time-chart";
 import { heatTwin, tracksTwin } from "@/components/charts/tracks-twin";
 import { usePanel } from "@/components/panel";
-import { usePanelQuery } from "@/lib/api/hooks";
+import { type PanelQuery, usePanelQuery } from "@/lib/api/hooks";
 import { type Host, isHeatmap, type QueryAnswer } from "@/lib/api/types";
 import { change } from "@/lib/findings";
 import { largest, pick, single } from "@/lib/series";
@@ -25,9 +25,14 @@ export interface LatencyCardProps {
   readonly measure: string;
 }
 
+/** One query for the heat map and the percentiles beside it. */
+function distribution(host: Host, signal: string, measure: string): PanelQuery {
+  return { signal, select: [{ measure, aggregate: "heatmap" }, ...percentiles(measure), { measure, aggregate: "max" }], shape: "series", host: host.name };
+}
+
 export function LatencyHeatCard({ host, id, title, signal, measure, noun, height = 230 }: LatencyCardProps & { noun: string; height?: number }) {
   const view = useView();
-  const query = usePanelQuery({ signal, select: [{ measure, aggregate: "heatmap" }], shape: "series", host: host.name });
+  const query = usePanelQuery(distribution(host, signal, measure));
   const total = usePanelQuery({ signal, select: [...percentiles(measure), { measure, aggregate: "count" }], shape: "total", host: host.name });
   const before = usePanelQuery({ signal, select: percentiles(measure), shape: "total", host: host.name, before: true });
   const value = (answer: QueryAnswer | undefined, aggregate: "p50" | "p99" | "count"): number | null => (answer ? single(pick(answer, measure, aggregate)[0]) : null);
@@ -67,12 +72,7 @@ export function LatencyHeatCard({ host, id, title, signal, measure, noun, height
 export function LatencyPercentilesCard({ host, id, title, signal, measure }: LatencyCardProps) {
   const view = useView();
   const height = 170;
-  const query = usePanelQuery({
-    signal,
-    select: [...percentiles(measure), { measure, aggregate: "max" }],
-    shape: "series",
-    host: host.name,
-  });
+  const query = usePanelQuery(distribution(host, signal, measure));
   const tracks = (answer: QueryAnswer): DrawnTrack[] => [
     { key: "max", label: "max", unit: "ns", values: pick(answer, measure, "max")[0]?.values ?? [], color: "var(--text-3)", dashed: true },
     { key: "p99", label: "p99", unit: "ns", values: pick(answer, measure, "p99")[0]?.values ?? [], color: "var(--s1)", filled: true },

@@ -15,7 +15,7 @@ import { isOrdinary, mostTimeFirst, SYSCALL_KEY, type SyscallRow, syscallRows } 
 
 export function SyscallsCard({ host }: { host: Host }) {
   const links = useLinks();
-  const shared = { limit: 60, shape: "total", host: host.name } as const;
+  const shared = { limit: 100, shape: "total", host: host.name } as const;
   const counts = usePanelQuery({ ...shared, signal: "syscalls", select: [{ measure: "count", aggregate: "rate" }], by: SYSCALL_KEY });
   const latency = usePanelQuery({
     ...shared,
@@ -30,7 +30,7 @@ export function SyscallsCard({ host }: { host: Host }) {
   const rows = useMemo(() => mostTimeFirst(syscallRows(counts.result.data, latency.result.data, errors.result.data)), [counts.result.data, latency.result.data, errors.result.data]);
   const columns: Column<SyscallRow>[] = [
     { key: "call", header: "call", sort: (r) => r.syscall, render: (r) => <span className="mono">{r.syscall === "~other" ? "other" : r.syscall || "unknown"}</span> },
-    { key: "process", header: "process", sort: (r) => r.process, render: (r) => <span className={styles["owner"]} style={{ maxWidth: 78 }} title={r.process}><Name text={r.process} href={links.filter("process", r.process)} /></span> },
+    { key: "process", header: "process", sort: (r) => r.process, render: (r) => <span className={styles["owner"]} style={{ maxWidth: 72 }} title={r.process}><Name text={r.process} href={links.filter("process", r.process)} /></span> },
     { key: "rate", header: "per s", align: "right", sort: (r) => r.perSecond, render: (r) => formatValue(r.perSecond, "calls") },
     { key: "p99", header: "p99", align: "right", sort: (r) => r.p99, render: (r) => formatValue(r.p99, "ns") },
     {
