@@ -9,12 +9,14 @@ import { ProblemFilter } from "./common/problem.filter.ts";
 import type { Config } from "./config/config.ts";
 import { HealthModule } from "./features/health/health.module.ts";
 import { QueryModule } from "./features/query/query.module.ts";
+import { HostsModule } from "./features/hosts/hosts.module.ts";
 import { IngestModule } from "./features/ingest/ingest.module.ts";
+import { SignalsModule } from "./features/signals/signals.module.ts";
 import { TokensModule } from "./features/tokens/tokens.module.ts";
 import { PostgresModule } from "./postgres/postgres.module.ts";
 
 @Module({
-  imports: [ClickHouseModule, PostgresModule, TokensModule, IngestModule, HealthModule, QueryModule],
+  imports: [ClickHouseModule, PostgresModule, TokensModule, IngestModule, HealthModule, QueryModule, HostsModule, SignalsModule],
   providers: [
     { provide: APP_GUARD, useClass: AuthGuard },
     { provide: APP_FILTER, useClass: ProblemFilter },

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+import { coverageStates } from "@waggle/signals";
+import { z } from "zod";
+
+export const hostStates = ["reporting", "late", "offline", "waiting"] as const;
+export type HostState = (typeof hostStates)[number];
+
+const timeSchema = z.iso.datetime();
+
+export const hostSignalSchema = z.object({
+  name: z.string(),
+  state: z.enum([...coverageStates, "unknown"]).meta({ description: "`unknown`: the agent said nothing about this signal in the last minutes." }),
+  reason: z.string().meta({ description: "Why the state is not `exact`; empty when it is." }),
+});
+
+export const hostSchema = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    state: z.enum(hostStates).meta({ description: "`reporting`: its last window ended at most three windows ago; `late`: at most 2 minutes ago; `waiting`: it never delivered one." }),
+    lastSeenAt: timeSchema.nullable().meta({ description: "End of the newest stored window." }),
+    stateSince: timeSchema.nullable().meta({ description: "null: for longer than the last hour." }),
+    enrolledAt: timeSchema,
+    bootId: z.string(),
+    kernel: z.string(),
+    distro: z.string(),
+    arch: z.string(),
+    cpus: z.int(),
+    memoryBytes: z.int(),
+    agentVersion: z.string(),
+    windowSeconds: z.number(),
+    clockOffsetMs: z.int().nullable(),
+    signals: z.array(hostSignalSchema),
+    agent: z
+      .object({
+        rssBytes: z.number().nullable(),
+        cpuRatio: z.number().nullable().meta({ description: "Share of one core spent in the agent's process." }),
+        kernelRatio: z.number().nullable().meta({ description: "Share of one core spent in the BPF programs." }),
+        mapBytes: z.number().nullable(),
+        spoolFrames: z.int().nullable(),
+        refusedFrames: z.int().nullable(),
+      })
+      .meta({ description: "Of the newest window of the last minutes; null when there is none." }),
+  })
+  .meta({ id: "Host" });
+export type Host = z.infer<typeof hostSchema>;
+
+export const hostListSchema = z.object({ data: z.array(hostSchema) });
