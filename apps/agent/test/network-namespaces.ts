@@ -19,7 +19,9 @@ export class NamespacePair implements Disposable {
         [this.first, "va", this.firstAddress],
         [this.second, "vb", this.secondAddress],
       ]) {
-        run(`ip -n ${namespace} addr add ${address}/24 dev ${device} && ip -n ${namespace} link set ${device} up && ip -n ${namespace} link set lo up`);
+        run(
+          `ip -n ${namespace} addr add ${address}/24 dev ${device} && ip -n ${namespace} link set ${device} up && ip -n ${namespace} link set lo up`,
+        );
       }
     } catch (error) {
       this[Symbol.dispose]();
@@ -39,7 +41,10 @@ export class NamespacePair implements Disposable {
 
   /** A kernel counter of TCP, summed over both namespaces. */
   tcpCounter(name: string): number {
-    return [this.first, this.second].reduce((sum, namespace) => sum + Number(parseNetworkCounters(run(`ip netns exec ${namespace} cat /proc/net/snmp`), "Tcp").get(name)), 0);
+    return [this.first, this.second].reduce(
+      (sum, namespace) => sum + Number(parseNetworkCounters(run(`ip netns exec ${namespace} cat /proc/net/snmp`), "Tcp").get(name)),
+      0,
+    );
   }
 
   [Symbol.dispose](): void {

@@ -11,8 +11,9 @@ await source.readWindow();
 process.stdout.write("ready\n");
 await once(process.stdin, "data");
 const window = await source.readWindow();
-const text = JSON.stringify({ uid: process.getuid?.(), programs: source.programs(), window: { ...window, rows: Object.fromEntries(window.rows) } }, (_, value) =>
-  typeof value === "bigint" ? value.toString() : value,
+const text = JSON.stringify(
+  { uid: process.getuid?.(), programs: source.programs(), window: { ...window, rows: Object.fromEntries(window.rows) } },
+  (_, value) => (typeof value === "bigint" ? value.toString() : value),
 );
 process.stdout.write(`${text}\n`);
 process.stdin.destroy();

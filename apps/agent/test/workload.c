@@ -139,7 +139,8 @@ int main(int argc, char **argv)
 	} else if (!strcmp(verb, "rename")) {
 		/* Takes <n> names one after another and makes the same <calls> calls of getppid and getuid under each. */
 		for (long i = 0; i < atol(arg[0]); i++) {
-			char name[16];
+			/* The kernel keeps 15 characters. */
+			char name[32];
 			snprintf(name, sizeof(name), "%.9s%ld", argv[1], i);
 			prctl(PR_SET_NAME, name);
 			for (long call = 0; call < atol(arg[1]); call++) {

@@ -22,7 +22,10 @@ it("puts every value into the same bucket as the reference, thresholds and their
   try {
     const binary = join(directory, "bucket-index");
     execFileSync("cc", ["-O2", "-Wno-unknown-pragmas", "-o", binary, fileURLToPath(new URL("./bucket-index.c", import.meta.url))]);
-    const answers = execFileSync(binary, { input: values.join("\n"), encoding: "utf8" }).trim().split("\n").map(Number);
+    const answers = execFileSync(binary, { input: values.join("\n"), encoding: "utf8" })
+      .trim()
+      .split("\n")
+      .map(Number);
     expect(answers).toHaveLength(values.length);
     const wrong = values.filter((value, index) => bucketIndex(value) !== answers[index]);
     expect(wrong).toEqual([]);

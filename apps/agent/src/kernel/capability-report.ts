@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync, readlinkSync, statSync } from "node:fs";
 import { release } from "node:os";
-import { missingCapabilities, readCapabilities, type CapabilityName } from "./capabilities.ts";
+import { type CapabilityName, missingCapabilities, readCapabilities } from "./capabilities.ts";
 
 export const KERNEL_BTF_PATH = "/sys/kernel/btf/vmlinux";
 
@@ -31,8 +31,10 @@ export function capabilityReport(): CapabilityReport {
   if (missing.length > 0) {
     problems.push(`missing ${missing.join(" and ")}: start the agent with both (systemd: AmbientCapabilities=CAP_BPF CAP_PERFMON) or as root`);
   }
-  if (btfBytes === null) problems.push(`no ${KERNEL_BTF_PATH}: this kernel was built without CONFIG_DEBUG_INFO_BTF; every major distribution since 2020 has it`);
-  if (lockdown === "confidentiality") problems.push("the kernel is locked down to confidentiality: BPF programs may not read kernel memory; boot with lockdown=integrity");
+  if (btfBytes === null)
+    problems.push(`no ${KERNEL_BTF_PATH}: this kernel was built without CONFIG_DEBUG_INFO_BTF; every major distribution since 2020 has it`);
+  if (lockdown === "confidentiality")
+    problems.push("the kernel is locked down to confidentiality: BPF programs may not read kernel memory; boot with lockdown=integrity");
   return {
     kernelRelease: release(),
     architecture: process.arch,

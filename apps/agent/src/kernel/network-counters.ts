@@ -10,7 +10,12 @@ export function parseNetworkCounters(text: string, protocol: string): Map<string
   if (names === undefined || values === undefined) throw new TypeError(`no counters of ${protocol} in /proc/net/snmp`);
   const counts = values.split(" ").slice(1);
   // MaxConn is -1 by definition; the quantities that are compared never are.
-  return new Map(names.split(" ").slice(1).map((name, index) => [name, BigInt(counts[index] ?? "0")]));
+  return new Map(
+    names
+      .split(" ")
+      .slice(1)
+      .map((name, index) => [name, BigInt(counts[index] ?? "0")]),
+  );
 }
 
 /** The kernel's own TCP counters of this process's network namespace. */

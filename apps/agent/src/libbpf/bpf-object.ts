@@ -102,7 +102,8 @@ export class BpfObject implements Disposable {
   }
 
   *#programs(): Generator<Pointer> {
-    for (let p = getLibbpf().bpf_object__next_program(this.pointer, null); p !== null; p = getLibbpf().bpf_object__next_program(this.pointer, p)) yield p;
+    for (let p = getLibbpf().bpf_object__next_program(this.pointer, null); p !== null; p = getLibbpf().bpf_object__next_program(this.pointer, p))
+      yield p;
   }
 
   *#maps(): Generator<Pointer> {

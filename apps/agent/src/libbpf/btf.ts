@@ -21,7 +21,23 @@ export interface StructLayout {
 }
 
 const BTF_MAGIC = 0xeb9f;
-const KIND = { int: 1, pointer: 2, array: 3, struct: 4, union: 5, enum: 6, typedef: 8, volatile: 9, const: 10, restrict: 11, funcProto: 13, var: 14, datasec: 15, declTag: 17, enum64: 19 };
+const KIND = {
+  int: 1,
+  pointer: 2,
+  array: 3,
+  struct: 4,
+  union: 5,
+  enum: 6,
+  typedef: 8,
+  volatile: 9,
+  const: 10,
+  restrict: 11,
+  funcProto: 13,
+  var: 14,
+  datasec: 15,
+  declTag: 17,
+  enum64: 19,
+};
 
 interface Type {
   readonly kind: number;

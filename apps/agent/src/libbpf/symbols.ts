@@ -50,6 +50,7 @@ export interface Libbpf {
     options: null,
   ): number;
   bpf_obj_get_info_by_fd(fd: number, info: Buffer, size: Uint32Array): number;
+  bpf_enable_stats(type: number): number;
   libbpf_num_possible_cpus(): number;
 }
 
@@ -118,12 +119,15 @@ export function getLibbpf(): Libbpf {
     bpf_map_create: f("int bpf_map_create(int type, str name, uint32_t key_size, uint32_t value_size, uint32_t max_entries, void *opts)"),
     bpf_map_lookup_elem: f("int bpf_map_lookup_elem(int fd, void *key, void *value)"),
     bpf_map_update_elem: f("int bpf_map_update_elem(int fd, void *key, void *value, uint64_t flags)"),
-    bpf_map_lookup_batch: f("int bpf_map_lookup_batch(int fd, void *in_batch, void *out_batch, void *keys, void *values, uint32_t *count, void *opts)"),
+    bpf_map_lookup_batch: f(
+      "int bpf_map_lookup_batch(int fd, void *in_batch, void *out_batch, void *keys, void *values, uint32_t *count, void *opts)",
+    ),
     bpf_map_update_batch: f("int bpf_map_update_batch(int fd, void *keys, void *values, uint32_t *count, void *opts)"),
     bpf_map_lookup_and_delete_batch: f(
       "int bpf_map_lookup_and_delete_batch(int fd, void *in_batch, void *out_batch, void *keys, void *values, uint32_t *count, void *opts)",
     ),
     bpf_obj_get_info_by_fd: f("int bpf_obj_get_info_by_fd(int fd, void *info, uint32_t *info_len)"),
+    bpf_enable_stats: f("int bpf_enable_stats(int type)"),
     libbpf_num_possible_cpus: f("int libbpf_num_possible_cpus()"),
   };
   return libbpf;

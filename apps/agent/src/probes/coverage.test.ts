@@ -8,7 +8,9 @@ import { programPlans } from "./programs.ts";
 const attached = (): ProgramState[] => programPlans.map(({ name, hook }) => ({ program: name, hook, attached: true, failure: null }));
 const without = (name: string, state: "unsupported" | "failed"): ProgramState[] =>
   attached().map((program) =>
-    program.program === name ? { ...program, attached: false, failure: { program: name, step: "load", errno: 3, errnoName: "ESRCH", state, message: `${name}: why` } } : program,
+    program.program === name
+      ? { ...program, attached: false, failure: { program: name, step: "load", errno: 3, errnoName: "ESRCH", state, message: `${name}: why` } }
+      : program,
   );
 const stateOf = (coverage: ReturnType<typeof coverageOf>, signal: string) => coverage.find((entry) => entry.signal === signal);
 

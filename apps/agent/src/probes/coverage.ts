@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { catalogue, type CoverageState } from "@waggle/signals";
+import { type CoverageState, catalogue } from "@waggle/signals";
 import type { ProgramState } from "./probe-set.ts";
 
 export interface SignalCoverage {

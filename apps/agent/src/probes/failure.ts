@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { CoverageState } from "@waggle/signals";
-import { hasTracepoint } from "../kernel/capability-report.ts";
 import { missingCapabilities, readCapabilities } from "../kernel/capabilities.ts";
+import { hasTracepoint } from "../kernel/capability-report.ts";
 import { BpfError } from "../libbpf/error.ts";
 import type { ProgramPlan } from "./programs.ts";
 
@@ -27,11 +27,20 @@ const EACCES = 13;
 export function explainFailure(plan: ProgramPlan, step: FailureStep, error: unknown): ProgramFailure {
   const errno = error instanceof BpfError ? error.errno : 0;
   const errnoName = error instanceof BpfError ? error.errnoName : "";
-  const result = (state: ProgramFailure["state"], message: string): ProgramFailure => ({ program: plan.name, step, errno, errnoName, state, message });
+  const result = (state: ProgramFailure["state"], message: string): ProgramFailure => ({
+    program: plan.name,
+    step,
+    errno,
+    errnoName,
+    state,
+    message,
+  });
 
-  if (step === "open" && errno === ENOENT) return result("failed", `object ${plan.object}.bpf.o is missing or has no program ${plan.name}: build packages/bpf`);
+  if (step === "open" && errno === ENOENT)
+    return result("failed", `object ${plan.object}.bpf.o is missing or has no program ${plan.name}: build packages/bpf`);
   const missing = missingCapabilities(readCapabilities());
-  if ((errno === EPERM || errno === EACCES) && missing.length > 0) return result("failed", `${plan.name}: ${errnoName} at ${step}: missing ${missing.join(" and ")}`);
+  if ((errno === EPERM || errno === EACCES) && missing.length > 0)
+    return result("failed", `${plan.name}: ${errnoName} at ${step}: missing ${missing.join(" and ")}`);
   if (plan.tracepoint !== null && step !== "open") {
     const has = hasTracepoint(plan.tracepoint);
     if (has === null) return result("unsupported", `${plan.name}: no kernel BTF (/sys/kernel/btf/vmlinux cannot be read)`);

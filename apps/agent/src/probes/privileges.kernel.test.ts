@@ -88,7 +88,8 @@ describeKernel("a program that cannot be loaded", () => {
   const withObjects = async (change: (directory: string) => void, body: (directory: string) => Promise<void>): Promise<void> => {
     const directory = mkdtempSync(join(tmpdir(), "waggle-objects-"));
     try {
-      for (const name of ["syscall", "tcp_connection", "tcp_retransmit"]) copyFileSync(join(objectDirectory, `${name}.bpf.o`), join(directory, `${name}.bpf.o`));
+      for (const name of ["syscall", "tcp_connection", "tcp_retransmit"])
+        copyFileSync(join(objectDirectory, `${name}.bpf.o`), join(directory, `${name}.bpf.o`));
       change(directory);
       await body(directory);
     } finally {
@@ -129,7 +130,9 @@ describeKernel("a program that cannot be loaded", () => {
       },
       async (directory) => {
         const { programPlans } = await import("./programs.ts");
-        const programs = programPlans.map((plan) => (plan.name === "on_tcp_retransmit_synack" ? { ...plan, tracepoint: "tcp_retransmit_nowher" } : plan));
+        const programs = programPlans.map((plan) =>
+          plan.name === "on_tcp_retransmit_synack" ? { ...plan, tracepoint: "tcp_retransmit_nowher" } : plan,
+        );
         using source = await openSource({ objectDirectory: directory, programs });
         const failure = source.programs().find(({ program }) => program === "on_tcp_retransmit_synack")?.failure;
         expect(failure).toMatchObject({ step: "load", state: "unsupported" });

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type BpfIterator, type BpfLink, BpfObject, readProgramInfo } from "../libbpf/bpf-object.ts";
 import type { BpfMap } from "../libbpf/bpf-map.ts";
+import { type BpfIterator, type BpfLink, BpfObject, readProgramInfo } from "../libbpf/bpf-object.ts";
 import { readStructLayouts, type StructLayout } from "../libbpf/btf.ts";
 import { BpfError } from "../libbpf/error.ts";
 import { getLibc } from "../libbpf/symbols.ts";
@@ -67,13 +67,17 @@ export class ProbeSet implements Disposable {
     try {
       this.#loadOnce(plan, false);
     } catch (error) {
-      if (!(error instanceof BpfError) || error.op !== "load") return this.#fail(plan, error instanceof BpfError && error.op === "load" ? "load" : "open", error);
-      // The verifier's log costs memory and time, so it is written only for a program that was refused already.
-      try {
-        this.#loadOnce(plan, true);
-      } catch (second) {
-        this.#fail(plan, "load", second);
-      }
+      if (error instanceof BpfError && error.op === "load") this.#loadAgain(plan);
+      else this.#fail(plan, "open", error);
+    }
+  }
+
+  /** The verifier's log costs memory and time, so it is written only for a program that was refused already. */
+  #loadAgain(plan: ProgramPlan): void {
+    try {
+      this.#loadOnce(plan, true);
+    } catch (error) {
+      this.#fail(plan, "load", error);
     }
   }
 

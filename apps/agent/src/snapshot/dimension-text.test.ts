@@ -29,7 +29,12 @@ describe("dimensionReader", () => {
 
   it("calls the error of a connect that was given up closed", () => {
     const read = dimensionReader("errno", field(0, 2));
-    expect([0, 111, 512, 4000].map((errno) => read(Buffer.from(Uint16Array.of(errno).buffer), 0))).toEqual(["closed", "ECONNREFUSED", "ERESTARTSYS", "errno_4000"]);
+    expect([0, 111, 512, 4000].map((errno) => read(Buffer.from(Uint16Array.of(errno).buffer), 0))).toEqual([
+      "closed",
+      "ECONNREFUSED",
+      "ERESTARTSYS",
+      "errno_4000",
+    ]);
   });
 
   it("leaves an unknown role empty", () => {

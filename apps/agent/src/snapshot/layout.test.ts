@@ -16,7 +16,8 @@ describe("structs of the BPF objects", () => {
 
   beforeAll(() => {
     execFileSync("make", ["-s", "-C", packageDirectory]);
-    for (const file of objectFiles) for (const [name, layout] of readStructLayouts(readFileSync(join(packageDirectory, "build", file)))) layouts.set(name, layout);
+    for (const file of objectFiles)
+      for (const [name, layout] of readStructLayouts(readFileSync(join(packageDirectory, "build", file)))) layouts.set(name, layout);
   }, 120_000);
 
   it("are exactly what the catalogue says, for every signal that has a map", () => {
@@ -34,7 +35,10 @@ describe("structs of the BPF objects", () => {
   const connections = getSignalOrThrow("tcp_connections");
 
   it("are refused if a field of a key is renamed", () => {
-    const renamed = changed("tcp_rtt_key", (layout) => ({ ...layout, fields: layout.fields.map((field) => (field.name === "peer_port" ? { ...field, name: "remote_port" } : field)) }));
+    const renamed = changed("tcp_rtt_key", (layout) => ({
+      ...layout,
+      fields: layout.fields.map((field) => (field.name === "peer_port" ? { ...field, name: "remote_port" } : field)),
+    }));
     expect(layoutProblem(rtt, renamed)).toContain("remote_port");
   });
 
@@ -44,7 +48,10 @@ describe("structs of the BPF objects", () => {
   });
 
   it("are refused if a field has another type", () => {
-    const retyped = changed("tcp_rtt_key", (layout) => ({ ...layout, fields: layout.fields.map((field) => (field.name === "port" ? { ...field, type: "__s16" } : field)) }));
+    const retyped = changed("tcp_rtt_key", (layout) => ({
+      ...layout,
+      fields: layout.fields.map((field) => (field.name === "port" ? { ...field, type: "__s16" } : field)),
+    }));
     expect(layoutProblem(rtt, retyped)).toContain("tcp_rtt_key.port is __s16");
   });
 

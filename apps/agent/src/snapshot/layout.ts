@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { cTypeSizes, dimensions, type DimensionName, type Signal } from "@waggle/signals";
+import { cTypeSizes, type DimensionName, dimensions, type Signal } from "@waggle/signals";
 import type { StructField, StructLayout } from "../libbpf/btf.ts";
 
 /** The field of that name. Throws a TypeError if the struct has none. */
@@ -48,10 +48,12 @@ export function layoutProblem(signal: Signal, layouts: ReadonlyMap<string, Struc
       if (isPadding(field)) continue;
       const type = expected.get(field.name);
       if (type === undefined) return `struct ${name} has a field ${field.name} that signal ${signal.name} does not name`;
-      if (field.type !== type || field.size !== cTypeSizes[type as keyof typeof cTypeSizes]) return `struct ${name}.${field.name} is ${field.type}, expected ${type}`;
+      if (field.type !== type || field.size !== cTypeSizes[type as keyof typeof cTypeSizes])
+        return `struct ${name}.${field.name} is ${field.type}, expected ${type}`;
     }
     if (end !== layout.size) return `struct ${name} has ${layout.size - end} hidden bytes at its end`;
-    for (const field of expected.keys()) if (!layout.fields.some((candidate) => candidate.name === field)) return `struct ${name} has no field ${field}`;
+    for (const field of expected.keys())
+      if (!layout.fields.some((candidate) => candidate.name === field)) return `struct ${name} has no field ${field}`;
   }
   return undefined;
 }

@@ -27,7 +27,12 @@ function register(registry: ProcessRegistry, id: bigint, comm: string, cgroupId 
 describe("ProcessRegistry", () => {
   it("asks for a process's unit once, with what the kernel knows of it", () => {
     const asked: unknown[] = [];
-    const registry = new ProcessRegistry({ unitOf: (process) => (asked.push(process), "nginx.service") });
+    const registry = new ProcessRegistry({
+      unitOf: (process) => {
+        asked.push(process);
+        return "nginx.service";
+      },
+    });
     register(registry, 7n, "nginx", 42n);
     register(registry, 7n, "nginx", 42n);
     expect(asked).toEqual([{ processId: 7n, comm: "nginx", cgroupId: 42n, tgid: 4711 }]);

@@ -40,7 +40,7 @@ function pack(entries: Entry[]): [Buffer, Buffer, number] {
     keys.writeBigUInt64LE(processId, index * 16);
     keys.writeUInt32LE(syscall, index * 16 + 8);
     keys.writeUInt16LE(bucket, index * 16 + 12);
-    numbers.forEach((number, at) => values.writeBigUInt64LE(number, index * 32 + at * 8));
+    for (const [at, number] of numbers.entries()) values.writeBigUInt64LE(number, index * 32 + at * 8);
   });
   return [keys, values, entries.length];
 }
@@ -60,7 +60,9 @@ describe("RowAccumulator", () => {
       ]),
     );
     const rows = accumulator.rows(10);
-    expect(rows).toEqual([{ process: "nginx", unit: "", syscall: "read", count: 5n, sum: 12_500n, min: 1100n, max: 3500n, k: [80, 90], c: [1n, 4n] }]);
+    expect(rows).toEqual([
+      { process: "nginx", unit: "", syscall: "read", count: 5n, sum: 12_500n, min: 1100n, max: 3500n, k: [80, 90], c: [1n, 4n] },
+    ]);
     expect(checkBlock(latency, encodeBlock(latency, rows))).toBeUndefined();
   });
 
@@ -93,7 +95,9 @@ describe("RowAccumulator", () => {
     const names = Array.from({ length: 10 }, (_, index) => `p${index}`);
     for (const signal of [syscalls, latency]) {
       const accumulator = new RowAccumulator(signal, registryWith(...names), layouts);
-      accumulator.add(...pack(names.map((_, index): Entry => [BigInt(index + 2), read, 80 + index, BigInt(index + 1), 10n, BigInt(index + 5), BigInt(index + 50)])));
+      accumulator.add(
+        ...pack(names.map((_, index): Entry => [BigInt(index + 2), read, 80 + index, BigInt(index + 1), 10n, BigInt(index + 5), BigInt(index + 50)])),
+      );
       const rows = accumulator.rows(4);
       expect(rows.map((row) => row.process)).toEqual(["p9", "p8", "p7", "~other"]);
       expect(total(rows)).toBe(55n);
@@ -105,7 +109,9 @@ describe("RowAccumulator", () => {
   it("puts what had no room in the map into ~other, bucket by bucket", () => {
     const slots = Buffer.alloc((BUCKET_COUNT + 1) * 32);
     for (let slot = 0; slot <= BUCKET_COUNT; slot++) slots.writeBigUInt64LE((1n << 64n) - 1n, slot * 32 + 16);
-    const fill = (slot: number, numbers: bigint[]) => numbers.forEach((number, at) => slots.writeBigUInt64LE(number, slot * 32 + at * 8));
+    const fill = (slot: number, numbers: bigint[]) => {
+      for (const [at, number] of numbers.entries()) slots.writeBigUInt64LE(number, slot * 32 + at * 8);
+    };
     fill(0, [1n, 1n, 1n, 1n]);
     fill(80, [2n, 2200n, 1050n, 1150n]);
     fill(BUCKET_COUNT, [4n, 0n, 0n, 0n]);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { BUCKET_COUNT, BUCKET_NONE, dimensions, OTHER, type Signal, type WireRow } from "@waggle/signals";
 import type { StructLayout } from "../libbpf/btf.ts";
-import { dimensionReader, type DimensionReader } from "./dimension-text.ts";
+import { type DimensionReader, dimensionReader } from "./dimension-text.ts";
 import { fieldOf } from "./layout.ts";
 import type { ProcessName, ProcessRegistry } from "./process-registry.ts";
 
@@ -128,7 +128,8 @@ export class RowAccumulator {
       this.#isOtherUsed = true;
       for (const group of kept.slice(rowsMax - 1)) {
         home[group] = OTHER_GROUP;
-        for (let index = 0; index < this.#wanted.length; index++) this.#fold(OTHER_GROUP, index, this.#sums[group * this.#wanted.length + index] as bigint);
+        for (let index = 0; index < this.#wanted.length; index++)
+          this.#fold(OTHER_GROUP, index, this.#sums[group * this.#wanted.length + index] as bigint);
       }
       kept = kept.slice(0, rowsMax - 1);
     }
@@ -192,7 +193,8 @@ export class RowAccumulator {
     // Sorting numbers that hold (group, bucket, position) needs no comparison function.
     const order = new Float64Array(this.#buckets);
     const positions = 2 ** 20;
-    for (let i = 0; i < this.#buckets; i++) order[i] = ((home[this.#bucketGroup[i] as number] as number) * BUCKET_COUNT + (this.#bucketIndex[i] as number)) * positions + i;
+    for (let i = 0; i < this.#buckets; i++)
+      order[i] = ((home[this.#bucketGroup[i] as number] as number) * BUCKET_COUNT + (this.#bucketIndex[i] as number)) * positions + i;
     order.sort();
     const histograms = new Map<number, { k: number[]; c: bigint[] }>();
     for (const packed of order) {

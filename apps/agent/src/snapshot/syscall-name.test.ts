@@ -3,14 +3,14 @@ import { expect, it } from "vitest";
 import { syscallName } from "./syscall-name.ts";
 
 it("names a call by the table of its architecture", () => {
-  expect([syscallName(39, "x64"), syscallName(39, "arm64"), syscallName(172, "arm64"), syscallName(222, "arm64"), syscallName(435, "x64"), syscallName(435, "arm64")]).toEqual([
-    "getpid",
-    "umount2",
-    "getpid",
-    "mmap",
-    "clone3",
-    "clone3",
-  ]);
+  expect([
+    syscallName(39, "x64"),
+    syscallName(39, "arm64"),
+    syscallName(172, "arm64"),
+    syscallName(222, "arm64"),
+    syscallName(435, "x64"),
+    syscallName(435, "arm64"),
+  ]).toEqual(["getpid", "umount2", "getpid", "mmap", "clone3", "clone3"]);
 });
 
 it("marks a 32-bit call and takes its name from the 32-bit table", () => {

@@ -29,9 +29,13 @@ describeKernel("tcp connections", () => {
     await sleep(50);
     const window = await source.readWindow();
     const client = rowsOf(window, "tcp_connections", { process: "wgl-client" });
-    expect(client).toMatchObject([{ role: "client", peer: LOOPBACK, peer_port: String(PORT), port: "ephemeral", opened: 23n, closed: 23n, bytes_sent: 23n, active: 0n }]);
+    expect(client).toMatchObject([
+      { role: "client", peer: LOOPBACK, peer_port: String(PORT), port: "ephemeral", opened: 23n, closed: 23n, bytes_sent: 23n, active: 0n },
+    ]);
     const server = rowsOf(window, "tcp_connections", { process: "wgl-server" });
-    expect(server).toMatchObject([{ role: "server", peer: LOOPBACK, peer_port: "ephemeral", port: String(PORT), opened: 23n, closed: 23n, bytes_received: 23n, bytes_sent: 0n }]);
+    expect(server).toMatchObject([
+      { role: "server", peer: LOOPBACK, peer_port: "ephemeral", port: String(PORT), opened: 23n, closed: 23n, bytes_received: 23n, bytes_sent: 0n },
+    ]);
     const latency = rowsOf(window, "tcp_connect_latency", { process: "wgl-client", peer_port: String(PORT) });
     expect(sumOf(latency, "count")).toBe(23);
     expect(Number(latency[0]?.sum)).toBeGreaterThan(0);

@@ -161,7 +161,16 @@ export class KernelSource implements Disposable {
     const broken = new Map<string, string>();
     const rows = new Map<string, WireRow[]>();
     if (this.#control === null || this.#grace === null) {
-      return { endedAtMs: Date.now(), rows, coverage: this.#coverage(broken), programs: this.#costs(new Map()), accounting: [], drops: [], mapBytes: 0, readMs: 0 };
+      return {
+        endedAtMs: Date.now(),
+        rows,
+        coverage: this.#coverage(broken),
+        programs: this.#costs(new Map()),
+        accounting: [],
+        drops: [],
+        mapBytes: 0,
+        readMs: 0,
+      };
     }
     // The inventory counts into the window that is about to end.
     try {
@@ -179,7 +188,8 @@ export class KernelSource implements Disposable {
     // A process registers before anything is counted under its id: whatever the idle copy holds is known after this.
     const processes = this.#probes.maps.get("processes");
     const processLayout = this.#probes.layouts.get("process");
-    if (processes !== undefined && processLayout !== undefined) processes.drain((keys, values, count) => this.#registry.add(keys, values, count, processLayout));
+    if (processes !== undefined && processLayout !== undefined)
+      processes.drain((keys, values, count) => this.#registry.add(keys, values, count, processLayout));
 
     let unregistered = 0n;
     for (const { map, signals } of this.#maps) {
@@ -248,7 +258,8 @@ export class KernelSource implements Disposable {
   #drainOther(other: BpfMap, accumulators: readonly RowAccumulator[]): void {
     let isUsed = false;
     other.readAll((_keys, values, count) => {
-      for (let slot = 0; slot < count && !isUsed; slot++) isUsed = !this.#emptyOther(other).equals(values.subarray(slot * other.valueSize, (slot + 1) * other.valueSize));
+      for (let slot = 0; slot < count && !isUsed; slot++)
+        isUsed = !this.#emptyOther(other).equals(values.subarray(slot * other.valueSize, (slot + 1) * other.valueSize));
       if (isUsed) for (const accumulator of accumulators) accumulator.addOther(values, count);
     });
     if (isUsed) this.#clearOther(other);
