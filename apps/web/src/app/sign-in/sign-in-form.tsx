@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 "use client";
 
-import { type FormEvent, useRef, useState } from "react";
+import { type FormEvent, useEffect, useRef, useState } from "react";
 import { Brand } from "@/components/brand";
 import { ApiError, signIn } from "@/lib/api/client";
 import styles from "./sign-in.module.css";
@@ -9,7 +9,11 @@ import styles from "./sign-in.module.css";
 export function SignInForm({ next }: { next: string | null }) {
   const [error, setError] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
+  const [ready, setReady] = useState(false);
   const field = useRef<HTMLInputElement>(null);
+
+  // Until React listens, a submit would be the browser's own. The field has no name and the form posts, so that even then no token can get into a URL.
+  useEffect(() => setReady(true), []);
 
   async function submit(event: FormEvent): Promise<void> {
     event.preventDefault();
@@ -35,7 +39,7 @@ export function SignInForm({ next }: { next: string | null }) {
 
   return (
     <main className={styles["page"]}>
-      <form className={styles["card"]} onSubmit={submit} noValidate>
+      <form className={styles["card"]} method="post" onSubmit={submit} noValidate>
         <Brand size={26} />
         <h1 className={styles["title"]}>Sign in</h1>
         <label className={styles["label"]} htmlFor="token">
@@ -44,7 +48,6 @@ export function SignInForm({ next }: { next: string | null }) {
         <input
           ref={field}
           id="token"
-          name="token"
           type="password"
           className={styles["input"]}
           autoComplete="current-password"
@@ -55,7 +58,7 @@ export function SignInForm({ next }: { next: string | null }) {
         <p id="token-error" role="alert" className={styles["error"]}>
           {error}
         </p>
-        <button type="submit" className={styles["button"]} disabled={busy}>
+        <button type="submit" className={styles["button"]} disabled={busy || !ready}>
           {busy ? "Signing in…" : "Sign in"}
         </button>
         <p id="token-help" className={styles["help"]}>
