@@ -2,12 +2,14 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { configurationReference } from "./docs/configuration-reference.ts";
+import { openApiReference } from "./docs/openapi-reference.ts";
 import { signalsReference } from "./docs/signals-reference.ts";
 
 /** Writes the generated references, or with `--check` says which are stale (exit 1). */
 const root = resolve(import.meta.dirname, "..");
 const references: Readonly<Record<string, () => string>> = {
   "docs/configuration.md": configurationReference,
+  "docs/openapi.json": openApiReference,
   "docs/signals.md": signalsReference,
 };
 

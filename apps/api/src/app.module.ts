@@ -8,6 +8,7 @@ import type { Log } from "./common/log.ts";
 import { ProblemFilter } from "./common/problem.filter.ts";
 import type { Config } from "./config/config.ts";
 import { HealthModule } from "./features/health/health.module.ts";
+import { OpenApiModule } from "./features/openapi/openapi.module.ts";
 import { QueryModule } from "./features/query/query.module.ts";
 import { HostsModule } from "./features/hosts/hosts.module.ts";
 import { IngestModule } from "./features/ingest/ingest.module.ts";
@@ -16,7 +17,7 @@ import { TokensModule } from "./features/tokens/tokens.module.ts";
 import { PostgresModule } from "./postgres/postgres.module.ts";
 
 @Module({
-  imports: [ClickHouseModule, PostgresModule, TokensModule, IngestModule, HealthModule, QueryModule, HostsModule, SignalsModule],
+  imports: [ClickHouseModule, PostgresModule, TokensModule, IngestModule, HealthModule, QueryModule, HostsModule, SignalsModule, OpenApiModule],
   providers: [
     { provide: APP_GUARD, useClass: AuthGuard },
     { provide: APP_FILTER, useClass: ProblemFilter },

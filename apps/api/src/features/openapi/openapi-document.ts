@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+import { OpenAPIRegistry, OpenApiGeneratorV31, type RouteConfig } from "@asteasolutions/zod-to-openapi";
+import { z } from "zod";
+import { type ErrorCode, errorKinds } from "../../common/app-error.ts";
+import { problemSchema } from "../../common/problem.ts";
+import { hostListSchema, hostSchema } from "../hosts/hosts.schemas.ts";
+import { answerSchema, querySchema } from "../query/query.schemas.ts";
+import { countParametersSchema, latencyParametersSchema } from "../query/shortcuts.ts";
+import { signalListSchema } from "../signals/signals.schemas.ts";
+import { createSessionSchema, sessionSchema } from "../tokens/sessions.schemas.ts";
+
+const problem = problemSchema.meta({ id: "Problem" });
+
+const json = (schema: z.ZodType) => ({ "application/json": { schema } });
+
+/** Error answers of a route, grouped by HTTP status. */
+function problems(...codes: ErrorCode[]): RouteConfig["responses"] {
+  const byStatus = Map.groupBy(["UNAUTHENTICATED", ...codes, "INTERNAL"] as ErrorCode[], (code) => errorKinds[code].httpStatus);
+  return Object.fromEntries(
+    [...byStatus].map(([status, list]) => [String(status), { description: list.map((code) => `${code}: ${errorKinds[code].title}.`).join(" "), content: { "application/problem+json": { schema: problem } } }]),
+  );
+}
+
+const queryProblems = problems("VALIDATION_FAILED", "SIGNAL_NOT_FOUND", "FORBIDDEN", "QUERY_TOO_LARGE", "QUERY_TIMEOUT", "PAYLOAD_TOO_LARGE", "STORAGE_UNAVAILABLE");
+const secured: Record<string, string[]>[] = [{ bearer: [] }, { session: [] }];
+
+/**
+ * The REST API as OpenAPI 3.1, derived from the schemas that check the requests. Its version is that of the interface: changes
+ * within v1 only add.
+ */
+export function openApiDocument(): object {
+  const registry = new OpenAPIRegistry();
+  registry.registerComponent("securitySchemes", "bearer", { type: "http", scheme: "bearer", description: "An API token, `wgl_adm_…`." });
+  registry.registerComponent("securitySchemes", "session", { type: "apiKey", in: "cookie", name: "waggle_session", description: "Set by POST /session." });
+
+  registry.registerPath({
+    method: "post",
+    path: "/query",
+    operationId: "query",
+    summary: "Ask one signal a question",
+    description: "The one query that panels, scripts and rules share. Every answer says how well it is covered.",
+    tags: ["query"],
+    security: secured,
+    request: { body: { required: true, content: json(querySchema) } },
+    responses: { 200: { description: "The answer, column by column.", content: json(answerSchema) }, ...queryProblems },
+  });
+  const shortcuts = [
+    ["latency", "Percentiles of round trips, connects or system calls", latencyParametersSchema],
+    ["retransmits", "TCP segments sent again", countParametersSchema],
+    ["syscalls", "System calls", countParametersSchema],
+  ] as const;
+  for (const [name, summary, parameters] of shortcuts) {
+    registry.registerPath({
+      method: "get",
+      path: `/${name}`,
+      operationId: name,
+      summary,
+      description: "The same planner and answer as POST /query.",
+      tags: ["query"],
+      security: secured,
+      request: { query: parameters },
+      responses: { 200: { description: "The answer, column by column.", content: json(answerSchema) }, ...queryProblems },
+    });
+  }
+  registry.registerPath({
+    method: "get",
+    path: "/hosts",
+    operationId: "listHosts",
+    summary: "All hosts of the organisation, by name",
+    tags: ["hosts"],
+    security: secured,
+    responses: { 200: { description: "The hosts.", content: json(hostListSchema) }, ...problems("FORBIDDEN", "STORAGE_UNAVAILABLE") },
+  });
+  registry.registerPath({
+    method: "get",
+    path: "/hosts/{idOrName}",
+    operationId: "getHost",
+    summary: "One host",
+    tags: ["hosts"],
+    security: secured,
+    request: { params: z.object({ idOrName: z.string().meta({ description: "The host's id or name." }) }) },
+    responses: { 200: { description: "The host.", content: json(hostSchema) }, ...problems("HOST_NOT_FOUND", "FORBIDDEN", "STORAGE_UNAVAILABLE") },
+  });
+  registry.registerPath({
+    method: "get",
+    path: "/signals",
+    operationId: "listSignals",
+    summary: "What is measured, in which units, and on how many hosts",
+    tags: ["signals"],
+    security: secured,
+    responses: { 200: { description: "The catalogue.", content: json(signalListSchema) }, ...problems("FORBIDDEN", "STORAGE_UNAVAILABLE") },
+  });
+  registry.registerPath({
+    method: "post",
+    path: "/session",
+    operationId: "createSession",
+    summary: "Sign in with a token",
+    tags: ["session"],
+    security: [],
+    request: { body: { required: true, content: json(createSessionSchema) } },
+    responses: { 200: { description: "Signed in; the session is in the cookie `waggle_session`.", content: json(sessionSchema) }, ...problems("VALIDATION_FAILED") },
+  });
+  registry.registerPath({
+    method: "get",
+    path: "/session",
+    operationId: "getSession",
+    summary: "Who is signed in",
+    tags: ["session"],
+    security: secured,
+    responses: { 200: { description: "The organisation and what the token may do.", content: json(sessionSchema) }, ...problems() },
+  });
+  registry.registerPath({
+    method: "delete",
+    path: "/session",
+    operationId: "deleteSession",
+    summary: "Sign out",
+    tags: ["session"],
+    security: [],
+    responses: { 204: { description: "The session is over." } },
+  });
+  registry.registerPath({
+    method: "get",
+    path: "/openapi.json",
+    operationId: "getOpenApi",
+    summary: "This document",
+    tags: ["meta"],
+    security: [],
+    responses: { 200: { description: "OpenAPI 3.1.", content: { "application/json": { schema: z.record(z.string(), z.unknown()) } } } },
+  });
+
+  return new OpenApiGeneratorV31(registry.definitions).generateDocument({
+    openapi: "3.1.0",
+    info: {
+      title: "Waggle",
+      version: "1.0.0",
+      description:
+        "What the kernels of a fleet count: latency, retransmits, system calls, by process and peer. " +
+        "Times are RFC 3339 in UTC. `null` means nobody reported; `0` means reported and nothing counted. Errors are problem details (RFC 9457).",
+      license: { name: "Apache-2.0", identifier: "Apache-2.0" },
+    },
+    servers: [{ url: "/api/v1" }],
+    tags: [
+      { name: "query", description: "Numbers." },
+      { name: "hosts", description: "Who is measured." },
+      { name: "signals", description: "What is measured." },
+      { name: "session", description: "Signing in from a browser." },
+      { name: "meta", description: "About the API." },
+    ],
+  });
+}
