@@ -3,10 +3,14 @@ import { randomBytes } from "node:crypto";
 import { status } from "@grpc/grpc-js";
 import { RefusalCode } from "@waggle/proto";
 import { getSignalOrThrow, schemaHash } from "@waggle/signals";
+import { eq } from "drizzle-orm";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeSnapshot, retransmits, TestIngest, type TestStream, windowStart } from "../../../test/test-agent.ts";
 import { startTestApi, type TestApi, TestOrganisation } from "../../../test/test-api.ts";
+import { Database } from "../../postgres/database.ts";
+import { hosts } from "../../postgres/schema.ts";
 import { FRAME_BYTES_MAX } from "./frame.ts";
+import { HostStatusService } from "./host-status.service.ts";
 import { IngestServer } from "./ingest.grpc.ts";
 
 let api: TestApi;
@@ -234,6 +238,38 @@ describe("the Config", () => {
     expect(config.framesInFlightMax).toBeGreaterThan(0);
     expect(Math.abs(Number(config.serverTimeMs) - Date.now())).toBeLessThan(60_000);
     expect(config.refusedSignals.map((refused) => refused.signal)).toEqual(["tcp_rtt", "tcp_magic"]);
+    stream.cancel();
+  });
+});
+
+describe("what a host says of itself", () => {
+  it("is written to its row: facts at Hello, status and newest window afterwards", async () => {
+    const { host } = await enrolled("web-1");
+    const stream = await ingest.connect(host.credential);
+    const start = windowStart(3);
+    stream.snapshot(makeSnapshot(2, start, {}));
+    stream.snapshot(makeSnapshot(1, start - 60_000, {}));
+    stream.status({ spoolFrames: 3n, spoolBytes: 4_096n, refusedFrames: 1n, droppedFrames: 0n, clockOffsetMs: -5n, startedAtMs: BigInt(start) });
+    await stream.next("ack");
+    await stream.next("ack");
+    await api.app.get(HostStatusService).save();
+    const [row] = await api.app.get(Database).db.select().from(hosts).where(eq(hosts.id, host.hostId));
+    expect(row).toMatchObject({ kernel: "6.1.0-test", cpus: 4, windowMs: 10_000, spoolFrames: 3, spoolBytes: 4_096, refusedFrames: 1, droppedFrames: 0, clockOffsetMs: -5 });
+    expect(row?.lastWindowEndAt?.getTime()).toBe(start + 10_000);
+    expect(row?.agentStartedAt?.getTime()).toBe(start);
+    stream.cancel();
+  });
+
+  it("survives numbers no honest agent sends", async () => {
+    const { host } = await enrolled("web-1");
+    const stream = await ingest.connect(host.credential);
+    const max = 2n ** 64n - 1n;
+    stream.status({ spoolFrames: max, spoolBytes: max, refusedFrames: max, droppedFrames: max, clockOffsetMs: -(2n ** 63n), startedAtMs: max });
+    stream.snapshot(makeSnapshot(1, windowStart(3), {}));
+    await stream.next("ack");
+    await api.app.get(HostStatusService).save();
+    const [row] = await api.app.get(Database).db.select().from(hosts).where(eq(hosts.id, host.hostId));
+    expect(row).toMatchObject({ spoolFrames: Number.MAX_SAFE_INTEGER, agentStartedAt: null });
     stream.cancel();
   });
 });
