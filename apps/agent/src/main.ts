@@ -20,6 +20,8 @@ program
   .action(async () => {
     const { run } = await import("./commands/run.ts");
     await run(process.env, stopSignal());
+    // gRPC keeps the timer of an attempt to connect, for seconds, also after the attempt was given up.
+    process.exit(0);
   });
 
 program
@@ -48,12 +50,16 @@ program
     print(await version());
   });
 
-/** Aborted by the first SIGTERM or SIGINT; a second one ends the process at once, as what matters is on disk already. */
+/** A stop that takes longer than this is stuck in the kernel or on a disk. */
+const stopTimeoutMs = 3_000;
+
+/** Aborted by the first SIGTERM or SIGINT; a second one, or the timeout, ends the process at once: what was spooled is on disk. */
 function stopSignal(): AbortSignal {
   const controller = new AbortController();
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.on(signal, () => {
       if (controller.signal.aborted) process.exit(1);
+      setTimeout(() => process.exit(1), stopTimeoutMs).unref();
       controller.abort();
     });
   }

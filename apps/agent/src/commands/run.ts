@@ -71,7 +71,10 @@ export async function run(environment: NodeJS.ProcessEnv, stop: AbortSignal): Pr
     serverClock,
     log,
     startedAtMs,
-    onConfig: (apiConfig) => loop.configure(apiConfig),
+    onConfig: (apiConfig) => {
+      loop.configure(apiConfig);
+      report(undefined, null);
+    },
   });
   const report = createReporter({ config, log, clock, loop, stream, spool, bootId: identity.bootId, startedAtMs });
 
