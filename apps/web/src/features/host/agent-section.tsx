@@ -116,7 +116,7 @@ function CoverageCard({ host }: { host: Host }) {
       ),
     },
     { key: "state", header: "state", sort: (s) => s.state, render: (s) => <span className={s.state === "exact" ? styles["dim"] : undefined}>{STATE_WORDS[s.state]}</span> },
-    { key: "reason", header: "why", render: (s) => <span style={{ whiteSpace: "normal" }}>{s.reason}</span> },
+    { key: "reason", header: "why", render: (s) => <span style={{ whiteSpace: "normal", overflowWrap: "anywhere" }}>{s.reason}</span> },
   ];
   return (
     <section className={cardStyles["card"]} aria-labelledby="coverage-title" id="coverage">
