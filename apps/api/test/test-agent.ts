@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomBytes, randomUUID } from "node:crypto";
-import { type ClientDuplexStream, credentials, makeGenericClientConstructor, Metadata, type ServiceError, type StatusObject } from "@grpc/grpc-js";
+import { type ClientDuplexStream, credentials, Metadata, makeGenericClientConstructor, type ServiceError, type StatusObject } from "@grpc/grpc-js";
 import {
   EnrolHostRequest,
   type EnrolHostResponse,
@@ -47,7 +47,10 @@ export class TestIngest {
   private readonly client: InstanceType<typeof RawClient>;
 
   constructor(port: number) {
-    this.client = new RawClient(`127.0.0.1:${port}`, credentials.createInsecure(), { "grpc.max_receive_message_length": -1, "grpc.initial_reconnect_backoff_ms": 100 });
+    this.client = new RawClient(`127.0.0.1:${port}`, credentials.createInsecure(), {
+      "grpc.max_receive_message_length": -1,
+      "grpc.initial_reconnect_backoff_ms": 100,
+    });
   }
 
   enrol(enrolmentToken: string | undefined, name: string, machineKey = randomBytes(32).toString("hex")): Promise<EnrolHostResponse> {
@@ -56,7 +59,11 @@ export class TestIngest {
 
   enrolRaw(enrolmentToken: string | undefined, bytes: Buffer): Promise<EnrolHostResponse> {
     return new Promise((resolve, reject) => {
-      const call = this.client["enrolHost"] as (bytes: Buffer, metadata: Metadata, done: (error: ServiceError | null, value: EnrolHostResponse) => void) => void;
+      const call = this.client["enrolHost"] as (
+        bytes: Buffer,
+        metadata: Metadata,
+        done: (error: ServiceError | null, value: EnrolHostResponse) => void,
+      ) => void;
       call.call(this.client, bytes, bearer(enrolmentToken), (error, value) => (error === null ? resolve(value) : reject(error)));
     });
   }
@@ -109,10 +116,12 @@ export class TestStream {
 
   /** The next answer, which must be of this case. */
   async next<Case extends Answer["$case"]>(expected: Case): Promise<AnswerOf<Case>> {
-    const answer = this.answers.shift() ?? (await new Promise<Answer>((resolve, reject) => {
-      if (this.endStatus !== undefined) reject(new Error(`the stream ended: ${this.endStatus.code} ${this.endStatus.details}`));
-      else this.waiting.push({ resolve, reject });
-    }));
+    const answer =
+      this.answers.shift() ??
+      (await new Promise<Answer>((resolve, reject) => {
+        if (this.endStatus !== undefined) reject(new Error(`the stream ended: ${this.endStatus.code} ${this.endStatus.details}`));
+        else this.waiting.push({ resolve, reject });
+      }));
     if (answer.$case !== expected) {
       const text = JSON.stringify(answer.value, (_, value) => (typeof value === "bigint" ? String(value) : value));
       throw new Error(`expected ${expected}, got ${answer.$case} ${text}`);
@@ -181,10 +190,28 @@ export function makeSnapshot(sequence: number, windowStartMs: number, rows: Rows
     const block = encodeBlock(signal, signalRows as readonly WireRow[]);
     return { signal: name, schemaHash: schemaHash(signal), rows: block.rows, columns: block.columns.map((column) => Buffer.from(column)) };
   });
-  return { sequence: BigInt(sequence), windowStartMs: BigInt(windowStartMs), windowMs: 10_000, clockOffsetMs: 0n, bootId: "boot", blocks, ...changes };
+  return {
+    sequence: BigInt(sequence),
+    windowStartMs: BigInt(windowStartMs),
+    windowMs: 10_000,
+    clockOffsetMs: 0n,
+    bootId: "boot",
+    blocks,
+    ...changes,
+  };
 }
 
 /** A row of tcp_retransmits whose dimensions do not matter. */
 export function retransmits(segments: number, process = "curl"): WireRow {
-  return { process, unit: "", role: "client", peer: "192.0.2.1", peer_port: "443", port: "ephemeral", class: "fast", segments, bytes: segments * 1_448 };
+  return {
+    process,
+    unit: "",
+    role: "client",
+    peer: "192.0.2.1",
+    peer_port: "443",
+    port: "ephemeral",
+    class: "fast",
+    segments,
+    bytes: segments * 1_448,
+  };
 }

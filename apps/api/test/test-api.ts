@@ -32,7 +32,12 @@ export async function startTestApi(): Promise<TestApi> {
     grpc: { host: "127.0.0.1", port: 0, tls: null },
     dataDirectory,
     logLevel: "silent",
-    clickhouse: { url: clickhouse.server.url, database: clickhouse.database, username: clickhouse.server.username, password: clickhouse.server.password },
+    clickhouse: {
+      url: clickhouse.server.url,
+      database: clickhouse.database,
+      username: clickhouse.server.username,
+      password: clickhouse.server.password,
+    },
     databaseUrl: undefined,
   };
   const app = await createApp(config, createLog("silent"));
@@ -76,7 +81,14 @@ export class TestOrganisation {
     await this.api.app
       .get(Database)
       .db.insert(hosts)
-      .values({ id, organisationId: this.id, machineKey: randomBytes(32).toString("hex"), name, enrolledAt: new Date(Date.now() - 3_600_000), ...values });
+      .values({
+        id,
+        organisationId: this.id,
+        machineKey: randomBytes(32).toString("hex"),
+        name,
+        enrolledAt: new Date(Date.now() - 3_600_000),
+        ...values,
+      });
     return id;
   }
 
@@ -96,10 +108,17 @@ export class TestOrganisation {
   }
 
   /** A request with this organisation's token. */
-  async request(path: string, init: { method?: string; body?: unknown; headers?: Record<string, string>; signal?: AbortSignal } = {}): Promise<Response> {
+  async request(
+    path: string,
+    init: { method?: string; body?: unknown; headers?: Record<string, string>; signal?: AbortSignal } = {},
+  ): Promise<Response> {
     return fetch(`${this.api.url}/api/v1${path}`, {
       method: init.method ?? (init.body === undefined ? "GET" : "POST"),
-      headers: { authorization: `Bearer ${this.adminToken}`, ...(init.body === undefined ? {} : { "content-type": "application/json" }), ...init.headers },
+      headers: {
+        authorization: `Bearer ${this.adminToken}`,
+        ...(init.body === undefined ? {} : { "content-type": "application/json" }),
+        ...init.headers,
+      },
       ...(init.body === undefined ? {} : { body: JSON.stringify(init.body) }),
       ...(init.signal === undefined ? {} : { signal: init.signal }),
     });

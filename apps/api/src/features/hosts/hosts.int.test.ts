@@ -3,8 +3,8 @@ import { getSignalOrThrow } from "@waggle/signals";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startTestApi, type TestApi, TestOrganisation } from "../../../test/test-api.ts";
 import type { SignalEntry } from "../signals/signals.schemas.ts";
-import { type Host, hostListSchema } from "./hosts.schemas.ts";
 import { signalListSchema } from "../signals/signals.schemas.ts";
+import { type Host, hostListSchema } from "./hosts.schemas.ts";
 
 let api: TestApi;
 beforeAll(async () => {
@@ -15,11 +15,18 @@ afterAll(() => api?.[Symbol.asyncDispose]());
 const nowWindow = Math.floor(Date.now() / 10_000) * 10_000 - 10_000;
 const at = (host: string, index: number) => ({ host, ts: nowWindow - index * 10_000, window_ms: 10_000 });
 
-async function report(organisation: TestOrganisation, host: string, windows: readonly number[], states: Record<string, [state: string, reason: string]>) {
+async function report(
+  organisation: TestOrganisation,
+  host: string,
+  windows: readonly number[],
+  states: Record<string, [state: string, reason: string]>,
+) {
   await organisation.storeWindows(windows.map((index) => at(host, index)));
   await organisation.store(
     getSignalOrThrow("agent_coverage"),
-    windows.flatMap((index) => Object.entries(states).map(([signal, [state, reason]]) => ({ ...at(host, index), signal, state, reason, windows: 1 }))),
+    windows.flatMap((index) =>
+      Object.entries(states).map(([signal, [state, reason]]) => ({ ...at(host, index), signal, state, reason, windows: 1 })),
+    ),
   );
 }
 
@@ -64,7 +71,11 @@ describe("the host list", () => {
       const host = (await (await organisation.request(`/hosts/${name}`)).json()) as Host;
       expect(host).toMatchObject({ id, name: "web-1", kernel: "6.12.1", cpus: 8, windowSeconds: 10 });
       expect(host.agent).toEqual({ rssBytes: 70_000_000, cpuRatio: 0.005, kernelRatio: 0.002, mapBytes: 4_000, spoolFrames: 3, refusedFrames: null });
-      expect(host.signals.find((signal) => signal.name === "tcp_rtt")).toEqual({ name: "tcp_rtt", state: "failed", reason: "EPERM: CAP_BPF is missing" });
+      expect(host.signals.find((signal) => signal.name === "tcp_rtt")).toEqual({
+        name: "tcp_rtt",
+        state: "failed",
+        reason: "EPERM: CAP_BPF is missing",
+      });
       expect(host.signals.find((signal) => signal.name === "syscalls")).toMatchObject({ state: "exact", reason: "" });
       expect(host.signals.find((signal) => signal.name === "tcp_retransmits")).toMatchObject({ state: "unknown" });
     }
@@ -96,7 +107,12 @@ describe("the signal list", () => {
     await report(other, await other.addHost("x"), [0], { tcp_rtt: ["exact", ""] });
     const { data } = signalListSchema.parse(await (await organisation.request("/signals")).json());
     const rtt = data.find((signal) => signal.name === "tcp_rtt") as SignalEntry;
-    expect(rtt).toMatchObject({ kind: "histogram", family: "tcp", unit: "ns", coverage: { hosts: 3, reporting: 1, states: { exact: 1, unsupported: 1, unknown: 1 } } });
+    expect(rtt).toMatchObject({
+      kind: "histogram",
+      family: "tcp",
+      unit: "ns",
+      coverage: { hosts: 3, reporting: 1, states: { exact: 1, unsupported: 1, unknown: 1 } },
+    });
     expect(rtt.dimensions.map((dimension) => dimension.name)).toContain("peer");
     expect(rtt.measures.map((measure) => measure.name)).toEqual(["rtt", "count", "sum", "min", "max"]);
     expect(rtt.measures[0]?.aggregates).toContain("p99.9");

@@ -32,8 +32,14 @@ export class HostsService {
     const rows = await this.repository.list(caller.organisationId);
     const row = rows.find((candidate) => candidate.id === idOrName) ?? rows.find((candidate) => candidate.name === idOrName);
     if (row === undefined) {
-      const suggestion = nearestName(idOrName, rows.map((candidate) => candidate.name));
-      throw new AppError("HOST_NOT_FOUND", `There is no host \`${idOrName}\` in ${caller.organisationName}${suggestion === undefined ? "" : `; did you mean ${suggestion}?`} GET /api/v1/hosts lists them.`);
+      const suggestion = nearestName(
+        idOrName,
+        rows.map((candidate) => candidate.name),
+      );
+      throw new AppError(
+        "HOST_NOT_FOUND",
+        `There is no host \`${idOrName}\` in ${caller.organisationName}${suggestion === undefined ? "" : `; did you mean ${suggestion}?`} GET /api/v1/hosts lists them.`,
+      );
     }
     return (await this.describe(caller, [row], [row.id]))[0] as Host;
   }
@@ -57,7 +63,8 @@ export class HostsService {
 function rowToHost(row: HostRow, states: readonly SignalStateRow[], cost: AgentCostRow | undefined, run: RunRow | undefined, nowMs: number): Host {
   const lastMs = row.lastWindowEndAt?.getTime() ?? null;
   const state = hostState(lastMs, row.windowMs, nowMs);
-  const perCore = (ns: number | undefined): number | null => (cost === undefined || ns === undefined || cost.length_ms === 0 ? null : ns / (cost.length_ms * 1e6));
+  const perCore = (ns: number | undefined): number | null =>
+    cost === undefined || ns === undefined || cost.length_ms === 0 ? null : ns / (cost.length_ms * 1e6);
   return {
     id: row.id,
     name: row.name,
@@ -93,7 +100,8 @@ function signalsOf(states: readonly SignalStateRow[]): Host["signals"] {
     .filter((signal) => signal.name !== "agent_coverage")
     .map((signal) => {
       const row = byName.get(signal.name);
-      if (row === undefined) return { name: signal.name, state: "unknown" as const, reason: "the agent said nothing about this signal in the last 15 min" };
+      if (row === undefined)
+        return { name: signal.name, state: "unknown" as const, reason: "the agent said nothing about this signal in the last 15 min" };
       return { name: signal.name, state: toCoverageState(row.newest_state), reason: row.newest_reason };
     });
 }

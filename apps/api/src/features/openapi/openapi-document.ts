@@ -17,11 +17,25 @@ const json = (schema: z.ZodType) => ({ "application/json": { schema } });
 function problems(...codes: ErrorCode[]): RouteConfig["responses"] {
   const byStatus = Map.groupBy(["UNAUTHENTICATED", ...codes, "INTERNAL"] as ErrorCode[], (code) => errorKinds[code].httpStatus);
   return Object.fromEntries(
-    [...byStatus].map(([status, list]) => [String(status), { description: list.map((code) => `${code}: ${errorKinds[code].title}.`).join(" "), content: { "application/problem+json": { schema: problem } } }]),
+    [...byStatus].map(([status, list]) => [
+      String(status),
+      {
+        description: list.map((code) => `${code}: ${errorKinds[code].title}.`).join(" "),
+        content: { "application/problem+json": { schema: problem } },
+      },
+    ]),
   );
 }
 
-const queryProblems = problems("VALIDATION_FAILED", "SIGNAL_NOT_FOUND", "FORBIDDEN", "QUERY_TOO_LARGE", "QUERY_TIMEOUT", "PAYLOAD_TOO_LARGE", "STORAGE_UNAVAILABLE");
+const queryProblems = problems(
+  "VALIDATION_FAILED",
+  "SIGNAL_NOT_FOUND",
+  "FORBIDDEN",
+  "QUERY_TOO_LARGE",
+  "QUERY_TIMEOUT",
+  "PAYLOAD_TOO_LARGE",
+  "STORAGE_UNAVAILABLE",
+);
 const secured: Record<string, string[]>[] = [{ bearer: [] }, { session: [] }];
 
 /**
@@ -31,7 +45,12 @@ const secured: Record<string, string[]>[] = [{ bearer: [] }, { session: [] }];
 export function openApiDocument(): object {
   const registry = new OpenAPIRegistry();
   registry.registerComponent("securitySchemes", "bearer", { type: "http", scheme: "bearer", description: "An API token, `wgl_adm_…`." });
-  registry.registerComponent("securitySchemes", "session", { type: "apiKey", in: "cookie", name: "waggle_session", description: "Set by POST /session." });
+  registry.registerComponent("securitySchemes", "session", {
+    type: "apiKey",
+    in: "cookie",
+    name: "waggle_session",
+    description: "Set by POST /session.",
+  });
 
   registry.registerPath({
     method: "post",
@@ -98,7 +117,10 @@ export function openApiDocument(): object {
     tags: ["session"],
     security: [],
     request: { body: { required: true, content: json(createSessionSchema) } },
-    responses: { 200: { description: "Signed in; the session is in the cookie `waggle_session`.", content: json(sessionSchema) }, ...problems("VALIDATION_FAILED") },
+    responses: {
+      200: { description: "Signed in; the session is in the cookie `waggle_session`.", content: json(sessionSchema) },
+      ...problems("VALIDATION_FAILED"),
+    },
   });
   registry.registerPath({
     method: "get",

@@ -5,7 +5,12 @@ import { startTestApi, type TestApi } from "../../../test/test-api.ts";
 interface Document {
   openapi: string;
   paths: Record<string, Record<string, { responses: Record<string, unknown> }>>;
-  components: { schemas: Record<string, { properties?: Record<string, { type?: string; description?: string }>; required?: string[]; additionalProperties?: unknown }> };
+  components: {
+    schemas: Record<
+      string,
+      { properties?: Record<string, { type?: string; description?: string }>; required?: string[]; additionalProperties?: unknown }
+    >;
+  };
 }
 
 let api: TestApi;
@@ -22,13 +27,17 @@ describe("the OpenAPI document", () => {
     expect(document.openapi).toBe("3.1.0");
     expect(document.components.schemas.Query).toMatchObject({ type: "object", required: ["signal", "select"], additionalProperties: false });
     expect(document.components.schemas.Query?.properties?.where?.description).toContain("key:value");
-    expect(Object.keys(document.components.schemas)).toEqual(expect.arrayContaining(["Answer", "Coverage", "HeatmapSeries", "Host", "Problem", "Signal", "ValueSeries"]));
+    expect(Object.keys(document.components.schemas)).toEqual(
+      expect.arrayContaining(["Answer", "Coverage", "HeatmapSeries", "Host", "Problem", "Signal", "ValueSeries"]),
+    );
     expect(document.paths["/query"]?.post?.responses).toHaveProperty("413");
   });
 
   it("names every route of the API, and no other", async () => {
     const document = (await (await fetch(`${api.url}/api/v1/openapi.json`)).json()) as Document;
-    const described = Object.entries(document.paths).flatMap(([path, methods]) => Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`));
+    const described = Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    );
     const served = routesOf(api.app.getHttpAdapter().getInstance().printRoutes({ commonPrefix: false }));
     expect(described.sort()).toEqual(served.sort());
   });

@@ -25,7 +25,13 @@ export interface FormRows {
  * @param top the groups that were ranked; null = the query has no `by`, so there is exactly one group
  * @param hostName name of a `host` value
  */
-export function assembleSeries(plan: Plan, top: readonly (readonly string[])[] | null, tables: readonly FormRows[], reports: Reports, hostName: (id: string) => string): (ValueSeries | HeatmapSeries)[] {
+export function assembleSeries(
+  plan: Plan,
+  top: readonly (readonly string[])[] | null,
+  tables: readonly FormRows[],
+  reports: Reports,
+  hostName: (id: string) => string,
+): (ValueSeries | HeatmapSeries)[] {
   const hostAt = plan.by.indexOf("host");
   const groups = new Map<string, readonly string[]>();
   const addGroup = (group: readonly string[]): string => {
@@ -56,7 +62,9 @@ export function assembleSeries(plan: Plan, top: readonly (readonly string[])[] |
       if (host === undefined) return reports.any(step);
       return host === OTHER ? reports.anyBut(isWholeHost(plan) ? shownHosts : [], step) : reports.host(host, step);
     };
-    const labels = Object.fromEntries(plan.by.map((name, index) => [name, name === "host" && group[index] !== OTHER ? hostName(group[index] as string) : (group[index] as string)]));
+    const labels = Object.fromEntries(
+      plan.by.map((name, index) => [name, name === "host" && group[index] !== OTHER ? hostName(group[index] as string) : (group[index] as string)]),
+    );
     for (const selection of plan.selections) {
       const tableIndex = tables.findIndex((table) => table.selections.includes(selection));
       const table = tables[tableIndex];
@@ -67,7 +75,10 @@ export function assembleSeries(plan: Plan, top: readonly (readonly string[])[] |
         const heatmap = { ...head, aggregate: "heatmap" as const, ...heatmapOf(rows, plan.steps.count, isReported) };
         cells += heatmap.buckets.length * plan.steps.count;
         if (cells > CELLS_MAX) {
-          throw new AppError("QUERY_TOO_LARGE", `The heat maps have more than ${CELLS_MAX} cells. Ask for fewer points, a smaller limit, or fewer dimensions in \`by\`.`);
+          throw new AppError(
+            "QUERY_TOO_LARGE",
+            `The heat maps have more than ${CELLS_MAX} cells. Ask for fewer points, a smaller limit, or fewer dimensions in \`by\`.`,
+          );
         }
         series.push(heatmap);
       } else series.push({ ...head, aggregate: selection.aggregate, values: valuesOf(selection, table, rows, plan.steps.count, isReported) });
@@ -81,7 +92,13 @@ function isWholeHost(plan: Plan): boolean {
   return plan.by.length === 1;
 }
 
-function valuesOf(selection: Selection, table: FormRows, rows: readonly SeriesRow[], count: number, isReported: (step: number) => boolean): (number | null)[] {
+function valuesOf(
+  selection: Selection,
+  table: FormRows,
+  rows: readonly SeriesRow[],
+  count: number,
+  isReported: (step: number) => boolean,
+): (number | null)[] {
   // "Reported, and nothing counted" is 0 for what is counted; a percentile or an extreme of nothing does not exist.
   const isCount = table.form === "sums" || table.form === "gaugesByHost" || table.form === "gaugesByWindow" || selection.aggregate === "count";
   const values = Array.from({ length: count }, (_, step): number | null => (isCount && isReported(step) ? 0 : null));

@@ -122,7 +122,11 @@ function missingEntry(host: KnownHost, row: CoverageRow | undefined, steps: Step
   if (row !== undefined) {
     if (isFresh(row.last_reporting_ms)) return undefined;
     if (!isFresh(row.last_ms)) return entry("offline", "offline", row.last_ms);
-    return entry(row.last_state, row.last_reason === "" ? `the signal is ${row.last_state}` : row.last_reason, row.last_reporting_ms > 0 ? row.last_reporting_ms : row.first_ms);
+    return entry(
+      row.last_state,
+      row.last_reason === "" ? `the signal is ${row.last_state}` : row.last_reason,
+      row.last_reporting_ms > 0 ? row.last_reporting_ms : row.first_ms,
+    );
   }
   const lastMs = host.lastWindowEndMs;
   if (lastMs === null) return entry("waiting", "never reported", host.enrolledAtMs);
@@ -131,7 +135,13 @@ function missingEntry(host: KnownHost, row: CoverageRow | undefined, steps: Step
   return entry("offline", "offline in this range", null);
 }
 
-function notes(steps: Steps, expected: readonly KnownHost[], byHost: ReadonlyMap<string, CoverageRow>, nowMs: number, missing: number): string | null {
+function notes(
+  steps: Steps,
+  expected: readonly KnownHost[],
+  byHost: ReadonlyMap<string, CoverageRow>,
+  nowMs: number,
+  missing: number,
+): string | null {
   const parts: string[] = [];
   if (expected.length === 0) parts.push("No enrolled host matches.");
   if (steps.fromMs < nowMs - RAW_RETENTION_DAYS * 86_400_000) parts.push(`The range begins before the retention of ${RAW_RETENTION_DAYS} days.`);

@@ -19,17 +19,29 @@ export class QueryController {
   }
 
   @Get("latency")
-  async latency(@CurrentCaller() caller: Caller, @QueryString() parameters: unknown, @Res({ passthrough: true }) reply: FastifyReply): Promise<Answer> {
+  async latency(
+    @CurrentCaller() caller: Caller,
+    @QueryString() parameters: unknown,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<Answer> {
     return this.queries.query(caller, latencyQuery(parameters), untilGone(reply));
   }
 
   @Get("retransmits")
-  async retransmits(@CurrentCaller() caller: Caller, @QueryString() parameters: unknown, @Res({ passthrough: true }) reply: FastifyReply): Promise<Answer> {
+  async retransmits(
+    @CurrentCaller() caller: Caller,
+    @QueryString() parameters: unknown,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<Answer> {
     return this.queries.query(caller, retransmitsQuery(parameters), untilGone(reply));
   }
 
   @Get("syscalls")
-  async syscalls(@CurrentCaller() caller: Caller, @QueryString() parameters: unknown, @Res({ passthrough: true }) reply: FastifyReply): Promise<Answer> {
+  async syscalls(
+    @CurrentCaller() caller: Caller,
+    @QueryString() parameters: unknown,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<Answer> {
     return this.queries.query(caller, syscallsQuery(parameters), untilGone(reply));
   }
 }

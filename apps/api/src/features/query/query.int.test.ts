@@ -27,10 +27,24 @@ function histogram(values: readonly number[]) {
   const counts = new Map<number, number>();
   for (const value of values) counts.set(bucketIndex(BigInt(value)), (counts.get(bucketIndex(BigInt(value))) ?? 0) + 1);
   const k = [...counts.keys()].sort((a, b) => a - b);
-  return { count: values.length, sum: values.reduce((sum, value) => sum + value, 0), min: Math.min(...values), max: Math.max(...values), k, c: k.map((index) => counts.get(index)) };
+  return {
+    count: values.length,
+    sum: values.reduce((sum, value) => sum + value, 0),
+    min: Math.min(...values),
+    max: Math.max(...values),
+    k,
+    c: k.map((index) => counts.get(index)),
+  };
 }
 
-async function cover(organisation: TestOrganisation, host: string, signals: readonly string[], windows: readonly number[], state = "exact", reason = "") {
+async function cover(
+  organisation: TestOrganisation,
+  host: string,
+  signals: readonly string[],
+  windows: readonly number[],
+  state = "exact",
+  reason = "",
+) {
   await organisation.store(
     coverage,
     windows.flatMap((index) => signals.map((signal) => ({ ...at(host, index), signal, state, reason, windows: 1 }))),
@@ -73,7 +87,12 @@ describe("sums", () => {
     const rows = [{ ...at(host, 0), ...flow, class: "fast", segments: 23 }];
     await organisation.store(retransmits, rows);
     await organisation.store(retransmits, rows);
-    const answer = await query(organisation, { signal: "tcp_retransmits", select: [{ measure: "segments", aggregate: "sum" }], ...minute, points: 1 });
+    const answer = await query(organisation, {
+      signal: "tcp_retransmits",
+      select: [{ measure: "segments", aggregate: "sum" }],
+      ...minute,
+      points: 1,
+    });
     expect(values(answer)).toEqual([23]);
   });
 
@@ -95,7 +114,14 @@ describe("sums", () => {
     ]);
     expect(byProcess.meta.truncated).toEqual({ shown: 2, total: 4 });
 
-    const byHost = await query(organisation, { signal: "tcp_retransmits", select, by: ["host", "process"], where: "process:a", ...minute, points: 1 });
+    const byHost = await query(organisation, {
+      signal: "tcp_retransmits",
+      select,
+      by: ["host", "process"],
+      where: "process:a",
+      ...minute,
+      points: 1,
+    });
     expect((byHost.series as ValueSeries[]).map((series) => [series.labels, series.values[0]])).toEqual([
       [{ host: "web-1", process: "a" }, 10],
       [{ host: "web-2", process: "a" }, 5],
@@ -114,7 +140,13 @@ describe("sums", () => {
       { ...at(db, 0), ...flow, process: "", peer: "fe80::1", peer_port: "22", class: "fast", segments: 1000 },
     ]);
     const total = async (where: string) => {
-      const answer = await query(organisation, { signal: "tcp_retransmits", select: [{ measure: "segments", aggregate: "sum" }], where, ...minute, points: 1 });
+      const answer = await query(organisation, {
+        signal: "tcp_retransmits",
+        select: [{ measure: "segments", aggregate: "sum" }],
+        where,
+        ...minute,
+        points: 1,
+      });
       return [answer.meta.coverage.hosts, values(answer)?.[0]];
     };
     expect(await total("process:nginx*")).toEqual([2, 11]);
@@ -162,7 +194,13 @@ describe("gauges", () => {
     const [one, two] = [await organisation.addHost("one"), await organisation.addHost("two")];
     for (const host of [one, two]) await cover(organisation, host, ["tcp_connections"], [0, 1, 2, 3, 4, 5]);
     const zero = Object.fromEntries(connections.measures.map((measure) => [measure.name, 0]));
-    const active = (host: string, index: number, process: string, count: number) => ({ ...at(host, index), ...flow, process, ...zero, active: count });
+    const active = (host: string, index: number, process: string, count: number) => ({
+      ...at(host, index),
+      ...flow,
+      process,
+      ...zero,
+      active: count,
+    });
     await organisation.store(connections, [
       ...[0, 1, 2, 3].map((index) => active(one, index, "a", 3)),
       ...[0, 1, 2, 3].map((index) => active(one, index, "b", 2)),
@@ -194,7 +232,14 @@ describe("histograms", () => {
     await organisation.store(
       rtt,
       [one, two].flatMap((host, h) =>
-        [0, 1, 2, 3].flatMap((index) => ["10.0.0.1", "10.0.0.2"].map((peer, p) => ({ ...at(host, index), ...flow, peer, ...histogram(samples.filter((_, i) => i % 16 === h * 8 + index * 2 + p)) }))),
+        [0, 1, 2, 3].flatMap((index) =>
+          ["10.0.0.1", "10.0.0.2"].map((peer, p) => ({
+            ...at(host, index),
+            ...flow,
+            peer,
+            ...histogram(samples.filter((_, i) => i % 16 === h * 8 + index * 2 + p)),
+          })),
+        ),
       ),
     );
     const select = ["p50", "p90", "p99", "p99.9", "min", "max", "avg", "count"].map((aggregate) => ({ measure: "rtt", aggregate }));
@@ -249,7 +294,9 @@ describe("histograms", () => {
     expect(heatmap.buckets.at(-1)).toSatisfy((bucket: { lower: number; upper: number }) => bucket.lower < 4_000 && 4_000 <= bucket.upper);
     for (const [index, bucket] of heatmap.buckets.slice(1).entries()) expect(bucket.lower).toBe(heatmap.buckets[index]?.upper);
     const columns = Array.from({ length: 6 }, (_, step) => heatmap.cells.map((row) => row[step]));
-    expect(columns.map((column) => (column.every((cell) => cell === null) ? null : column.reduce((sum: number, cell) => sum + (cell as number), 0)))).toEqual([3, 0, 1, null, null, null]);
+    expect(
+      columns.map((column) => (column.every((cell) => cell === null) ? null : column.reduce((sum: number, cell) => sum + (cell as number), 0))),
+    ).toEqual([3, 0, 1, null, null, null]);
     expect(heatmap.cells[0]?.[0]).toBe(2);
   });
 });
@@ -312,7 +359,12 @@ describe("tenants", () => {
       expect(JSON.stringify(answer)).not.toContain("secret");
       expect(answer.meta.coverage.hosts).toBe(1);
     }
-    const byTheirId = await query(mine, { signal: "tcp_retransmits", select: [{ measure: "segments", aggregate: "sum" }], where: `host:${theirHost}`, ...minute });
+    const byTheirId = await query(mine, {
+      signal: "tcp_retransmits",
+      select: [{ measure: "segments", aggregate: "sum" }],
+      where: `host:${theirHost}`,
+      ...minute,
+    });
     expect(byTheirId.meta.coverage.hosts).toBe(0);
   });
 });
@@ -329,8 +381,20 @@ describe("bad requests", () => {
 
   it.each([
     ["an unknown signal", { ...good, signal: "tcp_rt" }, 422, "SIGNAL_NOT_FOUND", { pointer: "/signal", suggestion: "tcp_rtt" }],
-    ["an unknown measure", { ...good, select: [{ measure: "rrt", aggregate: "p99" }] }, 422, "VALIDATION_FAILED", { pointer: "/select/0/measure", suggestion: "rtt" }],
-    ["an aggregate that does not fit", { ...good, select: [{ measure: "rtt", aggregate: "rate" }] }, 422, "VALIDATION_FAILED", { pointer: "/select/0/aggregate" }],
+    [
+      "an unknown measure",
+      { ...good, select: [{ measure: "rrt", aggregate: "p99" }] },
+      422,
+      "VALIDATION_FAILED",
+      { pointer: "/select/0/measure", suggestion: "rtt" },
+    ],
+    [
+      "an aggregate that does not fit",
+      { ...good, select: [{ measure: "rtt", aggregate: "rate" }] },
+      422,
+      "VALIDATION_FAILED",
+      { pointer: "/select/0/aggregate" },
+    ],
     ["an unknown dimension", { ...good, by: ["procss"] }, 422, "VALIDATION_FAILED", { pointer: "/by/0", suggestion: "process" }],
     ["a bad filter", { ...good, where: "syscall:read" }, 422, "VALIDATION_FAILED", { pointer: "/where" }],
     ["a bad range", { ...good, from: "now", to: "now-1h" }, 422, "VALIDATION_FAILED", { pointer: "/from" }],
@@ -375,6 +439,10 @@ describe("the named shortcuts", () => {
     ]);
     const bad = await organisation.request(`/latency?signal=syscalls&points=x&foo=1`);
     expect(bad.status).toBe(422);
-    expect(((await bad.json()) as { errors: { pointer: string }[] }).errors.map((error) => error.pointer).sort()).toEqual(["/foo", "/points", "/signal"]);
+    expect(((await bad.json()) as { errors: { pointer: string }[] }).errors.map((error) => error.pointer).sort()).toEqual([
+      "/foo",
+      "/points",
+      "/signal",
+    ]);
   });
 });

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Inject, Injectable } from "@nestjs/common";
 import { asc, eq } from "drizzle-orm";
-import { AppError } from "../../common/app-error.ts";
 import { ClickHouseService } from "../../clickhouse/clickhouse.service.ts";
+import { AppError } from "../../common/app-error.ts";
 import { Database } from "../../postgres/database.ts";
 import { hosts } from "../../postgres/schema.ts";
 import type { KnownHost } from "./coverage.ts";
@@ -76,9 +76,13 @@ export class QueryRepository {
     if (rows <= limits.rowsReadMax) return error;
     const share = Math.floor((limits.rowsReadMax / rows) * 100);
     const smaller = share >= 1 ? `about ${share} % of the range` : "a much shorter range";
-    return new AppError("QUERY_TOO_LARGE", `The query would read about ${rows} rows; at most ${limits.rowsReadMax} are read. Ask for ${smaller}, or filter by host.`, {
-      errors: [{ pointer: "/from", detail: `About ${rows} rows lie in the range; the limit is ${limits.rowsReadMax}.` }],
-      cause: error,
-    });
+    return new AppError(
+      "QUERY_TOO_LARGE",
+      `The query would read about ${rows} rows; at most ${limits.rowsReadMax} are read. Ask for ${smaller}, or filter by host.`,
+      {
+        errors: [{ pointer: "/from", detail: `About ${rows} rows lie in the range; the limit is ${limits.rowsReadMax}.` }],
+        cause: error,
+      },
+    );
   }
 }

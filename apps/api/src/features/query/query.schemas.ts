@@ -12,10 +12,17 @@ export const LIMIT_MAX = 100;
 
 const instantSchema = z
   .union([z.string().min(1).max(64), z.int()])
-  .meta({ description: "`now`, `now-15m` (ms, s, m, h, d, w), RFC 3339 with an offset, or Unix milliseconds.", examples: ["now-1h", "2026-11-20T21:00:00Z", 1763672400000] });
+  .meta({
+    description: "`now`, `now-15m` (ms, s, m, h, d, w), RFC 3339 with an offset, or Unix milliseconds.",
+    examples: ["now-1h", "2026-11-20T21:00:00Z", 1763672400000],
+  });
 
 export const selectionSchema = z.strictObject({
-  measure: z.string().min(1).max(64).meta({ description: "A measure of the signal, as GET /signals lists it.", examples: ["rtt"] }),
+  measure: z
+    .string()
+    .min(1)
+    .max(64)
+    .meta({ description: "A measure of the signal, as GET /signals lists it.", examples: ["rtt"] }),
   aggregate: z.enum(aggregates as [string, ...string[]]).meta({
     description:
       "Sums take `sum` and `rate` (per second of time in which hosts reported). Gauges take `last`, `min`, `max`, `avg` over the windows of a step. " +
@@ -27,7 +34,11 @@ export const selectionSchema = z.strictObject({
 /** The query object: what a panel, an API call and an alert rule have in common. */
 export const querySchema = z
   .strictObject({
-    signal: z.string().min(1).max(64).meta({ description: "Name of a signal of GET /signals.", examples: ["tcp_rtt"] }),
+    signal: z
+      .string()
+      .min(1)
+      .max(64)
+      .meta({ description: "Name of a signal of GET /signals.", examples: ["tcp_rtt"] }),
     select: z.array(selectionSchema).min(1).max(SELECT_MAX),
     by: z
       .array(z.string().min(1).max(64))
@@ -35,13 +46,23 @@ export const querySchema = z
       .refine((by) => new Set(by).size === by.length, "The same dimension stands there twice.")
       .default([])
       .meta({ description: "Dimensions of the signal, or `host`: one series per combination of their values." }),
-    where: z.string().max(WHERE_LENGTH_MAX).default("").meta({
-      description: 'Filter: `key:value` terms joined by spaces; `*` in a value is a wildcard, a comma means any of, a leading `-` negates, quotes take text literally, `""` is unknown.',
-      examples: ["host:web-* -peer_port:443 process:nginx"],
-    }),
+    where: z
+      .string()
+      .max(WHERE_LENGTH_MAX)
+      .default("")
+      .meta({
+        description:
+          'Filter: `key:value` terms joined by spaces; `*` in a value is a wildcard, a comma means any of, a leading `-` negates, quotes take text literally, `""` is unknown.',
+        examples: ["host:web-* -peer_port:443 process:nginx"],
+      }),
     from: instantSchema.default("now-1h"),
     to: instantSchema.default("now"),
-    points: z.int().min(1).max(POINTS_MAX).default(POINTS_DEFAULT).meta({ description: "At most this many steps; 1 = one value over the whole range." }),
+    points: z
+      .int()
+      .min(1)
+      .max(POINTS_MAX)
+      .default(POINTS_DEFAULT)
+      .meta({ description: "At most this many steps; 1 = one value over the whole range." }),
     limit: z.int().min(1).max(LIMIT_MAX).default(LIMIT_DEFAULT).meta({ description: "Series to show; the rest is merged into `~other`." }),
   })
   .meta({ id: "Query" });
@@ -70,7 +91,8 @@ export const valueSeriesSchema = z
     unit: z.string(),
     labels: labelsSchema,
     values: z.array(z.number().nullable()).meta({
-      description: "values[i] covers [from + i·step, + step). null = no host that matches reported the signal; 0 = reported and nothing counted. A percentile is null also where nothing was counted.",
+      description:
+        "values[i] covers [from + i·step, + step). null = no host that matches reported the signal; 0 = reported and nothing counted. A percentile is null also where nothing was counted.",
     }),
   })
   .meta({ id: "ValueSeries" });

@@ -35,12 +35,17 @@ export class QueryService {
     const { steps } = resolved;
     const known = await this.repository.listHosts(caller.organisationId);
     const matching = known.filter((host) => matchesHost(resolved, host));
-    const plan: Plan = { ...resolved, tenant: caller.organisationId, hosts: resolved.hostFilters.length === 0 ? null : matching.map((host) => host.id) };
+    const plan: Plan = {
+      ...resolved,
+      tenant: caller.organisationId,
+      hosts: resolved.hostFilters.length === 0 ? null : matching.map((host) => host.id),
+    };
 
     const read = plan.hosts?.length === 0 ? nothing(plan) : await this.read(plan, signal);
     // A host that has windows older than its enrolment (it filled its spool before) is expected where they are.
     const heard = new Set(read.coverage.map((row) => row.host_id));
-    const isExpected = (host: KnownHost): boolean => (host.enrolledAtMs < steps.toMs || heard.has(host.id)) && (host.retiredAtMs === null || host.retiredAtMs > steps.fromMs);
+    const isExpected = (host: KnownHost): boolean =>
+      (host.enrolledAtMs < steps.toMs || heard.has(host.id)) && (host.retiredAtMs === null || host.retiredAtMs > steps.fromMs);
     const names = new Map(known.map((host) => [host.id, host.name]));
     const reports = new Reports(read.coverage, steps.count);
     const series = assembleSeries(plan, read.top, read.tables, reports, (id) => names.get(id) ?? id);

@@ -34,7 +34,11 @@ export function resolveQuery(query: Query, nowMs: number): ResolvedQuery {
   const keys = ["host", ...signal.dimensions];
   for (const [index, name] of query.by.entries()) {
     if (keys.includes(name)) continue;
-    problems.push({ pointer: `/by/${index}`, detail: `${signal.name} has no dimension \`${name}\`; it has ${keys.join(", ")}.`, suggestion: nearestName(name, keys) });
+    problems.push({
+      pointer: `/by/${index}`,
+      detail: `${signal.name} has no dimension \`${name}\`; it has ${keys.join(", ")}.`,
+      suggestion: nearestName(name, keys),
+    });
   }
   const where = parseWhere(query.where, keys);
   problems.push(...(where.problems ?? []));
@@ -42,7 +46,9 @@ export function resolveQuery(query: Query, nowMs: number): ResolvedQuery {
   if ("problems" in range) problems.push(...range.problems);
   if (problems.length > 0 || "problems" in range) {
     const [first] = problems;
-    throw new AppError("VALIDATION_FAILED", problems.length === 1 ? `${first?.pointer}: ${first?.detail}` : `${problems.length} fields are wrong.`, { errors: problems });
+    throw new AppError("VALIDATION_FAILED", problems.length === 1 ? `${first?.pointer}: ${first?.detail}` : `${problems.length} fields are wrong.`, {
+      errors: problems,
+    });
   }
   const filters = where.filters ?? [];
   return {
@@ -70,7 +76,11 @@ function resolveSelection(signal: Signal, entry: Query["select"][number], pointe
   const measure = measures.find((candidate) => candidate.name === entry.measure);
   if (measure === undefined) {
     const names = measures.map((candidate) => candidate.name);
-    return { pointer: `${pointer}/measure`, detail: `${signal.name} has no measure \`${entry.measure}\`; it has ${names.join(", ")}.`, suggestion: nearestName(entry.measure, names) };
+    return {
+      pointer: `${pointer}/measure`,
+      detail: `${signal.name} has no measure \`${entry.measure}\`; it has ${names.join(", ")}.`,
+      suggestion: nearestName(entry.measure, names),
+    };
   }
   if (!(measure.aggregates as readonly string[]).includes(entry.aggregate)) {
     return {

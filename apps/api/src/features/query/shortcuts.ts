@@ -6,9 +6,12 @@ import { parseOrThrow } from "../../common/validation.ts";
 import { aggregates } from "./measures.ts";
 import { LIMIT_MAX, POINTS_MAX, type Query, querySchema, SELECT_MAX } from "./query.schemas.ts";
 
-const commaList = z
-  .union([z.string(), z.array(z.string())])
-  .transform((value) => (Array.isArray(value) ? value : [value]).flatMap((text) => text.split(",")).map((text) => text.trim()).filter((text) => text !== ""));
+const commaList = z.union([z.string(), z.array(z.string())]).transform((value) =>
+  (Array.isArray(value) ? value : [value])
+    .flatMap((text) => text.split(","))
+    .map((text) => text.trim())
+    .filter((text) => text !== ""),
+);
 
 const wholeNumber = (max: number) =>
   z
@@ -52,10 +55,13 @@ export function syscallsQuery(parameters: unknown): Query {
 function toQuery(signal: string, measure: string, defaults: readonly string[], parameters: z.output<typeof countParametersSchema>): Query {
   const { aggregate = [...defaults], ...rest } = parameters;
   const problems: FieldProblem[] = [];
-  if (aggregate.length === 0 || aggregate.length > SELECT_MAX) problems.push({ pointer: "/aggregate", detail: `Write 1 to ${SELECT_MAX} aggregates, separated by commas.` });
+  if (aggregate.length === 0 || aggregate.length > SELECT_MAX)
+    problems.push({ pointer: "/aggregate", detail: `Write 1 to ${SELECT_MAX} aggregates, separated by commas.` });
   for (const name of aggregate) {
-    if (!(aggregates as readonly string[]).includes(name)) problems.push({ pointer: "/aggregate", detail: `\`${name}\` is no aggregate; there are ${aggregates.join(", ")}.` });
+    if (!(aggregates as readonly string[]).includes(name))
+      problems.push({ pointer: "/aggregate", detail: `\`${name}\` is no aggregate; there are ${aggregates.join(", ")}.` });
   }
-  if (problems.length > 0) throw new AppError("VALIDATION_FAILED", problems.map((problem) => `${problem.pointer}: ${problem.detail}`).join(" "), { errors: problems });
+  if (problems.length > 0)
+    throw new AppError("VALIDATION_FAILED", problems.map((problem) => `${problem.pointer}: ${problem.detail}`).join(" "), { errors: problems });
   return parseOrThrow(querySchema, { signal, select: aggregate.map((name) => ({ measure, aggregate: name })), ...rest });
 }

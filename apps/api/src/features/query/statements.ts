@@ -131,7 +131,9 @@ function gaugesByHost({ plan, parameters, groups, names }: Context, selections: 
   const totals = measures.map((measure, index) => `sum(${identifier(measure)}) AS s${index}`);
   const values = selections.map((selection, index) => {
     const total = `s${measures.indexOf(selection.measure)}`;
-    return selection.aggregate === "last" ? `sumIf(${total}, ts = last_ts) AS v${index}` : `sum(${total} * length_ms / nullIf(covered_ms, 0)) AS v${index}`;
+    return selection.aggregate === "last"
+      ? `sumIf(${total}, ts = last_ts) AS v${index}`
+      : `sum(${total} * length_ms / nullIf(covered_ms, 0)) AS v${index}`;
   });
   return `
     SELECT ${list(["step", ...names, ...values])}

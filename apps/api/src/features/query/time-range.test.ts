@@ -22,9 +22,12 @@ describe("an instant", () => {
     expect(parseInstant(text, now)).toBe(expected);
   });
 
-  it.each(["", "yesterday", "now-", "now-15", "now-1y", "2026-11-20T12:00:00", "2026-13-40T12:00:00Z", "15m", "1763640000"])("is not guessed from %j", (text) => {
-    expect(parseInstant(text, now)).toBeUndefined();
-  });
+  it.each(["", "yesterday", "now-", "now-15", "now-1y", "2026-11-20T12:00:00", "2026-13-40T12:00:00Z", "15m", "1763640000"])(
+    "is not guessed from %j",
+    (text) => {
+      expect(parseInstant(text, now)).toBeUndefined();
+    },
+  );
 });
 
 describe("a range", () => {
@@ -65,6 +68,11 @@ describe("the steps of a range", () => {
 
   it("are one for points 1, whatever the length", () => {
     expect(planSteps({ fromMs: now - RANGE_MS_MAX, toMs: now }, 1)).toMatchObject({ count: 1 });
-    expect(planSteps({ fromMs: now - 3_600_000, toMs: now }, 1)).toEqual({ fromMs: now - 7_000 - 3_600_000, toMs: now + 3_000, stepMs: 3_610_000, count: 1 });
+    expect(planSteps({ fromMs: now - 3_600_000, toMs: now }, 1)).toEqual({
+      fromMs: now - 7_000 - 3_600_000,
+      toMs: now + 3_000,
+      stepMs: 3_610_000,
+      count: 1,
+    });
   });
 });

@@ -46,7 +46,12 @@ export function parseTimeRange(from: string | number, to: string | number, nowMs
   const problems: FieldProblem[] = [];
   const read = (pointer: string, value: string | number): number => {
     const instant = parseInstant(value, nowMs);
-    if (instant === undefined) problems.push({ pointer, detail: `\`${String(value).slice(0, 60)}\` is not a time this API reads; ${FORMS}`, suggestion: suggestInstant(value, nowMs) });
+    if (instant === undefined)
+      problems.push({
+        pointer,
+        detail: `\`${String(value).slice(0, 60)}\` is not a time this API reads; ${FORMS}`,
+        suggestion: suggestInstant(value, nowMs),
+      });
     return instant ?? Number.NaN;
   };
   const fromMs = read("/from", from);
@@ -54,12 +59,22 @@ export function parseTimeRange(from: string | number, to: string | number, nowMs
   if (problems.length > 0) return { problems };
   if (fromMs >= toMs) {
     return {
-      problems: [{ pointer: "/from", detail: `The range is empty: from (${iso(fromMs)}) must lie before to (${iso(toMs)}).`, suggestion: iso(toMs - 3_600_000) }],
+      problems: [
+        {
+          pointer: "/from",
+          detail: `The range is empty: from (${iso(fromMs)}) must lie before to (${iso(toMs)}).`,
+          suggestion: iso(toMs - 3_600_000),
+        },
+      ],
     };
   }
   if (toMs - fromMs > RANGE_MS_MAX) {
     const days = Math.ceil((toMs - fromMs) / 86_400_000);
-    return { problems: [{ pointer: "/from", detail: `The range covers ${days} days; at most 31 can be asked at once.`, suggestion: iso(toMs - RANGE_MS_MAX) }] };
+    return {
+      problems: [
+        { pointer: "/from", detail: `The range covers ${days} days; at most 31 can be asked at once.`, suggestion: iso(toMs - RANGE_MS_MAX) },
+      ],
+    };
   }
   if (fromMs > nowMs + WINDOW_MS) {
     return { problems: [{ pointer: "/from", detail: `The range lies in the future: it is ${iso(nowMs)} now.`, suggestion: "now-1h" }] };

@@ -19,7 +19,9 @@ export interface Filter {
   readonly patterns: readonly Pattern[];
 }
 
-export type ParsedWhere = { readonly filters: readonly Filter[]; readonly problems?: undefined } | { readonly filters?: undefined; readonly problems: readonly FieldProblem[] };
+export type ParsedWhere =
+  | { readonly filters: readonly Filter[]; readonly problems?: undefined }
+  | { readonly filters?: undefined; readonly problems: readonly FieldProblem[] };
 
 /**
  * Parses the filter grammar:
@@ -37,7 +39,8 @@ export function parseWhere(text: string, keys: readonly string[], pointer = "/wh
   const complain = (at: number, detail: string, suggestion?: string): void => {
     problems.push({ pointer, detail: `Position ${at + 1}: ${detail}`, suggestion });
   };
-  if (text.length > WHERE_LENGTH_MAX) return { problems: [{ pointer, detail: `The filter has ${text.length} characters; at most ${WHERE_LENGTH_MAX} are read.` }] };
+  if (text.length > WHERE_LENGTH_MAX)
+    return { problems: [{ pointer, detail: `The filter has ${text.length} characters; at most ${WHERE_LENGTH_MAX} are read.` }] };
 
   let at = 0;
   while (at < text.length) {

@@ -25,7 +25,9 @@ export const signalSchema = z
     coverage: z.object({
       hosts: z.int().meta({ description: "Hosts of the organisation." }),
       reporting: z.int().meta({ description: "Those that measured it in the last 2 minutes." }),
-      states: z.partialRecord(z.enum([...coverageStates, "unknown"]), z.int()).meta({ description: "How many hosts are in which state; `unknown`: offline or silent about it." }),
+      states: z
+        .partialRecord(z.enum([...coverageStates, "unknown"]), z.int())
+        .meta({ description: "How many hosts are in which state; `unknown`: offline or silent about it." }),
     }),
   })
   .meta({ id: "Signal" });
