@@ -22,7 +22,9 @@ await build({
       // Packages of this repository are TypeScript sources and go into the bundle; everything else is loaded from node_modules.
       name: "packages-stay-outside",
       setup(context) {
-        context.onResolve({ filter: /^[^./]/ }, (args) => (args.kind === "entry-point" || args.path.startsWith("@waggle/") ? undefined : { path: args.path, external: true }));
+        context.onResolve({ filter: /^[^./]/ }, (args) =>
+          args.kind === "entry-point" || args.path.startsWith("@waggle/") ? undefined : { path: args.path, external: true },
+        );
       },
     },
   ],

@@ -8,10 +8,10 @@ import type { Log } from "./common/log.ts";
 import { ProblemFilter } from "./common/problem.filter.ts";
 import type { Config } from "./config/config.ts";
 import { HealthModule } from "./features/health/health.module.ts";
-import { OpenApiModule } from "./features/openapi/openapi.module.ts";
-import { QueryModule } from "./features/query/query.module.ts";
 import { HostsModule } from "./features/hosts/hosts.module.ts";
 import { IngestModule } from "./features/ingest/ingest.module.ts";
+import { OpenApiModule } from "./features/openapi/openapi.module.ts";
+import { QueryModule } from "./features/query/query.module.ts";
 import { SignalsModule } from "./features/signals/signals.module.ts";
 import { TokensModule } from "./features/tokens/tokens.module.ts";
 import { PostgresModule } from "./postgres/postgres.module.ts";
@@ -23,6 +23,7 @@ import { PostgresModule } from "./postgres/postgres.module.ts";
     { provide: APP_FILTER, useClass: ProblemFilter },
   ],
 })
+// biome-ignore lint/complexity/noStaticOnlyClass: the shape Nest asks of a dynamic module
 export class AppModule {
   static register(config: Config, log: Log): DynamicModule {
     return { module: AppModule, imports: [CommonModule.register(config, log)] };

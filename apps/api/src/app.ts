@@ -27,7 +27,10 @@ export async function createApp(config: Config, log: Log): Promise<NestFastifyAp
     // Open keep-alive connections must not hold up a stop.
     forceCloseConnections: true,
   });
-  const app = await NestFactory.create<NestFastifyApplication>(AppModule.register(config, log), adapter, { logger: nestLogger(log), abortOnError: false });
+  const app = await NestFactory.create<NestFastifyApplication>(AppModule.register(config, log), adapter, {
+    logger: nestLogger(log),
+    abortOnError: false,
+  });
   app.setGlobalPrefix("api/v1", { exclude: rootRoutes });
   await app.register(cookie);
   const fastify = app.getHttpAdapter().getInstance();

@@ -14,7 +14,10 @@ async function main(): Promise<void> {
 
   const app = await createApp(config, log);
   await app.listen(config.http.port, config.http.host);
-  log.info({ http: await app.getUrl(), clickhouse: new URL(config.clickhouse.url).host, postgres: config.databaseUrl === undefined ? "embedded" : "server" }, "listening");
+  log.info(
+    { http: await app.getUrl(), clickhouse: new URL(config.clickhouse.url).host, postgres: config.databaseUrl === undefined ? "embedded" : "server" },
+    "listening",
+  );
 
   let isStopping = false;
   for (const signal of ["SIGINT", "SIGTERM"] as const) {

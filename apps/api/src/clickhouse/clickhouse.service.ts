@@ -33,6 +33,7 @@ const TOO_LARGE_CODES = new Set(["158", "241", "307", "396"]);
 const CANCELLED_CODES = new Set(["394"]);
 /** Cannot parse or read, sizes of arrays differ, string or array too large, out of range. */
 const DATA_CODES = new Set(["6", "26", "27", "32", "33", "69", "117", "128", "131", "190", "321"]);
+const NO_SUCH_COLUMN = "16";
 /** The server is there but cannot work now: starting, out of memory, out of disk, too many parts, read-only, too many queries. */
 const BUSY_CODES = new Set(["202", "210", "241", "242", "243", "252", "164", "999", "225", "159", "160", "209", "439", "649"]);
 
@@ -199,7 +200,7 @@ export class ClickHouseService implements OnApplicationBootstrap, OnApplicationS
         // Drained, or the connection never returns to the pool.
       }
     } catch (error) {
-      throw new InsertError(table, error);
+      throw new InsertError(table, insertFailure(error), error);
     }
   }
 
@@ -210,27 +211,36 @@ export class ClickHouseService implements OnApplicationBootstrap, OnApplicationS
 
   /** undefined when ClickHouse answers and has its tables; otherwise what is missing, in words. */
   async problem(): Promise<string | undefined> {
-    const ping = await this.client.ping({ select: true, abort_signal: AbortSignal.timeout(2_000) }).catch((error: Error) => ({ success: false as const, error }));
+    const ping = await this.client
+      .ping({ select: true, abort_signal: AbortSignal.timeout(2_000) })
+      .catch((error: Error) => ({ success: false as const, error }));
     if (!this.schemaReady) return "ClickHouse has not been reached since the API started; its tables are not made yet";
     return ping.success ? undefined : "ClickHouse does not answer";
   }
 }
 
-/** A failed insert, told apart by what helps: waiting, or looking at the rows. */
+/**
+ * Why an insert failed, by what helps. data: ClickHouse could not read the rows. schema: the table or a column is gone, as after a
+ * restore; `prepare` brings it back. storage: everything else, known or not; it is never the rows' fault.
+ */
+export type InsertFailure = "data" | "schema" | "storage";
+
 export class InsertError extends Error {
   override readonly name = "InsertError";
   readonly table: string;
-  /** ClickHouse could not read the rows. Everything else, known or not, is never the rows' fault: they are kept and sent again. */
-  readonly isDataError: boolean;
-  /** The table or a column is gone, as after a restore; `prepare` brings it back. */
-  readonly isSchemaError: boolean;
+  readonly failure: InsertFailure;
 
-  constructor(table: string, cause: unknown) {
+  constructor(table: string, failure: InsertFailure, cause: unknown) {
     super(`insert into ${table} failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
     this.table = table;
-    this.isDataError = cause instanceof ClickHouseError && DATA_CODES.has(cause.code);
-    this.isSchemaError = cause instanceof ClickHouseError && (isMissingTable(cause) || cause.code === "16");
+    this.failure = failure;
   }
+}
+
+function insertFailure(error: unknown): InsertFailure {
+  if (!(error instanceof ClickHouseError)) return "storage";
+  if (DATA_CODES.has(error.code)) return "data";
+  return isMissingTable(error) || error.code === NO_SUCH_COLUMN ? "schema" : "storage";
 }
 
 /** A database that was recreated under us; the tables come back with the next prepare. */
@@ -240,14 +250,21 @@ function isMissingTable(error: ClickHouseError): boolean {
 
 function toQueryError(error: unknown): unknown {
   if (!(error instanceof ClickHouseError)) {
-    return new AppError("STORAGE_UNAVAILABLE", "ClickHouse does not answer. Nothing is lost: agents keep what they could not deliver. Try again shortly.", {
-      cause: error,
-      retryAfterMs: 2_000,
-    });
+    return new AppError(
+      "STORAGE_UNAVAILABLE",
+      "ClickHouse does not answer. Nothing is lost: agents keep what they could not deliver. Try again shortly.",
+      {
+        cause: error,
+        retryAfterMs: 2_000,
+      },
+    );
   }
-  if (TIMEOUT_CODES.has(error.code)) return new AppError("QUERY_TIMEOUT", "The query ran out of time. Ask for a shorter range or fewer hosts.", { cause: error });
+  if (TIMEOUT_CODES.has(error.code))
+    return new AppError("QUERY_TIMEOUT", "The query ran out of time. Ask for a shorter range or fewer hosts.", { cause: error });
   if (TOO_LARGE_CODES.has(error.code)) {
-    return new AppError("QUERY_TOO_LARGE", "The query went over its limit of memory or rows. Ask for a shorter range, fewer hosts or fewer labels.", { cause: error });
+    return new AppError("QUERY_TOO_LARGE", "The query went over its limit of memory or rows. Ask for a shorter range, fewer hosts or fewer labels.", {
+      cause: error,
+    });
   }
   if (BUSY_CODES.has(error.code) || isMissingTable(error) || CANCELLED_CODES.has(error.code)) {
     return new AppError("STORAGE_UNAVAILABLE", "ClickHouse cannot answer right now. Try again shortly.", { cause: error, retryAfterMs: 2_000 });

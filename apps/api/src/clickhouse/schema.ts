@@ -24,7 +24,11 @@ export interface Table {
 
 /** All tables of a database with the statement that creates each. */
 export function tables(database: string): readonly Table[] {
-  const signalTables = catalogue.map((signal) => ({ name: signal.name, columns: storageColumns(signal), createSql: createTableSql(signal, database) }));
+  const signalTables = catalogue.map((signal) => ({
+    name: signal.name,
+    columns: storageColumns(signal),
+    createSql: createTableSql(signal, database),
+  }));
   const windows = {
     name: WINDOWS_TABLE,
     columns: windowsColumns,

@@ -2,7 +2,7 @@
 import { type CanActivate, type ExecutionContext, Inject, Injectable } from "@nestjs/common";
 import { Reflector } from "@nestjs/core";
 import { AppError } from "./app-error.ts";
-import { Authenticator, type AuthenticatedRequest, IS_PUBLIC, REQUIRED_SCOPE, requireScope, type Scope } from "./caller.ts";
+import { type AuthenticatedRequest, Authenticator, IS_PUBLIC, REQUIRED_SCOPE, requireScope, type Scope } from "./caller.ts";
 
 export const SESSION_COOKIE = "waggle_session";
 

@@ -13,7 +13,12 @@ export class CommonModule {
   static register(config: Config, log: Log): DynamicModule {
     return {
       module: CommonModule,
-      providers: [{ provide: Config, useValue: config }, { provide: Log, useValue: log }, Clock, { provide: Registry, useFactory: () => new Registry() }],
+      providers: [
+        { provide: Config, useValue: config },
+        { provide: Log, useValue: log },
+        Clock,
+        { provide: Registry, useFactory: () => new Registry() },
+      ],
       exports: [Config, Log, Clock, Registry],
     };
   }

@@ -19,7 +19,18 @@ export function createLog(level: string): Log {
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
     redact: {
-      paths: ["authorization", "cookie", "token", "password", "*.authorization", "*.cookie", "*.token", "*.password", "*.headers.authorization", "*.headers.cookie"],
+      paths: [
+        "authorization",
+        "cookie",
+        "token",
+        "password",
+        "*.authorization",
+        "*.cookie",
+        "*.token",
+        "*.password",
+        "*.headers.authorization",
+        "*.headers.cookie",
+      ],
       censor: "[redacted]",
     },
   });
@@ -27,9 +38,14 @@ export function createLog(level: string): Log {
 
 /** Nest's own messages, in the same shape; its start-up chatter goes to debug. */
 export function nestLogger(log: Log): LoggerService {
-  const write = (level: "debug" | "warn" | "error") => (message: unknown, ...rest: unknown[]) => {
-    const context = rest.at(-1);
-    log[level]({ ...(typeof context === "string" ? { context } : {}), ...(message instanceof Error ? { err: message } : { text: String(message) }) }, "nest");
-  };
+  const write =
+    (level: "debug" | "warn" | "error") =>
+    (message: unknown, ...rest: unknown[]) => {
+      const context = rest.at(-1);
+      log[level](
+        { ...(typeof context === "string" ? { context } : {}), ...(message instanceof Error ? { err: message } : { text: String(message) }) },
+        "nest",
+      );
+    };
   return { log: write("debug"), debug: write("debug"), verbose: write("debug"), warn: write("warn"), error: write("error"), fatal: write("error") };
 }

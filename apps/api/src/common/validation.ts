@@ -16,7 +16,8 @@ export function parseOrThrow<Schema extends z.ZodType>(schema: Schema, value: un
 
 function toFieldProblems(issue: z.core.$ZodIssue): FieldProblem[] {
   const pointer = toPointer(issue.path);
-  if (issue.code === "unrecognized_keys") return issue.keys.map((key) => ({ pointer: `${pointer}${toPointer([key])}`, detail: "There is no such field." }));
+  if (issue.code === "unrecognized_keys")
+    return issue.keys.map((key) => ({ pointer: `${pointer}${toPointer([key])}`, detail: "There is no such field." }));
   return [{ pointer, detail: issue.message }];
 }
 

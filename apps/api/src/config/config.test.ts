@@ -12,7 +12,11 @@ describe("readConfig", () => {
   });
 
   it("names every wrong variable at once and never its value", () => {
-    const environment = { WAGGLE_API_HTTP_PORT: "hunter2", WAGGLE_DATABASE_URL: "mysql://u:hunter2@h/d", WAGGLE_CLICKHOUSE_PASSWORD_FILE: "/nowhere/hunter2" };
+    const environment = {
+      WAGGLE_API_HTTP_PORT: "hunter2",
+      WAGGLE_DATABASE_URL: "mysql://u:hunter2@h/d",
+      WAGGLE_CLICKHOUSE_PASSWORD_FILE: "/nowhere/hunter2",
+    };
     const failure = (() => {
       try {
         return readConfig(environment);
@@ -28,7 +32,9 @@ describe("readConfig", () => {
   });
 
   it("names the file variable when its file cannot be read, without the path", () => {
-    expect(() => readConfig({ WAGGLE_CLICKHOUSE_PASSWORD_FILE: "/nowhere/at-all" })).toThrow(/WAGGLE_CLICKHOUSE_PASSWORD_FILE: the file cannot be read \(ENOENT\)/);
+    expect(() => readConfig({ WAGGLE_CLICKHOUSE_PASSWORD_FILE: "/nowhere/at-all" })).toThrow(
+      /WAGGLE_CLICKHOUSE_PASSWORD_FILE: the file cannot be read \(ENOENT\)/,
+    );
   });
 
   it("warns about a variable it does not know", () => {
@@ -39,7 +45,12 @@ describe("readConfig", () => {
 
   it("takes user, password and database of ClickHouse from the URL unless they are set apart", () => {
     const url = "http://ada:s%40cret@127.0.0.1:8123/fleet";
-    expect(readConfig({ WAGGLE_CLICKHOUSE_URL: url }).config.clickhouse).toEqual({ url: "http://127.0.0.1:8123", database: "fleet", username: "ada", password: "s@cret" });
+    expect(readConfig({ WAGGLE_CLICKHOUSE_URL: url }).config.clickhouse).toEqual({
+      url: "http://127.0.0.1:8123",
+      database: "fleet",
+      username: "ada",
+      password: "s@cret",
+    });
     expect(readConfig({ WAGGLE_CLICKHOUSE_URL: url, WAGGLE_CLICKHOUSE_DATABASE: "other" }).config.clickhouse.database).toBe("other");
   });
 

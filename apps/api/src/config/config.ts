@@ -12,11 +12,21 @@ export const environmentSchema = z.object({
   WAGGLE_API_HTTP_PORT: port.default(7301).describe("Port of the REST server; 0 picks a free one."),
   WAGGLE_API_GRPC_HOST: z.string().min(1).default("127.0.0.1").describe("Address the ingest server listens on."),
   WAGGLE_API_GRPC_PORT: port.default(7302).describe("Port of the ingest server; 0 picks a free one."),
-  WAGGLE_API_GRPC_TLS_CERTIFICATE_FILE: z.string().min(1).optional().describe("PEM certificate chain of the ingest server. Without it the server speaks plain HTTP/2."),
+  WAGGLE_API_GRPC_TLS_CERTIFICATE_FILE: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("PEM certificate chain of the ingest server. Without it the server speaks plain HTTP/2."),
   WAGGLE_API_GRPC_TLS_KEY_FILE: z.string().min(1).optional().describe("PEM private key that belongs to the certificate."),
   WAGGLE_API_DATA_DIRECTORY: z.string().min(1).default(".waggle").describe("Where the embedded Postgres and the token files live."),
-  WAGGLE_API_LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info").describe("Least severe level that is logged."),
-  WAGGLE_CLICKHOUSE_URL: z.url({ protocol: /^https?$/ }).default("http://127.0.0.1:7303").describe("HTTP interface of ClickHouse; may carry user, password and database (`http://user:password@host:8123/database`)."),
+  WAGGLE_API_LOG_LEVEL: z
+    .enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"])
+    .default("info")
+    .describe("Least severe level that is logged."),
+  WAGGLE_CLICKHOUSE_URL: z
+    .url({ protocol: /^https?$/ })
+    .default("http://127.0.0.1:7303")
+    .describe("HTTP interface of ClickHouse; may carry user, password and database (`http://user:password@host:8123/database`)."),
   WAGGLE_CLICKHOUSE_DATABASE: z
     .string()
     .regex(DATABASE_NAME, "must be letters, digits and _")
@@ -35,7 +45,11 @@ export const environmentSchema = z.object({
 /** The API's settings, read once at start. Also the injection token. */
 export class Config {
   readonly http!: { readonly host: string; readonly port: number };
-  readonly grpc!: { readonly host: string; readonly port: number; readonly tls: { readonly certificateFile: string; readonly keyFile: string } | null };
+  readonly grpc!: {
+    readonly host: string;
+    readonly port: number;
+    readonly tls: { readonly certificateFile: string; readonly keyFile: string } | null;
+  };
   readonly dataDirectory!: string;
   readonly logLevel!: string;
   readonly clickhouse!: { readonly url: string; readonly database: string; readonly username: string; readonly password: string };
@@ -73,7 +87,8 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   };
   const clickhouseUrl = new URL(env?.WAGGLE_CLICKHOUSE_URL ?? "http://invalid");
   const databaseOfUrl = decodeURIComponent(clickhouseUrl.pathname.slice(1));
-  if (databaseOfUrl !== "" && !DATABASE_NAME.test(databaseOfUrl)) problems.push("WAGGLE_CLICKHOUSE_URL: the database in the path must be letters, digits and _");
+  if (databaseOfUrl !== "" && !DATABASE_NAME.test(databaseOfUrl))
+    problems.push("WAGGLE_CLICKHOUSE_URL: the database in the path must be letters, digits and _");
   const password = secret("WAGGLE_CLICKHOUSE_PASSWORD") ?? decodeURIComponent(clickhouseUrl.password);
   const databaseUrl = secret("WAGGLE_DATABASE_URL");
   const certificateFile = env?.WAGGLE_API_GRPC_TLS_CERTIFICATE_FILE;

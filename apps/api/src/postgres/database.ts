@@ -97,7 +97,8 @@ async function connectWithin(pool: pg.Pool, timeoutMs: number): Promise<pg.PoolC
       // A wrong password or database name will not get better; a server that is starting will.
       const code = (error as { code?: string }).code ?? "";
       const isStarting = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "ETIMEDOUT", "ECONNRESET", "57P03"].includes(code);
-      if (!isStarting || Date.now() > deadline) throw new Error(`Postgres at WAGGLE_DATABASE_URL cannot be used (${code || "no answer"})`, { cause: error });
+      if (!isStarting || Date.now() > deadline)
+        throw new Error(`Postgres at WAGGLE_DATABASE_URL cannot be used (${code || "no answer"})`, { cause: error });
       await new Promise((resolve) => setTimeout(resolve, 500));
     }
   }
@@ -109,7 +110,9 @@ function lockDirectory(directory: string): () => void {
   const file = join(directory, "api.pid");
   const other = existsSync(file) ? Number(readFileSync(file, "utf8").trim()) : 0;
   if (other > 0 && other !== process.pid && isApi(other)) {
-    throw new Error(`the data directory ${directory} is used by another API (pid ${other}); stop it, choose another WAGGLE_API_DATA_DIRECTORY, or set WAGGLE_DATABASE_URL`);
+    throw new Error(
+      `the data directory ${directory} is used by another API (pid ${other}); stop it, choose another WAGGLE_API_DATA_DIRECTORY, or set WAGGLE_DATABASE_URL`,
+    );
   }
   writeFileSync(file, `${process.pid}\n`);
   return () => rmSync(file, { force: true });

@@ -85,7 +85,10 @@ export const hosts = pgTable(
     droppedFrames: bigint("dropped_frames", { mode: "number" }),
     agentStartedAt: time("agent_started_at"),
   },
-  (table) => [uniqueIndex("hosts_organisation_machine_key").on(table.organisationId, table.machineKey), uniqueIndex("hosts_organisation_name").on(table.organisationId, table.name)],
+  (table) => [
+    uniqueIndex("hosts_organisation_machine_key").on(table.organisationId, table.machineKey),
+    uniqueIndex("hosts_organisation_name").on(table.organisationId, table.name),
+  ],
 );
 
 /** What a host shows on every stream. One at a time per host: enrolling again revokes the older. */

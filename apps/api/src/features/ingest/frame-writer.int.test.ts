@@ -86,7 +86,8 @@ describe("when ClickHouse is killed with frames in flight", () => {
     await stream.next("ack");
 
     await killServer();
-    for (let sequence = 2; sequence <= 21; sequence++) stream.snapshot(makeSnapshot(sequence, windowStart(51 - sequence), { tcp_retransmits: [retransmits(1)] }));
+    for (let sequence = 2; sequence <= 21; sequence++)
+      stream.snapshot(makeSnapshot(sequence, windowStart(51 - sequence), { tcp_retransmits: [retransmits(1)] }));
     await until(async () => (await readyz()).checks["clickhouse"] !== "ok");
     // Long enough for several tries of the writer; the claim is what it does not do in that time.
     await new Promise((resolve) => setTimeout(resolve, 2_500));
@@ -154,7 +155,9 @@ describe("when a table is older than the catalogue", () => {
     const clickhouse = app.get(ClickHouseService);
     await clickhouse.command("ALTER TABLE waggle.agent_accounting DROP COLUMN kernel");
     await clickhouse.prepare();
-    const { rows } = await clickhouse.query<{ n: number }>("SELECT count() AS n FROM system.columns WHERE database = 'waggle' AND table = 'agent_accounting' AND name = 'kernel'");
+    const { rows } = await clickhouse.query<{ n: number }>(
+      "SELECT count() AS n FROM system.columns WHERE database = 'waggle' AND table = 'agent_accounting' AND name = 'kernel'",
+    );
     expect(rows).toEqual([{ n: 1 }]);
   });
 });

@@ -154,7 +154,7 @@ export class FrameWriter {
         waiting.pop();
         for (const entry of entries) this.settle(entry, { result: "stored" });
       } catch (error) {
-        const isDataError = error instanceof InsertError && error.isDataError;
+        const isDataError = error instanceof InsertError && error.failure === "data";
         this.metrics.insertFailures.inc({ kind: isDataError ? "data" : "storage" });
         if (isDataError) {
           waiting.pop();
@@ -174,7 +174,7 @@ export class FrameWriter {
         if (this.stopping) return;
         await this.sleep(waitMs);
         waitMs = Math.min(waitMs * 2, LAST_RETRY_MS);
-        if (error instanceof InsertError && error.isSchemaError) {
+        if (error instanceof InsertError && error.failure === "schema") {
           await this.clickhouse.prepare().catch((cause) => this.log.warn({ err: cause }, "could not bring the tables back"));
         }
       }
@@ -191,7 +191,7 @@ export class FrameWriter {
     const results = await Promise.allSettled(Array.from({ length: INSERTS_AT_ONCE }, worker));
     const failures = results.filter((result) => result.status === "rejected").map((result) => result.reason as unknown);
     // A storage failure first: it says nothing about the frames, so nothing may be concluded about them.
-    const failure = failures.find((reason) => !(reason instanceof InsertError && reason.isDataError)) ?? failures[0];
+    const failure = failures.find((reason) => !(reason instanceof InsertError && reason.failure === "data")) ?? failures[0];
     if (failure !== undefined) throw failure;
     await this.insert(buildWindowsInsert(frames));
     this.metrics.rows.inc(inserts.reduce((sum, insert) => sum + insert.rows, 0));

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { ClickHouseError } from "@clickhouse/client";
 import { Registry } from "prom-client";
 import { describe, expect, it } from "vitest";
 import { makeSnapshot, retransmits } from "../../../test/test-agent.ts";
@@ -12,7 +11,11 @@ import { IngestMetrics } from "./ingest.metrics.ts";
 const NOW_MS = 1_800_000_000_000;
 
 function frame(sequence: number, process: string): Frame {
-  const check = checkSnapshot(makeSnapshot(sequence, NOW_MS - 60_000, { tcp_retransmits: [retransmits(1, process)] }), { organisationId: "t", hostId: `h${sequence}` }, NOW_MS);
+  const check = checkSnapshot(
+    makeSnapshot(sequence, NOW_MS - 60_000, { tcp_retransmits: [retransmits(1, process)] }),
+    { organisationId: "t", hostId: `h${sequence}` },
+    NOW_MS,
+  );
   if ("refusal" in check) throw new Error(check.refusal.reason);
   return check.frame;
 }
@@ -31,7 +34,7 @@ class FakeStore {
   }
 }
 
-const dataError = (table: string) => new InsertError(table, new ClickHouseError({ message: "Cannot read all data", code: "33", type: "CANNOT_READ_ALL_DATA" }));
+const dataError = (table: string) => new InsertError(table, "data", new Error("Cannot read all data"));
 
 function writerOver(store: FakeStore): FrameWriter {
   return new FrameWriter(store as unknown as ClickHouseService, new IngestMetrics(new Registry()), createLog("silent"));
@@ -56,15 +59,19 @@ describe("FrameWriter", () => {
       const store = new FakeStore();
       store.fails = (table, text) => (table === "tcp_retransmits" && text.includes("poison") ? dataError(table) : undefined);
       const writer = writerOver(store);
-      const outcomes = await Promise.all([1, 2, 3, 4, 5, 6, 7].map((sequence) => outcomeOf(writer, frame(sequence, sequence === poisonous ? "poison" : "p"))));
-      expect(outcomes.map((outcome) => outcome.result)).toEqual([1, 2, 3, 4, 5, 6, 7].map((sequence) => (sequence === poisonous ? "refused" : "stored")));
+      const outcomes = await Promise.all(
+        [1, 2, 3, 4, 5, 6, 7].map((sequence) => outcomeOf(writer, frame(sequence, sequence === poisonous ? "poison" : "p"))),
+      );
+      expect(outcomes.map((outcome) => outcome.result)).toEqual(
+        [1, 2, 3, 4, 5, 6, 7].map((sequence) => (sequence === poisonous ? "refused" : "stored")),
+      );
     }
   });
 
   it("never blames a frame for an error it does not know: it holds the frame until the storage takes it", async () => {
     const store = new FakeStore();
     let failures = 0;
-    store.fails = (table) => (failures++ < 3 ? new InsertError(table, new ClickHouseError({ message: "Not enough privileges", code: "497", type: "ACCESS_DENIED" })) : undefined);
+    store.fails = (table) => (failures++ < 3 ? new InsertError(table, "storage", new Error("Not enough privileges")) : undefined);
     expect(await outcomeOf(writerOver(store), frame(1, "p"))).toEqual({ result: "stored" });
     expect(failures).toBeGreaterThan(3);
   });
@@ -72,7 +79,8 @@ describe("FrameWriter", () => {
   it("does not say a frame is stored when only `windows` failed", async () => {
     const store = new FakeStore();
     let windowsFailures = 1;
-    store.fails = (table) => (table === "windows" && windowsFailures-- > 0 ? new InsertError(table, new Error("socket hang up")) : undefined);
+    store.fails = (table) =>
+      table === "windows" && windowsFailures-- > 0 ? new InsertError(table, "storage", new Error("socket hang up")) : undefined;
     expect(await outcomeOf(writerOver(store), frame(1, "p"))).toEqual({ result: "stored" });
     expect(store.inserts.filter((insert) => insert.table === "tcp_retransmits")).toHaveLength(2);
     expect(store.inserts.filter((insert) => insert.table === "windows")).toHaveLength(1);
@@ -88,7 +96,7 @@ describe("FrameWriter", () => {
 
   it("stops within its time while the storage fails, without an outcome for what it holds", async () => {
     const store = new FakeStore();
-    store.fails = (table) => new InsertError(table, new Error("connect ECONNREFUSED"));
+    store.fails = (table) => new InsertError(table, "storage", new Error("connect ECONNREFUSED"));
     const writer = writerOver(store);
     let outcome: FrameOutcome | undefined;
     writer.add(frame(1, "p"), (result) => {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { status } from "@grpc/grpc-js";
 import { type Hello, type Refusal, RefusalCode, type SignalRefusal, type Snapshot } from "@waggle/proto";
-import { BUCKET_COUNT, checkBlock, getSignal, limits, RAW_RETENTION_DAYS, type Signal, schemaHash, wireColumns } from "@waggle/signals";
+import { BUCKET_COUNT, catalogue, checkBlock, getSignal, limits, RAW_RETENTION_DAYS, type Signal, schemaHash, wireColumns } from "@waggle/signals";
 
 /** What one message of an agent may be at most. */
 export const FRAME_BYTES_MAX = 4 * 1_024 * 1_024;
@@ -57,10 +57,16 @@ export function checkSnapshot(snapshot: Snapshot, sender: Sender, nowMs: number)
   const end = ts + BigInt(windowMs);
   if (end > BigInt(nowMs + FUTURE_MS_MAX)) {
     const aheadSeconds = (end - BigInt(nowMs)) / 1_000n;
-    return refuse(RefusalCode.CLOCK_SKEW, `the window ends ${aheadSeconds} s after the API's clock, allowed are ${FUTURE_MS_MAX / 1_000}; correct clock_offset_ms by server_time_ms`);
+    return refuse(
+      RefusalCode.CLOCK_SKEW,
+      `the window ends ${aheadSeconds} s after the API's clock, allowed are ${FUTURE_MS_MAX / 1_000}; correct clock_offset_ms by server_time_ms`,
+    );
   }
   if (end < BigInt(nowMs - RETENTION_MS)) {
-    return refuse(RefusalCode.TOO_OLD, `the window ended ${(BigInt(nowMs) - end) / 3_600_000n} h ago; raw windows are kept for ${RAW_RETENTION_DAYS} d`);
+    return refuse(
+      RefusalCode.TOO_OLD,
+      `the window ended ${(BigInt(nowMs) - end) / 3_600_000n} h ago; raw windows are kept for ${RAW_RETENTION_DAYS} d`,
+    );
   }
 
   const blocks: FrameBlock[] = [];
@@ -74,7 +80,8 @@ export function checkSnapshot(snapshot: Snapshot, sender: Sender, nowMs: number)
     if (seen.has(signal.name)) return refuse(RefusalCode.MALFORMED, `${signal.name}: more than one block in the snapshot`);
     seen.add(signal.name);
     if (block.schemaHash !== schemaHashOf(signal)) return refuse(RefusalCode.SCHEMA_MISMATCH, schemaMismatch(signal));
-    if (block.rows > limits.blockRowsMax) return refuse(RefusalCode.TOO_LARGE, `${signal.name}: ${block.rows} rows, allowed are ${limits.blockRowsMax} in one window`);
+    if (block.rows > limits.blockRowsMax)
+      return refuse(RefusalCode.TOO_LARGE, `${signal.name}: ${block.rows} rows, allowed are ${limits.blockRowsMax} in one window`);
     const problem = checkBlock(signal, block) ?? checkBuckets(signal, block.rows, block.columns);
     if (problem !== undefined) return refuse(RefusalCode.MALFORMED, problem);
     rows += block.rows;
@@ -146,11 +153,9 @@ function schemaMismatch(signal: Signal): string {
   return `${signal.name}: agent and API disagree on its columns; run the same version of both (here: ${schemaHashOf(signal)})`;
 }
 
-const hashes = new Map<string, string>();
-function schemaHashOf(signal: Signal): string {
-  let hash = hashes.get(signal.name);
-  if (hash === undefined) hashes.set(signal.name, (hash = schemaHash(signal)));
-  return hash;
+const hashes = new Map(catalogue.map((signal) => [signal.name, schemaHash(signal)]));
+function schemaHashOf(signal: Signal): string | undefined {
+  return hashes.get(signal.name);
 }
 
 /** Bucket indexes beyond the grid would read back as infinite durations. */

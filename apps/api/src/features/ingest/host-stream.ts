@@ -149,7 +149,11 @@ export class HostStream {
     if (writer.isFull && writer.isFailing) {
       this.send({ $case: "throttle", value: { waitMs: THROTTLE_MS } });
       metrics.frames.inc({ result: "refused" });
-      this.refuse(RefusalCode.STORAGE_UNAVAILABLE, snapshot.sequence, "the storage does not take rows and the API holds all it may; keep the snapshot and send it again");
+      this.refuse(
+        RefusalCode.STORAGE_UNAVAILABLE,
+        snapshot.sequence,
+        "the storage does not take rows and the API holds all it may; keep the snapshot and send it again",
+      );
       return;
     }
     const { frame } = check;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from "node:fs";
-import { type Metadata, type sendUnaryData, Server, ServerCredentials, type ServerUnaryCall, status } from "@grpc/grpc-js";
+import { type Metadata, Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from "@grpc/grpc-js";
 import { type BeforeApplicationShutdown, Inject, Injectable, type OnApplicationBootstrap } from "@nestjs/common";
 import { EnrolHostRequest, type EnrolHostResponse, IngestServiceService } from "@waggle/proto";
 import { AppError } from "../../common/app-error.ts";
@@ -151,7 +151,8 @@ export class IngestServer implements OnApplicationBootstrap, BeforeApplicationSh
 
   private endStreamsOf(hostId: string): void {
     for (const stream of [...this.streams]) {
-      if (stream.sender.hostId === hostId) stream.end(status.UNAUTHENTICATED, "this host was enrolled again; this credential is not valid any more", "unauthenticated");
+      if (stream.sender.hostId === hostId)
+        stream.end(status.UNAUTHENTICATED, "this host was enrolled again; this credential is not valid any more", "unauthenticated");
     }
   }
 

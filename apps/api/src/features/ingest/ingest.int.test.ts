@@ -65,7 +65,14 @@ describe("a stored snapshot", () => {
     expect((await stream.next("ack")).sequence).toBe(1n);
     expect(await storedSegments(organisation)).toEqual({ [host.hostId]: 42 });
     const response = await organisation.request("/query", {
-      body: { signal: "tcp_retransmits", select: [{ measure: "segments", aggregate: "sum" }], by: ["process", "host"], from: start, to: start + 10_000, points: 1 },
+      body: {
+        signal: "tcp_retransmits",
+        select: [{ measure: "segments", aggregate: "sum" }],
+        by: ["process", "host"],
+        from: start,
+        to: start + 10_000,
+        points: 1,
+      },
     });
     expect(response.status).toBe(200);
     const answer = (await response.json()) as { series: { labels: Record<string, string>; values: number[] }[] };
@@ -93,8 +100,18 @@ describe("a stored snapshot", () => {
   it("keeps histograms of many hosts apart when their arrays share one insert", async () => {
     const organisation = await TestOrganisation.create(api);
     const row = (k: number[], c: number[]) => ({
-      process: "p", unit: "", role: "client", peer: "192.0.2.1", peer_port: "443", port: "ephemeral",
-      count: c.reduce((sum, value) => sum + value, 0), sum: 1, min: 1, max: 1, k, c,
+      process: "p",
+      unit: "",
+      role: "client",
+      peer: "192.0.2.1",
+      peer_port: "443",
+      port: "ephemeral",
+      count: c.reduce((sum, value) => sum + value, 0),
+      sum: 1,
+      min: 1,
+      max: 1,
+      k,
+      c,
     });
     const streams: TestStream[] = [];
     const expected: Record<string, [number[], number[]]> = {};
@@ -121,7 +138,8 @@ describe("a stored snapshot", () => {
   it("answers every snapshot of a stream that was closed for writing before it ends with OK", async () => {
     const { host } = await enrolled();
     const stream = await ingest.connect(host.credential);
-    for (let sequence = 1; sequence <= 100; sequence++) stream.snapshot(makeSnapshot(sequence, windowStart(sequence + 2), { tcp_retransmits: [retransmits(1)] }));
+    for (let sequence = 1; sequence <= 100; sequence++)
+      stream.snapshot(makeSnapshot(sequence, windowStart(sequence + 2), { tcp_retransmits: [retransmits(1)] }));
     stream.halfClose();
     const acknowledged = new Set<bigint>();
     for (let count = 0; count < 100; count++) acknowledged.add((await stream.next("ack")).sequence);
@@ -132,40 +150,102 @@ describe("a stored snapshot", () => {
 
 describe("a snapshot that is not right", () => {
   const wrong: [string, RefusalCode, number, string, (good: ReturnType<typeof makeSnapshot>) => ReturnType<typeof makeSnapshot>, RegExp][] = [
-    ["of an unknown signal", RefusalCode.UNKNOWN_SIGNAL, status.INVALID_ARGUMENT, "unknown_signal", (good) => ({ ...good, blocks: [...good.blocks, { signal: "tcp_retransmit", schemaHash: "0", rows: 0, columns: [] }] }), /tcp_retransmit"/],
-    ["with other columns", RefusalCode.SCHEMA_MISMATCH, status.FAILED_PRECONDITION, "schema_mismatch", (good) => ({ ...good, blocks: good.blocks.map((block) => ({ ...block, schemaHash: "0".repeat(16) })) }), /same version/],
-    ["with a cut buffer", RefusalCode.MALFORMED, status.INVALID_ARGUMENT, "malformed", (good) => ({ ...good, blocks: good.blocks.map((block) => ({ ...block, columns: block.columns.with(0, block.columns[0]?.subarray(0, -1) as Buffer) })) }), /ends inside row/],
-    ["with the same signal twice", RefusalCode.MALFORMED, status.INVALID_ARGUMENT, "malformed", (good) => ({ ...good, blocks: [...good.blocks, ...good.blocks.slice(0, 1)] }), /more than one block/],
-    ["without coverage", RefusalCode.MALFORMED, status.INVALID_ARGUMENT, "malformed", (good) => ({ ...good, blocks: good.blocks.filter((block) => block.signal !== "agent_coverage") }), /agent_coverage/],
+    [
+      "of an unknown signal",
+      RefusalCode.UNKNOWN_SIGNAL,
+      status.INVALID_ARGUMENT,
+      "unknown_signal",
+      (good) => ({ ...good, blocks: [...good.blocks, { signal: "tcp_retransmit", schemaHash: "0", rows: 0, columns: [] }] }),
+      /tcp_retransmit"/,
+    ],
+    [
+      "with other columns",
+      RefusalCode.SCHEMA_MISMATCH,
+      status.FAILED_PRECONDITION,
+      "schema_mismatch",
+      (good) => ({ ...good, blocks: good.blocks.map((block) => ({ ...block, schemaHash: "0".repeat(16) })) }),
+      /same version/,
+    ],
+    [
+      "with a cut buffer",
+      RefusalCode.MALFORMED,
+      status.INVALID_ARGUMENT,
+      "malformed",
+      (good) => ({
+        ...good,
+        blocks: good.blocks.map((block) => ({ ...block, columns: block.columns.with(0, block.columns[0]?.subarray(0, -1) as Buffer) })),
+      }),
+      /ends inside row/,
+    ],
+    [
+      "with the same signal twice",
+      RefusalCode.MALFORMED,
+      status.INVALID_ARGUMENT,
+      "malformed",
+      (good) => ({ ...good, blocks: [...good.blocks, ...good.blocks.slice(0, 1)] }),
+      /more than one block/,
+    ],
+    [
+      "without coverage",
+      RefusalCode.MALFORMED,
+      status.INVALID_ARGUMENT,
+      "malformed",
+      (good) => ({ ...good, blocks: good.blocks.filter((block) => block.signal !== "agent_coverage") }),
+      /agent_coverage/,
+    ],
     ["without a sequence", RefusalCode.MALFORMED, status.INVALID_ARGUMENT, "malformed", (good) => ({ ...good, sequence: 0n }), /start at 1/],
     ["of a window without length", RefusalCode.MALFORMED, status.INVALID_ARGUMENT, "malformed", (good) => ({ ...good, windowMs: 0 }), /window_ms/],
-    ["of tomorrow", RefusalCode.CLOCK_SKEW, status.INVALID_ARGUMENT, "clock_skew", (good) => ({ ...good, windowStartMs: good.windowStartMs + 86_400_000n }), /after the API's clock/],
-    ["of last month", RefusalCode.TOO_OLD, status.OUT_OF_RANGE, "too_old", (good) => ({ ...good, windowStartMs: good.windowStartMs - 30n * 86_400_000n }), /kept for 7 d/],
-    ["with more rows than allowed", RefusalCode.TOO_LARGE, status.RESOURCE_EXHAUSTED, "too_large", (good) => ({ ...good, blocks: good.blocks.map((block) => ({ ...block, rows: 20_001 })) }), /allowed are 20000/],
+    [
+      "of tomorrow",
+      RefusalCode.CLOCK_SKEW,
+      status.INVALID_ARGUMENT,
+      "clock_skew",
+      (good) => ({ ...good, windowStartMs: good.windowStartMs + 86_400_000n }),
+      /after the API's clock/,
+    ],
+    [
+      "of last month",
+      RefusalCode.TOO_OLD,
+      status.OUT_OF_RANGE,
+      "too_old",
+      (good) => ({ ...good, windowStartMs: good.windowStartMs - 30n * 86_400_000n }),
+      /kept for 7 d/,
+    ],
+    [
+      "with more rows than allowed",
+      RefusalCode.TOO_LARGE,
+      status.RESOURCE_EXHAUSTED,
+      "too_large",
+      (good) => ({ ...good, blocks: good.blocks.map((block) => ({ ...block, rows: 20_001 })) }),
+      /allowed are 20000/,
+    ],
   ];
-  it.each(wrong)("%s is refused with status, reason and counter, while another host's in the same batch is stored", async (_, code, grpcStatus, counter, spoil, reason) => {
-    const organisation = await TestOrganisation.create(api);
-    const { host: bad } = await enrolled("bad", organisation);
-    const { host: good } = await enrolled("good", organisation);
-    const badStream = await ingest.connect(bad.credential);
-    const goodStream = await ingest.connect(good.credential);
-    const before = await refusals(counter);
-    const snapshot = makeSnapshot(1, windowStart(3), { tcp_retransmits: [retransmits(5)] });
-    goodStream.snapshot(snapshot);
-    badStream.snapshot(spoil(snapshot));
-    const refusal = await badStream.next("refusal");
-    expect(refusal).toMatchObject({ code, status: grpcStatus, retry: false });
-    expect(refusal.reason).toMatch(reason);
-    expect(Math.abs(Number(refusal.serverTimeMs) - Date.now())).toBeLessThan(60_000);
-    expect(await refusals(counter)).toBe(before + 1);
-    await goodStream.next("ack");
-    expect(await storedSegments(organisation)).toEqual({ [good.hostId]: 5 });
-    // The stream lives on: one bad frame costs that frame only.
-    badStream.snapshot({ ...snapshot, sequence: 2n });
-    expect((await badStream.next("ack")).sequence).toBe(2n);
-    badStream.cancel();
-    goodStream.cancel();
-  });
+  it.each(wrong)(
+    "%s is refused with status, reason and counter, while another host's in the same batch is stored",
+    async (_, code, grpcStatus, counter, spoil, reason) => {
+      const organisation = await TestOrganisation.create(api);
+      const { host: bad } = await enrolled("bad", organisation);
+      const { host: good } = await enrolled("good", organisation);
+      const badStream = await ingest.connect(bad.credential);
+      const goodStream = await ingest.connect(good.credential);
+      const before = await refusals(counter);
+      const snapshot = makeSnapshot(1, windowStart(3), { tcp_retransmits: [retransmits(5)] });
+      goodStream.snapshot(snapshot);
+      badStream.snapshot(spoil(snapshot));
+      const refusal = await badStream.next("refusal");
+      expect(refusal).toMatchObject({ code, status: grpcStatus, retry: false });
+      expect(refusal.reason).toMatch(reason);
+      expect(Math.abs(Number(refusal.serverTimeMs) - Date.now())).toBeLessThan(60_000);
+      expect(await refusals(counter)).toBe(before + 1);
+      await goodStream.next("ack");
+      expect(await storedSegments(organisation)).toEqual({ [good.hostId]: 5 });
+      // The stream lives on: one bad frame costs that frame only.
+      badStream.snapshot({ ...snapshot, sequence: 2n });
+      expect((await badStream.next("ack")).sequence).toBe(2n);
+      badStream.cancel();
+      goodStream.cancel();
+    },
+  );
 
   it("stores a window of a host whose clock is a day ahead when the agent corrects it", async () => {
     const { organisation, host } = await enrolled();
@@ -232,7 +312,13 @@ describe("the Config", () => {
   it("tells the limits, the API's clock, and which signals would be refused", async () => {
     const { host } = await enrolled();
     const stream = ingest.open(host.credential);
-    stream.hello({ signals: [{ name: "syscalls", schemaHash: schemaHash(getSignalOrThrow("syscalls")) }, { name: "tcp_rtt", schemaHash: "1" }, { name: "tcp_magic", schemaHash: "2" }] });
+    stream.hello({
+      signals: [
+        { name: "syscalls", schemaHash: schemaHash(getSignalOrThrow("syscalls")) },
+        { name: "tcp_rtt", schemaHash: "1" },
+        { name: "tcp_magic", schemaHash: "2" },
+      ],
+    });
     const config = await stream.next("config");
     expect(config.frameBytesMax).toBe(FRAME_BYTES_MAX);
     expect(config.framesInFlightMax).toBeGreaterThan(0);
@@ -254,7 +340,16 @@ describe("what a host says of itself", () => {
     await stream.next("ack");
     await api.app.get(HostStatusService).save();
     const [row] = await api.app.get(Database).db.select().from(hosts).where(eq(hosts.id, host.hostId));
-    expect(row).toMatchObject({ kernel: "6.1.0-test", cpus: 4, windowMs: 10_000, spoolFrames: 3, spoolBytes: 4_096, refusedFrames: 1, droppedFrames: 0, clockOffsetMs: -5 });
+    expect(row).toMatchObject({
+      kernel: "6.1.0-test",
+      cpus: 4,
+      windowMs: 10_000,
+      spoolFrames: 3,
+      spoolBytes: 4_096,
+      refusedFrames: 1,
+      droppedFrames: 0,
+      clockOffsetMs: -5,
+    });
     expect(row?.lastWindowEndAt?.getTime()).toBe(start + 10_000);
     expect(row?.agentStartedAt?.getTime()).toBe(start);
     stream.cancel();
@@ -277,7 +372,13 @@ describe("what a host says of itself", () => {
 describe("who may send", () => {
   it("nobody without a credential, with another kind of token, or with one nobody issued", async () => {
     const { organisation } = await enrolled();
-    for (const token of [undefined, "nonsense", organisation.adminToken, organisation.enrolmentToken, "wgl_hst_00000000000000000000000000000000000000"]) {
+    for (const token of [
+      undefined,
+      "nonsense",
+      organisation.adminToken,
+      organisation.enrolmentToken,
+      "wgl_hst_00000000000000000000000000000000000000",
+    ]) {
       expect((await ingest.open(token).ended).code).toBe(status.UNAUTHENTICATED);
     }
   });

@@ -18,9 +18,23 @@ export class IngestMetrics {
 
   constructor(@Inject(Registry) registry: Registry) {
     const registers = [registry];
-    this.frames = new Counter({ registers, name: "waggle_ingest_frames_total", help: "Snapshots by outcome: stored or refused.", labelNames: ["result"] });
-    this.refusals = new Counter({ registers, name: "waggle_ingest_refusals_total", help: "Snapshots and messages refused, by reason code.", labelNames: ["code"] });
-    this.rows = new Counter({ registers, name: "waggle_ingest_rows_total", help: "Signal rows that ClickHouse accepted; a row sent twice counts twice here." });
+    this.frames = new Counter({
+      registers,
+      name: "waggle_ingest_frames_total",
+      help: "Snapshots by outcome: stored or refused.",
+      labelNames: ["result"],
+    });
+    this.refusals = new Counter({
+      registers,
+      name: "waggle_ingest_refusals_total",
+      help: "Snapshots and messages refused, by reason code.",
+      labelNames: ["code"],
+    });
+    this.rows = new Counter({
+      registers,
+      name: "waggle_ingest_rows_total",
+      help: "Signal rows that ClickHouse accepted; a row sent twice counts twice here.",
+    });
     this.bytes = new Counter({ registers, name: "waggle_ingest_bytes_total", help: "Bytes of inserts that ClickHouse accepted." });
     this.insertSeconds = new Histogram({
       registers,
@@ -37,7 +51,17 @@ export class IngestMetrics {
     });
     this.inFlightBytes = new Gauge({ registers, name: "waggle_ingest_in_flight_bytes", help: "Bytes of snapshots accepted and not yet stored." });
     this.streams = new Gauge({ registers, name: "waggle_ingest_streams", help: "Open snapshot streams." });
-    this.streamEnds = new Counter({ registers, name: "waggle_ingest_stream_ends_total", help: "Streams that ended, by reason.", labelNames: ["reason"] });
-    this.enrolments = new Counter({ registers, name: "waggle_ingest_enrolments_total", help: "Enrolments by result: enrolled or refused.", labelNames: ["result"] });
+    this.streamEnds = new Counter({
+      registers,
+      name: "waggle_ingest_stream_ends_total",
+      help: "Streams that ended, by reason.",
+      labelNames: ["reason"],
+    });
+    this.enrolments = new Counter({
+      registers,
+      name: "waggle_ingest_enrolments_total",
+      help: "Enrolments by result: enrolled or refused.",
+      labelNames: ["result"],
+    });
   }
 }

@@ -5,7 +5,18 @@ import { concatenateColumn } from "./native-body.ts";
 
 const rtt = getSignalOrThrow("tcp_rtt");
 const row = (process: string, k: number[]): WireRow => ({
-  process, unit: "", role: "client", peer: "192.0.2.1", peer_port: "1", port: "ephemeral", count: k.length, sum: 1, min: 1, max: 1, k, c: k.map((bucket) => bucket * 3),
+  process,
+  unit: "",
+  role: "client",
+  peer: "192.0.2.1",
+  peer_port: "1",
+  port: "ephemeral",
+  count: k.length,
+  sum: 1,
+  min: 1,
+  max: 1,
+  k,
+  c: k.map((bucket) => bucket * 3),
 });
 
 describe("concatenateColumn", () => {

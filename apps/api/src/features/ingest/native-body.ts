@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { encodeStrings, type Signal, wireColumns, type WireType, writeVarint } from "@waggle/signals";
+import { encodeStrings, type Signal, type WireType, wireColumns, writeVarint } from "@waggle/signals";
 import { WINDOWS_TABLE } from "../../clickhouse/schema.ts";
 import type { Frame } from "./frame.ts";
 
@@ -27,8 +27,8 @@ export function buildInserts(frames: readonly Frame[]): NativeInsert[] {
   const bySignal = new Map<Signal, Part[]>();
   for (const frame of frames) {
     for (const block of frame.blocks) {
-      let parts = bySignal.get(block.signal);
-      if (parts === undefined) bySignal.set(block.signal, (parts = []));
+      const parts = bySignal.get(block.signal) ?? [];
+      if (parts.length === 0) bySignal.set(block.signal, parts);
       parts.push({ frame, rows: block.rows, columns: block.columns });
     }
   }

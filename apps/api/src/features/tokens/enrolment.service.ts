@@ -43,7 +43,9 @@ export class EnrolmentService {
 
     for (let attempt = 1; ; attempt++) {
       try {
-        const response = await this.database.db.transaction((tx) => this.enrolOnce(tx as unknown as Drizzle, organisationId, request.machineKey, facts));
+        const response = await this.database.db.transaction((tx) =>
+          this.enrolOnce(tx as unknown as Drizzle, organisationId, request.machineKey, facts),
+        );
         for (const listener of this.listeners) listener(response.hostId);
         return response;
       } catch (error) {

@@ -8,9 +8,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createApp } from "../../app.ts";
 import { createLog } from "../../common/log.ts";
 import type { Config } from "../../config/config.ts";
+import { hashToken, mintToken } from "./token.ts";
 import { TokensRepository } from "./tokens.repository.ts";
 import { TokensService } from "./tokens.service.ts";
-import { hashToken, mintToken } from "./token.ts";
 
 let dataDirectory: string;
 let app: NestFastifyApplication;
@@ -37,7 +37,8 @@ const restart = async () => {
 const tokenFile = async (name: string) => (await readFile(join(dataDirectory, name), "utf8")).trim();
 const ask = (path: string, headers: Record<string, string> = {}) => fetch(`${url}/api/v1${path}`, { headers });
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
-const signIn = (body: unknown) => fetch(`${url}/api/v1/session`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+const signIn = (body: unknown) =>
+  fetch(`${url}/api/v1/session`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
 
 beforeAll(async () => {
   dataDirectory = await mkdtemp(join(tmpdir(), "waggle-tokens-"));
@@ -98,7 +99,12 @@ describe("a token", () => {
       expect(response.status).toBe(401);
       expect(response.headers.get("content-type")).toContain("application/problem+json");
       expect(response.headers.get("www-authenticate")).toContain("Bearer");
-      expect(await response.json()).toMatchObject({ type: "https://waggle.dev/errors/unauthenticated", status: 401, code: "UNAUTHENTICATED", retryable: false });
+      expect(await response.json()).toMatchObject({
+        type: "https://waggle.dev/errors/unauthenticated",
+        status: 401,
+        code: "UNAUTHENTICATED",
+        retryable: false,
+      });
     }
   });
 
@@ -137,7 +143,11 @@ describe("a session", () => {
 
   it("cannot be used by a page of another site to change anything", async () => {
     const cookie = (await signIn({ token: await tokenFile("admin-token") })).headers.get("set-cookie")?.split(";")[0] as string;
-    const response = await fetch(`${url}/api/v1/query`, { method: "POST", headers: { cookie, "content-type": "application/json", "sec-fetch-site": "cross-site" }, body: "{}" });
+    const response = await fetch(`${url}/api/v1/query`, {
+      method: "POST",
+      headers: { cookie, "content-type": "application/json", "sec-fetch-site": "cross-site" },
+      body: "{}",
+    });
     expect(response.status).toBe(403);
   });
 
@@ -146,12 +156,20 @@ describe("a session", () => {
     const extra = await signIn({ token: "x", remember: true });
     expect(extra.status).toBe(422);
     expect(await extra.json()).toMatchObject({ code: "VALIDATION_FAILED", errors: [{ pointer: "/remember" }] });
-    for (const init of [{ headers: { "content-type": "application/json" }, body: "{" }, { headers: { "content-type": "text/plain" }, body: "x" }, {}]) {
+    for (const init of [
+      { headers: { "content-type": "application/json" }, body: "{" },
+      { headers: { "content-type": "text/plain" }, body: "x" },
+      {},
+    ]) {
       const response = await fetch(`${url}/api/v1/session`, { method: "POST", ...init });
       expect(response.status).toBe(422);
       expect(await response.json()).toMatchObject({ code: "VALIDATION_FAILED" });
     }
-    const large = await fetch(`${url}/api/v1/session`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ token: "x".repeat(70_000) }) });
+    const large = await fetch(`${url}/api/v1/session`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ token: "x".repeat(70_000) }),
+    });
     expect(large.status).toBe(413);
     expect(await large.json()).toMatchObject({ code: "PAYLOAD_TOO_LARGE" });
   });

@@ -40,7 +40,11 @@ export class TokensRepository {
   async getOrCreateFirstOrganisation(name: string): Promise<Organisation> {
     return this.db.transaction(async (tx) => {
       await tx.execute(sql`LOCK TABLE ${organisations} IN EXCLUSIVE MODE`);
-      const [first] = await tx.select({ id: organisations.id, name: organisations.name }).from(organisations).orderBy(asc(organisations.createdAt)).limit(1);
+      const [first] = await tx
+        .select({ id: organisations.id, name: organisations.name })
+        .from(organisations)
+        .orderBy(asc(organisations.createdAt))
+        .limit(1);
       if (first !== undefined) return first;
       const id = randomUUID();
       await tx.insert(organisations).values({ id, name });
@@ -65,7 +69,9 @@ export class TokensRepository {
       .select({ id: apiTokens.id, organisationId: apiTokens.organisationId, organisationName: organisations.name, scopes: apiTokens.scopes })
       .from(apiTokens)
       .innerJoin(organisations, eq(organisations.id, apiTokens.organisationId))
-      .where(and(eq(apiTokens.tokenHash, tokenHash), isNull(apiTokens.revokedAt), or(isNull(apiTokens.expiresAt), gt(apiTokens.expiresAt, sql`now()`))));
+      .where(
+        and(eq(apiTokens.tokenHash, tokenHash), isNull(apiTokens.revokedAt), or(isNull(apiTokens.expiresAt), gt(apiTokens.expiresAt, sql`now()`))),
+      );
     return row;
   }
 
@@ -120,7 +126,11 @@ export class TokensRepository {
       .select({ id: enrolmentTokens.id, organisationId: enrolmentTokens.organisationId })
       .from(enrolmentTokens)
       .where(
-        and(eq(enrolmentTokens.tokenHash, tokenHash), isNull(enrolmentTokens.revokedAt), or(isNull(enrolmentTokens.expiresAt), gt(enrolmentTokens.expiresAt, sql`now()`))),
+        and(
+          eq(enrolmentTokens.tokenHash, tokenHash),
+          isNull(enrolmentTokens.revokedAt),
+          or(isNull(enrolmentTokens.expiresAt), gt(enrolmentTokens.expiresAt, sql`now()`)),
+        ),
       );
     return row;
   }

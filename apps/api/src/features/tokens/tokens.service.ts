@@ -7,8 +7,8 @@ import { Authenticator, type Caller, scopes } from "../../common/caller.ts";
 import { Clock } from "../../common/clock.ts";
 import { Log } from "../../common/log.ts";
 import { Config } from "../../config/config.ts";
-import { type ApiTokenRow, type Organisation, TokensRepository } from "./tokens.repository.ts";
 import { hashToken, isWellFormed, mintToken, type TokenKind } from "./token.ts";
+import { type ApiTokenRow, type Organisation, TokensRepository } from "./tokens.repository.ts";
 
 /** 30 days; signing in again is one paste. */
 export const SESSION_LIFETIME_MS = 30 * 86_400_000;
@@ -62,7 +62,11 @@ export class TokensService extends Authenticator implements OnModuleInit {
   /** The organisation that an enrolment token lets hosts into. Throws UNAUTHENTICATED. */
   async getEnrolmentOrganisationId(token: string): Promise<string> {
     const row = isWellFormed(token, "enr") ? await this.repository.getEnrolmentToken(hashToken(token)) : undefined;
-    if (row === undefined) throw new AppError("UNAUTHENTICATED", "The enrolment token is not valid (unknown, expired or revoked). Take a new one from the API's enrolment-token file.");
+    if (row === undefined)
+      throw new AppError(
+        "UNAUTHENTICATED",
+        "The enrolment token is not valid (unknown, expired or revoked). Take a new one from the API's enrolment-token file.",
+      );
     return row.organisationId;
   }
 

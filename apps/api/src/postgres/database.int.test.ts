@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { chownSync, existsSync, mkdtempSync, readdirSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { freePort } from "@waggle/clickhouse-embedded/testing";
+import { sql } from "drizzle-orm";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { HostStatusRepository } from "../features/ingest/host-status.repository.ts";
+import { hashToken, mintToken } from "../features/tokens/token.ts";
+import { TokensRepository } from "../features/tokens/tokens.repository.ts";
+import { Database } from "./database.ts";
+import { hosts } from "./schema.ts";
+
+/** Debian keeps the server's programs out of PATH, one folder per version. */
+function postgresPrograms(): string | undefined {
+  const root = "/usr/lib/postgresql";
+  const versions = existsSync(root) ? readdirSync(root).sort((a, b) => Number(b) - Number(a)) : [];
+  return versions.map((version) => join(root, version, "bin")).find((folder) => existsSync(join(folder, "initdb")));
+}
+const programs = postgresPrograms();
+
+/** Rows that both engines must treat alike: what the repositories rely on. */
+function behavesAs(open: () => Promise<Database>): void {
+  let database: Database;
+  beforeAll(async () => {
+    database = await open();
+  });
+  afterAll(() => database?.close());
+
+  it("answers", async () => {
+    expect(await database.problem()).toBeUndefined();
+  });
+
+  it("finds a token by its hash until it is revoked, and notes its use", async () => {
+    const repository = new TokensRepository(database);
+    const organisation = await repository.createOrganisation("test");
+    const hash = hashToken(mintToken("adm"));
+    await repository.createApiToken(organisation.id, "name", hash, ["metrics:read"]);
+    const row = await repository.getApiToken(hash);
+    expect(row).toMatchObject({ organisationId: organisation.id, organisationName: "test", scopes: ["metrics:read"] });
+    await repository.touchApiToken(row?.id as string);
+    await repository.revokeApiTokens(organisation.id, "name");
+    expect(await repository.getApiToken(hash)).toBeUndefined();
+  });
+
+  it("makes one first organisation however many ask at once", async () => {
+    const repository = new TokensRepository(database);
+    const ids = await Promise.all(Array.from({ length: 5 }, async () => (await repository.getOrCreateFirstOrganisation("default")).id));
+    expect(new Set(ids).size).toBe(1);
+  });
+
+  it("writes many hosts' statuses at once and never moves the newest window back", async () => {
+    const organisation = await new TokensRepository(database).createOrganisation("test");
+    const ids = ["00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"];
+    for (const id of ids) await database.db.insert(hosts).values({ id, organisationId: organisation.id, machineKey: id, name: id });
+    const status = (hostId: string, lastWindowEndMs: number | null) => ({
+      hostId,
+      lastSeenMs: 1_800_000_000_123,
+      lastWindowEndMs,
+      statusMs: null,
+      clockOffsetMs: null,
+      spoolFrames: 7,
+      spoolBytes: null,
+      refusedFrames: null,
+      droppedFrames: null,
+      agentStartedMs: null,
+    });
+    const repository = new HostStatusRepository(database);
+    await repository.save(ids.map((id) => status(id, 1_800_000_000_000)));
+    await repository.save([status(ids[0] as string, 1_700_000_000_000), status(ids[1] as string, null)]);
+    const rows = await database.db.select({ end: hosts.lastWindowEndAt, seen: hosts.lastSeenAt, frames: hosts.spoolFrames }).from(hosts);
+    expect(rows).toEqual(ids.map(() => ({ end: new Date(1_800_000_000_000), seen: new Date(1_800_000_000_123), frames: 7 })));
+  });
+}
+
+describe("the embedded Postgres", () => {
+  behavesAs(() => Database.open(undefined, undefined));
+
+  it("keeps what was committed when its process is killed, and a second process is turned away while it runs", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "waggle-pglite-"));
+    try {
+      const script = `
+        import { Database } from ${JSON.stringify(join(import.meta.dirname, "database.ts"))};
+        process.title = "waggle-api";
+        const database = await Database.open(undefined, ${JSON.stringify(directory)});
+        await database.db.execute("INSERT INTO organisations (id, name) VALUES ('00000000-0000-4000-8000-000000000003', 'kept')");
+        console.log("committed");
+        setInterval(() => {}, 1000);`;
+      const child = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: ["ignore", "pipe", "inherit"] });
+      await new Promise<void>((resolve, reject) => {
+        child.stdout.once("data", () => resolve());
+        child.once("exit", (code) => reject(new Error(`exited with ${code}`)));
+      });
+      await expect(Database.open(undefined, directory)).rejects.toThrow(`pid ${child.pid}`);
+      const exited = new Promise((resolve) => child.once("exit", resolve));
+      child.kill("SIGKILL");
+      await exited;
+      const database = await Database.open(undefined, directory);
+      const { rows } = (await database.db.execute(sql`SELECT name FROM organisations`)) as unknown as { rows: { name: string }[] };
+      expect(rows).toEqual([{ name: "kept" }]);
+      await database.close();
+    } finally {
+      await rm(directory, { recursive: true, force: true });
+    }
+  });
+});
+
+describe.skipIf(programs === undefined)("a Postgres server", () => {
+  let directory: string;
+  let port: number;
+  let server: ChildProcess;
+  let url: string;
+
+  beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), "waggle-postgres-"));
+    // The server refuses to run as root; its package brings a user.
+    const ids = process.getuid?.() === 0 ? { uid: userId("-u"), gid: userId("-g") } : {};
+    if (ids.uid !== undefined) chownSync(directory, ids.uid, ids.gid as number);
+    const data = join(directory, "data");
+    execFileSync(join(programs as string, "initdb"), ["-D", data, "-A", "trust", "-U", "waggle", "--no-sync"], { ...ids, cwd: "/", stdio: "ignore" });
+    port = await freePort();
+    server = spawn(
+      join(programs as string, "postgres"),
+      ["-D", data, "-p", String(port), "-c", "listen_addresses=127.0.0.1", "-k", directory, "-F"],
+      {
+        ...ids,
+        cwd: "/",
+        stdio: "ignore",
+      },
+    );
+    url = `postgres://waggle@127.0.0.1:${port}/postgres`;
+  });
+  afterAll(async () => {
+    const exited = new Promise((resolve) => server?.once("exit", resolve));
+    if (server?.kill("SIGINT")) await exited;
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  // Two nodes that start at once on an empty database, while the server itself is still starting.
+  behavesAs(async () => {
+    const [first, second] = await Promise.all([Database.open(url, undefined), Database.open(url, undefined)]);
+    await second.close();
+    return first;
+  });
+
+  it("that does not know the database is reported without the URL", async () => {
+    const wrong = url.replace("/postgres", "/hunter2");
+    await expect(Database.open(wrong, undefined)).rejects.toThrow(/^Postgres at WAGGLE_DATABASE_URL cannot be used \(3D000\)$/);
+  });
+});
+
+function userId(flag: "-u" | "-g"): number {
+  return Number(execFileSync("id", [flag, "postgres"], { encoding: "utf8" }).trim());
+}
