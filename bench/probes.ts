@@ -10,7 +10,7 @@ import { KernelSource } from "../apps/agent/src/snapshot/window-reader.ts";
 import { Workload } from "../apps/agent/test/workload.ts";
 import type { BenchResult, Measurement } from "./report.ts";
 
-const CALLS = 2_000_000;
+const CALLS = 1_000_000;
 const CONNECTIONS = 3_000;
 const PORT = 47_931;
 const ROUNDS = 3;

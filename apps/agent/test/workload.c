@@ -148,6 +148,20 @@ int main(int argc, char **argv)
 				syscall(SYS_getuid);
 			}
 		}
+	} else if (!strcmp(verb, "fork")) {
+		for (long i = 0; i < atol(arg[0]); i++) {
+			if (fork() == 0)
+				_exit(0);
+			wait(0);
+		}
+	} else if (!strcmp(verb, "compat")) {
+#ifdef __x86_64__
+		/* Call 64 of the 32-bit table is getppid; of the 64-bit one it is semget. */
+		for (long i = 0; i < atol(arg[0]); i++) {
+			long result;
+			asm volatile("int $0x80" : "=a"(result) : "a"(64) : "memory");
+		}
+#endif
 	} else if (!strcmp(verb, "enoent")) {
 		for (long i = 0; i < atol(arg[0]); i++)
 			if (open("/nonexistent/waggle", O_RDONLY) >= 0)
@@ -189,6 +203,23 @@ int main(int argc, char **argv)
 			ready();
 		}
 		send_all(fd, 0);
+	} else if (!strcmp(verb, "share")) {
+		/* One connection that <n> more processes hold as well; sends <bytes> and keeps it open until a line on stdin. */
+		int fd = dial(arg[0], atoi(arg[1]));
+		if (fd < 0)
+			fail("connect");
+		for (long i = 0; i < atol(arg[3]); i++) {
+			if (fork() == 0) {
+				prctl(PR_SET_PDEATHSIG, SIGKILL);
+				prctl(PR_SET_NAME, "wgl-sharer");
+				pause();
+				_exit(0);
+			}
+		}
+		if (write(fd, calloc(1, atol(arg[2])), atol(arg[2])) != atol(arg[2]))
+			fail("send");
+		ready();
+		wait_for_line();
 	} else if (!strcmp(verb, "activate")) {
 		/* As systemd's socket activation: listens, then another process, of another name, inherits the socket and serves. */
 		int listener = listen_on(arg[0], atoi(arg[1]));

@@ -21,6 +21,9 @@ static __always_inline __u32 syscall_of_regs(struct pt_regs *regs)
 {
 	return (__u32)regs->orig_ax;
 }
+#define NR_CLONE 56
+#define NR_FORK 57
+#define NR_VFORK 58
 #elif defined(__TARGET_ARCH_arm64)
 /* arch/arm64/include/asm/thread_info.h: TIF_32BIT, a property of the process. */
 #define TIF_32BIT_BIT 22
@@ -32,8 +35,28 @@ static __always_inline __u32 syscall_of_regs(struct pt_regs *regs)
 {
 	return (__u32)regs->syscallno;
 }
+/* arm64 has clone and clone3 only. */
+#define NR_CLONE 220
+#define NR_FORK NR_CLONE
+#define NR_VFORK NR_CLONE
 #else
 #error "unknown target architecture"
 #endif
+
+#define NR_CLONE3 435
+/* Of the 32-bit tables of x86 and arm alike. */
+#define NR_COMPAT_FORK 2
+#define NR_COMPAT_CLONE 120
+#define NR_COMPAT_VFORK 190
+
+/* Whether a call makes a task: the new one leaves the kernel as if it had made the call too. */
+static __always_inline int makes_task(__u32 syscall)
+{
+	if (syscall & SYSCALL_COMPAT) {
+		__u32 number = syscall & ~SYSCALL_COMPAT;
+		return number == NR_COMPAT_FORK || number == NR_COMPAT_CLONE || number == NR_COMPAT_VFORK || number == NR_CLONE3;
+	}
+	return syscall == NR_CLONE || syscall == NR_FORK || syscall == NR_VFORK || syscall == NR_CLONE3;
+}
 
 #endif

@@ -10,6 +10,7 @@
 
 #define AF_INET 2
 #define AF_INET6 10
+#define SOCK_STREAM 1
 #define TASK_COMM_LEN 16
 
 enum {
@@ -103,6 +104,7 @@ struct sock_common {
 struct sock {
 	struct sock_common __sk_common;
 	int sk_err;
+	__u16 sk_type;
 };
 
 struct socket {

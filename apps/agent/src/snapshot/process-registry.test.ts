@@ -39,6 +39,16 @@ describe("ProcessRegistry", () => {
     expect(registry.get(7n)).toMatchObject({ process: "nginx", unit: "nginx.service" });
   });
 
+  it("leaves the unit empty if it cannot be resolved", () => {
+    const registry = new ProcessRegistry({
+      unitOf: () => {
+        throw new Error("no such control group");
+      },
+    });
+    register(registry, 7n, "nginx");
+    expect(registry.get(7n)).toMatchObject({ process: "nginx", unit: "" });
+  });
+
   it("gives two ids with the same names one entry", () => {
     const registry = new ProcessRegistry({ unitOf: () => "u" });
     register(registry, 7n, "worker", 1n);

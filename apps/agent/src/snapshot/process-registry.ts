@@ -85,7 +85,7 @@ export class ProcessRegistry {
         cgroupId: values.readBigUInt64LE(at + cgroup.offset),
         tgid: values.readUInt32LE(at + tgid.offset),
       };
-      this.#entries.set(processId, { name: this.#nameOf(identity.comm, this.#resolver.unitOf(identity)), lastWindow: this.#window });
+      this.#entries.set(processId, { name: this.#nameOf(identity.comm, this.#unitOf(identity)), lastWindow: this.#window });
     }
   }
 
@@ -107,6 +107,15 @@ export class ProcessRegistry {
     } else if (this.#raisedIn === 0 && this.#entries.size > this.#max) {
       this.#generation++;
       this.#raisedIn = this.#window;
+    }
+  }
+
+  /** A resolver that fails costs one process its unit, not everyone the window that is being read. */
+  #unitOf(identity: ProcessIdentity): string {
+    try {
+      return this.#resolver.unitOf(identity);
+    } catch {
+      return "";
     }
   }
 

@@ -85,6 +85,25 @@ describeKernel("system calls", () => {
     expect(sumOf(rows, "count")).toBe(7000);
   });
 
+  it("counts a fork once, for the process that made the call and not for the one it made", async () => {
+    await source.readWindow();
+    await workload.run("wgl-fork", "fork", [23]);
+    const rows = rowsOf(await source.readWindow(), "syscalls", { process: "wgl-fork" });
+    expect(
+      sumOf(
+        rows.filter(({ syscall }) => ["clone", "clone3", "fork", "vfork"].includes(syscall as string)),
+        "count",
+      ),
+    ).toBe(23);
+  });
+
+  it.runIf(process.arch === "x64")("names 32-bit calls by the 32-bit table", async () => {
+    await source.readWindow();
+    await workload.run("wgl-compat", "compat", [23]);
+    const window = await source.readWindow();
+    expect(rowsOf(window, "syscalls", { process: "wgl-compat", syscall: "compat:getppid" })).toMatchObject([{ count: 23n }]);
+  });
+
   it("says that the signals are exact and drops nothing", async () => {
     const window = await source.readWindow();
     const states = window.coverage.filter(({ signal }) => signal.startsWith("syscall"));

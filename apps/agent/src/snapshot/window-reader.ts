@@ -130,12 +130,18 @@ export class KernelSource implements Disposable {
       return await this.#readWindow();
     } finally {
       this.#isReading = false;
+      if (this.#isClosed) this.#release();
     }
   }
 
+  /** Detaches everything; a window that is being read is read to its end first. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    if (!this.#isReading) this.#release();
+  }
+
+  #release(): void {
     this.#probes[Symbol.dispose]();
     this.#grace?.[Symbol.dispose]();
   }
@@ -257,9 +263,10 @@ export class KernelSource implements Disposable {
 
   #drainOther(other: BpfMap, accumulators: readonly RowAccumulator[]): void {
     let isUsed = false;
+    const empty = this.#emptyOther(other);
     other.readAll((_keys, values, count) => {
       for (let slot = 0; slot < count && !isUsed; slot++)
-        isUsed = !this.#emptyOther(other).equals(values.subarray(slot * other.valueSize, (slot + 1) * other.valueSize));
+        isUsed = values.compare(empty, 0, empty.length, slot * other.valueSize, (slot + 1) * other.valueSize) !== 0;
       if (isUsed) for (const accumulator of accumulators) accumulator.addOther(values, count);
     });
     if (isUsed) this.#clearOther(other);

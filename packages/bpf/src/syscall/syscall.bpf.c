@@ -51,8 +51,12 @@ static __always_inline void handle_exit(struct pt_regs *regs, long ret)
 	}
 	/* The entry was not seen: the call is older than the program, or seccomp refused it. Only then the registers are asked:
 	 * rt_sigreturn has overwritten them by now. */
-	if (key.bucket == BUCKET_NONE)
+	if (key.bucket == BUCKET_NONE) {
 		key.syscall = syscall_of_regs(regs) | compat_mark(task);
+		/* A new task's first way out of the kernel: its parent made that call, and only there it counts. */
+		if (ret == 0 && makes_task(key.syscall))
+			return;
+	}
 
 	struct syscall_latency_value empty = { .min = ~0ull };
 	struct syscall_latency_value *slot = window_slot(syscall_latency, active, &key, &empty, other_of_bucket(key.bucket));

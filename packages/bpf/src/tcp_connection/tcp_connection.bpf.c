@@ -293,7 +293,8 @@ static __always_inline void take_stock(struct task_struct *task, struct file *fi
 	if (!socket_of_file)
 		return;
 	struct sock *sk = socket_of_file->sk;
-	if (!sk)
+	/* A raw socket may have protocol TCP too, and is no tcp_sock, which older kernels' cast does not check. */
+	if (!sk || sk->sk_type != SOCK_STREAM)
 		return;
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 	struct control *settings = get_control();
