@@ -150,6 +150,7 @@ export class FrameWriter {
         await this.store(entries.map((entry) => entry.frame));
         if (this.failing) this.log.info({}, "storage accepts inserts again");
         this.failing = false;
+        this.metrics.storageFailing.set(0);
         waitMs = FIRST_RETRY_MS;
         waiting.pop();
         for (const entry of entries) this.settle(entry, { result: "stored" });
@@ -171,6 +172,7 @@ export class FrameWriter {
         }
         if (!this.failing) this.log.warn({ err: error, frames: entries.length }, "storage refuses inserts; holding frames");
         this.failing = true;
+        this.metrics.storageFailing.set(1);
         if (this.stopping) return;
         await this.sleep(waitMs);
         waitMs = Math.min(waitMs * 2, LAST_RETRY_MS);

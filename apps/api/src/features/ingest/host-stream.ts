@@ -148,7 +148,7 @@ export class HostStream {
     }
     if (writer.isFull && writer.isFailing) {
       this.send({ $case: "throttle", value: { waitMs: THROTTLE_MS } });
-      metrics.frames.inc({ result: "refused" });
+      metrics.frames.inc({ result: "deferred" });
       this.refuse(
         RefusalCode.STORAGE_UNAVAILABLE,
         snapshot.sequence,

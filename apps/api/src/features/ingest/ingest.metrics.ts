@@ -12,6 +12,7 @@ export class IngestMetrics {
   readonly insertSeconds: Histogram<"table">;
   readonly insertFailures: Counter<"kind">;
   readonly inFlightBytes: Gauge;
+  readonly storageFailing: Gauge;
   readonly streams: Gauge;
   readonly streamEnds: Counter<"reason">;
   readonly enrolments: Counter<"result">;
@@ -21,7 +22,7 @@ export class IngestMetrics {
     this.frames = new Counter({
       registers,
       name: "waggle_ingest_frames_total",
-      help: "Snapshots by outcome: stored or refused.",
+      help: "Snapshots by outcome: stored, refused, or deferred (to be sent again once the storage works).",
       labelNames: ["result"],
     });
     this.refusals = new Counter({
@@ -50,6 +51,11 @@ export class IngestMetrics {
       labelNames: ["kind"],
     });
     this.inFlightBytes = new Gauge({ registers, name: "waggle_ingest_in_flight_bytes", help: "Bytes of snapshots accepted and not yet stored." });
+    this.storageFailing = new Gauge({
+      registers,
+      name: "waggle_ingest_storage_failing",
+      help: "1 while the storage refuses inserts and frames are held.",
+    });
     this.streams = new Gauge({ registers, name: "waggle_ingest_streams", help: "Open snapshot streams." });
     this.streamEnds = new Counter({
       registers,

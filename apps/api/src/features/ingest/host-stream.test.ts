@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Duplex } from "node:stream";
+import { setImmediate as turn } from "node:timers/promises";
+import { RefusalCode, StreamSnapshotsRequest, type StreamSnapshotsResponse } from "@waggle/proto";
+import { Registry } from "prom-client";
+import { describe, expect, it } from "vitest";
+import { makeSnapshot } from "../../../test/test-agent.ts";
+import { Clock } from "../../common/clock.ts";
+import { createLog } from "../../common/log.ts";
+import type { Frame } from "./frame.ts";
+import type { FrameOutcome, FrameWriter } from "./frame-writer.service.ts";
+import type { HostStatusRepository } from "./host-status.repository.ts";
+import type { HostStatusService } from "./host-status.service.ts";
+import { FRAMES_IN_FLIGHT_MAX, HostStream, type SnapshotCall } from "./host-stream.ts";
+import { IngestMetrics } from "./ingest.metrics.ts";
+
+const NOW_MS = 1_800_000_000_000;
+
+class FixedClock extends Clock {
+  override now(): number {
+    return NOW_MS;
+  }
+}
+
+/** A writer that holds what it is given until the test settles it. */
+class HeldWriter {
+  isFull = false;
+  isFailing = false;
+  readonly held: { frame: Frame; done: (outcome: FrameOutcome) => void }[] = [];
+  private listener = () => {};
+
+  onDrain(listener: () => void): () => void {
+    this.listener = listener;
+    return () => {};
+  }
+  add(frame: Frame, done: (outcome: FrameOutcome) => void): void {
+    this.held.push({ frame, done });
+  }
+  drain(): void {
+    this.isFull = false;
+    this.listener();
+  }
+}
+
+/** The server's end of a call: messages are pushed in, answers are collected. */
+class FakeCall extends Duplex {
+  readonly answers: NonNullable<StreamSnapshotsResponse["message"]>[] = [];
+  constructor() {
+    super({ objectMode: true });
+  }
+  override _read(): void {}
+  override _write(chunk: StreamSnapshotsResponse, _: BufferEncoding, done: () => void): void {
+    if (chunk.message !== undefined) this.answers.push(chunk.message);
+    done();
+  }
+  say(message: NonNullable<StreamSnapshotsRequest["message"]>): void {
+    this.push(Buffer.from(StreamSnapshotsRequest.encode({ message }).finish()));
+  }
+  snapshot(sequence: number): void {
+    this.say({ $case: "snapshot", value: makeSnapshot(sequence, NOW_MS - 60_000, {}) });
+  }
+}
+
+async function open() {
+  const writer = new HeldWriter();
+  const call = new FakeCall();
+  const services = {
+    writer: writer as unknown as FrameWriter,
+    statuses: { noteWindow: () => {}, noteStatus: () => {} } as unknown as HostStatusService,
+    repository: { saveHello: async () => {} } as unknown as HostStatusRepository,
+    metrics: new IngestMetrics(new Registry()),
+    clock: new FixedClock(),
+    log: createLog("silent"),
+  };
+  new HostStream(
+    call as unknown as SnapshotCall,
+    { organisationId: "o", hostId: "h" },
+    services,
+    () => {},
+    () => {},
+  );
+  const facts = { name: "h", kernelRelease: "", architecture: "", distribution: "", cpuCount: 1, memoryBytes: 1n, agentVersion: "" };
+  call.say({
+    $case: "hello",
+    value: { bootId: "b", facts, windowMs: 10_000, signals: [], firstUnacknowledgedSequence: 0n, hostTimeMs: BigInt(NOW_MS) },
+  });
+  await turn();
+  expect(call.answers.shift()?.$case).toBe("config");
+  return { writer, call };
+}
+
+describe("HostStream", () => {
+  it("asks for a pause and refuses with `retry` while the writer is full and the storage fails", async () => {
+    const { writer, call } = await open();
+    writer.isFull = true;
+    writer.isFailing = true;
+    call.snapshot(5);
+    await turn();
+    expect(call.answers.map((answer) => answer.$case)).toEqual(["throttle", "refusal"]);
+    expect(call.answers[1]?.value).toMatchObject({ sequence: 5n, code: RefusalCode.STORAGE_UNAVAILABLE, retry: true });
+    expect(writer.held).toHaveLength(0);
+  });
+
+  it("stops reading while the writer is full and the storage works, and goes on when there is room", async () => {
+    const { writer, call } = await open();
+    writer.isFull = true;
+    call.snapshot(1);
+    await turn();
+    call.snapshot(2);
+    await turn();
+    expect(writer.held.map(({ frame }) => frame.sequence)).toEqual([1n]);
+    writer.drain();
+    await turn();
+    expect(writer.held.map(({ frame }) => frame.sequence)).toEqual([1n, 2n]);
+  });
+
+  it("stops reading a stream that has too many snapshots in flight, and goes on with each answer", async () => {
+    const { writer, call } = await open();
+    for (let sequence = 1; sequence <= FRAMES_IN_FLIGHT_MAX + 5; sequence++) call.snapshot(sequence);
+    await turn();
+    expect(writer.held).toHaveLength(FRAMES_IN_FLIGHT_MAX);
+    writer.held[0]?.done({ result: "stored" });
+    await turn();
+    expect(call.answers).toEqual([{ $case: "ack", value: { sequence: 1n } }]);
+    expect(writer.held).toHaveLength(FRAMES_IN_FLIGHT_MAX + 1);
+  });
+
+  it("passes on why a frame could not be stored", async () => {
+    const { writer, call } = await open();
+    call.snapshot(1);
+    await turn();
+    writer.held[0]?.done({ result: "refused", reason: "ClickHouse could not read the rows for tcp_rtt" });
+    await turn();
+    expect(call.answers).toMatchObject([{ $case: "refusal", value: { sequence: 1n, retry: false, reason: expect.stringContaining("tcp_rtt") } }]);
+  });
+});
