@@ -3,6 +3,7 @@
 /**
  * Builds dist/: all that a host needs to run the agent besides Node.js and libbpf.
  *
+ *   waggle-agent                starts it with the flags that keep it small
  *   waggle-agent.mjs, chunks/   the program
  *   node_modules/               koffi and its native part, which cannot be bundled
  *   bpf/*.bpf.o                 the BPF objects, if packages/bpf has been built
@@ -12,6 +13,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { launchEnvironment, nodeFlags } from "./src/launch.ts";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const dist = join(here, "dist");
@@ -39,6 +41,13 @@ await build({
 
 copyKoffi();
 copyObjects();
+writeLauncher();
+
+function writeLauncher(): void {
+  const variables = Object.entries(launchEnvironment).map(([name, value]) => `${name}=${value}`);
+  const lines = ["#!/bin/sh", "# SPDX-License-Identifier: Apache-2.0", `export ${variables.join(" ")}`, `exec "\${NODE:-node}" ${nodeFlags.join(" ")} "$(dirname "$(readlink -f "$0")")/waggle-agent.mjs" "$@"`];
+  writeFileSync(join(dist, "waggle-agent"), `${lines.join("\n")}\n`, { mode: 0o755 });
+}
 
 /** koffi finds its native part as a package `@koromix/koffi-<platform>-<arch>` beside it. */
 function copyKoffi(): void {

@@ -12,6 +12,7 @@ import { IngestStream } from "../stream/ingest-stream.ts";
 import { ServerClock } from "../stream/server-clock.ts";
 import { agentVersion } from "../version.ts";
 import { WindowLoop } from "../window/window-loop.ts";
+import { createMemoryTrimmer } from "./memory-trimmer.ts";
 import { openSource } from "./open-source.ts";
 import { claimStateDirectory } from "./single-instance.ts";
 
@@ -41,6 +42,7 @@ export async function run(environment: NodeJS.ProcessEnv, stop: AbortSignal): Pr
   });
   const serverClock = new ServerClock(identity.bootTag);
   const source = await openSource(config, clock, log);
+  const trimMemory = await createMemoryTrimmer();
 
   const loop = new WindowLoop({
     source,
@@ -54,7 +56,10 @@ export async function run(environment: NodeJS.ProcessEnv, stop: AbortSignal): Pr
       stream.notify();
       const summary = summariseWindow(window);
       // A moment later the window is usually acknowledged, and the report says so instead of showing it as waiting.
-      setTimeout(() => report(summary, null), reportDelayMs).unref();
+      setTimeout(() => {
+        report(summary, null);
+        trimMemory();
+      }, reportDelayMs).unref();
     },
   });
   const stream = new IngestStream({

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * How the agent's Node.js is to be started, so that it stays within its memory (`budget` in status/status-report.ts). Whoever starts the agent uses these
+ * two; dist/waggle-agent is a script that does.
+ */
+
+/**
+ * A small nursery, compact code rather than fast, one helper thread instead of one per CPU, and the right to collect after a window, so that
+ * garbage does not pile up. The heap itself may grow to three times of what an ordinary host needs: a window with every signal at its
+ * 5,000 rows takes 50 MB for a moment, and dying of it would be worse than the moment.
+ */
+export const nodeFlags = ["--max-old-space-size=96", "--max-semi-space-size=1", "--optimize-for-size", "--v8-pool-size=1", "--expose-gc"] as const;
+
+/** One malloc arena, as each thread's own keeps what it once used; and fewer threads for files and names. */
+export const launchEnvironment = { MALLOC_ARENA_MAX: "1", UV_THREADPOOL_SIZE: "2" } as const;
