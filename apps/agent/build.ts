@@ -45,7 +45,12 @@ writeLauncher();
 
 function writeLauncher(): void {
   const variables = Object.entries(launchEnvironment).map(([name, value]) => `${name}=${value}`);
-  const lines = ["#!/bin/sh", "# SPDX-License-Identifier: Apache-2.0", `export ${variables.join(" ")}`, `exec "\${NODE:-node}" ${nodeFlags.join(" ")} "$(dirname "$(readlink -f "$0")")/waggle-agent.mjs" "$@"`];
+  const lines = [
+    "#!/bin/sh",
+    "# SPDX-License-Identifier: Apache-2.0",
+    `export ${variables.join(" ")}`,
+    `exec "\${NODE:-node}" ${nodeFlags.join(" ")} "$(dirname "$(readlink -f "$0")")/waggle-agent.mjs" "$@"`,
+  ];
   writeFileSync(join(dist, "waggle-agent"), `${lines.join("\n")}\n`, { mode: 0o755 });
 }
 
@@ -57,9 +62,15 @@ function copyKoffi(): void {
   mkdirSync(target, { recursive: true });
   for (const name of ["index.js", "index.cjs", "LICENSE.txt"]) if (existsSync(join(source, name))) cpSync(join(source, name), join(target, name));
   // Its C++ sources and headers are most of the package and no part of the program.
-  cpSync(join(source, "src/koffi"), join(target, "src/koffi"), { recursive: true, filter: (path) => statSync(path).isDirectory() || /\.c?js$/.test(path) });
+  cpSync(join(source, "src/koffi"), join(target, "src/koffi"), {
+    recursive: true,
+    filter: (path) => statSync(path).isDirectory() || /\.c?js$/.test(path),
+  });
   const manifest = JSON.parse(readFileSync(join(source, "package.json"), "utf8")) as Record<string, unknown>;
-  writeFileSync(join(target, "package.json"), `${JSON.stringify({ name: manifest["name"], version: manifest["version"], license: manifest["license"], type: manifest["type"], main: manifest["main"], exports: manifest["exports"] }, null, 2)}\n`);
+  writeFileSync(
+    join(target, "package.json"),
+    `${JSON.stringify({ name: manifest["name"], version: manifest["version"], license: manifest["license"], type: manifest["type"], main: manifest["main"], exports: manifest["exports"] }, null, 2)}\n`,
+  );
   const native = join(dirname(source), "@koromix");
   for (const name of readdirSync(native)) cpSync(realpathSync(join(native, name)), join(dist, "node_modules/@koromix", name), { recursive: true });
 }

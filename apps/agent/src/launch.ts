@@ -6,11 +6,11 @@
  */
 
 /**
- * A small nursery, compact code rather than fast, one helper thread instead of one per CPU, and the right to collect after a window, so that
+ * A small nursery, one helper thread instead of one per CPU, and the right to collect after a window, so that
  * garbage does not pile up. The heap itself may grow to three times of what an ordinary host needs: a window with every signal at its
  * 5,000 rows takes 50 MB for a moment, and dying of it would be worse than the moment.
  */
-export const nodeFlags = ["--max-old-space-size=96", "--max-semi-space-size=1", "--optimize-for-size", "--v8-pool-size=1", "--expose-gc"] as const;
+export const nodeFlags = ["--max-old-space-size=96", "--max-semi-space-size=1", "--v8-pool-size=1", "--expose-gc"] as const;
 
 /** One malloc arena, as each thread's own keeps what it once used; and fewer threads for files and names. */
 export const launchEnvironment = { MALLOC_ARENA_MAX: "1", UV_THREADPOOL_SIZE: "2" } as const;

@@ -16,7 +16,13 @@ const program = new Command("waggle-agent")
 program
   .command("run")
   .description("run the agent in the foreground until SIGTERM or SIGINT")
-  .addHelpText("after", () => `\nEnvironment:\n${Object.values(settings).map(({ variable, help, fallback }) => `  ${variable}\n      ${help}\n      Default: ${fallback}.`).join("\n")}\n`)
+  .addHelpText(
+    "after",
+    () =>
+      `\nEnvironment:\n${Object.values(settings)
+        .map(({ variable, help, fallback }) => `  ${variable}\n      ${help}\n      Default: ${fallback}.`)
+        .join("\n")}\n`,
+  )
   .action(async () => {
     const { run } = await import("./commands/run.ts");
     await run(process.env, stopSignal());

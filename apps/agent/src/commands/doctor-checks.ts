@@ -21,7 +21,14 @@ export interface CheckResult {
 /** Runs every check, in the order in which a person would look. None throws; none changes anything that lasts. */
 export async function runChecks(config: Config): Promise<CheckResult[]> {
   const running = findRunningAgent(config);
-  return [...checkKernel(), ...checkCgroups(config), ...(await checkPrograms(config)), ...checkState(config), ...(await checkConnection(config, running)), checkRunning(running)];
+  return [
+    ...checkKernel(),
+    ...checkCgroups(config),
+    ...(await checkPrograms(config)),
+    ...checkState(config),
+    ...(await checkConnection(config, running)),
+    checkRunning(running),
+  ];
 }
 
 function findRunningAgent(config: Config): StatusReport | undefined {
@@ -40,14 +47,38 @@ function checkKernel(): CheckResult[] {
   return [
     kernelVersion(report.kernelRelease),
     report.btfBytes === null
-      ? { group, name: "type information (BTF)", result: "FAIL", cause: "/sys/kernel/btf/vmlinux cannot be read: this kernel was built without CONFIG_DEBUG_INFO_BTF, or /sys is hidden", fix: "use a distribution kernel (all major ones since 2020 have it); in a container mount /sys" }
+      ? {
+          group,
+          name: "type information (BTF)",
+          result: "FAIL",
+          cause: "/sys/kernel/btf/vmlinux cannot be read: this kernel was built without CONFIG_DEBUG_INFO_BTF, or /sys is hidden",
+          fix: "use a distribution kernel (all major ones since 2020 have it); in a container mount /sys",
+        }
       : { group, name: "type information (BTF)", result: "PASS", cause: `${Math.round(report.btfBytes / 1024)} KiB`, fix: "" },
     report.missingCapabilities.length > 0
-      ? { group, name: "capabilities", result: "FAIL", cause: `missing ${report.missingCapabilities.join(" and ")}`, fix: "start the agent with both (systemd: AmbientCapabilities=CAP_BPF CAP_PERFMON), and run doctor the same way" }
+      ? {
+          group,
+          name: "capabilities",
+          result: "FAIL",
+          cause: `missing ${report.missingCapabilities.join(" and ")}`,
+          fix: "start the agent with both (systemd: AmbientCapabilities=CAP_BPF CAP_PERFMON), and run doctor the same way",
+        }
       : { group, name: "capabilities", result: "PASS", cause: report.capabilities.join(", "), fix: "" },
     lockdown === "confidentiality"
-      ? { group, name: "lockdown", result: "FAIL", cause: "the kernel is locked down to confidentiality, so BPF programs may not read kernel memory", fix: "boot with lockdown=integrity" }
-      : { group, name: "lockdown", result: "PASS", cause: lockdown ?? "not told by this kernel; the programs below show whether it is in the way", fix: "" },
+      ? {
+          group,
+          name: "lockdown",
+          result: "FAIL",
+          cause: "the kernel is locked down to confidentiality, so BPF programs may not read kernel memory",
+          fix: "boot with lockdown=integrity",
+        }
+      : {
+          group,
+          name: "lockdown",
+          result: "PASS",
+          cause: lockdown ?? "not told by this kernel; the programs below show whether it is in the way",
+          fix: "",
+        },
   ];
 }
 
@@ -68,7 +99,13 @@ function checkCgroups(config: Config): CheckResult[] {
   const mount = findCgroup2Mount(config.hostRoot);
   return [
     mount === undefined
-      ? { group: "kernel", name: "control groups", result: "WARN", cause: "cgroup v2 is not mounted; units are read per process from /proc and are missing for short-lived ones", fix: "boot with systemd.unified_cgroup_hierarchy=1" }
+      ? {
+          group: "kernel",
+          name: "control groups",
+          result: "WARN",
+          cause: "cgroup v2 is not mounted; units are read per process from /proc and are missing for short-lived ones",
+          fix: "boot with systemd.unified_cgroup_hierarchy=1",
+        }
       : { group: "kernel", name: "control groups", result: "PASS", cause: `v2 at ${mount}`, fix: "" },
   ];
 }
@@ -85,18 +122,30 @@ async function checkPrograms(config: Config): Promise<CheckResult[]> {
     const { KernelSource } = await import("../snapshot/window-reader.ts");
     const source = await KernelSource.open({ objectDirectory: directory, names: { unitOf: () => "" } });
     try {
-      return source
-        .programs()
-        .map(({ program, hook, attached, failure }) =>
-          attached
-            ? { group, name: program, result: "PASS", cause: hook, fix: "" }
-            : { group, name: program, result: "FAIL", cause: failure?.message ?? "not attached", fix: "the agent runs without it and reports its signals as absent with this reason" },
-        );
+      return source.programs().map(({ program, hook, attached, failure }) =>
+        attached
+          ? { group, name: program, result: "PASS", cause: hook, fix: "" }
+          : {
+              group,
+              name: program,
+              result: "FAIL",
+              cause: failure?.message ?? "not attached",
+              fix: "the agent runs without it and reports its signals as absent with this reason",
+            },
+      );
     } finally {
       source.close();
     }
   } catch (error) {
-    return [{ group, name: "loading", result: "FAIL", cause: (error as Error).message, fix: "the agent runs without BPF and reports its signals as failed with this reason" }];
+    return [
+      {
+        group,
+        name: "loading",
+        result: "FAIL",
+        cause: (error as Error).message,
+        fix: "the agent runs without BPF and reports its signals as failed with this reason",
+      },
+    ];
   }
 }
 
@@ -107,5 +156,11 @@ function checkRunning(report: StatusReport | undefined): CheckResult {
   const lost = droppedFrames + corruptFrames + refusedFrames;
   return lost === 0
     ? { group, name: "running", result: "PASS", cause: `process ${report.pid}, nothing lost`, fix: "" }
-    : { group, name: "running", result: "WARN", cause: `process ${report.pid}: ${droppedFrames} windows dropped, ${corruptFrames} unreadable, ${refusedFrames} refused`, fix: "see `waggle-agent status` for the last reason" };
+    : {
+        group,
+        name: "running",
+        result: "WARN",
+        cause: `process ${report.pid}: ${droppedFrames} windows dropped, ${corruptFrames} unreadable, ${refusedFrames} refused`,
+        fix: "see `waggle-agent status` for the last reason",
+      };
 }

@@ -18,7 +18,10 @@ const timeoutMs = 5_000;
 export async function checkConnection(config: Config, running: StatusReport | undefined): Promise<CheckResult[]> {
   const { host, port, encrypted } = config.api;
   const results: CheckResult[] = [];
-  const skip = (...names: string[]): CheckResult[] => [...results, ...names.map((name): CheckResult => ({ group, name, result: "SKIP", cause: "the step before failed", fix: "" }))];
+  const skip = (...names: string[]): CheckResult[] => [
+    ...results,
+    ...names.map((name): CheckResult => ({ group, name, result: "SKIP", cause: "the step before failed", fix: "" })),
+  ];
   const attempt = async (name: string, fix: string, step: () => Promise<string>): Promise<boolean> => {
     try {
       results.push({ group, name, result: "PASS", cause: await step(), fix: "" });
@@ -36,7 +39,9 @@ export async function checkConnection(config: Config, running: StatusReport | un
   });
   if (!resolved) return skip("connection", "encryption", "credential", "clock");
 
-  const connected = await attempt("connection", `check that the API is running and that a firewall lets ${host}:${port} through`, () => reach(connectTcp({ host, port }), "connect", `${host}:${port}`));
+  const connected = await attempt("connection", `check that the API is running and that a firewall lets ${host}:${port} through`, () =>
+    reach(connectTcp({ host, port }), "connect", `${host}:${port}`),
+  );
   if (!connected) return skip("encryption", "credential", "clock");
 
   if (!encrypted) {
@@ -66,10 +71,19 @@ async function signIn(config: Config): Promise<CheckResult[]> {
   try {
     const { serverTimeMs, askedAtMs, answeredAtMs } = await askServerTime(config, credential, timeoutMs);
     const offsetMs = Math.round(serverTimeMs - (askedAtMs + answeredAtMs) / 2);
-    return [{ group, name: "credential", result: "PASS", cause: `accepted as ${credential.hostName}`, fix: "" }, judgeClock(Math.abs(offsetMs) > clockOffsetToleratedMs ? offsetMs : 0)];
+    return [
+      { group, name: "credential", result: "PASS", cause: `accepted as ${credential.hostName}`, fix: "" },
+      judgeClock(Math.abs(offsetMs) > clockOffsetToleratedMs ? offsetMs : 0),
+    ];
   } catch (error) {
     return [
-      { group, name: "credential", result: "FAIL", cause: (error as Error).message, fix: "if the credential is refused, put a new enrolment token into WAGGLE_AGENT_ENROLMENT_TOKEN_FILE; the agent enrols again by itself" },
+      {
+        group,
+        name: "credential",
+        result: "FAIL",
+        cause: (error as Error).message,
+        fix: "if the credential is refused, put a new enrolment token into WAGGLE_AGENT_ENROLMENT_TOKEN_FILE; the agent enrols again by itself",
+      },
       { group, name: "clock", result: "SKIP", cause: "the step before failed", fix: "" },
     ];
   }
@@ -80,8 +94,20 @@ function judgeRunning({ stream }: StatusReport): CheckResult[] {
   const isRefused = stream.credential === "refused" || stream.credential === "missing";
   const credential: CheckResult =
     stream.connectedSinceMs !== undefined
-      ? { group, name: "credential", result: "PASS", cause: `accepted; last acknowledgement ${stream.lastAckAtMs === undefined ? "none yet" : `${formatDuration((Date.now() - stream.lastAckAtMs) * 1e6)} ago`}`, fix: "" }
-      : { group, name: "credential", result: isRefused ? "FAIL" : "WARN", cause: stream.lastError ?? "the agent is not connected yet", fix: "windows are kept on disk until the agent is connected" };
+      ? {
+          group,
+          name: "credential",
+          result: "PASS",
+          cause: `accepted; last acknowledgement ${stream.lastAckAtMs === undefined ? "none yet" : `${formatDuration((Date.now() - stream.lastAckAtMs) * 1e6)} ago`}`,
+          fix: "",
+        }
+      : {
+          group,
+          name: "credential",
+          result: isRefused ? "FAIL" : "WARN",
+          cause: stream.lastError ?? "the agent is not connected yet",
+          fix: "windows are kept on disk until the agent is connected",
+        };
   return [credential, judgeClock(stream.clockOffsetMs)];
 }
 

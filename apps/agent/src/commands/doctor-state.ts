@@ -18,7 +18,13 @@ const group = "state";
 
 function checkDirectory(path: string): CheckResult {
   const fix = `make it for the agent's user (install -d -o waggle-agent ${path}) or set WAGGLE_AGENT_STATE_DIRECTORY`;
-  const result = (result: CheckResult["result"], cause: string): CheckResult => ({ group, name: "directory", result, cause, fix: result === "PASS" ? "" : fix });
+  const result = (result: CheckResult["result"], cause: string): CheckResult => ({
+    group,
+    name: "directory",
+    result,
+    cause,
+    fix: result === "PASS" ? "" : fix,
+  });
   if (!existsSync(path)) {
     try {
       accessSync(dirname(path), constants.W_OK);
@@ -44,7 +50,13 @@ function checkSpace(config: Config): CheckResult {
   const free = bavail * bsize;
   const cause = `${formatBytes(free)} free for a spool of up to ${formatBytes(config.spoolBytesMax)}`;
   if (free > config.spoolBytesMax) return { group, name: "disk space", result: "PASS", cause, fix: "" };
-  return { group, name: "disk space", result: "WARN", cause, fix: "free some space or lower WAGGLE_AGENT_SPOOL_BYTES; on a full disk windows are held in memory, and the oldest are dropped" };
+  return {
+    group,
+    name: "disk space",
+    result: "WARN",
+    cause,
+    fix: "free some space or lower WAGGLE_AGENT_SPOOL_BYTES; on a full disk windows are held in memory, and the oldest are dropped",
+  };
 }
 
 function checkCredential(config: Config): CheckResult {
@@ -52,14 +64,34 @@ function checkCredential(config: Config): CheckResult {
   const path = join(config.stateDirectory, "credential.json");
   const token = tokenProblem(config);
   if (existsSync(path)) {
-    if ((statSync(path).mode & 0o077) !== 0) return { group, name, result: "WARN", cause: `${path} can be read by other users`, fix: `chmod 600 ${path}` };
+    if ((statSync(path).mode & 0o077) !== 0)
+      return { group, name, result: "WARN", cause: `${path} can be read by other users`, fix: `chmod 600 ${path}` };
     const credential = readCredential(config.stateDirectory, readHostIdentity(config.hostRoot, config.stateDirectory).machineKey);
     if (credential !== undefined) return { group, name, result: "PASS", cause: `of host ${credential.hostName} (${credential.hostId})`, fix: "" };
-    if (token === undefined) return { group, name, result: "WARN", cause: `${path} is unreadable or of another machine`, fix: "nothing: the agent enrols again with its token" };
-    return { group, name, result: "FAIL", cause: `${path} is unreadable or of another machine, and ${token}`, fix: "put an enrolment token into a file and set WAGGLE_AGENT_ENROLMENT_TOKEN_FILE" };
+    if (token === undefined)
+      return {
+        group,
+        name,
+        result: "WARN",
+        cause: `${path} is unreadable or of another machine`,
+        fix: "nothing: the agent enrols again with its token",
+      };
+    return {
+      group,
+      name,
+      result: "FAIL",
+      cause: `${path} is unreadable or of another machine, and ${token}`,
+      fix: "put an enrolment token into a file and set WAGGLE_AGENT_ENROLMENT_TOKEN_FILE",
+    };
   }
   if (token === undefined) return { group, name, result: "PASS", cause: "none yet; the agent enrols with its token", fix: "" };
-  return { group, name, result: "FAIL", cause: `none yet, and ${token}`, fix: "put an enrolment token into a file and set WAGGLE_AGENT_ENROLMENT_TOKEN_FILE" };
+  return {
+    group,
+    name,
+    result: "FAIL",
+    cause: `none yet, and ${token}`,
+    fix: "put an enrolment token into a file and set WAGGLE_AGENT_ENROLMENT_TOKEN_FILE",
+  };
 }
 
 /** Why there is no token to enrol with; undefined if there is one. */

@@ -3,7 +3,13 @@ import { describe, expect, it } from "vitest";
 import { exitCodeOf, render, summarise } from "./doctor.ts";
 import { type CheckResult, kernelVersion } from "./doctor-checks.ts";
 
-const entry = (result: CheckResult["result"]): CheckResult => ({ group: "g", name: `a ${result}`, result, cause: `cause of ${result}`, fix: result === "PASS" || result === "SKIP" ? "" : `fix of ${result}` });
+const entry = (result: CheckResult["result"]): CheckResult => ({
+  group: "g",
+  name: `a ${result}`,
+  result,
+  cause: `cause of ${result}`,
+  fix: result === "PASS" || result === "SKIP" ? "" : `fix of ${result}`,
+});
 
 describe("doctor", () => {
   it("exits with 0 if all is well, 1 with warnings, 2 with failures", () => {
@@ -15,7 +21,19 @@ describe("doctor", () => {
   it("shows cause and fix where there is something to do, and counts the results", () => {
     const text = render([entry("PASS"), entry("WARN"), entry("FAIL"), entry("SKIP")]);
     expect(text).toBe(
-      ["g", "  PASS  a PASS: cause of PASS", "  WARN  a WARN", "        cause of WARN", "        → fix of WARN", "  FAIL  a FAIL", "        cause of FAIL", "        → fix of FAIL", "  SKIP  a SKIP: cause of SKIP", "", "1 passed, 1 warnings, 1 failed, 1 skipped"].join("\n"),
+      [
+        "g",
+        "  PASS  a PASS: cause of PASS",
+        "  WARN  a WARN",
+        "        cause of WARN",
+        "        → fix of WARN",
+        "  FAIL  a FAIL",
+        "        cause of FAIL",
+        "        → fix of FAIL",
+        "  SKIP  a SKIP: cause of SKIP",
+        "",
+        "1 passed, 1 warnings, 1 failed, 1 skipped",
+      ].join("\n"),
     );
   });
 

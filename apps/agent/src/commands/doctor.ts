@@ -19,11 +19,21 @@ async function check(environment: NodeJS.ProcessEnv): Promise<CheckResult[]> {
   try {
     const { config, warnings } = loadConfig(environment);
     const settings: CheckResult =
-      warnings.length === 0 ? { group: "configuration", name: "variables", result: "PASS", cause: "", fix: "" } : { group: "configuration", name: "variables", result: "WARN", cause: warnings.join("; "), fix: "correct or remove them" };
+      warnings.length === 0
+        ? { group: "configuration", name: "variables", result: "PASS", cause: "", fix: "" }
+        : { group: "configuration", name: "variables", result: "WARN", cause: warnings.join("; "), fix: "correct or remove them" };
     return [settings, ...(await runChecks(config))];
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return [{ group: "configuration", name: "variables", result: "FAIL", cause: error.problems.join("; "), fix: "correct the variables named; everything else depends on them" }];
+    return [
+      {
+        group: "configuration",
+        name: "variables",
+        result: "FAIL",
+        cause: error.problems.join("; "),
+        fix: "correct the variables named; everything else depends on them",
+      },
+    ];
   }
 }
 

@@ -80,7 +80,9 @@ describe("waggle-agent run", () => {
     expect(spooled()).toEqual([]);
     const full = server.acknowledged.slice(1, -1);
     expect(full.every((snapshot) => end(snapshot) % 1_000 === 0)).toBe(true);
-    expect(server.acknowledged.every((snapshot) => snapshot.blocks.find((block) => block.signal === "agent_coverage")?.rows === catalogue.length)).toBe(true);
+    expect(
+      server.acknowledged.every((snapshot) => snapshot.blocks.find((block) => block.signal === "agent_coverage")?.rows === catalogue.length),
+    ).toBe(true);
     expect(server.hellos).toHaveLength(1);
   });
 
@@ -127,12 +129,17 @@ describe("waggle-agent run", () => {
   it("is described by status while it runs and said to be gone afterwards", async () => {
     const child = agent("run");
     await until(() => expect(server.acknowledged.length).toBeGreaterThanOrEqual(2));
-    await until(() => expect(JSON.parse(readFileSync(join(stateDirectory, "status.json"), "utf8")).stream.acknowledgedFrames).toBeGreaterThanOrEqual(2));
+    await until(() =>
+      expect(JSON.parse(readFileSync(join(stateDirectory, "status.json"), "utf8")).stream.acknowledgedFrames).toBeGreaterThanOrEqual(2),
+    );
     const running = agent("status", "--json");
     expect(await exitOf(running)).toBe(0);
     const report = JSON.parse(running.output) as StatusReport & { isRunning: boolean };
     expect(report).toMatchObject({ isRunning: true, pid: child.pid, stream: { phase: "connected", hostName: "test-host" } });
-    expect(report.lastWindow?.signals.find((entry) => entry.signal === "syscalls")).toMatchObject({ state: "failed", reason: expect.stringContaining("missing") });
+    expect(report.lastWindow?.signals.find((entry) => entry.signal === "syscalls")).toMatchObject({
+      state: "failed",
+      reason: expect.stringContaining("missing"),
+    });
     expect(running.output).not.toContain("wgl_");
     child.kill("SIGKILL");
     await exitOf(child);
@@ -153,7 +160,11 @@ describe("waggle-agent doctor", () => {
     expect(await exitOf(child)).toBe(2);
     const { result, checks } = JSON.parse(child.output) as { result: string; checks: { name: string; result: string; cause: string; fix: string }[] };
     expect(result).toBe("FAIL");
-    expect(checks.find((entry) => entry.name === "objects")).toMatchObject({ result: "FAIL", cause: expect.stringContaining("no-objects"), fix: expect.stringContaining("WAGGLE_AGENT_BPF_DIRECTORY") });
+    expect(checks.find((entry) => entry.name === "objects")).toMatchObject({
+      result: "FAIL",
+      cause: expect.stringContaining("no-objects"),
+      fix: expect.stringContaining("WAGGLE_AGENT_BPF_DIRECTORY"),
+    });
     expect(checks.find((entry) => entry.name === "connection")).toMatchObject({ result: "PASS" });
     expect(checks.filter((entry) => entry.result === "FAIL").every((entry) => entry.cause !== "" && entry.fix !== "")).toBe(true);
     expect(server.enrolments).toHaveLength(0);

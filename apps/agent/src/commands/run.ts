@@ -31,7 +31,10 @@ export async function run(environment: NodeJS.ProcessEnv, stop: AbortSignal): Pr
   const startedAtMs = clock.wallMs();
   prepareStateDirectory(config);
   const claim = await claimStateDirectory(config.stateDirectory);
-  if (claim === undefined) throw new Error(`another agent is running with the state directory ${config.stateDirectory}; stop it, or set WAGGLE_AGENT_STATE_DIRECTORY to another one`);
+  if (claim === undefined)
+    throw new Error(
+      `another agent is running with the state directory ${config.stateDirectory}; stop it, or set WAGGLE_AGENT_STATE_DIRECTORY to another one`,
+    );
 
   const identity = readHostIdentity(config.hostRoot, config.stateDirectory);
   const spool = Spool.open({
@@ -83,7 +86,13 @@ export async function run(environment: NodeJS.ProcessEnv, stop: AbortSignal): Pr
   });
   const report = createReporter({ config, log, clock, loop, stream, spool, bootId: identity.bootId, startedAtMs });
 
-  log.info("agent started", { version: agentVersion, api: config.api.url, stateDirectory: config.stateDirectory, windowMs: config.windowMs, waitingFrames: spool.state.frames });
+  log.info("agent started", {
+    version: agentVersion,
+    api: config.api.url,
+    stateDirectory: config.stateDirectory,
+    windowMs: config.windowMs,
+    waitingFrames: spool.state.frames,
+  });
   loop.start();
   stream.start();
   report(null, null);
@@ -106,7 +115,9 @@ function prepareStateDirectory(config: Config): void {
   } catch (error) {
     // A directory that belongs to someone else may still be writable; if it is not, the spool says so.
     if ((error as NodeJS.ErrnoException).code !== "EPERM") {
-      throw new Error(`the state directory ${config.stateDirectory} cannot be made (${(error as Error).message}); create it for the agent's user or set WAGGLE_AGENT_STATE_DIRECTORY`);
+      throw new Error(
+        `the state directory ${config.stateDirectory} cannot be made (${(error as Error).message}); create it for the agent's user or set WAGGLE_AGENT_STATE_DIRECTORY`,
+      );
     }
   }
 }
@@ -123,7 +134,16 @@ interface Reported {
 }
 
 /** Returns a function that writes status.json; a `lastWindow` of undefined keeps the one before. */
-function createReporter({ config, log, clock, loop, stream, spool, bootId, startedAtMs }: Reported): (lastWindow: LastWindow | null | undefined, stoppedAtMs: number | null) => void {
+function createReporter({
+  config,
+  log,
+  clock,
+  loop,
+  stream,
+  spool,
+  bootId,
+  startedAtMs,
+}: Reported): (lastWindow: LastWindow | null | undefined, stoppedAtMs: number | null) => void {
   let windows = 0;
   let newest: LastWindow | null = null;
   let isFailing = false;

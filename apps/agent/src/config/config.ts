@@ -74,10 +74,16 @@ function apiAddress(text = "http://127.0.0.1:7302"): ApiAddress {
     throw new Error("expected a URL such as https://waggle.example:7302");
   }
   if (url.protocol !== "http:" && url.protocol !== "https:") throw new Error("expected http:// or https://");
-  if (url.username !== "" || url.password !== "") throw new Error("must not hold a user name or password; the agent signs in with its own credential");
+  if (url.username !== "" || url.password !== "")
+    throw new Error("must not hold a user name or password; the agent signs in with its own credential");
   if (url.pathname !== "/" || url.search !== "" || url.hash !== "") throw new Error("expected scheme, host and port only, without a path");
   const encrypted = url.protocol === "https:";
-  return { url: url.origin, host: url.hostname.replace(/^\[|\]$/g, ""), port: url.port === "" ? (encrypted ? 443 : 80) : Number(url.port), encrypted };
+  return {
+    url: url.origin,
+    host: url.hostname.replace(/^\[|\]$/g, ""),
+    port: url.port === "" ? (encrypted ? 443 : 80) : Number(url.port),
+    encrypted,
+  };
 }
 
 /** True for addresses that never leave the machine. */

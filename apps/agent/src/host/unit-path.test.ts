@@ -29,9 +29,15 @@ describe("unitOfPath", () => {
     ["/user.slice/user-1000.slice/user@1000.service/init.scope", "user@1000.service/init.scope"],
     ["/user.slice/user-1000.slice/user@1000.service", "user@1000.service"],
     ["/user.slice/user-1000.slice/user@1000.service/app.slice/app-gnome-firefox-12345.scope", "user@1000.service/app-gnome-firefox.scope"],
-    ["/user.slice/user-1000.slice/user@1000.service/app.slice/app-org.gnome.Terminal.slice/vte-spawn-0c1d2e3f.scope", "user@1000.service/vte-spawn-0c1d2e3f.scope"],
+    [
+      "/user.slice/user-1000.slice/user@1000.service/app.slice/app-org.gnome.Terminal.slice/vte-spawn-0c1d2e3f.scope",
+      "user@1000.service/vte-spawn-0c1d2e3f.scope",
+    ],
     ["/user.slice/user-1000.slice/user@1000.service/session.slice/pipewire.service", "user@1000.service/pipewire.service"],
-    ["/user.slice/user-1000.slice/user@1000.service/app.slice/app-flatpak@0123456789abcdef0123456789abcdef.service", "user@1000.service/app-flatpak@.service"],
+    [
+      "/user.slice/user-1000.slice/user@1000.service/app.slice/app-flatpak@0123456789abcdef0123456789abcdef.service",
+      "user@1000.service/app-flatpak@.service",
+    ],
     ["/system.slice", "system.slice"],
     ["/machine.slice", "machine.slice"],
     // docker
@@ -54,7 +60,10 @@ describe("unitOfPath", () => {
     [`/kubepods/burstable/pod${uid}/${id}`, `k8s/${uid}/${short}`],
     [`/kubepods/pod${uid}/${id}`, `k8s/${uid}/${short}`],
     [`/kubepods/besteffort/pod${uid.replaceAll("-", "")}/${id}`, `k8s/${uid.replaceAll("-", "")}/${short}`],
-    [`/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice/kubelet-kubepods-burstable-pod${uidUnderscored}.slice/cri-containerd-${id}.scope`, `k8s/${uid}/${short}`],
+    [
+      `/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice/kubelet-kubepods-burstable-pod${uidUnderscored}.slice/cri-containerd-${id}.scope`,
+      `k8s/${uid}/${short}`,
+    ],
     [`/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod${uidUnderscored}.slice`, `k8s/${uid}`],
     [`/system.slice/containerd.service/kubepods-burstable-pod${uidUnderscored}.slice:cri-containerd:${id}`, `k8s/${uid}/${short}`],
     [`/system.slice:docker:${id}`, `docker/${short}`],

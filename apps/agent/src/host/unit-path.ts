@@ -31,9 +31,9 @@ function containerUnit(parts: readonly string[]): string | undefined {
   for (let index = parts.length - 1; index >= 0; index--) {
     const part = parts[index] as string;
     const lxc = /^(?:lxc\.payload|lxc\.monitor|lxc)\.(.+)$/.exec(part)?.[1];
-    if (lxc !== undefined) return `lxc/${unescape(lxc)}`;
+    if (lxc !== undefined) return `lxc/${unescapeUnit(lxc)}`;
     const nspawn = /^machine-(.+)\.scope$/.exec(part)?.[1] ?? /^systemd-nspawn@(.+)\.service$/.exec(part)?.[1];
-    if (nspawn !== undefined) return `machine/${unescape(nspawn)}`;
+    if (nspawn !== undefined) return `machine/${unescapeUnit(nspawn)}`;
     // containerd's own naming when runc makes no scope: <slice>:<prefix>:<id>
     const [name, prefix, slice] = part.split(":").reverse();
     const match = scopePattern.exec(name ?? "");
@@ -61,7 +61,11 @@ function podUid(parts: readonly string[]): string | undefined {
 }
 
 function runtimeOf(prefix: string | undefined, before: readonly string[]): string {
-  if (prefix === "libpod" || before.some((part) => part.startsWith("libpod_parent") || part.startsWith("user-libpod_pod") || part.startsWith("libpod"))) return "podman";
+  if (
+    prefix === "libpod" ||
+    before.some((part) => part.startsWith("libpod_parent") || part.startsWith("user-libpod_pod") || part.startsWith("libpod"))
+  )
+    return "podman";
   if (prefix === "docker" || before.includes("docker")) return "docker";
   if (prefix === "crio") return "crio";
   if (prefix === "cri-containerd" || prefix === "containerd") return "containerd";
@@ -74,8 +78,8 @@ function systemdUnit(parts: readonly string[]): string | undefined {
   // Units under a user's manager mean nothing without the user: `user@1000.service/app-firefox-1234.scope`.
   const manager = parts.findIndex((part) => /^user@\d+\.service$/.test(part));
   const inner = parts.slice(manager + 1).findLast((part) => isUnit(part));
-  if (manager >= 0) return inner === undefined ? parts[manager] : `${parts[manager]}/${unescape(stripInstance(inner))}`;
-  if (inner !== undefined) return unescape(inner);
+  if (manager >= 0) return inner === undefined ? parts[manager] : `${parts[manager]}/${unescapeUnit(stripInstance(inner))}`;
+  if (inner !== undefined) return unescapeUnit(inner);
   return parts.findLast((part) => part.endsWith(".slice"));
 }
 
@@ -89,9 +93,12 @@ function stripInstance(unit: string): string {
 }
 
 /** systemd writes bytes that a unit name may not hold as `\x2d`. Source: systemd.unit(5), "String Escaping for Inclusion in Unit Names". */
-function unescape(name: string): string {
+function unescapeUnit(name: string): string {
   if (!name.includes("\\x")) return name;
-  const bytes = Buffer.from(name.replace(/\\x([0-9a-f]{2})/g, (_match, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))), "latin1");
+  const bytes = Buffer.from(
+    name.replace(/\\x([0-9a-f]{2})/g, (_match, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))),
+    "latin1",
+  );
   const text = bytes.toString("utf8");
   return text.includes("\uFFFD") ? name : text;
 }

@@ -27,7 +27,8 @@ function processGroups(tgid: number, text: string): void {
   writeFileSync(join(root, `proc/${tgid}/cgroup`), text);
 }
 
-const resolver = (options: object = {}) => new UnitResolver({ cgroupMount: join(root, "cgroup"), hostRoot: root, clock: { elapsedMs: () => nowMs }, ...options });
+const resolver = (options: object = {}) =>
+  new UnitResolver({ cgroupMount: join(root, "cgroup"), hostRoot: root, clock: { elapsedMs: () => nowMs }, ...options });
 
 describe("UnitResolver", () => {
   it("names a group by the inode of its directory", () => {
@@ -97,7 +98,8 @@ describe("parseProcessCgroup", () => {
 describe("parseCgroup2Mount", () => {
   it("finds the mount on unified and hybrid hosts, and none on a v1 host", () => {
     const unified = "30 24 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
-    const hybrid = "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+    const hybrid =
+      "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
     const v1 = "32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n";
     expect([unified, hybrid, v1].map(parseCgroup2Mount)).toEqual(["/sys/fs/cgroup", "/sys/fs/cgroup/unified", undefined]);
   });

@@ -91,9 +91,12 @@ export class Spool {
       for (const name of ["spool", "refused", "corrupt"]) mkdirSync(join(options.stateDirectory, name), { recursive: true, mode: 0o700 });
       spool.#load();
     } catch (error) {
-      throw new Error(`the state directory ${options.stateDirectory} cannot be used (${(error as Error).message}); create it for the agent's user or set WAGGLE_AGENT_STATE_DIRECTORY`, {
-        cause: error,
-      });
+      throw new Error(
+        `the state directory ${options.stateDirectory} cannot be used (${(error as Error).message}); create it for the agent's user or set WAGGLE_AGENT_STATE_DIRECTORY`,
+        {
+          cause: error,
+        },
+      );
     }
     return spool;
   }
@@ -128,7 +131,12 @@ export class Spool {
    */
   async append(frame: NewFrame): Promise<number> {
     const sequence = this.#progress.sequence + 1;
-    const bytes = encodeFrameFile({ payload: frame.encode(sequence), shiftMs: frame.shiftMs, bootTag: frame.bootTag, knownOffsetMs: frame.knownOffsetMs });
+    const bytes = encodeFrameFile({
+      payload: frame.encode(sequence),
+      shiftMs: frame.shiftMs,
+      bootTag: frame.bootTag,
+      knownOffsetMs: frame.knownOffsetMs,
+    });
     this.#progress = { sequence, windowStartMs: frame.windowStartMs };
     this.#entries.set(sequence, { bytes: bytes.length, memory: bytes });
     this.#bytes += bytes.length;
@@ -238,7 +246,10 @@ export class Spool {
       throw new Error("sequence or windowStartMs is no whole number");
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
-        this.#options.log.error("progress file is unreadable, going on from the newest spooled window", { file: path, error: (error as Error).message });
+        this.#options.log.error("progress file is unreadable, going on from the newest spooled window", {
+          file: path,
+          error: (error as Error).message,
+        });
       }
       return { sequence: 0, windowStartMs: 0 };
     }

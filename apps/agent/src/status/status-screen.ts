@@ -5,19 +5,41 @@ import { budget, type LastWindow, type StatusReport } from "./status-report.ts";
 /** One screen for people: is it connected, is anything waiting or lost, what does each program cost. */
 export function renderStatus(report: StatusReport, nowMs: number, notRunning: string | undefined): string {
   const { stream, spool } = report;
-  const moment = (ms: number | undefined) => (ms === undefined ? "never" : `${formatMoment(ms, nowMs, "local")} (${formatDuration((nowMs - ms) * 1e6)} ago)`);
+  const moment = (ms: number | undefined) =>
+    ms === undefined ? "never" : `${formatMoment(ms, nowMs, "local")} (${formatDuration((nowMs - ms) * 1e6)} ago)`;
   const lines = [
-    notRunning === undefined ? `waggle-agent ${report.agentVersion} is running (process ${report.pid})` : `waggle-agent is not running: ${notRunning}`,
+    notRunning === undefined
+      ? `waggle-agent ${report.agentVersion} is running (process ${report.pid})`
+      : `waggle-agent is not running: ${notRunning}`,
     "",
     ...table([
       ["API", report.api],
       ["host", stream.hostName === undefined ? "not enrolled yet" : `${stream.hostName} (${stream.hostId})`],
-      ["stream", stream.connectedSinceMs === undefined ? `${stream.phase}${stream.lastError === undefined ? "" : `: ${stream.lastError}`}` : `connected since ${moment(stream.connectedSinceMs)}`],
+      [
+        "stream",
+        stream.connectedSinceMs === undefined
+          ? `${stream.phase}${stream.lastError === undefined ? "" : `: ${stream.lastError}`}`
+          : `connected since ${moment(stream.connectedSinceMs)}`,
+      ],
       ["last ack", moment(stream.lastAckAtMs)],
-      ["windows", `${formatCount(report.windows)} of ${formatDuration(report.windowMs * 1e6)} since ${moment(report.startedAtMs)}, ${formatCount(stream.acknowledgedFrames)} acknowledged`],
-      ["spool", `${formatCount(spool.frames)} waiting, ${formatBytes(spool.bytes)}${spool.memoryFrames > 0 ? `, ${spool.memoryFrames} of them in memory: ${spool.problem}` : ""}`],
-      ["lost", `${spool.droppedFrames} dropped, ${spool.corruptFrames} unreadable, ${spool.refusedFrames} refused${stream.lastRefusal === undefined ? "" : ` (last: ${stream.lastRefusal})`}`],
-      ["clock", stream.clockOffsetMs === 0 ? "agrees with the API's" : `${formatDuration(Math.abs(stream.clockOffsetMs) * 1e6)} ${stream.clockOffsetMs < 0 ? "ahead of" : "behind"} the API's; windows are corrected`],
+      [
+        "windows",
+        `${formatCount(report.windows)} of ${formatDuration(report.windowMs * 1e6)} since ${moment(report.startedAtMs)}, ${formatCount(stream.acknowledgedFrames)} acknowledged`,
+      ],
+      [
+        "spool",
+        `${formatCount(spool.frames)} waiting, ${formatBytes(spool.bytes)}${spool.memoryFrames > 0 ? `, ${spool.memoryFrames} of them in memory: ${spool.problem}` : ""}`,
+      ],
+      [
+        "lost",
+        `${spool.droppedFrames} dropped, ${spool.corruptFrames} unreadable, ${spool.refusedFrames} refused${stream.lastRefusal === undefined ? "" : ` (last: ${stream.lastRefusal})`}`,
+      ],
+      [
+        "clock",
+        stream.clockOffsetMs === 0
+          ? "agrees with the API's"
+          : `${formatDuration(Math.abs(stream.clockOffsetMs) * 1e6)} ${stream.clockOffsetMs < 0 ? "ahead of" : "behind"} the API's; windows are corrected`,
+      ],
       ...(stream.throttledUntilMs === undefined ? [] : [["throttled", `until ${formatMoment(stream.throttledUntilMs, nowMs, "local")}`]]),
     ]),
   ];
@@ -30,21 +52,34 @@ function renderWindow(window: LastWindow): string[] {
   const kernelRatio = window.programs.reduce((sum, program) => sum + program.coreRatio, 0);
   return [
     ...table([
-      ["memory", `${formatBytes(window.rssBytes)} of ${formatBytes(budget.rssBytes)}, BPF maps ${formatBytes(window.mapBytes)}${over(window.rssBytes > budget.rssBytes)}`],
-      ["CPU", `${formatRatio(window.cpuRatio)} of a core, budget ${formatRatio(budget.cpuRatio)}; programs in the kernel ${formatRatio(kernelRatio)}${over(window.cpuRatio > budget.cpuRatio)}`],
+      [
+        "memory",
+        `${formatBytes(window.rssBytes)} of ${formatBytes(budget.rssBytes)}, BPF maps ${formatBytes(window.mapBytes)}${over(window.rssBytes > budget.rssBytes)}`,
+      ],
+      [
+        "CPU",
+        `${formatRatio(window.cpuRatio)} of a core, budget ${formatRatio(budget.cpuRatio)}; programs in the kernel ${formatRatio(kernelRatio)}${over(window.cpuRatio > budget.cpuRatio)}`,
+      ],
       ["last window", `${formatDuration(window.lengthMs * 1e6)}, read in ${formatDuration(window.readMs * 1e6)}`],
     ]),
     "",
     ...table([
       ["PROGRAM", "EVENTS/S", "PER EVENT", "OF A CORE", ""],
       ...window.programs.map(({ program, attached, reason, eventsPerSecond, nsPerEvent, coreRatio }) =>
-        attached ? [program, formatRate(eventsPerSecond), nsPerEvent === 0 ? "–" : formatDuration(nsPerEvent), formatRatio(coreRatio), ""] : [program, "–", "–", "–", `not attached: ${reason}`],
+        attached
+          ? [program, formatRate(eventsPerSecond), nsPerEvent === 0 ? "–" : formatDuration(nsPerEvent), formatRatio(coreRatio), ""]
+          : [program, "–", "–", "–", `not attached: ${reason}`],
       ),
     ]),
     "",
-    ...table([["SIGNAL", "ROWS", "STATE", ""], ...window.signals.map(({ signal, rows, state, reason }) => [signal, formatCount(rows), state, reason])]),
+    ...table([
+      ["SIGNAL", "ROWS", "STATE", ""],
+      ...window.signals.map(({ signal, rows, state, reason }) => [signal, formatCount(rows), state, reason]),
+    ]),
     "",
-    ...(window.drops.length === 0 ? ["nothing was dropped in the last window"] : ["dropped in the last window:", ...table(window.drops.map(({ reason, count }) => [`  ${reason}`, formatCount(count)]))]),
+    ...(window.drops.length === 0
+      ? ["nothing was dropped in the last window"]
+      : ["dropped in the last window:", ...table(window.drops.map(({ reason, count }) => [`  ${reason}`, formatCount(count)]))]),
   ];
 }
 
@@ -52,5 +87,10 @@ function renderWindow(window: LastWindow): string[] {
 function table(rows: readonly (readonly string[])[]): string[] {
   const widths: number[] = [];
   for (const row of rows) for (const [column, cell] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, cell.length);
-  return rows.map((row) => row.map((cell, column) => cell.padEnd((widths[column] ?? 0) + 2)).join("").trimEnd());
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd((widths[column] ?? 0) + 2))
+      .join("")
+      .trimEnd(),
+  );
 }

@@ -34,7 +34,17 @@ const report: StatusReport = {
     lastRefusal: "TOO_OLD: out of retention",
     throttledUntilMs: undefined,
   },
-  spool: { frames: 3, bytes: 120_000, memoryFrames: 2, firstSequence: 358, lastSequence: 360, droppedFrames: 4, corruptFrames: 1, refusedFrames: 1, problem: "ENOSPC" },
+  spool: {
+    frames: 3,
+    bytes: 120_000,
+    memoryFrames: 2,
+    firstSequence: 358,
+    lastSequence: 360,
+    droppedFrames: 4,
+    corruptFrames: 1,
+    refusedFrames: 1,
+    problem: "ENOSPC",
+  },
   lastWindow: {
     sequence: 360,
     startMs: now - 15_000,
@@ -42,7 +52,14 @@ const report: StatusReport = {
     readMs: 40,
     programs: [
       { program: "on_sys_exit", attached: true, reason: "", eventsPerSecond: 100_000, nsPerEvent: 50, coreRatio: 0.005 },
-      { program: "on_tcp_retransmit_skb", attached: false, reason: "EPERM at load: missing CAP_BPF", eventsPerSecond: 0, nsPerEvent: 0, coreRatio: 0 },
+      {
+        program: "on_tcp_retransmit_skb",
+        attached: false,
+        reason: "EPERM at load: missing CAP_BPF",
+        eventsPerSecond: 0,
+        nsPerEvent: 0,
+        coreRatio: 0,
+      },
     ],
     signals: [{ signal: "tcp_retransmits", state: "failed", reason: "EPERM at load: missing CAP_BPF", rows: 0 }],
     drops: [{ reason: "map_full", count: 12 }],
@@ -87,14 +104,30 @@ describe("whyNotRunning", () => {
 describe("renderStatus", () => {
   it("shows on one screen what is connected, waiting, lost, wrong and over budget", () => {
     const screen = renderStatus(report, now, undefined);
-    for (const text of ["is running (process 42)", "web-1 (h1)", "3 waiting", "ENOSPC", "4 dropped, 1 unreadable, 1 refused", "TOO_OLD", "ahead of the API's", "OVER BUDGET", "not attached: EPERM at load", "failed", "map_full"]) {
+    for (const text of [
+      "is running (process 42)",
+      "web-1 (h1)",
+      "3 waiting",
+      "ENOSPC",
+      "4 dropped, 1 unreadable, 1 refused",
+      "TOO_OLD",
+      "ahead of the API's",
+      "OVER BUDGET",
+      "not attached: EPERM at load",
+      "failed",
+      "map_full",
+    ]) {
       expect(screen).toContain(text);
     }
     expect(screen.split("\n").length).toBeLessThan(40);
   });
 
   it("says why there is no connection, and that nothing is running", () => {
-    const screen = renderStatus({ ...report, lastWindow: null, stream: { ...report.stream, phase: "waiting", connectedSinceMs: undefined, lastError: "no connection" } }, now, "its process 42 is gone");
+    const screen = renderStatus(
+      { ...report, lastWindow: null, stream: { ...report.stream, phase: "waiting", connectedSinceMs: undefined, lastError: "no connection" } },
+      now,
+      "its process 42 is gone",
+    );
     expect(screen).toContain("not running: its process 42 is gone");
     expect(screen).toContain("waiting: no connection");
     expect(screen).toContain("no window has ended yet");

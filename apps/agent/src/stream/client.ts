@@ -59,5 +59,10 @@ export function bearer(token: string): Metadata {
 /** Opens the snapshot stream with requests that are encoded already: spooled frames go out as the bytes they were stored as. */
 export function openSnapshotStream(client: IngestServiceClient, credential: string): SnapshotStream {
   const { path, responseDeserialize } = IngestServiceService.streamSnapshots;
-  return client.makeBidiStreamRequest(path, (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), responseDeserialize, bearer(credential));
+  return client.makeBidiStreamRequest(
+    path,
+    (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+    responseDeserialize,
+    bearer(credential),
+  );
 }

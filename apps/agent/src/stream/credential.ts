@@ -24,7 +24,8 @@ export function readCredential(stateDirectory: string, machineKey: string): Cred
     return undefined;
   }
   const { hostId, hostName, credential } = value;
-  if (typeof hostId !== "string" || typeof hostName !== "string" || typeof credential !== "string" || value.machineKey !== machineKey) return undefined;
+  if (typeof hostId !== "string" || typeof hostName !== "string" || typeof credential !== "string" || value.machineKey !== machineKey)
+    return undefined;
   return { hostId, hostName, credential, machineKey };
 }
 

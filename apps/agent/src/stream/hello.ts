@@ -39,7 +39,14 @@ export async function askServerTime(config: Config, credential: Credential, time
       });
       const identity = readHostIdentity(config.hostRoot, config.stateDirectory);
       const signals = catalogue.map((signal) => ({ name: signal.name, schemaHash: schemaHash(signal) }));
-      const hello = { bootId: identity.bootId, facts: readHostFacts(config.hostRoot), windowMs: config.windowMs, signals, firstUnacknowledgedSequence: 0n, hostTimeMs: BigInt(askedAtMs) };
+      const hello = {
+        bootId: identity.bootId,
+        facts: readHostFacts(config.hostRoot),
+        windowMs: config.windowMs,
+        signals,
+        firstUnacknowledgedSequence: 0n,
+        hostTimeMs: BigInt(askedAtMs),
+      };
       stream.write(StreamSnapshotsRequest.encode({ message: { $case: "hello", value: hello } }).finish());
     });
   } finally {

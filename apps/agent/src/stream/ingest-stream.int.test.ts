@@ -80,7 +80,15 @@ async function spoolWindow(stream?: IngestStream, payloadBytes = 10): Promise<nu
     windowStartMs,
     shiftMs: Math.round(windowStartMs - clock.elapsedMs()),
     bootTag,
-    encode: (number) => Snapshot.encode({ sequence: BigInt(number), windowStartMs: BigInt(windowStartMs), windowMs: 10_000, clockOffsetMs: 0n, bootId: "boot", blocks }).finish(),
+    encode: (number) =>
+      Snapshot.encode({
+        sequence: BigInt(number),
+        windowStartMs: BigInt(windowStartMs),
+        windowMs: 10_000,
+        clockOffsetMs: 0n,
+        bootId: "boot",
+        blocks,
+      }).finish(),
   });
   stream?.notify();
   return sequence;
@@ -100,10 +108,17 @@ describe("IngestStream", () => {
     await until(() => expect(server.sequences(server.acknowledged)).toEqual(range(1, 10)));
     await until(() => expect(spool.state.frames).toBe(0));
     expect(readdirSync(join(stateDirectory, "spool"))).toEqual([]);
-    expect(server.hellos[0]).toMatchObject({ bootId: "boot", windowMs: 10_000, firstUnacknowledgedSequence: 1n, signals: [{ name: "s", schemaHash: "h" }] });
+    expect(server.hellos[0]).toMatchObject({
+      bootId: "boot",
+      windowMs: 10_000,
+      firstUnacknowledgedSequence: 1n,
+      signals: [{ name: "s", schemaHash: "h" }],
+    });
     await spoolWindow(stream);
     await until(() => expect(server.sequences()).toEqual(range(1, 11)));
-    await until(() => expect(stream.state).toMatchObject({ phase: "connected", acknowledgedFrames: 11, sentFrames: 11, inFlightFrames: 0, credential: "accepted" }));
+    await until(() =>
+      expect(stream.state).toMatchObject({ phase: "connected", acknowledgedFrames: 11, sentFrames: 11, inFlightFrames: 0, credential: "accepted" }),
+    );
   });
 
   it("reports the spool with every window", async () => {
@@ -160,7 +175,8 @@ describe("IngestStream", () => {
 
   it("sends a window again that the API could not store yet, and loses none", async () => {
     let refusals = 0;
-    server.verdict = (snapshot) => (snapshot.sequence === 2n && refusals++ < 2 ? { retry: true, code: RefusalCode.STORAGE_UNAVAILABLE, reason: "ClickHouse is down" } : "ack");
+    server.verdict = (snapshot) =>
+      snapshot.sequence === 2n && refusals++ < 2 ? { retry: true, code: RefusalCode.STORAGE_UNAVAILABLE, reason: "ClickHouse is down" } : "ack";
     await spoolWindows(3);
     const stream = connect();
     await until(() => expect(spool.state.frames).toBe(0));

@@ -218,7 +218,10 @@ export class IngestStream {
     const { clock, serverClock, spool, identity, facts, signals, windowMs } = this.#options;
     const stream = openSnapshotStream(client, credential.credential);
     const sentElapsedMs = clock.elapsedMs();
-    const configTimer = setTimeout(() => this.#endSession?.(new Error(`the API did not answer the hello within ${connectTimeoutMs / 1000} s`)), connectTimeoutMs);
+    const configTimer = setTimeout(
+      () => this.#endSession?.(new Error(`the API did not answer the hello within ${connectTimeoutMs / 1000} s`)),
+      connectTimeoutMs,
+    );
     stream.on("data", (response: StreamSnapshotsResponse) => {
       if (this.#stream !== stream) return;
       this.#lastHeardElapsedMs = clock.elapsedMs();
@@ -287,7 +290,13 @@ export class IngestStream {
       this.#state.lastError = undefined;
       this.#mayUseToken = false;
       const { clockOffsetMs, hostId, hostName } = this.state;
-      this.#options.log.info("connected to the API", { api: this.#options.api.url, hostId, hostName, clockOffsetMs, waitingFrames: this.#options.spool.state.frames });
+      this.#options.log.info("connected to the API", {
+        api: this.#options.api.url,
+        hostId,
+        hostName,
+        clockOffsetMs,
+        waitingFrames: this.#options.spool.state.frames,
+      });
     }
     for (const { signal, reason } of config.refusedSignals) this.#options.log.warn("the API does not take a signal", { signal, reason });
     this.#options.onConfig?.(config);
@@ -371,7 +380,11 @@ export class IngestStream {
       const offsetMs = serverClock.offsetOfFrameMs(frame, clock.wallMs(), clock.elapsedMs());
       const request = encodeSnapshotRequest(frame.payload, offsetMs);
       if (config.frameBytesMax > 0 && request.length > config.frameBytesMax) {
-        this.#refuse(sequence, RefusalCode.TOO_LARGE, `the frame has ${request.length} bytes, the API takes ${config.frameBytesMax}; lower WAGGLE_AGENT_ROWS_MAX`);
+        this.#refuse(
+          sequence,
+          RefusalCode.TOO_LARGE,
+          `the frame has ${request.length} bytes, the API takes ${config.frameBytesMax}; lower WAGGLE_AGENT_ROWS_MAX`,
+        );
         continue;
       }
       if (frame.sentOffsetMs === undefined) spool.stamp(sequence, offsetMs);
@@ -412,13 +425,16 @@ export class IngestStream {
       case grpcStatus.UNAUTHENTICATED:
         this.#state.credential = "refused";
         this.#mayUseToken = true;
-        return new Error(`the API refused this host's credential (${error.details}); ${this.#options.enrolmentTokenFile === undefined ? "set WAGGLE_AGENT_ENROLMENT_TOKEN_FILE to enrol again" : "enrolling again"}`);
+        return new Error(
+          `the API refused this host's credential (${error.details}); ${this.#options.enrolmentTokenFile === undefined ? "set WAGGLE_AGENT_ENROLMENT_TOKEN_FILE to enrol again" : "enrolling again"}`,
+        );
       case grpcStatus.ABORTED:
         return new Error(`another agent streams as this host (${error.details}); two agents share a credential or a machine id`);
       case grpcStatus.INVALID_ARGUMENT: {
         // Some frame in flight cannot be read over there. Sent one by one, the frame that is alone when it happens again is the one.
         const [first, ...others] = [...this.#inFlight].sort((a, b) => a - b);
-        if (first !== undefined && others.length === 0 && this.#countAttempt(first) >= attemptsMax) this.#refuse(first, RefusalCode.MALFORMED, error.details);
+        if (first !== undefined && others.length === 0 && this.#countAttempt(first) >= attemptsMax)
+          this.#refuse(first, RefusalCode.MALFORMED, error.details);
         else this.#singlyUntil = Math.max(this.#singlyUntil, first ?? 0, ...others);
         break;
       }
@@ -446,7 +462,10 @@ export class IngestStream {
     try {
       await writeCredential(stateDirectory, credential);
     } catch (error) {
-      this.#options.log.error("credential could not be kept, the next start has to enrol again", { directory: stateDirectory, error: (error as Error).message });
+      this.#options.log.error("credential could not be kept, the next start has to enrol again", {
+        directory: stateDirectory,
+        error: (error as Error).message,
+      });
     }
     return credential;
   }
@@ -456,7 +475,8 @@ export class IngestStream {
     return new Promise((resolve, reject) => {
       client.enrolHost({ machineKey: identity.machineKey, facts }, bearer(token), { deadline: Date.now() + connectTimeoutMs }, (error, response) => {
         if (error === null) resolve(response);
-        else if (error.code === grpcStatus.UNAUTHENTICATED) reject(new Error(`the API refused the enrolment token (${error.details}); create a new one and put it into the token file`));
+        else if (error.code === grpcStatus.UNAUTHENTICATED)
+          reject(new Error(`the API refused the enrolment token (${error.details}); create a new one and put it into the token file`));
         else reject(new Error(`enrolment failed: ${grpcStatus[error.code] ?? error.code}: ${error.details}`));
       });
     });

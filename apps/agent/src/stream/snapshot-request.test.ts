@@ -19,6 +19,8 @@ describe("encodeSnapshotRequest", () => {
   });
 
   it("equals the generated encoding when there is nothing to correct", () => {
-    expect(Buffer.from(encodeSnapshotRequest(encoded, 0))).toEqual(Buffer.from(StreamSnapshotsRequest.encode({ message: { $case: "snapshot", value: snapshot } }).finish()));
+    expect(Buffer.from(encodeSnapshotRequest(encoded, 0))).toEqual(
+      Buffer.from(StreamSnapshotsRequest.encode({ message: { $case: "snapshot", value: snapshot } }).finish()),
+    );
   });
 });

@@ -67,14 +67,18 @@ describe("assembleWindow", () => {
 
   it("says failed of a signal that the source is silent about", () => {
     const assembled = assembleWindow(windowData({ coverage: [] }), own, options);
-    expect(assembled.coverage.find((entry) => entry.signal === "tcp_rtt")).toMatchObject({ state: "failed", reason: expect.stringContaining("said nothing") });
+    expect(assembled.coverage.find((entry) => entry.signal === "tcp_rtt")).toMatchObject({
+      state: "failed",
+      reason: expect.stringContaining("said nothing"),
+    });
     expect(assembled.coverage.find((entry) => entry.signal === "agent_cost")).toMatchObject({ state: "exact" });
   });
 
   it("reports a host without BPF as covered by its own signals alone, with the reason", async () => {
     const data = await new UnavailableSource("unsupported", "no BTF").readWindow();
     const assembled = assembleWindow(data, own, options);
-    for (const name of kernelSignals) expect(assembled.coverage.find((entry) => entry.signal === name)).toEqual({ signal: name, state: "unsupported", reason: "no BTF" });
+    for (const name of kernelSignals)
+      expect(assembled.coverage.find((entry) => entry.signal === name)).toEqual({ signal: name, state: "unsupported", reason: "no BTF" });
     expect(assembled.blocks.map((block) => block.signal)).toEqual(["agent_cost", "agent_coverage"]);
   });
 
@@ -85,11 +89,23 @@ describe("assembleWindow", () => {
     ];
     const assembled = assembleWindow(windowData({ programs }), own, options);
     expect(strings(assembled, "agent_cost", 0)).toEqual(["on_sys_exit", "waggle-agent"]);
-    expect([1, 2, 3, 4, 5].map((column) => integers(assembled, "agent_cost", column))).toEqual([[10n, 0n], [2_000n, 0n], [0n, 5_000_000n], [0n, 80_000_000n], [0n, 1_000n]]);
+    expect([1, 2, 3, 4, 5].map((column) => integers(assembled, "agent_cost", column))).toEqual([
+      [10n, 0n],
+      [2_000n, 0n],
+      [0n, 5_000_000n],
+      [0n, 80_000_000n],
+      [0n, 1_000n],
+    ]);
   });
 
   it("shows what was dropped as a difference between what the kernel had and what was counted", () => {
-    const data = windowData({ accounting: [{ quantity: "RetransSegs", counted: 3n, kernel: 4n }], drops: [{ reason: "map_full", count: 7n }, { reason: "unused", count: 0n }] });
+    const data = windowData({
+      accounting: [{ quantity: "RetransSegs", counted: 3n, kernel: 4n }],
+      drops: [
+        { reason: "map_full", count: 7n },
+        { reason: "unused", count: 0n },
+      ],
+    });
     const assembled = assembleWindow(data, { ...own, droppedFrames: 2n }, options);
     expect(strings(assembled, "agent_accounting", 0)).toEqual(["RetransSegs", "dropped:map_full", "dropped:spool_frames"]);
     expect(integers(assembled, "agent_accounting", 1)).toEqual([3n, 0n, 0n]);
@@ -98,22 +114,48 @@ describe("assembleWindow", () => {
 
   it("keeps back a signal that the API does not take, and says so in the coverage", () => {
     const data = windowData({ rows: new Map([["syscalls", [syscallRow("a")]]]) });
-    const assembled = assembleWindow(data, own, { ...options, refusedSignals: new Map([["syscalls", "other columns"], ["agent_cost", "unknown"]]) });
+    const assembled = assembleWindow(data, own, {
+      ...options,
+      refusedSignals: new Map([
+        ["syscalls", "other columns"],
+        ["agent_cost", "unknown"],
+      ]),
+    });
     expect(assembled.blocks.map((block) => block.signal)).toEqual(["agent_coverage"]);
-    expect(assembled.coverage.find((entry) => entry.signal === "syscalls")).toMatchObject({ state: "disabled", reason: expect.stringContaining("other columns") });
+    expect(assembled.coverage.find((entry) => entry.signal === "syscalls")).toMatchObject({
+      state: "disabled",
+      reason: expect.stringContaining("other columns"),
+    });
   });
 
   it("gives up the largest signal of a window that is too large, and says so in the coverage", () => {
     const rows = Array.from({ length: 2_000 }, (_, index) => syscallRow(`process-${index}`));
-    const assembled = assembleWindow(windowData({ rows: new Map([["syscalls", rows], ["syscall_errors", [{ ...syscallRow("a"), errno: "EPERM" }]]]) }), own, { ...options, bytesMax: 20_000 });
+    const assembled = assembleWindow(
+      windowData({
+        rows: new Map([
+          ["syscalls", rows],
+          ["syscall_errors", [{ ...syscallRow("a"), errno: "EPERM" }]],
+        ]),
+      }),
+      own,
+      { ...options, bytesMax: 20_000 },
+    );
     expect(assembled.blocks.map((block) => block.signal)).toEqual(["syscall_errors", "agent_cost", "agent_coverage"]);
     expect(assembled.coverage.find((entry) => entry.signal === "syscalls")?.state).toBe("shed");
   });
 
   it("loses one signal, not the window, to rows that cannot be encoded", () => {
-    const data = windowData({ rows: new Map([["syscalls", [{ ...syscallRow("a"), count: -1 }]], ["syscall_errors", [{ ...syscallRow("a"), errno: "EPERM" }]]]) });
+    const data = windowData({
+      rows: new Map([
+        ["syscalls", [{ ...syscallRow("a"), count: -1 }]],
+        ["syscall_errors", [{ ...syscallRow("a"), errno: "EPERM" }]],
+      ]),
+    });
     const assembled = assembleWindow(data, own, options);
-    expect(assembled.coverage.find((entry) => entry.signal === "syscalls")).toMatchObject({ state: "failed", reason: expect.stringContaining("syscalls.count, row 0") });
+    expect(assembled.coverage.find((entry) => entry.signal === "syscalls")).toMatchObject({
+      state: "failed",
+      reason: expect.stringContaining("syscalls.count, row 0"),
+    });
     expect(assembled.rows.get("syscall_errors")).toBe(1);
   });
 

@@ -55,15 +55,28 @@ export function assembleWindow(data: WindowData, own: OwnCost, options: Assemble
   const accounting = accountingRows(data, own);
   if (accounting.length > 0) blocks.set("agent_accounting", encode(getSignalOrThrow("agent_accounting"), accounting));
   for (;;) {
-    const [largest, bytes] = [...blocks].reduce<[string, number]>((most, [name, block]) => (blockBytes(block) > most[1] ? [name, blockBytes(block)] : most), ["", 0]);
+    const [largest, bytes] = [...blocks].reduce<[string, number]>(
+      (most, [name, block]) => (blockBytes(block) > most[1] ? [name, blockBytes(block)] : most),
+      ["", 0],
+    );
     const total = [...blocks.values()].reduce((sum, block) => sum + blockBytes(block), 0);
     if (total <= options.bytesMax || blocks.size <= 1) break;
     blocks.delete(largest);
-    coverage.set(largest, { signal: largest, state: "shed", reason: `${bytes} bytes in one window, which made the frame larger than the API takes; lower WAGGLE_AGENT_ROWS_MAX` });
+    coverage.set(largest, {
+      signal: largest,
+      state: "shed",
+      reason: `${bytes} bytes in one window, which made the frame larger than the API takes; lower WAGGLE_AGENT_ROWS_MAX`,
+    });
   }
   for (const name of options.refusedSignals.keys()) blocks.delete(name);
   const coverageRows = [...coverage.values()];
-  blocks.set("agent_coverage", encode(getSignalOrThrow("agent_coverage"), coverageRows.map((row) => ({ ...row, windows: 1n }))));
+  blocks.set(
+    "agent_coverage",
+    encode(
+      getSignalOrThrow("agent_coverage"),
+      coverageRows.map((row) => ({ ...row, windows: 1n })),
+    ),
+  );
   return {
     blocks: [...blocks.values()],
     coverage: coverageRows,
@@ -85,7 +98,10 @@ function costRows(data: WindowData, own: OwnCost): WireRow[] {
   const programs = data.programs
     .filter((program) => program.attached)
     .map(({ program, events, kernelNs }) => ({ program, events, kernel_ns: kernelNs, cpu_ns: 0n, rss_bytes: 0n, map_bytes: 0n }));
-  return [...programs, { program: ownProgram, events: 0n, kernel_ns: 0n, cpu_ns: own.cpuNs, rss_bytes: own.rssBytes, map_bytes: BigInt(Math.round(data.mapBytes)) }];
+  return [
+    ...programs,
+    { program: ownProgram, events: 0n, kernel_ns: 0n, cpu_ns: own.cpuNs, rss_bytes: own.rssBytes, map_bytes: BigInt(Math.round(data.mapBytes)) },
+  ];
 }
 
 /**

@@ -9,7 +9,13 @@ export interface WindowData {
   readonly rows: ReadonlyMap<string, readonly WireRow[]>;
   readonly coverage: readonly { readonly signal: string; readonly state: CoverageState; readonly reason: string }[];
   /** Runs and estimated time (ns) of each program in the window. */
-  readonly programs: readonly { readonly program: string; readonly events: bigint; readonly kernelNs: bigint; readonly attached: boolean; readonly reason: string }[];
+  readonly programs: readonly {
+    readonly program: string;
+    readonly events: bigint;
+    readonly kernelNs: bigint;
+    readonly attached: boolean;
+    readonly reason: string;
+  }[];
   /** What the probes counted beside what the kernel counted itself, in the window. */
   readonly accounting: readonly { readonly quantity: string; readonly counted: bigint; readonly kernel: bigint }[];
   /** What maps and storages could not take in the window, by reason. */

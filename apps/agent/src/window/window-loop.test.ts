@@ -26,7 +26,16 @@ beforeEach(() => {
 afterEach(() => rmSync(stateDirectory, { recursive: true, force: true }));
 
 function startLoop(source: WindowSource, windows: SpooledWindow[] = []): WindowLoop {
-  const loop = new WindowLoop({ source, spool, clock, serverClock: new ServerClock(7n), identity, windowMs: 10_000, log: silentLogger, onWindow: (window) => windows.push(window) });
+  const loop = new WindowLoop({
+    source,
+    spool,
+    clock,
+    serverClock: new ServerClock(7n),
+    identity,
+    windowMs: 10_000,
+    log: silentLogger,
+    onWindow: (window) => windows.push(window),
+  });
   loop.start();
   return loop;
 }
@@ -59,7 +68,10 @@ describe("WindowLoop", () => {
     const loop = startLoop({ readWindow: () => Promise.reject(new Error("EBADF")), close: () => {} }, windows);
     pass(1_000);
     await loop.stop();
-    expect(windows[0]?.assembled.coverage.find((entry) => entry.signal === "syscalls")).toMatchObject({ state: "failed", reason: expect.stringContaining("EBADF") });
+    expect(windows[0]?.assembled.coverage.find((entry) => entry.signal === "syscalls")).toMatchObject({
+      state: "failed",
+      reason: expect.stringContaining("EBADF"),
+    });
   });
 
   it("starts behind the last window of an earlier run", async () => {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Metadata, Server, ServerCredentials, type ServerDuplexStream, status as grpcStatus } from "@grpc/grpc-js";
+import { status as grpcStatus, Metadata, Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
 import {
   type Config,
   type EnrolHostRequest,
@@ -90,12 +90,22 @@ export class IngestServer {
       this.#calls.delete(call);
       call.end();
     });
-    if (!this.validCredentials.has(tokenOf(call.metadata))) return end(grpcStatus.UNAUTHENTICATED, "credential is unknown");
+    if (!this.validCredentials.has(tokenOf(call.metadata))) {
+      end(grpcStatus.UNAUTHENTICATED, "credential is unknown");
+      return;
+    }
     call.on("data", ({ message }: StreamSnapshotsRequest) => {
       if (message?.$case === "hello") {
         this.hellos.push(message.value);
         this.#calls.add(call);
-        const config = { serverTimeMs: BigInt(this.clockMs()), windowMs: 0, frameBytesMax: 4_194_304, framesInFlightMax: 4, refusedSignals: [], ...this.config };
+        const config = {
+          serverTimeMs: BigInt(this.clockMs()),
+          windowMs: 0,
+          frameBytesMax: 4_194_304,
+          framesInFlightMax: 4,
+          refusedSignals: [],
+          ...this.config,
+        };
         call.write({ message: { $case: "config", value: config } });
       }
       if (message?.$case === "status") this.statuses.push(message.value);
@@ -106,7 +116,11 @@ export class IngestServer {
       if (verdict === "ack") this.acknowledge(snapshot);
       else if (verdict === "silence") return;
       else if ("end" in verdict) end(verdict.end, "told to");
-      else this.send({ $case: "refusal", value: { sequence: snapshot.sequence, status: 0, code: 0, reason: "", retry: false, serverTimeMs: 0n, ...verdict } });
+      else
+        this.send({
+          $case: "refusal",
+          value: { sequence: snapshot.sequence, status: 0, code: 0, reason: "", retry: false, serverTimeMs: 0n, ...verdict },
+        });
     });
   }
 }
