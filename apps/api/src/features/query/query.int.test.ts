@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { bucketIndex, getSignalOrThrow, RELATIVE_ERROR_MAX } from "@waggle/signals";
+import { bucketIndex, catalogue, getSignalOrThrow, RELATIVE_ERROR_MAX } from "@waggle/signals";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startTestApi, type TestApi, TestOrganisation } from "../../../test/test-api.ts";
+import { measuresOf } from "./measures.ts";
+import { QueryRepository } from "./query.repository.ts";
 import type { Answer, HeatmapSeries, ValueSeries } from "./query.schemas.ts";
 
 let api: TestApi;
@@ -444,5 +446,91 @@ describe("the named shortcuts", () => {
       "/points",
       "/signal",
     ]);
+  });
+});
+
+describe("every signal", () => {
+  it("answers everything the catalogue says it can be asked, by everything it has", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const host = await organisation.addHost("web-1");
+    const names = catalogue.map((signal) => signal.name);
+    await cover(organisation, host, names, [0]);
+    for (const signal of catalogue) {
+      if (signal.name !== "agent_coverage") {
+        const labels = Object.fromEntries(signal.dimensions.map((name) => [name, "x"]));
+        const numbers = signal.kind === "histogram" ? histogram([8, 8, 8]) : Object.fromEntries(signal.measures.map((measure) => [measure.name, 8]));
+        await organisation.store(signal, [{ ...at(host, 0), ...labels, ...numbers }]);
+      }
+      for (const measure of measuresOf(signal)) {
+        const select = measure.aggregates.map((aggregate) => ({ measure: measure.name, aggregate }));
+        const answer = await query(organisation, { signal: signal.name, select, by: ["host", ...signal.dimensions].slice(0, 3), ...minute });
+        const first = answer.series[0] as ValueSeries;
+        expect(answer.series.length % select.length).toBe(0);
+        expect(first.labels.host).toBe("web-1");
+        if (first.aggregate !== "heatmap") expect(first.values[0], `${signal.name}.${measure.name}`).toBeGreaterThan(0);
+      }
+    }
+  });
+});
+
+describe("limits", () => {
+  it("refuse a query that would read too much before it reads, naming the rows", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const host = await organisation.addHost("web-1");
+    await cover(organisation, host, ["tcp_retransmits"], [0]);
+    await organisation.store(
+      retransmits,
+      Array.from({ length: 2_000 }, (_, i) => ({ ...at(host, 0), ...flow, peer: `10.0.${i >> 8}.${i & 255}`, class: "fast", segments: 1 })),
+    );
+    const repository = api.app.get(QueryRepository);
+    const { limits } = repository;
+    repository.limits = { ...limits, rowsReadMax: 1_000 };
+    try {
+      const response = await organisation.request("/query", {
+        body: { signal: "tcp_retransmits", select: [{ measure: "segments", aggregate: "sum" }], ...minute },
+      });
+      expect(response.status).toBe(413);
+      const problem = (await response.json()) as { code: string; detail: string };
+      expect(problem.code).toBe("QUERY_TOO_LARGE");
+      expect(problem.detail).toMatch(/about \d{4} rows; at most 1000 are read/);
+    } finally {
+      repository.limits = limits;
+    }
+  });
+
+  it("stop a query in ClickHouse when the client goes away", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const host = await organisation.addHost("web-1");
+    // Enough to keep ClickHouse busy for a second or more.
+    await api.clickhouse.client.command({
+      query: `INSERT INTO syscall_latency SELECT '${organisation.id}', '${host}', fromUnixTimestamp64Milli(toInt64(${t0} + (number % 6) * 10000), 'UTC'), 10000,
+        toString(number), '', 'read', 30, 30, 1, 1, arrayMap(x -> toUInt16(x + number % 400), range(30)), arrayMap(x -> toUInt64(1), range(30)) FROM numbers(1000000)`,
+    });
+    const cancelled = async (): Promise<number> => {
+      const answer = await api.clickhouse.client.query({
+        query: "SELECT sum(value) AS n FROM system.errors WHERE name LIKE 'QUERY_WAS_CANCELLED%'",
+        format: "JSONEachRow",
+      });
+      return Number((await answer.json<{ n: string }>())[0]?.n);
+    };
+    const before = await cancelled();
+    const running = async (): Promise<number> => {
+      const answer = await api.clickhouse.client.query({
+        query: "SELECT count() AS n FROM system.processes WHERE query LIKE '%ARRAY JOIN%' AND query NOT LIKE '%system.processes%'",
+        format: "JSONEachRow",
+      });
+      return Number((await answer.json<{ n: string }>())[0]?.n);
+    };
+    const gone = new AbortController();
+    const body = { signal: "syscall_latency", select: [{ measure: "latency", aggregate: "p50" }], ...minute };
+    const asked = organisation.request("/query", { body, signal: gone.signal }).then(
+      (response) => response.status,
+      () => "aborted",
+    );
+    await expect.poll(running, { timeout: 10_000, interval: 10 }).toBeGreaterThan(0);
+    gone.abort();
+    expect(await asked).toBe("aborted");
+    await expect.poll(running, { timeout: 10_000, interval: 10 }).toBe(0);
+    await expect.poll(cancelled, { timeout: 5_000, interval: 50 }).toBeGreaterThan(before);
   });
 });

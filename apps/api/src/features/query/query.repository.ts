@@ -9,16 +9,19 @@ import type { KnownHost } from "./coverage.ts";
 import { estimateStatement, type Statement } from "./statements.ts";
 
 /** What one query may cost. ClickHouse knows the rows from its primary key before it reads any. */
-export const limits = {
+const defaultLimits = {
   rowsReadMax: 50_000_000,
   resultRowsMax: 200_000,
   memoryBytesMax: 1_500_000_000,
   executionSecondsMax: 20,
-} as const;
+};
 
 /** How queries are read. */
 @Injectable()
 export class QueryRepository {
+  /** Tests lower them. */
+  limits = defaultLimits;
+
   constructor(
     @Inject(ClickHouseService) private readonly clickhouse: ClickHouseService,
     @Inject(Database) private readonly database: Database,
@@ -41,7 +44,7 @@ export class QueryRepository {
   }
 
   /**
-   * Runs a statement within the limits.
+   * Runs a statement within the this.limits.
    * @throws AppError QUERY_TOO_LARGE with the rows it would have read, QUERY_TIMEOUT, STORAGE_UNAVAILABLE; the signal's reason
    */
   async run<Row>(statement: Statement, signal: AbortSignal | undefined): Promise<{ rows: Row[]; rowsRead: number }> {
@@ -49,10 +52,10 @@ export class QueryRepository {
       const { rows, summary } = await this.clickhouse.query<Row>(statement.sql, statement.parameters, {
         signal,
         settings: {
-          max_rows_to_read: String(limits.rowsReadMax),
-          max_result_rows: String(limits.resultRowsMax),
-          max_memory_usage: String(limits.memoryBytesMax),
-          max_execution_time: limits.executionSecondsMax,
+          max_rows_to_read: String(this.limits.rowsReadMax),
+          max_result_rows: String(this.limits.resultRowsMax),
+          max_memory_usage: String(this.limits.memoryBytesMax),
+          max_execution_time: this.limits.executionSecondsMax,
           // Dimensions are part of the sorting key, so filtering them before FINAL cannot change which row wins.
           optimize_move_to_prewhere_if_final: 1,
           // A row's partition is the day of its ts, which is in its key: equal rows are never in two partitions.
@@ -73,14 +76,14 @@ export class QueryRepository {
       (answer) => answer.rows[0]?.rows ?? 0,
       () => 0,
     );
-    if (rows <= limits.rowsReadMax) return error;
-    const share = Math.floor((limits.rowsReadMax / rows) * 100);
+    if (rows <= this.limits.rowsReadMax) return error;
+    const share = Math.floor((this.limits.rowsReadMax / rows) * 100);
     const smaller = share >= 1 ? `about ${share} % of the range` : "a much shorter range";
     return new AppError(
       "QUERY_TOO_LARGE",
-      `The query would read about ${rows} rows; at most ${limits.rowsReadMax} are read. Ask for ${smaller}, or filter by host.`,
+      `The query would read about ${rows} rows; at most ${this.limits.rowsReadMax} are read. Ask for ${smaller}, or filter by host.`,
       {
-        errors: [{ pointer: "/from", detail: `About ${rows} rows lie in the range; the limit is ${limits.rowsReadMax}.` }],
+        errors: [{ pointer: "/from", detail: `About ${rows} rows lie in the range; the limit is ${this.limits.rowsReadMax}.` }],
         cause: error,
       },
     );

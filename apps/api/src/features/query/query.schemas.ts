@@ -10,12 +10,10 @@ export const POINTS_MAX = 600;
 export const LIMIT_DEFAULT = 10;
 export const LIMIT_MAX = 100;
 
-const instantSchema = z
-  .union([z.string().min(1).max(64), z.int()])
-  .meta({
-    description: "`now`, `now-15m` (ms, s, m, h, d, w), RFC 3339 with an offset, or Unix milliseconds.",
-    examples: ["now-1h", "2026-11-20T21:00:00Z", 1763672400000],
-  });
+const instantSchema = z.union([z.string().min(1).max(64), z.int()]).meta({
+  description: "`now`, `now-15m` (ms, s, m, h, d, w), RFC 3339 with an offset, or Unix milliseconds.",
+  examples: ["now-1h", "2026-11-20T21:00:00Z", 1763672400000],
+});
 
 export const selectionSchema = z.strictObject({
   measure: z

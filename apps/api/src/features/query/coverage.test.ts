@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, it } from "vitest";
+import { assembleCoverage, type CoverageRow, type KnownHost, Reports } from "./coverage.ts";
+
+const minute = 60_000;
+const now = 1_800_000_000_000;
+/** Ends now: six steps of 10 s. */
+const live = { fromMs: now - minute, toMs: now, stepMs: 10_000, count: 6 };
+/** Ended an hour ago. */
+const past = { fromMs: now - 61 * minute, toMs: now - 60 * minute, stepMs: 10_000, count: 6 };
+
+const host = (name: string, overrides: Partial<KnownHost> = {}): KnownHost => ({
+  id: `id-${name}`,
+  name,
+  enrolledAtMs: now - 1_000 * minute,
+  retiredAtMs: null,
+  lastWindowEndMs: now,
+  ...overrides,
+});
+const row = (name: string, steps: number[], overrides: Partial<CoverageRow> = {}): CoverageRow => ({
+  host_id: `id-${name}`,
+  steps,
+  covered: steps.map(() => 10_000),
+  last_reporting_ms: now,
+  last_ms: now,
+  last_state: "exact",
+  last_reason: "",
+  first_ms: live.fromMs,
+  ...overrides,
+});
+
+describe("the share of expected host time", () => {
+  it("counts what was reported over what was expected", () => {
+    const coverage = assembleCoverage(past, [host("a"), host("b")], [row("a", [0, 1, 2]), row("b", [0, 2, 4])], now);
+    expect(coverage.steps).toEqual([1, 0.5, 1, 0, 0.5, 0]);
+  });
+
+  it("does not expect windows that cannot have arrived yet", () => {
+    // 3 s into the newest window.
+    const at = now + 3_000;
+    const steps = { ...live, toMs: live.toMs + 20_000, count: 8 };
+    const coverage = assembleCoverage(steps, [host("a")], [row("a", [0, 1, 2, 3, 4, 5])], at);
+    expect(coverage.steps).toEqual([1, 1, 1, 1, 1, 1, 0, 0]);
+    const coarse = { ...live, stepMs: 2 * minute, fromMs: now - minute, toMs: now + minute, count: 1 };
+    expect(assembleCoverage(coarse, [host("a")], [row("a", [0], { covered: [minute] })], at).steps).toEqual([1]);
+  });
+
+  it("does not expect a host before it was enrolled or after it was retired", () => {
+    const young = host("a", { enrolledAtMs: past.fromMs + 30_000 });
+    expect(assembleCoverage(past, [young], [row("a", [3, 4, 5], { first_ms: past.fromMs + 30_000 })], now).steps).toEqual([0, 0, 0, 1, 1, 1]);
+    const coarse = { ...past, stepMs: minute, count: 1 };
+    expect(assembleCoverage(coarse, [young], [row("a", [0], { covered: [30_000], first_ms: past.fromMs + 30_000 })], now).steps).toEqual([1]);
+    const retired = host("a", { retiredAtMs: past.fromMs + 20_000 });
+    expect(assembleCoverage(coarse, [retired], [row("a", [0], { covered: [10_000], first_ms: past.fromMs })], now).steps).toEqual([0.5]);
+  });
+});
+
+describe("a missing host", () => {
+  const missing = (steps: typeof live, known: KnownHost, rows: CoverageRow[]) => assembleCoverage(steps, [known], rows, now).missing[0];
+
+  it("in a live range is one that stopped, in a past one only one that was never there", () => {
+    const stopped = row("a", [0], { last_reporting_ms: now - 5 * minute, last_ms: now - 5 * minute });
+    const range = { ...live, fromMs: now - 10 * minute, stepMs: 100_000 };
+    expect(missing(range, host("a"), [stopped])).toEqual({
+      host: "a",
+      state: "offline",
+      reason: "offline",
+      since: new Date(now - 5 * minute).toISOString(),
+    });
+    expect(missing(past, host("a"), [row("a", [0], { last_reporting_ms: past.fromMs + 10_000 })])).toBeUndefined();
+  });
+
+  it("is not one that is merely late", () => {
+    expect(missing(live, host("a"), [row("a", [0], { last_reporting_ms: now - minute, last_ms: now - minute })])).toBeUndefined();
+  });
+
+  it("that reports other signals shows the state and reason of this one", () => {
+    const shed = row("a", [0, 1], { last_reporting_ms: now - 5 * minute, last_state: "shed", last_reason: "over budget" });
+    expect(missing(live, host("a"), [shed])).toMatchObject({ state: "shed", reason: "over budget", since: new Date(now - 5 * minute).toISOString() });
+    const failed = row("a", [], { last_reporting_ms: 0, last_state: "failed", last_reason: "" });
+    expect(missing(live, host("a"), [failed])).toMatchObject({
+      state: "failed",
+      reason: "the signal is failed",
+      since: new Date(live.fromMs).toISOString(),
+    });
+  });
+
+  it("without any row is waiting, offline, away in this range, or silent about the signal", () => {
+    expect(missing(live, host("a", { lastWindowEndMs: null }), [])).toMatchObject({ state: "waiting", reason: "never reported" });
+    expect(missing(live, host("a", { lastWindowEndMs: live.fromMs - minute }), [])).toMatchObject({
+      state: "offline",
+      since: new Date(live.fromMs - minute).toISOString(),
+    });
+    expect(missing(past, host("a"), [])).toMatchObject({ state: "offline", reason: "offline in this range", since: null });
+    expect(missing(live, host("a"), [])).toMatchObject({ state: "unknown" });
+  });
+
+  it("is listed up to a bound, and what is left out is said", () => {
+    const hosts = Array.from({ length: 150 }, (_, i) => host(`h${i}`, { lastWindowEndMs: null }));
+    const coverage = assembleCoverage(live, hosts, [], now);
+    expect(coverage.missing).toHaveLength(100);
+    expect(coverage).toMatchObject({ hosts: 150, reporting: 0, note: "50 more hosts are missing than are listed." });
+  });
+});
+
+it("a range that begins before the retention says so", () => {
+  const old = { ...past, fromMs: now - 8 * 86_400_000 };
+  expect(assembleCoverage(old, [host("a")], [], now).note).toContain("retention");
+});
+
+describe("reports", () => {
+  it("know who else reported in a step", () => {
+    const reports = new Reports([row("a", [0, 1]), row("b", [1])], 3);
+    expect([0, 1, 2].map((step) => reports.any(step))).toEqual([true, true, false]);
+    expect([0, 1, 2].map((step) => reports.anyBut(["id-a"], step))).toEqual([false, true, false]);
+    expect(reports.host("id-b", 0)).toBe(false);
+    expect(reports.host("id-c", 1)).toBe(false);
+  });
+});
