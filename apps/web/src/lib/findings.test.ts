@@ -37,6 +37,10 @@ describe("fleetSentence", () => {
       "2 hosts report. web-1 loses packets to 10.0.0.7:5432 since 13:15: retransmits 6.2 %, usually 0.1 %. It is pgbouncer (91 %).",
     );
   });
+  it("uses the past once it is over, and blames no host that does not report", () => {
+    expect(plain(fleetSentence({ ...lossy, lossShares: [0.05, 0.06, 0, 0, 0, 0] }, context))).toContain("web-1 lost packets to 10.0.0.7:5432: retransmits 6.2 %.");
+    expect(plain(fleetSentence({ ...lossy, hosts: [host("web-1", "offline"), host("web-2")] }, context))).toBe("1 host reports. web-1 does not report since 13:40.");
+  });
   it("links to the host, the peer and the process", () => {
     expect(fleetSentence(lossy, context).flatMap((p) => p.href ?? [])).toEqual(["/hosts/web-1", "?q=peer:10.0.0.7", "?q=process:pgbouncer"]);
   });

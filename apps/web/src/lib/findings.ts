@@ -108,12 +108,13 @@ export function fleetSentence(facts: FleetFacts, context: Context): Sentence {
   const away = hosts.filter((host) => host.state === "offline" || host.state === "late");
   const parts: Part[] = [{ text: reporting.length === 1 ? "1 host reports. " : `${reporting.length} hosts report. ` }];
 
-  const lossy = losing(facts.losses);
+  const lossy = losing(facts.losses).filter((loss) => reporting.some((host) => host.name === loss.host));
   if (lossy.length > 0) {
+    const over = isOver(facts.lossShares);
     const only = lossy.length === 1 ? lossy[0] : undefined;
     const critical = lossy.some((loss) => loss.share >= LOSS_SHARE_CRITICAL);
     if (only) parts.push({ text: only.host, href: context.hostHref(only.host) }, { text: " " });
-    parts.push({ text: only ? "loses packets" : `${lossy.length} lose packets`, tone: critical ? "critical" : "warning" });
+    parts.push({ text: only ? (over ? "lost packets" : "loses packets") : `${lossy.length} ${over ? "lost" : "lose"} packets`, tone: critical ? "critical" : "warning" });
     parts.push(...lossDetail(lossy, facts, context));
   }
   parts.push(...failuresDetail(facts.failures, context));
@@ -126,6 +127,11 @@ export function fleetSentence(facts: FleetFacts, context: Context): Sentence {
   }
   if (parts.length === 1) return [{ text: `${(parts[0] as Part).text}Nothing stands out ${scope(context)}since ${formatMoment(context.rangeFromMs, context.nowMs, context.zone)}.` }];
   return trimmed(parts);
+}
+
+/** Whether what the range's total shows is no longer so: the last known steps are fine. */
+function isOver(lossShares: readonly (number | null)[]): boolean {
+  return lossShares.some((share) => share !== null) && onset(lossShares, LOSS_SHARE_WARNING) === null;
 }
 
 function lossDetail(lossy: readonly (Loss & { share: number })[], facts: FleetFacts, context: Context): Part[] {
@@ -201,7 +207,7 @@ export function hostSentence(facts: HostFacts, context: Context): Sentence {
   const [lossy] = facts.loss ? losing([facts.loss]) : [];
   const parts: Part[] = [];
   if (lossy) {
-    parts.push({ text: "is losing packets", tone: lossy.share >= LOSS_SHARE_CRITICAL ? "critical" : "warning" });
+    parts.push({ text: isOver(facts.lossShares) ? "lost packets" : "is losing packets", tone: lossy.share >= LOSS_SHARE_CRITICAL ? "critical" : "warning" });
     const detail = lossDetail([lossy], { hosts: [host], losses: [], ...facts }, context);
     parts.push(...detail.map((part) => ({ tone: "quiet" as const, ...part })));
   }

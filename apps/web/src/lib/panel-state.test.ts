@@ -18,7 +18,7 @@ function answer(coverage: Partial<Coverage>, series: Series[] = []): QueryAnswer
   return {
     meta: {
       signal: "tcp_rtt", from: "2026-08-16T13:00:00Z", to: "2026-08-16T14:00:00Z", stepSeconds: 60, points: 2, unit: "ns", truncated: null, rowsRead: 0, elapsedMs: 1,
-      coverage: { hosts: 1, reporting: 0, missing: [], steps: [0, 0], ...coverage },
+      coverage: { hosts: 1, reporting: 0, missing: [], steps: [0, 0], note: null, ...coverage },
     },
     series,
   };

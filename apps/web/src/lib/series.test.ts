@@ -13,7 +13,7 @@ function meta(steps: number[], missing: QueryMeta["coverage"]["missing"] = []): 
     stepSeconds: 10,
     points: steps.length,
     unit: "ns",
-    coverage: { hosts: 1, reporting: 1, missing, steps },
+    coverage: { hosts: 1, reporting: 1, missing, steps, note: null },
     truncated: null,
     rowsRead: 0,
     elapsedMs: 0,

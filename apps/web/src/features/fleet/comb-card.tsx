@@ -16,10 +16,9 @@ import { useView } from "@/lib/view";
 import { type HostRow, worstFirst, worstHost } from "./host-rows";
 import { FLEET_METRICS, type FleetMetric, levelOf, scaleLabels } from "./metrics";
 
-/** px. A handful of hosts needs no wall; from there on the comb fills its card. */
+/** px. As high as the list of hosts beside it needs, so that one host makes no empty wall. */
 function heightFor(count: number): number {
-  if (count <= 8) return 104;
-  return count <= 24 ? 168 : 240;
+  return Math.max(104, Math.min(240, 32 * count - 8));
 }
 
 export function CombCard({ rows, panels }: { rows: readonly HostRow[]; panels: Readonly<Record<FleetMetric["id"], { query: PanelResult; panel: Panel }>> }) {

@@ -33,11 +33,14 @@ export function FleetPage() {
   const rtt = usePanelQuery({ signal: "tcp_rtt", select: [{ measure: RTT, aggregate: "p99" }], by: ["host"], limit: HOSTS_LIMIT, shape: "total" });
   const connects = usePanelQuery({ signal: "tcp_connect_failures", select: [{ measure: "count", aggregate: "rate" }], by: ["host"], limit: HOSTS_LIMIT, shape: "total" });
   const syscalls = usePanelQuery({ signal: "syscall_errors", select: [{ measure: "count", aggregate: "rate" }], by: ["host"], limit: HOSTS_LIMIT, shape: "total" });
-  const blame = usePanelQuery(BLAME);
   const failures = usePanelQuery(FAILURES);
 
   const losses = useMemo(() => lossesOf(segments.result.data), [segments.result.data]);
-  const worstLoss = losing(losses)[0] ?? null;
+  const reporting = new Set(hosts.data?.filter((host) => host.state === "reporting").map((host) => host.name));
+  const lossy = losing(losses).filter((loss) => reporting.has(loss.host));
+  const worstLoss = lossy[0] ?? null;
+  // One loser: who it is on that host. Several: who it is everywhere.
+  const blame = usePanelQuery(worstLoss && lossy.length === 1 ? { ...BLAME, host: worstLoss.host } : BLAME);
   const lossSeries = usePanelQuery({ signal: "tcp_connections", select: SEGMENTS, shape: "series", host: worstLoss?.host ?? "", enabled: worstLoss !== null });
 
   const rows = useMemo<HostRow[]>(() => {

@@ -31,7 +31,7 @@ export function WorstHosts({ rows, loading }: { rows: readonly HostRow[]; loadin
           <Link href={links.host(row.host.name)} className={styles["link"]}>
             {row.host.name}
           </Link>
-          {row.host.state !== "reporting" && <span className={styles["dim"]}> {stateText(row, view.nowMs, view.zone)}</span>}
+          {row.host.state !== "reporting" && <span className={styles["dim"]} title={stateText(row, view.nowMs, view.zone)}> {row.host.state}</span>}
         </>
       ),
     },
