@@ -112,6 +112,25 @@ describeKernel("system calls", () => {
   });
 });
 
+describeKernel("more processes than are remembered", () => {
+  it("never take the name of one that lives", async () => {
+    using workload = new Workload();
+    using source = await openSource({ processesMax: 2 });
+    await workload.start("wgl-server", "serve", ["127.0.0.1", 47_401]);
+    const lives = await workload.start("wgl-lives", "send", ["127.0.0.1", 47_401, 1]);
+    await source.readWindow();
+    for (let i = 0; i < 8; i++) {
+      await workload.run("wgl-mortal", "rename", [20, 1]);
+      // Every third window is a quiet one, so that it may be forgotten and has to come back.
+      if (i % 3 !== 0) await lives.next();
+      const window = await source.readWindow();
+      expect(sumOf(rowsOf(window, "syscalls", { process: "wgl-lives", syscall: "write" }), "count")).toBe(i % 3 === 0 ? 0 : 2);
+      expect(rowsOf(window, "tcp_connections", { process: "wgl-lives" })).toMatchObject([{ active: 1n }]);
+      expect(window.drops).toEqual([]);
+    }
+  });
+});
+
 describeKernel("a map that is too small", () => {
   it("keeps totals exact in ~other", async () => {
     using workload = new Workload();

@@ -36,6 +36,8 @@ export interface KernelSourceOptions extends ProbeSetOptions {
   readonly names: NameResolver;
   /** Rows per signal and window; the rest is summed into `~other`. */
   readonly rowsMax?: number;
+  /** Process names that are remembered before old ones are let go. */
+  readonly processesMax?: number;
 }
 
 export const ROWS_MAX = 5_000;
@@ -69,7 +71,7 @@ export class KernelSource implements Disposable {
 
   private constructor(options: KernelSourceOptions) {
     this.#rowsMax = options.rowsMax ?? ROWS_MAX;
-    this.#registry = new ProcessRegistry(options.names);
+    this.#registry = new ProcessRegistry(options.names, options.processesMax);
     this.#probes = ProbeSet.load(options);
     try {
       const { maps, layouts } = this.#probes;
@@ -216,6 +218,11 @@ export class KernelSource implements Disposable {
     const drops = [...delta(now.drops, this.#last.drops)].map(([reason, count]) => ({ reason, count }));
     for (const [program, count] of delta(now.misses, this.#last.misses)) drops.push({ reason: `recursion:${program}`, count });
     if (unregistered > 0n) drops.push({ reason: "process_unregistered", count: unregistered });
+    // An open that came to nothing is taken back; if that falls into the next window, the sum catches up in the one after.
+    for (const [quantity, total] of now.accounting) {
+      const last = this.#last.accounting.get(quantity) ?? 0n;
+      if (BigInt.asIntN(64, total - last) < 0n) now.accounting.set(quantity, last);
+    }
     const counted = delta(now.accounting, this.#last.accounting);
     const kernel = delta(now.kernel, this.#last.kernel);
     const data: WindowData = {

@@ -52,7 +52,8 @@ static __always_inline __u8 class_of(const struct sock *sk, struct tcp_sock *tp)
 
 /*
  * The socket's own total tells how many segments, as it rises with RetransSegs (__tcp_retransmit_skb()). So attempts that failed
- * below TCP, which kernels before 6.15 do not trace, are counted with the next one that is.
+ * below TCP, which kernels without the tracepoint's third argument (added between 6.14 and 6.18) do not trace, are counted with
+ * the next one that is.
  */
 static __always_inline void handle_retransmit(const struct sock *sk, const struct sk_buff *skb)
 {
