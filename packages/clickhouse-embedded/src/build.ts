@@ -46,7 +46,7 @@ export async function buildHost(directory: string = join(PACKAGE_DIRECTORY, "bui
 async function compile(output: string): Promise<void> {
   for (const compiler of COMPILERS) {
     try {
-      await run(compiler, [...FLAGS, SOURCE, "-o", output, "-ldl"], { timeout: COMPILE_TIMEOUT_MS });
+      await run(compiler, [...FLAGS, SOURCE, "-o", output, "-ldl", "-pthread"], { timeout: COMPILE_TIMEOUT_MS });
       return;
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === "ENOENT") continue;

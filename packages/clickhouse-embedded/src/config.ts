@@ -34,6 +34,7 @@ export function configXml(config: EngineConfig): string {
   <log-level>warning</log-level>
   <logger>
     <level>warning</level>
+    <console>false</console>
     <log>${escapeXml(`${config.logDirectory}/clickhouse.log`)}</log>
     <errorlog>${escapeXml(`${config.logDirectory}/clickhouse.error.log`)}</errorlog>
     <size>${LOG_BYTES_MAX}</size>
@@ -85,7 +86,10 @@ export function usersXml(password: string): string {
   return `<clickhouse>
   <profiles>
     <!-- The engine insists on a profile of this name. -->
-    <default></default>
+    <default>
+      <!-- Without it a SELECT goes on after its caller went away. -->
+      <cancel_http_readonly_queries_on_client_close>1</cancel_http_readonly_queries_on_client_close>
+    </default>
     <engine>
       <max_sessions_for_user>1</max_sessions_for_user>
     </engine>

@@ -18,7 +18,9 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +66,54 @@ static int fail(int status, const char *what, const char *why)
 {
 	fprintf(stderr, "clickhouse-host: %s: %s\n", what, why);
 	return status;
+}
+
+/* What the engine writes to its terminal is of no use, but a full terminal would block the writer. */
+static void *drain(void *master)
+{
+	char buffer[256];
+
+	while (read((int)(intptr_t)master, buffer, sizeof(buffer)) > 0 || errno == EINTR)
+		;
+	return NULL;
+}
+
+/*
+ * Makes standard input a terminal of our own, with nobody typing.
+ *
+ * The engine started with a terminal and --interactive differs in one thing that matters: without, it takes itself for a script, and an
+ * error in *any* thread ends the process. A client of the HTTP or native port that resets its connection is such an error, so that every
+ * cancelled request could abort the server.
+ */
+static int take_terminal(void)
+{
+	int master, slave;
+	pthread_t thread;
+	sigset_t all, before;
+	int error;
+
+	master = posix_openpt(O_RDWR | O_NOCTTY);
+	if (master < 0 || grantpt(master) || unlockpt(master))
+		return -1;
+	if (fcntl(master, F_SETFD, FD_CLOEXEC))
+		return -1;
+	slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+	if (slave < 0 || dup2(slave, STDIN_FILENO) < 0)
+		return -1;
+	if (slave != STDIN_FILENO)
+		close(slave);
+
+	/* Signals are for the main thread. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&thread, NULL, drain, (void *)(intptr_t)master);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (error) {
+		errno = error;
+		return -1;
+	}
+	pthread_detach(thread);
+	return 0;
 }
 
 static int parse_number(const char *text, long minimum, long maximum, long *value)
@@ -125,6 +175,9 @@ int main(int argc, char **argv)
 		if (getppid() != (pid_t)parent)
 			return fail(EXIT_SYSTEM, "parent", "has already gone");
 	}
+
+	if (take_terminal())
+		return fail(EXIT_SYSTEM, "cannot make a terminal", strerror(errno));
 
 	library = dlopen(argv[1], RTLD_NOW);
 	if (!library)

@@ -62,6 +62,8 @@ const READY_QUERY_TIMEOUT_MS = 5_000;
 const LOCK_POLL_MS = 100;
 const STDERR_BYTES_MAX = MEBIBYTE;
 const LAST_WORDS_BYTES_MAX = 4096;
+/** What the engine says when all is well. */
+const CHATTER = /^(Logging \w+ to |\x1b|ClickHouse local version|Query id: |SYSTEM START LISTEN)/;
 
 /** Exit statuses of host.c. */
 const EXIT_LIBRARY = 3;
@@ -110,9 +112,10 @@ export async function startClickHouseServer(options: ClickHouseServerOptions): P
 class Engine implements ClickHouseServer {
   readonly url: string;
   readonly username = USERNAME;
-  readonly password: string;
   readonly database = DATABASE;
   readonly exited: Promise<ClickHouseServerExit>;
+  /** Private with a getter, so that printing a server doesn't print its password. */
+  readonly #password: string;
   readonly #child: ChildProcess;
   readonly #files: Files;
   readonly #settings: Settings;
@@ -124,7 +127,7 @@ class Engine implements ClickHouseServer {
 
   constructor(host: string, library: string, files: Files, password: string, settings: Settings) {
     this.url = `http://127.0.0.1:${settings.httpPort}`;
-    this.password = password;
+    this.#password = password;
     this.#files = files;
     this.#settings = settings;
 
@@ -135,8 +138,9 @@ class Engine implements ClickHouseServer {
         cwd: files.root,
         // Its own session: Ctrl-C in the terminal is for us to handle, and `SYSTEM SHUTDOWN` signals the engine's whole process group.
         detached: true,
-        stdio: ["ignore", stderr, stderr],
+        stdio: ["ignore", "ignore", stderr],
         // Nothing of our environment: it may hold secrets, and libraries inside the engine read variables of their own (AWS_, OTEL_, …).
+        // Without HOME the engine also finds no place for a history of commands, so it ends at once when its last query has.
         env: { TZ: "UTC", LC_ALL: "C.UTF-8" },
       });
     } finally {
@@ -156,6 +160,10 @@ class Engine implements ClickHouseServer {
   }
 
   #spawnError: Error | undefined;
+
+  get password(): string {
+    return this.#password;
+  }
 
   get pid(): number {
     return this.#child.pid ?? 0;
@@ -182,6 +190,13 @@ class Engine implements ClickHouseServer {
       "--http_port",
       String(httpPort),
       ...(tcpPort ? ["--tcp_port", String(tcpPort)] : []),
+      // Not for anybody to interact with: see take_terminal in host.c. The rest keeps that mode quiet.
+      "--interactive",
+      "--disable_suggestion",
+      "--progress",
+      "off",
+      "--progress-table",
+      "off",
       "--query",
       [...listen, hold].join("; "),
     ];
@@ -269,7 +284,7 @@ class Engine implements ClickHouseServer {
   lastWords(): string {
     return readTail(this.#files.stderr, this.#stderrOffset)
       .split("\n")
-      .filter((line) => line.trim() !== "" && !/^Logging \w+ to /.test(line))
+      .filter((line) => line.trim() !== "" && !CHATTER.test(line))
       .join("\n");
   }
 
