@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from "node:path";
+import { launchEnvironment, nodeFlags } from "../../apps/agent/src/launch.ts";
 import { type StagedAgent, withAgentPrivileges } from "./agent-stage.ts";
 import type { Ports } from "./options.ts";
 import type { ComponentSpec } from "./supervisor.ts";
@@ -12,9 +13,6 @@ export interface UpContext {
 }
 
 const LOOPBACK = "127.0.0.1";
-
-/** Flags that keep the agent's Node small; its resident memory is a promise. */
-export const AGENT_NODE_FLAGS = ["--max-old-space-size=64", "--max-semi-space-size=1"] as const;
 
 /** A component ends with the supervisor, even if that is killed: none may stay behind holding ports and locks. */
 const boundToSupervisor = (command: readonly string[]): string[] => ["/usr/bin/setpriv", "--pdeathsig=TERM", ...command];
@@ -62,6 +60,7 @@ export function webSpec({ root, ports }: UpContext): ComponentSpec {
 /** The agent's settings; the same for the running agent and for a person asking it with `./waggle agent status`. */
 export function agentEnvironment(ports: Ports, staged: StagedAgent): Readonly<Record<string, string>> {
   return {
+    ...launchEnvironment,
     ...waggleEnvironment(["WAGGLE_AGENT_"]),
     WAGGLE_AGENT_API_URL: `http://${LOOPBACK}:${ports.ingest}`,
     WAGGLE_AGENT_STATE_DIRECTORY: staged.stateDirectory,
@@ -70,7 +69,7 @@ export function agentEnvironment(ports: Ports, staged: StagedAgent): Readonly<Re
 }
 
 export function agentCommand(staged: StagedAgent, words: readonly string[]): string[] {
-  return withAgentPrivileges([staged.nodePath, ...AGENT_NODE_FLAGS, staged.bundlePath, ...words]);
+  return withAgentPrivileges([staged.nodePath, ...nodeFlags, staged.bundlePath, ...words]);
 }
 
 export function agentSpec({ ports }: UpContext, staged: StagedAgent): ComponentSpec {
