@@ -91,11 +91,13 @@ export class QueryService {
       groups = Number(ranked.rows[0]?.groups ?? 0);
       top = ranked.rows.map((row) => plan.by.map((_, index) => String(row[`g${index}`])));
     }
+    // Where everything is shown, nothing has to be looked up per row; the agent's own overflow is called ~other already.
+    const shown = groups > (top?.length ?? 0) ? top : null;
     const tables = await Promise.all(
       forms.map(async (form): Promise<FormRows | undefined> => {
         const selections = plan.selections.filter((selection) => selection.form === form);
         if (selections.length === 0) return undefined;
-        const answer = await this.repository.run<SeriesRow>(seriesStatement(plan, form, selections, top), signal);
+        const answer = await this.repository.run<SeriesRow>(seriesStatement(plan, form, selections, shown), signal);
         rowsRead += answer.rowsRead;
         return { form, selections, rows: answer.rows };
       }),
