@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { NO_VALUE, scale, type ScaleStep } from "./number.ts";
+import { NO_VALUE, type ScaleStep, scale } from "./number.ts";
 
 const STEPS: readonly ScaleStep[] = [
   { from: 1, suffix: " ns" },

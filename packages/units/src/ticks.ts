@@ -29,7 +29,27 @@ const S = 1000;
 const MIN = 60 * S;
 const H = 60 * MIN;
 const D = 24 * H;
-const TIME_STEPS_MS = [1 * S, 5 * S, 10 * S, 15 * S, 30 * S, MIN, 2 * MIN, 5 * MIN, 10 * MIN, 15 * MIN, 30 * MIN, H, 2 * H, 3 * H, 6 * H, 12 * H, D, 2 * D, 7 * D];
+const TIME_STEPS_MS = [
+  1 * S,
+  5 * S,
+  10 * S,
+  15 * S,
+  30 * S,
+  MIN,
+  2 * MIN,
+  5 * MIN,
+  10 * MIN,
+  15 * MIN,
+  30 * MIN,
+  H,
+  2 * H,
+  3 * H,
+  6 * H,
+  12 * H,
+  D,
+  2 * D,
+  7 * D,
+];
 
 /** Tick times (epoch ms) on round clock values inside [fromMs, toMs], at most `count` of them. `offsetMs`: zone offset added to UTC. */
 export function timeTicks(fromMs: number, toMs: number, count = 5, offsetMs = 0): number[] {

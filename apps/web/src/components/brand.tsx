@@ -17,7 +17,13 @@ export function Brand({ size = 22 }: { size?: number }) {
 export function Hexagon({ size = 15, dashed = false, stroke = "currentColor" }: { size?: number; dashed?: boolean; stroke?: string }) {
   return (
     <svg width={size} height={size} viewBox="0 0 16 16" aria-hidden="true">
-      <path d="M8 1.6 13.6 4.8v6.4L8 14.4 2.4 11.2V4.8z" fill="none" stroke={stroke} strokeWidth="1.5" strokeDasharray={dashed ? "2.4 2.4" : undefined} />
+      <path
+        d="M8 1.6 13.6 4.8v6.4L8 14.4 2.4 11.2V4.8z"
+        fill="none"
+        stroke={stroke}
+        strokeWidth="1.5"
+        strokeDasharray={dashed ? "2.4 2.4" : undefined}
+      />
     </svg>
   );
 }

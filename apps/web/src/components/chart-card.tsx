@@ -59,7 +59,13 @@ export function ChartCard(props: ChartCardProps) {
   const answer = panel.state === "ready" ? panel.answer : null;
 
   return (
-    <section id={id} data-card className={`${styles["card"]} ${props.className ?? ""}`} aria-labelledby={titleId} aria-busy={panel.state === "empty" && panel.cause.kind === "loading"}>
+    <section
+      id={id}
+      data-card
+      className={`${styles["card"]} ${props.className ?? ""}`}
+      aria-labelledby={titleId}
+      aria-busy={panel.state === "empty" && panel.cause.kind === "loading"}
+    >
       <div className={styles["head"]}>
         <h2 id={titleId} className={styles["title"]}>
           {title} <span>{subtitle}</span>
@@ -87,7 +93,9 @@ export function ChartCard(props: ChartCardProps) {
           {answer ? summary(answer) : " "}
         </p>
       )}
-      {query.ignored.length > 0 && <p className={styles["ignored"]}>This signal has no {query.ignored.map((t) => `"${t}"`).join(", ")}: shown without.</p>}
+      {query.ignored.length > 0 && (
+        <p className={styles["ignored"]}>This signal has no {query.ignored.map((t) => `"${t}"`).join(", ")}: shown without.</p>
+      )}
       {panel.state === "empty" ? (
         <PanelState
           cause={panel.cause}
@@ -110,7 +118,15 @@ export function ChartCard(props: ChartCardProps) {
 }
 
 function TwinTable({ twin, label, height }: { twin: Twin; label: string; height: number }) {
-  return <DataTable label={label} columns={twin.columns as readonly Column<unknown>[]} rows={twin.rows} rowKey={(_, i) => String(i)} maxHeight={height + 24} />;
+  return (
+    <DataTable
+      label={label}
+      columns={twin.columns as readonly Column<unknown>[]}
+      rows={twin.rows}
+      rowKey={(_, i) => String(i)}
+      maxHeight={height + 24}
+    />
+  );
 }
 
 function CardMenu({ id, title, query }: { id: string; title: string; query: PanelResult }) {

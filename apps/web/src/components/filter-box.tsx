@@ -42,7 +42,7 @@ export function FilterBox({ inputRef }: { inputRef: RefObject<HTMLInputElement |
   }
 
   return (
-    <div className={styles["filter"]} role="search" aria-label="Filter">
+    <search className={styles["filter"]} aria-label="Filter">
       {terms.map((term, i) => {
         const colon = term.indexOf(":") + 1;
         return (
@@ -51,7 +51,12 @@ export function FilterBox({ inputRef }: { inputRef: RefObject<HTMLInputElement |
               {term.slice(0, colon)}
               <i>{term.slice(colon)}</i>
             </span>
-            <button type="button" className={styles["chipRemove"]} aria-label={`Remove filter ${term}`} onClick={() => view.setFilter(withoutTerm(view.filter, i))}>
+            <button
+              type="button"
+              className={styles["chipRemove"]}
+              aria-label={`Remove filter ${term}`}
+              onClick={() => view.setFilter(withoutTerm(view.filter, i))}
+            >
               <X size={12} strokeWidth={1.5} aria-hidden="true" />
             </button>
           </span>
@@ -80,12 +85,12 @@ export function FilterBox({ inputRef }: { inputRef: RefObject<HTMLInputElement |
           discarding.current = false;
         }}
       />
-      {!focused && <kbd aria-hidden="true">/</kbd>}
+      {!focused && <kbd title="Press / to filter">/</kbd>}
       {(problem !== null || (focused && text === "")) && (
         <div id="filter-hint" className={styles["hint"]} data-bad={problem !== null ? "" : undefined} role={problem !== null ? "alert" : undefined}>
           {problem ?? `key:value, -key:value excludes, * matches any text. Keys: ${FILTER_KEYS.join(", ")}.`}
         </div>
       )}
-    </div>
+    </search>
   );
 }

@@ -48,7 +48,12 @@ function Commands({ close, onHelp }: { close: () => void; onHelp: () => void }) 
         </Command.Group>
         <Command.Group heading="Hosts">
           {hosts.slice(0, HOSTS_MAX).map((host) => (
-            <Item key={host.id} value={host.name} onSelect={run(() => router.push(links.host(host.name)))} hint={host.state === "reporting" ? "" : host.state} />
+            <Item
+              key={host.id}
+              value={host.name}
+              onSelect={run(() => router.push(links.host(host.name)))}
+              hint={host.state === "reporting" ? "" : host.state}
+            />
           ))}
         </Command.Group>
         <Command.Group heading="Range">

@@ -53,9 +53,19 @@ export function PanelState({ cause, height, zone, nowMs, onRetry, onClearFilter,
       case "waiting":
         return { icon: <Hourglass {...ICON} />, title: "Waiting for first data", detail: `${cause.detail} The first window takes up to 10 s.` };
       case "no-match":
-        return { icon: <FilterX {...ICON} />, title: "Nothing matches the filter", detail: <code>{cause.filter}</code>, action: button("Remove the filter", onClearFilter) };
+        return {
+          icon: <FilterX {...ICON} />,
+          title: "Nothing matches the filter",
+          detail: <code>{cause.filter}</code>,
+          action: button("Remove the filter", onClearFilter),
+        };
       case "outside-retention":
-        return { icon: <History {...ICON} />, title: "Before anything that is kept", detail: cause.detail, action: button("Show the last 15 min", onLatest) };
+        return {
+          icon: <History {...ICON} />,
+          title: "Before anything that is kept",
+          detail: cause.detail,
+          action: button("Show the last 15 min", onLatest),
+        };
       case "unsupported":
         return {
           icon: <CircleSlash {...ICON} />,

@@ -22,7 +22,10 @@ export function RangePicker() {
   function apply(event: FormEvent): void {
     event.preventDefault();
     const range = parseTypedRange(typed, serverNow(), view.zone);
-    if (!range) return setWrong(true);
+    if (!range) {
+      setWrong(true);
+      return;
+    }
     view.setRange(range);
     setTyped("");
     setOpen(false);

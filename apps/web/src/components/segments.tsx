@@ -11,7 +11,17 @@ export interface SegmentOption<T extends string> {
 }
 
 /** One of a few, always exactly one. */
-export function Segments<T extends string>({ label, options, value, onChange }: { label: string; options: readonly SegmentOption<T>[]; value: T; onChange: (value: T) => void }) {
+export function Segments<T extends string>({
+  label,
+  options,
+  value,
+  onChange,
+}: {
+  label: string;
+  options: readonly SegmentOption<T>[];
+  value: T;
+  onChange: (value: T) => void;
+}) {
   return (
     <ToggleGroup
       aria-label={label}

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 "use client";
 
-import { useRouter, useSelectedLayoutSegment } from "next/navigation";
-import { type ReactNode, useMemo, useRef, useState } from "react";
 import { LogOut } from "lucide-react";
 import Link from "next/link";
+import { useRouter, useSelectedLayoutSegment } from "next/navigation";
+import { type ReactNode, useMemo, useRef, useState } from "react";
 import { signOut } from "@/lib/api/client";
 import { useLinks } from "@/lib/links";
 import { TablesContext, useShortcuts } from "@/lib/shortcuts";
@@ -52,20 +52,20 @@ function Navigation() {
   return (
     <nav className={styles["nav"]} aria-label="Pages">
       <div className={styles["navInner"]}>
-      <Link href={links.fleet} className={styles["home"]}>
-        <Brand />
-      </Link>
-      <div className={styles["items"]}>
-        {item("fleet", links.fleet, "Fleet")}
-        {item("hosts", links.hosts, "Hosts")}
-      </div>
-      <div className={styles["foot"]}>
-        <ThemeMenu />
-        <button type="button" className={styles["item"]} aria-label="Sign out" onClick={() => void leave()}>
-          <LogOut size={15} strokeWidth={1.5} aria-hidden="true" />
-          <span className={styles["footLabel"]}>Sign out</span>
-        </button>
-      </div>
+        <Link href={links.fleet} className={styles["home"]}>
+          <Brand />
+        </Link>
+        <div className={styles["items"]}>
+          {item("fleet", links.fleet, "Fleet")}
+          {item("hosts", links.hosts, "Hosts")}
+        </div>
+        <div className={styles["foot"]}>
+          <ThemeMenu />
+          <button type="button" className={styles["item"]} aria-label="Sign out" onClick={() => void leave()}>
+            <LogOut size={15} strokeWidth={1.5} aria-hidden="true" />
+            <span className={styles["footLabel"]}>Sign out</span>
+          </button>
+        </div>
       </div>
     </nav>
   );

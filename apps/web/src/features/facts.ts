@@ -9,7 +9,12 @@ export function keyOf(series: ValueSeries, by: readonly string[]): string {
 }
 
 /** The single values of a `points: 1` answer by key. */
-export function totals(answer: QueryAnswer | undefined, measure: string, aggregate: ValueSeries["aggregate"], by: readonly string[]): Map<string, number | null> {
+export function totals(
+  answer: QueryAnswer | undefined,
+  measure: string,
+  aggregate: ValueSeries["aggregate"],
+  by: readonly string[],
+): Map<string, number | null> {
   const map = new Map<string, number | null>();
   if (answer) for (const series of pick(answer, measure, aggregate)) map.set(keyOf(series, by), single(series));
   return map;

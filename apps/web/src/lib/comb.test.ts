@@ -6,7 +6,10 @@ const SQRT3 = Math.sqrt(3);
 
 describe("combLayout", () => {
   it.each([1, 2, 7, 20, 212, 1000, 10_000])("keeps %d hexagons inside the card, none over another", (count) => {
-    for (const [width, height] of [[760, 240], [320, 240]] as const) {
+    for (const [width, height] of [
+      [760, 240],
+      [320, 240],
+    ] as const) {
       const { radius, cells, columns } = combLayout(count, width, height);
       expect(cells).toHaveLength(count);
       for (const { x, y } of cells) {

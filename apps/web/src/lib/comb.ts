@@ -74,12 +74,18 @@ export function cellAt(layout: CombLayout, x: number, y: number): number | null 
 export function cellAfterKey(layout: CombLayout, index: number, key: string): number {
   const count = layout.cells.length;
   const target =
-    key === "ArrowRight" ? index + 1
-    : key === "ArrowLeft" ? index - 1
-    : key === "ArrowDown" ? index + layout.columns
-    : key === "ArrowUp" ? index - layout.columns
-    : key === "Home" ? 0
-    : key === "End" ? count - 1
-    : index;
+    key === "ArrowRight"
+      ? index + 1
+      : key === "ArrowLeft"
+        ? index - 1
+        : key === "ArrowDown"
+          ? index + layout.columns
+          : key === "ArrowUp"
+            ? index - layout.columns
+            : key === "Home"
+              ? 0
+              : key === "End"
+                ? count - 1
+                : index;
   return target >= 0 && target < count ? target : index;
 }

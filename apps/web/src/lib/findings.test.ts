@@ -4,20 +4,51 @@ import type { Host } from "./api/types";
 import { type Context, change, type FleetFacts, fleetSentence, hostSentence, losing, onset, plain } from "./findings";
 
 const start = Date.UTC(2026, 7, 16, 13, 12);
-const context: Context = { filtered: false, rangeFromMs: start, nowMs: start + 3_600_000, zone: "utc", hostHref: (h) => `/hosts/${h}`, filterHref: (k, v) => `?q=${k}:${v}` };
+const context: Context = {
+  filtered: false,
+  rangeFromMs: start,
+  nowMs: start + 3_600_000,
+  zone: "utc",
+  hostHref: (h) => `/hosts/${h}`,
+  filterHref: (k, v) => `?q=${k}:${v}`,
+};
 
 function host(name: string, state: Host["state"] = "reporting"): Host {
   return {
-    id: name, name, state, lastSeenAt: "2026-08-16T13:40:00Z", stateSince: state === "reporting" ? null : "2026-08-16T13:40:00Z", enrolledAt: "", bootId: "", kernel: "", distro: "",
-    arch: "", cpus: 1, memoryBytes: 1, agentVersion: "", windowSeconds: 10, clockOffsetMs: 0, signals: [],
+    id: name,
+    name,
+    state,
+    lastSeenAt: "2026-08-16T13:40:00Z",
+    stateSince: state === "reporting" ? null : "2026-08-16T13:40:00Z",
+    enrolledAt: "",
+    bootId: "",
+    kernel: "",
+    distro: "",
+    arch: "",
+    cpus: 1,
+    memoryBytes: 1,
+    agentVersion: "",
+    windowSeconds: 10,
+    clockOffsetMs: 0,
+    signals: [],
     agent: { rssBytes: null, cpuRatio: null, kernelRatio: null, mapBytes: null, spoolFrames: null, refusedFrames: null },
   };
 }
 
-const quiet: FleetFacts = { hosts: [host("web-1"), host("web-2")], losses: [], blame: [], lossShares: [], stepStartMs: (i) => start + i * 60_000, failures: [] };
+const quiet: FleetFacts = {
+  hosts: [host("web-1"), host("web-2")],
+  losses: [],
+  blame: [],
+  lossShares: [],
+  stepStartMs: (i) => start + i * 60_000,
+  failures: [],
+};
 const lossy: FleetFacts = {
   ...quiet,
-  losses: [{ host: "web-1", sent: 10_000, retransmitted: 620 }, { host: "web-2", sent: 10_000, retransmitted: 3 }],
+  losses: [
+    { host: "web-1", sent: 10_000, retransmitted: 620 },
+    { host: "web-2", sent: 10_000, retransmitted: 3 },
+  ],
   blame: [
     { process: "pgbouncer", peer: "10.0.0.7", peerPort: "5432", segments: 567 },
     { process: "curl", peer: "10.9.9.9", peerPort: "443", segments: 56 },
@@ -38,18 +69,26 @@ describe("fleetSentence", () => {
     );
   });
   it("uses the past once it is over, and blames no host that does not report", () => {
-    expect(plain(fleetSentence({ ...lossy, lossShares: [0.05, 0.06, 0, 0, 0, 0] }, context))).toContain("web-1 lost packets to 10.0.0.7:5432: retransmits 6.2 %.");
-    expect(plain(fleetSentence({ ...lossy, hosts: [host("web-1", "offline"), host("web-2")] }, context))).toBe("1 host reports. web-1 does not report since 13:40.");
+    expect(plain(fleetSentence({ ...lossy, lossShares: [0.05, 0.06, 0, 0, 0, 0] }, context))).toContain(
+      "web-1 lost packets to 10.0.0.7:5432: retransmits 6.2 %.",
+    );
+    expect(plain(fleetSentence({ ...lossy, hosts: [host("web-1", "offline"), host("web-2")] }, context))).toBe(
+      "1 host reports. web-1 does not report since 13:40.",
+    );
   });
   it("links to the host, the peer and the process", () => {
     expect(fleetSentence(lossy, context).flatMap((p) => p.href ?? [])).toEqual(["/hosts/web-1", "?q=peer:10.0.0.7", "?q=process:pgbouncer"]);
   });
   it("names a host that went away", () => {
-    expect(plain(fleetSentence({ ...quiet, hosts: [host("web-1"), host("web-31", "offline")] }, context))).toBe("1 host reports. web-31 does not report since 13:40.");
+    expect(plain(fleetSentence({ ...quiet, hosts: [host("web-1"), host("web-31", "offline")] }, context))).toBe(
+      "1 host reports. web-31 does not report since 13:40.",
+    );
   });
   it("names connects that fail", () => {
     const failures = [{ process: "worker", peer: "fd00::9", peerPort: "8080", errno: "ECONNREFUSED", count: 400, perSecond: 3.1 }];
-    expect(plain(fleetSentence({ ...quiet, failures }, context))).toBe("2 hosts report. worker fails to connect to [fd00::9]:8080: ECONNREFUSED 3.1/s.");
+    expect(plain(fleetSentence({ ...quiet, failures }, context))).toBe(
+      "2 hosts report. worker fails to connect to [fd00::9]:8080: ECONNREFUSED 3.1/s.",
+    );
   });
 });
 
@@ -71,9 +110,18 @@ describe("onset", () => {
 });
 
 describe("hostSentence", () => {
-  const facts = { host: host("web-1"), loss: lossy.losses[0] ?? null, blame: lossy.blame, lossShares: lossy.lossShares, stepStartMs: quiet.stepStartMs, failures: [] };
+  const facts = {
+    host: host("web-1"),
+    loss: lossy.losses[0] ?? null,
+    blame: lossy.blame,
+    lossShares: lossy.lossShares,
+    stepStartMs: quiet.stepStartMs,
+    failures: [],
+  };
   it("continues the host's name", () => {
-    expect(plain(hostSentence(facts, context))).toBe("is losing packets to 10.0.0.7:5432 since 13:15: retransmits 6.2 %, usually 0.1 %. It is pgbouncer (91 %).");
+    expect(plain(hostSentence(facts, context))).toBe(
+      "is losing packets to 10.0.0.7:5432 since 13:15: retransmits 6.2 %, usually 0.1 %. It is pgbouncer (91 %).",
+    );
     expect(plain(hostSentence({ ...facts, loss: null }, context))).toBe("reports, nothing stands out since 13:12");
     expect(plain(hostSentence({ ...facts, host: host("web-1", "offline") }, context))).toBe("does not report since 13:40");
   });

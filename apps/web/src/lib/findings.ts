@@ -70,7 +70,10 @@ export function onset(values: readonly (number | null)[], threshold: number): On
     } else fine++;
   }
   if (begin === null) return null;
-  const before = values.slice(0, begin).filter((v) => v !== null).sort((a, b) => a - b);
+  const before = values
+    .slice(0, begin)
+    .filter((v) => v !== null)
+    .sort((a, b) => a - b);
   return { index: begin, usual: before.length > 0 ? (before[Math.floor((before.length - 1) / 2)] ?? null) : null };
 }
 
@@ -114,7 +117,10 @@ export function fleetSentence(facts: FleetFacts, context: Context): Sentence {
     const only = lossy.length === 1 ? lossy[0] : undefined;
     const critical = lossy.some((loss) => loss.share >= LOSS_SHARE_CRITICAL);
     if (only) parts.push({ text: only.host, href: context.hostHref(only.host) }, { text: " " });
-    parts.push({ text: only ? (over ? "lost packets" : "loses packets") : `${lossy.length} ${over ? "lost" : "lose"} packets`, tone: critical ? "critical" : "warning" });
+    parts.push({
+      text: only ? (over ? "lost packets" : "loses packets") : `${lossy.length} ${over ? "lost" : "lose"} packets`,
+      tone: critical ? "critical" : "warning",
+    });
     parts.push(...lossDetail(lossy, facts, context));
   }
   parts.push(...failuresDetail(facts.failures, context));
@@ -125,7 +131,12 @@ export function fleetSentence(facts: FleetFacts, context: Context): Sentence {
     parts.push({ text: away.length === 1 ? " does not report" : " among them", tone: "warning" });
     parts.push({ text: since ? ` since ${formatMoment(Date.parse(since), context.nowMs, context.zone)}. ` : ". " });
   }
-  if (parts.length === 1) return [{ text: `${(parts[0] as Part).text}Nothing stands out ${scope(context)}since ${formatMoment(context.rangeFromMs, context.nowMs, context.zone)}.` }];
+  if (parts.length === 1)
+    return [
+      {
+        text: `${(parts[0] as Part).text}Nothing stands out ${scope(context)}since ${formatMoment(context.rangeFromMs, context.nowMs, context.zone)}.`,
+      },
+    ];
   return trimmed(parts);
 }
 
@@ -148,7 +159,12 @@ function lossDetail(lossy: readonly (Loss & { share: number })[], facts: FleetFa
   parts.push({ text: `: retransmits ${formatRatio(retransmitted / sent)}` });
   if (began && began.usual !== null) parts.push({ text: `, usually ${formatRatio(began.usual)}` });
   const who = leading(facts.blame, (b) => (b.process === OTHER ? null : b.process));
-  if (who) parts.push({ text: ". It is " }, { text: who.name, href: context.filterHref("process", who.first.process) }, { text: ` (${formatRatio(who.share)})` });
+  if (who)
+    parts.push(
+      { text: ". It is " },
+      { text: who.name, href: context.filterHref("process", who.first.process) },
+      { text: ` (${formatRatio(who.share)})` },
+    );
   parts.push({ text: ". " });
   return parts;
 }
@@ -202,19 +218,28 @@ export function hostSentence(facts: HostFacts, context: Context): Sentence {
   if (host.state === "offline" || host.state === "late") {
     const since = host.stateSince ?? host.lastSeenAt;
     const text = host.state === "late" ? "is late" : "does not report";
-    return [{ text, tone: "warning" }, { text: since ? ` since ${formatMoment(Date.parse(since), context.nowMs, context.zone)}` : "", tone: "quiet" }];
+    return [
+      { text, tone: "warning" },
+      { text: since ? ` since ${formatMoment(Date.parse(since), context.nowMs, context.zone)}` : "", tone: "quiet" },
+    ];
   }
   const [lossy] = facts.loss ? losing([facts.loss]) : [];
   const parts: Part[] = [];
   if (lossy) {
-    parts.push({ text: isOver(facts.lossShares) ? "lost packets" : "is losing packets", tone: lossy.share >= LOSS_SHARE_CRITICAL ? "critical" : "warning" });
+    parts.push({
+      text: isOver(facts.lossShares) ? "lost packets" : "is losing packets",
+      tone: lossy.share >= LOSS_SHARE_CRITICAL ? "critical" : "warning",
+    });
     const detail = lossDetail([lossy], { hosts: [host], losses: [], ...facts }, context);
     parts.push(...detail.map((part) => ({ tone: "quiet" as const, ...part })));
   }
   const failures = failuresDetail(facts.failures, context);
   if (parts.length > 0) parts.push(...failures.map((part) => ({ tone: "quiet" as const, ...part })));
   else if (failures.length > 0) parts.push({ text: "reports. ", tone: "quiet" }, ...failures);
-  if (parts.length === 0) return [{ text: `reports, nothing stands out ${scope(context)}since ${formatMoment(context.rangeFromMs, context.nowMs, context.zone)}`, tone: "quiet" }];
+  if (parts.length === 0)
+    return [
+      { text: `reports, nothing stands out ${scope(context)}since ${formatMoment(context.rangeFromMs, context.nowMs, context.zone)}`, tone: "quiet" },
+    ];
   return trimmed(parts);
 }
 

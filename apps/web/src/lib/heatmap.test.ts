@@ -23,7 +23,17 @@ function picture(series: HeatmapSeries, rowsPerOctave: number): string[] {
 
 describe("toGrid", () => {
   it("keeps slow above fast, zero empty and missing missing", () => {
-    const text = picture(heat([octave(0), octave(1), octave(2)], [[1, 0, null], [0, 8, null], [64, 0, null]]), 1);
+    const text = picture(
+      heat(
+        [octave(0), octave(1), octave(2)],
+        [
+          [1, 0, null],
+          [0, 8, null],
+          [64, 0, null],
+        ],
+      ),
+      1,
+    );
     expect(text).toEqual(["../", "../", "../", "../", "8./", ".4/", "1./"]);
   });
   it("fills every row a wide bucket covers", () => {
@@ -32,13 +42,25 @@ describe("toGrid", () => {
   });
   it("adds up narrow buckets that share a row", () => {
     const narrow = Array.from({ length: 8 }, (_, i) => ({ lower: 2 ** (i / 8), upper: 2 ** ((i + 1) / 8) }));
-    const grid = toGrid(heat(narrow, narrow.map(() => [1])), 4);
+    const grid = toGrid(
+      heat(
+        narrow,
+        narrow.map(() => [1]),
+      ),
+      4,
+    );
     expect(grid && [...grid.counts.slice(0, 4)]).toEqual([2, 2, 2, 2]);
   });
   it("conserves the total when each bucket has its own row", () => {
     const buckets = Array.from({ length: 40 }, (_, i) => ({ lower: 2 ** ((i + 80) / 8), upper: 2 ** ((i + 81) / 8) }));
-    const grid = toGrid(heat(buckets, buckets.map((_, i) => [i + 1])), 8);
-    expect(grid && grid.counts.reduce((a, b) => a + b, 0)).toBe((40 * 41) / 2);
+    const grid = toGrid(
+      heat(
+        buckets,
+        buckets.map((_, i) => [i + 1]),
+      ),
+      8,
+    );
+    expect(grid?.counts.reduce((a, b) => a + b, 0)).toBe((40 * 41) / 2);
   });
   it("is null when nothing was counted", () => {
     expect(toGrid(heat([octave(0)], [[0, 0]]), 4)).toBeNull();

@@ -7,8 +7,22 @@ const nowMs = Date.UTC(2026, 7, 16, 14, 12);
 
 function host(overrides: Partial<Host> = {}): Host {
   return {
-    id: "h1", name: "web-1", state: "reporting", lastSeenAt: "2026-08-16T14:11:58Z", stateSince: null, enrolledAt: "2026-08-16T10:00:00Z", bootId: "b",
-    kernel: "6.8.0", distro: "Debian 12", arch: "x86_64", cpus: 2, memoryBytes: 1, agentVersion: "0.1.0", windowSeconds: 10, clockOffsetMs: 0, signals: [],
+    id: "h1",
+    name: "web-1",
+    state: "reporting",
+    lastSeenAt: "2026-08-16T14:11:58Z",
+    stateSince: null,
+    enrolledAt: "2026-08-16T10:00:00Z",
+    bootId: "b",
+    kernel: "6.8.0",
+    distro: "Debian 12",
+    arch: "x86_64",
+    cpus: 2,
+    memoryBytes: 1,
+    agentVersion: "0.1.0",
+    windowSeconds: 10,
+    clockOffsetMs: 0,
+    signals: [],
     agent: { rssBytes: null, cpuRatio: null, kernelRatio: null, mapBytes: null, spoolFrames: null, refusedFrames: null },
     ...overrides,
   };
@@ -17,7 +31,15 @@ function host(overrides: Partial<Host> = {}): Host {
 function answer(coverage: Partial<Coverage>, series: Series[] = []): QueryAnswer {
   return {
     meta: {
-      signal: "tcp_rtt", from: "2026-08-16T13:00:00Z", to: "2026-08-16T14:00:00Z", stepSeconds: 60, points: 2, unit: "ns", truncated: null, rowsRead: 0, elapsedMs: 1,
+      signal: "tcp_rtt",
+      from: "2026-08-16T13:00:00Z",
+      to: "2026-08-16T14:00:00Z",
+      stepSeconds: 60,
+      points: 2,
+      unit: "ns",
+      truncated: null,
+      rowsRead: 0,
+      elapsedMs: 1,
       coverage: { hosts: 1, reporting: 0, missing: [], steps: [0, 0], note: null, ...coverage },
     },
     series,
@@ -46,13 +68,25 @@ describe("why a panel is empty", () => {
     expect(kindOf(answer({ hosts: 0 }), "", [])).toBe("waiting");
   });
   it("names the missing kernel feature", () => {
-    const cause = causeOf({ answer: answer({}), filter: "", hosts: [trouble("unsupported", "kernel 5.4 has no iter/task_file")], zone: "utc", nowMs });
+    const cause = causeOf({
+      answer: answer({}),
+      filter: "",
+      hosts: [trouble("unsupported", "kernel 5.4 has no iter/task_file")],
+      zone: "utc",
+      nowMs,
+    });
     expect(cause).toEqual({ kind: "unsupported", signal: "tcp_rtt", reason: "kernel 5.4 has no iter/task_file", failed: false });
   });
   it("tells switched off from shed from failed", () => {
-    expect(causeOf({ answer: answer({}), filter: "", hosts: [trouble("shed", "over budget")], zone: "utc", nowMs })).toMatchObject({ kind: "disabled", state: "shed" });
+    expect(causeOf({ answer: answer({}), filter: "", hosts: [trouble("shed", "over budget")], zone: "utc", nowMs })).toMatchObject({
+      kind: "disabled",
+      state: "shed",
+    });
     expect(kindOf(answer({}), "", [trouble("disabled", "by configuration")])).toBe("disabled");
-    expect(causeOf({ answer: answer({}), filter: "", hosts: [trouble("failed", "EPERM")], zone: "utc", nowMs })).toMatchObject({ kind: "unsupported", failed: true });
+    expect(causeOf({ answer: answer({}), filter: "", hosts: [trouble("failed", "EPERM")], zone: "utc", nowMs })).toMatchObject({
+      kind: "unsupported",
+      failed: true,
+    });
   });
   it("does not blame one host's kernel for a fleet", () => {
     expect(kindOf(answer({ hosts: 2 }), "", [trouble("unsupported", "old"), host({ name: "web-2", state: "offline" })])).toBe("offline");

@@ -36,7 +36,10 @@ export function causeOf({ answer, filter, hosts, zone, nowMs }: CauseInput): Cau
   if (filter !== "" && coverage.hosts === 0) return { kind: "no-match", filter };
 
   if (hosts.length > 0 && hosts.every((host) => host.lastSeenAt === null)) {
-    return { kind: "waiting", detail: hosts.length === 1 ? "The agent is enrolled and has not delivered its first window." : "No agent has delivered its first window." };
+    return {
+      kind: "waiting",
+      detail: hosts.length === 1 ? "The agent is enrolled and has not delivered its first window." : "No agent has delivered its first window.",
+    };
   }
   const state = commonSignalState(meta.signal, hosts) ?? coverage.missing.find((m) => isSignalTrouble(m.state));
   if (state) {
@@ -50,7 +53,10 @@ export function causeOf({ answer, filter, hosts, zone, nowMs }: CauseInput): Cau
   const toMs = Date.parse(meta.to);
   const firstEnrolled = Math.min(...hosts.map((host) => Date.parse(host.enrolledAt)));
   if (hosts.length > 0 && Number.isFinite(firstEnrolled) && toMs <= firstEnrolled) {
-    return { kind: "outside-retention", detail: `Nothing is stored for this range: the first agent enrolled at ${formatMoment(firstEnrolled, nowMs, zone)}.` };
+    return {
+      kind: "outside-retention",
+      detail: `Nothing is stored for this range: the first agent enrolled at ${formatMoment(firstEnrolled, nowMs, zone)}.`,
+    };
   }
   const missing: MissingHost | undefined = coverage.missing[0];
   const offline = hosts.find((host) => host.state === "offline" || host.state === "late");

@@ -142,7 +142,10 @@ export function parseTypedRange(text: string, nowMs: number, zone: Zone): RangeT
   const relative = /^(now(?:-\d+(?:s|m|h|d|w))?)\s*(?:-|–|to)\s*(now(?:-\d+(?:s|m|h|d|w))?)$/.exec(input);
   if (relative) return { from: relative[1] ?? "", to: relative[2] ?? "" };
 
-  const parts = /^(?:(yesterday|today|\d{4}-\d{2}-\d{2})\s+)?(\d{1,2}:\d{2}(?::\d{2})?)\s*(?:-|–|to)\s*(?:(\d{4}-\d{2}-\d{2})\s+)?(\d{1,2}:\d{2}(?::\d{2})?)$/.exec(input);
+  const parts =
+    /^(?:(yesterday|today|\d{4}-\d{2}-\d{2})\s+)?(\d{1,2}:\d{2}(?::\d{2})?)\s*(?:-|–|to)\s*(?:(\d{4}-\d{2}-\d{2})\s+)?(\d{1,2}:\d{2}(?::\d{2})?)$/.exec(
+      input,
+    );
   if (parts) {
     const [, day = "today", start = "", endDay, end = ""] = parts;
     const fromMs = clockOn(day, start, nowMs, zone);

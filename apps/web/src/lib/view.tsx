@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 "use client";
 
+import { useQueryClient } from "@tanstack/react-query";
 import type { Zone } from "@waggle/units";
 import { parseAsBoolean, parseAsString, parseAsStringLiteral, useQueryStates } from "nuqs";
 import { createContext, type ReactNode, useCallback, useContext, useEffect, useMemo, useState } from "react";
@@ -10,6 +11,8 @@ import { DEFAULT_RANGE, type Range, type RangeText, resolveRange, shifted, zoome
 const WINDOW_MS = 10_000;
 /** Into each window: by then the window before is stored and readable. */
 const REFRESH_AT_MS = 3_300;
+/** A server that needs longer than a window to answer is not asked again before it has answered, up to this. */
+const PATIENCE_MS = 60_000;
 
 const params = {
   from: parseAsString.withDefault(DEFAULT_RANGE.from),
@@ -88,10 +91,18 @@ export function ViewProvider({ children, fallback }: { children: ReactNode; fall
 /** Server time in ms, renewed once per window while `running` and the tab is visible; null before the first effect. */
 function useClock(running: boolean): number | null {
   const [nowMs, setNowMs] = useState<number | null>(null);
+  const client = useQueryClient();
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined;
+    let ticked = 0;
     const tick = (): void => {
-      setNowMs(serverNow());
+      clearTimeout(timer);
+      if (client.isFetching() > 0 && serverNow() - ticked < PATIENCE_MS) {
+        timer = setTimeout(tick, 1000);
+        return;
+      }
+      ticked = serverNow();
+      setNowMs(ticked);
       schedule();
     };
     const schedule = (): void => {
@@ -111,6 +122,6 @@ function useClock(running: boolean): number | null {
       clearTimeout(timer);
       document.removeEventListener("visibilitychange", onVisibility);
     };
-  }, [running]);
+  }, [running, client]);
   return nowMs;
 }

@@ -26,7 +26,10 @@ describe("the filter grammar", () => {
     expect(withoutTerm("a:1 b:2 c:3", 1)).toBe("a:1 c:3");
   });
   it("leaves out what a signal has no dimension for, and says which", () => {
-    expect(applicable("host:a peer:10.0.0.1 process:x", ["process", "unit", "syscall"])).toEqual({ where: "host:a process:x", ignored: ["peer:10.0.0.1"] });
+    expect(applicable("host:a peer:10.0.0.1 process:x", ["process", "unit", "syscall"])).toEqual({
+      where: "host:a process:x",
+      ignored: ["peer:10.0.0.1"],
+    });
   });
   it("passes an unknown key on, so that the API can refuse it by name", () => {
     expect(applicable("proces:x", ["process"]).where).toBe("proces:x");

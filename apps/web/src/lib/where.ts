@@ -57,7 +57,9 @@ export function applicable(text: string, dimensions: readonly string[]): { where
   const ignored: string[] = [];
   for (const term of splitTerms(text)) {
     const key = parseTerm(term)?.key;
-    (key === undefined || key === "host" || dimensions.includes(key) || !(FILTER_KEYS as readonly string[]).includes(key) ? used : ignored).push(term);
+    (key === undefined || key === "host" || dimensions.includes(key) || !(FILTER_KEYS as readonly string[]).includes(key) ? used : ignored).push(
+      term,
+    );
   }
   return { where: used.join(" "), ignored };
 }

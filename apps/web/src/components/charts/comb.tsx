@@ -45,12 +45,17 @@ export function Comb({ cells, height, label, describedBy, onOpen }: CombProps) {
     const context = element.getContext("2d");
     if (!context) return;
     context.scale(ratio, ratio);
-    cells.forEach((cell, i) => drawHexagon(context, layout, i, cell, palette, i === active));
+    cells.forEach((cell, i) => {
+      drawHexagon(context, layout, i, cell, palette, i === active);
+    });
     if (active !== null && cells[active]) drawHexagon(context, layout, active, cells[active], palette, true);
   }, [cells, layout, palette, width, height, active]);
 
   function onKeyDown(event: KeyboardEvent): void {
-    if (event.key === "Enter" && active !== null && cells[active]) return onOpen(cells[active]);
+    if (event.key === "Enter" && active !== null && cells[active]) {
+      onOpen(cells[active]);
+      return;
+    }
     const next = active === null ? 0 : cellAfterKey(layout, active, event.key);
     if (!["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"].includes(event.key)) return;
     event.preventDefault();
@@ -66,7 +71,6 @@ export function Comb({ cells, height, label, describedBy, onOpen }: CombProps) {
         role="img"
         aria-label={label}
         aria-describedby={`${describedBy} ${helpId}`}
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: arrow keys move over the hosts, Enter opens one.
         tabIndex={0}
         className={styles["canvas"]}
         style={{ cursor: shown ? "pointer" : "default" }}
@@ -81,7 +85,13 @@ export function Comb({ cells, height, label, describedBy, onOpen }: CombProps) {
         onKeyDown={onKeyDown}
       />
       {shown && centre && (
-        <div className={styles["tooltip"]} style={{ top: Math.max(0, centre.y - 20), ...(centre.x > width * 0.6 ? { right: width - centre.x + layout.radius + 8 } : { left: centre.x + layout.radius + 8 }) }}>
+        <div
+          className={styles["tooltip"]}
+          style={{
+            top: Math.max(0, centre.y - 20),
+            ...(centre.x > width * 0.6 ? { right: width - centre.x + layout.radius + 8 } : { left: centre.x + layout.radius + 8 }),
+          }}
+        >
           <b>{shown.name}</b>
           <br />
           {shown.text}

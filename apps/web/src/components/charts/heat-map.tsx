@@ -70,7 +70,8 @@ export function HeatMap({ meta, series, height, label, describedBy, countNoun }:
   }
 
   function finishDrag(): void {
-    if (drag && drag.from !== drag.to) view.setAbsolute(stepStart(meta, Math.min(drag.from, drag.to)), stepStart(meta, Math.max(drag.from, drag.to) + 1));
+    if (drag && drag.from !== drag.to)
+      view.setAbsolute(stepStart(meta, Math.min(drag.from, drag.to)), stepStart(meta, Math.max(drag.from, drag.to) + 1));
     setDrag(null);
   }
 
@@ -105,14 +106,28 @@ export function HeatMap({ meta, series, height, label, describedBy, countNoun }:
       <div className={styles["plot"]} style={{ left: AXIS_LEFT, top: AXIS_TOP, width: plotWidth, height: plotHeight }}>
         {grid &&
           logTicks(grid.lower, grid.upper).map((tick) => (
-            <i key={tick} className={styles["rule"]} style={{ top: (1 - Math.log(tick / grid.lower) / Math.log(grid.upper / grid.lower)) * plotHeight }} />
+            <i
+              key={tick}
+              className={styles["rule"]}
+              style={{ top: (1 - Math.log(tick / grid.lower) / Math.log(grid.upper / grid.lower)) * plotHeight }}
+            />
           ))}
         {gaps.map((gap) => {
           const left = Math.max(0, xOf(gap.fromMs));
           const gapWidth = Math.min(plotWidth, xOf(gap.toMs)) - left;
           return (
             <div key={gap.fromMs} className={styles["gap"]} style={{ left, width: gapWidth }} title={gap.label}>
-              <span style={gapWidth < 140 && left + gapWidth + 160 > plotWidth ? { right: "100%", paddingRight: 6 } : gapWidth < 140 ? { left: "100%", paddingLeft: 6 } : { left: 6 }}>{gap.label}</span>
+              <span
+                style={
+                  gapWidth < 140 && left + gapWidth + 160 > plotWidth
+                    ? { right: "100%", paddingRight: 6 }
+                    : gapWidth < 140
+                      ? { left: "100%", paddingLeft: 6 }
+                      : { left: 6 }
+                }
+              >
+                {gap.label}
+              </span>
             </div>
           );
         })}
@@ -121,7 +136,6 @@ export function HeatMap({ meta, series, height, label, describedBy, countNoun }:
           role="img"
           aria-label={label}
           aria-describedby={`${describedBy} ${helpId}`}
-          // biome-ignore lint/a11y/noNoninteractiveTabindex: arrow keys move a cursor over the cells.
           tabIndex={0}
           className={styles["canvas"]}
           onPointerDown={(event) => {
@@ -162,11 +176,14 @@ export function HeatMap({ meta, series, height, label, describedBy, countNoun }:
               className={styles["tooltip"]}
               style={{
                 top: Math.max(0, (1 - cursor.row / grid.rows) * plotHeight - 64),
-                ...(cursor.column > grid.columns * 0.6 ? { right: plotWidth - (cursor.column / grid.columns) * plotWidth + 10 } : { left: ((cursor.column + 1) / grid.columns) * plotWidth + 10 }),
+                ...(cursor.column > grid.columns * 0.6
+                  ? { right: plotWidth - (cursor.column / grid.columns) * plotWidth + 10 }
+                  : { left: ((cursor.column + 1) / grid.columns) * plotWidth + 10 }),
               }}
             >
               <p className={styles["when"]}>
-                {formatClock(stepStart(meta, cursor.column), view.zone, "always")}–{formatClock(stepStart(meta, cursor.column + 1), view.zone, "always")}
+                {formatClock(stepStart(meta, cursor.column), view.zone, "always")}–
+                {formatClock(stepStart(meta, cursor.column + 1), view.zone, "always")}
               </p>
               <p>
                 {formatValue(bounds.lower, series.unit)} – {formatValue(bounds.upper, series.unit)}

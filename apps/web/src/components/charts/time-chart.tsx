@@ -125,7 +125,11 @@ export function TimeChart({ meta, tracks, stacked = false, height, unit, label, 
               fillOpacity={1}
               strokeOpacity={0}
               ifOverflow="hidden"
-              label={(gap.toMs - gap.fromMs) / (toMs - fromMs) > 0.28 ? { value: gap.label, position: "insideTop", fill: "var(--text-2)", fontSize: 11 } : undefined}
+              label={
+                (gap.toMs - gap.fromMs) / (toMs - fromMs) > 0.28
+                  ? { value: gap.label, position: "insideTop", fill: "var(--text-2)", fontSize: 11 }
+                  : undefined
+              }
             />
           ))}
           {tracks.map((track) =>
@@ -161,13 +165,17 @@ export function TimeChart({ meta, tracks, stacked = false, height, unit, label, 
               />
             ),
           )}
-          {drag && drag.from !== drag.to && <ReferenceArea x1={Math.min(drag.from, drag.to)} x2={Math.max(drag.from, drag.to)} fill="var(--honey)" fillOpacity={0.18} />}
+          {drag && drag.from !== drag.to && (
+            <ReferenceArea x1={Math.min(drag.from, drag.to)} x2={Math.max(drag.from, drag.to)} fill="var(--honey)" fillOpacity={0.18} />
+          )}
           {drag && drag.from !== drag.to && <ReferenceLine x={drag.from} stroke="var(--honey)" />}
           <Tooltip
             isAnimationActive={false}
             cursor={{ stroke: "var(--line-strong)", strokeWidth: 1 }}
             wrapperStyle={{ zIndex: 4, pointerEvents: "none" }}
-            content={(props: TooltipContentProps) => (hovered && props.active ? <ChartTooltip t={Number(props.label)} meta={meta} tracks={tracks} rows={rows} stacked={stacked} /> : null)}
+            content={(props: TooltipContentProps) =>
+              hovered && props.active ? <ChartTooltip t={Number(props.label)} meta={meta} tracks={tracks} rows={rows} stacked={stacked} /> : null
+            }
           />
         </ComposedChart>
       </ResponsiveContainer>
@@ -177,7 +185,19 @@ export function TimeChart({ meta, tracks, stacked = false, height, unit, label, 
 
 const TICK = { fill: "var(--text-3)", fontSize: 11 } as const;
 
-function ChartTooltip({ t, meta, tracks, rows, stacked }: { t: number; meta: QueryMeta; tracks: readonly DrawnTrack[]; rows: readonly Row[]; stacked: boolean }) {
+function ChartTooltip({
+  t,
+  meta,
+  tracks,
+  rows,
+  stacked,
+}: {
+  t: number;
+  meta: QueryMeta;
+  tracks: readonly DrawnTrack[];
+  rows: readonly Row[];
+  stacked: boolean;
+}) {
   const view = useView();
   const index = rows.findIndex((row) => row.t === t);
   const row = rows[index];

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { formatClock, formatDay, formatValue, type Zone } from "@waggle/units";
 import type { HeatmapSeries, QueryMeta } from "@/lib/api/types";
-import { toGrid, rowBounds } from "@/lib/heatmap";
+import { rowBounds, toGrid } from "@/lib/heatmap";
 import { stepCount, stepStart, type Track } from "@/lib/series";
-import type { Column } from "../data-table";
 import { type Twin, twinOf } from "../chart-card";
+import type { Column } from "../data-table";
 
 interface StepRow {
   readonly index: number;
@@ -17,7 +17,9 @@ function timeColumn(meta: QueryMeta, zone: Zone): Column<StepRow> {
     sort: (row) => row.index,
     render: (row) => {
       const ms = stepStart(meta, row.index);
-      return <span className="mono">{meta.stepSeconds >= 3600 ? `${formatDay(ms, zone)} ${formatClock(ms, zone)}` : formatClock(ms, zone, "always")}</span>;
+      return (
+        <span className="mono">{meta.stepSeconds >= 3600 ? `${formatDay(ms, zone)} ${formatClock(ms, zone)}` : formatClock(ms, zone, "always")}</span>
+      );
     },
   };
 }

@@ -21,7 +21,13 @@ function heightFor(count: number): number {
   return Math.max(104, Math.min(240, 32 * count - 8));
 }
 
-export function CombCard({ rows, panels }: { rows: readonly HostRow[]; panels: Readonly<Record<FleetMetric["id"], { query: PanelResult; panel: Panel }>> }) {
+export function CombCard({
+  rows,
+  panels,
+}: {
+  rows: readonly HostRow[];
+  panels: Readonly<Record<FleetMetric["id"], { query: PanelResult; panel: Panel }>>;
+}) {
   const view = useView();
   const links = useLinks();
   const router = useRouter();
@@ -48,7 +54,15 @@ export function CombCard({ rows, panels }: { rows: readonly HostRow[]; panels: R
   const columns: Column<HostRow>[] = [
     { key: "host", header: "host", sort: (r) => r.host.name, render: (r) => r.host.name },
     { key: "state", header: "state", sort: (r) => r.host.state, render: (r) => r.host.state },
-    ...FLEET_METRICS.map((m): Column<HostRow> => ({ key: m.id, header: m.label, align: "right", sort: (r) => r.values[m.id], render: (r) => formatValue(r.values[m.id], m.unit) })),
+    ...FLEET_METRICS.map(
+      (m): Column<HostRow> => ({
+        key: m.id,
+        header: m.label,
+        align: "right",
+        sort: (r) => r.values[m.id],
+        render: (r) => formatValue(r.values[m.id], m.unit),
+      }),
+    ),
   ];
 
   return (
@@ -60,7 +74,14 @@ export function CombCard({ rows, panels }: { rows: readonly HostRow[]; panels: R
       panel={panel}
       height={height}
       ribbon={false}
-      controls={<Segments label="Colour by" options={FLEET_METRICS.map((m) => ({ value: m.id, label: m.label }))} value={metric.id} onChange={(id) => view.setBy(id === "retransmits" ? "" : id)} />}
+      controls={
+        <Segments
+          label="Colour by"
+          options={FLEET_METRICS.map((m) => ({ value: m.id, label: m.label }))}
+          value={metric.id}
+          onChange={(id) => view.setBy(id === "retransmits" ? "" : id)}
+        />
+      }
       summary={(answer) => (
         <>
           {worst ? (
@@ -100,7 +121,13 @@ export function CombCard({ rows, panels }: { rows: readonly HostRow[]; panels: R
       )}
     >
       {(_, summaryId) => (
-        <Comb cells={cells} height={height} label={`Hosts by ${metric.label}`} describedBy={summaryId} onOpen={(cell) => router.push(links.host(cell.name))} />
+        <Comb
+          cells={cells}
+          height={height}
+          label={`Hosts by ${metric.label}`}
+          describedBy={summaryId}
+          onOpen={(cell) => router.push(links.host(cell.name))}
+        />
       )}
     </ChartCard>
   );

@@ -12,15 +12,15 @@ export function Enrol() {
       <div className={styles["enrol"]}>
         <h2>Start an agent</h2>
         <p>
-          <code className="mono">./waggle up</code> starts an agent on this machine and enrols it. It needs a kernel with BTF and either root or sudo once, to give the agent its two
-          capabilities:
+          <code className="mono">./waggle up</code> starts an agent on this machine and enrols it. It needs a kernel with BTF and either root or sudo
+          once, to give the agent its two capabilities:
         </p>
         <pre>./waggle up</pre>
         <p>What this machine's kernel can give, and what is missing, says:</p>
         <pre>./waggle doctor</pre>
         <p role="status">
-          <Hourglass size={15} strokeWidth={1.5} aria-hidden="true" style={{ verticalAlign: "-2px" }} /> Waiting. This page shows the host as soon as its agent is enrolled; the first numbers come one
-          window of 10 s later.
+          <Hourglass size={15} strokeWidth={1.5} aria-hidden="true" style={{ verticalAlign: "-2px" }} /> Waiting. This page shows the host as soon as
+          its agent is enrolled; the first numbers come one window of 10 s later.
         </p>
       </div>
     </>

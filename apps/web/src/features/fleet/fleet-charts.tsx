@@ -23,9 +23,25 @@ export function FleetCharts({ rows, hosts }: { rows: readonly HostRow[]; hosts: 
   return (
     <div className={styles["thirds"]}>
       <RetransmitShare rows={rows} hosts={hosts} />
-      <Percentiles id="rtt" title="Round-trip time" signal="tcp_rtt" measure={RTT} worst={worstHost(rows, "rtt")?.host.name ?? null} hosts={hosts} noun="connections" />
+      <Percentiles
+        id="rtt"
+        title="Round-trip time"
+        signal="tcp_rtt"
+        measure={RTT}
+        worst={worstHost(rows, "rtt")?.host.name ?? null}
+        hosts={hosts}
+        noun="connections"
+      />
       <ByError id="connect-failures" title="Connect failures" signal="tcp_connect_failures" hosts={hosts} />
-      <Percentiles id="connect-latency" title="Connect latency" signal="tcp_connect_latency" measure={LATENCY} worst={null} hosts={hosts} noun="connects" />
+      <Percentiles
+        id="connect-latency"
+        title="Connect latency"
+        signal="tcp_connect_latency"
+        measure={LATENCY}
+        worst={null}
+        hosts={hosts}
+        noun="connects"
+      />
       <ByError id="syscall-errors" title="System call errors" signal="syscall_errors" hosts={hosts} />
       <Traffic hosts={hosts} />
     </div>
@@ -42,11 +58,33 @@ function RetransmitShare({ rows, hosts }: ChartsProps) {
   const worst = worstHost(rows, "retransmits");
   const many = rows.length > 1;
   const query = usePanelQuery({ signal: "tcp_connections", select: SEGMENTS, shape: "series" });
-  const worstQuery = usePanelQuery({ signal: "tcp_connections", select: SEGMENTS, shape: "series", host: worst?.host.name ?? "", enabled: many && worst !== null });
+  const worstQuery = usePanelQuery({
+    signal: "tcp_connections",
+    select: SEGMENTS,
+    shape: "series",
+    host: worst?.host.name ?? "",
+    enabled: many && worst !== null,
+  });
   const tracks = (): DrawnTrack[] => [
-    { key: "all", label: many ? "all hosts" : (rows[0]?.host.name ?? "host"), unit: "ratio", values: lossShare(query.result.data), color: "var(--s1)", filled: true },
+    {
+      key: "all",
+      label: many ? "all hosts" : (rows[0]?.host.name ?? "host"),
+      unit: "ratio",
+      values: lossShare(query.result.data),
+      color: "var(--s1)",
+      filled: true,
+    },
     ...(many && worst && worstQuery.result.data
-      ? [{ key: "worst", label: `worst: ${worst.host.name}`, unit: "ratio", values: lossShare(worstQuery.result.data), color: "var(--text-3)", dashed: true }]
+      ? [
+          {
+            key: "worst",
+            label: `worst: ${worst.host.name}`,
+            unit: "ratio",
+            values: lossShare(worstQuery.result.data),
+            color: "var(--text-3)",
+            dashed: true,
+          },
+        ]
       : []),
   ];
   return (
@@ -70,22 +108,47 @@ function RetransmitShare({ rows, hosts }: ChartsProps) {
       twin={(answer) => tracksTwin(answer.meta, tracks(), view.zone)}
       legend={() => <Legend tracks={tracks()} />}
     >
-      {(answer, summaryId) => <TimeChart meta={answer.meta} tracks={tracks()} height={HEIGHT} unit="ratio" label="Retransmits, share of segments sent" describedBy={summaryId} />}
+      {(answer, summaryId) => (
+        <TimeChart
+          meta={answer.meta}
+          tracks={tracks()}
+          height={HEIGHT}
+          unit="ratio"
+          label="Retransmits, share of segments sent"
+          describedBy={summaryId}
+        />
+      )}
     </ChartCard>
   );
 }
 
-function Percentiles(props: { id: string; title: string; signal: string; measure: string; worst: string | null; hosts: readonly Host[] | undefined; noun: string }) {
+function Percentiles(props: {
+  id: string;
+  title: string;
+  signal: string;
+  measure: string;
+  worst: string | null;
+  hosts: readonly Host[] | undefined;
+  noun: string;
+}) {
   const { id, title, signal, measure, worst, hosts, noun } = props;
   const view = useView();
   const many = (hosts?.length ?? 0) > 1;
   const query = usePanelQuery({ signal, select: percentiles(measure), shape: "series" });
   const total = usePanelQuery({ signal, select: [...percentiles(measure), { measure, aggregate: "count" }], shape: "total" });
-  const worstQuery = usePanelQuery({ signal, select: [{ measure, aggregate: "p99" }], shape: "series", host: worst ?? "", enabled: many && worst !== null });
+  const worstQuery = usePanelQuery({
+    signal,
+    select: [{ measure, aggregate: "p99" }],
+    shape: "series",
+    host: worst ?? "",
+    enabled: many && worst !== null,
+  });
   const tracks = (answer: QueryAnswer): DrawnTrack[] => {
     const worstValues = worstQuery.result.data ? pick(worstQuery.result.data, measure, "p99")[0]?.values : undefined;
     return [
-      ...(many && worst && worstValues ? [{ key: "worst", label: `p99 of ${worst}`, unit: "ns", values: worstValues, color: "var(--text-3)", dashed: true }] : []),
+      ...(many && worst && worstValues
+        ? [{ key: "worst", label: `p99 of ${worst}`, unit: "ns", values: worstValues, color: "var(--text-3)", dashed: true }]
+        : []),
       { key: "p99", label: "p99", unit: "ns", values: pick(answer, measure, "p99")[0]?.values ?? [], color: "var(--s1)", filled: true },
       { key: "p50", label: "p50", unit: "ns", values: pick(answer, measure, "p50")[0]?.values ?? [], color: "var(--s2)" },
     ];
@@ -97,7 +160,8 @@ function Percentiles(props: { id: string; title: string; signal: string; measure
     if (!count) return `0 ${noun} measured`;
     return (
       <>
-        p50 <b>{formatValue(pick(data, measure, "p50")[0]?.values[0], "ns")}</b> · p99 <b>{formatValue(pick(data, measure, "p99")[0]?.values[0], "ns")}</b>
+        p50 <b>{formatValue(pick(data, measure, "p50")[0]?.values[0], "ns")}</b> · p99{" "}
+        <b>{formatValue(pick(data, measure, "p99")[0]?.values[0], "ns")}</b>
         {worst && many && ` · worst ${worst}`}
       </>
     );
@@ -114,7 +178,9 @@ function Percentiles(props: { id: string; title: string; signal: string; measure
       twin={(answer) => tracksTwin(answer.meta, tracks(answer), view.zone)}
       legend={(answer) => <Legend tracks={tracks(answer)} />}
     >
-      {(answer, summaryId) => <TimeChart meta={answer.meta} tracks={tracks(answer)} height={HEIGHT} unit="ns" label={`${title}, percentiles`} describedBy={summaryId} />}
+      {(answer, summaryId) => (
+        <TimeChart meta={answer.meta} tracks={tracks(answer)} height={HEIGHT} unit="ns" label={`${title}, percentiles`} describedBy={summaryId} />
+      )}
     </ChartCard>
   );
 }
@@ -148,7 +214,17 @@ function ByError({ id, title, signal, hosts }: { id: string; title: string; sign
       twin={(answer) => tracksTwin(answer.meta, tracks(answer), view.zone)}
       legend={(answer) => <Legend tracks={tracks(answer)} />}
     >
-      {(answer, summaryId) => <TimeChart meta={answer.meta} tracks={tracks(answer)} stacked height={HEIGHT} unit="errors/s" label={`${title} per second, by error`} describedBy={summaryId} />}
+      {(answer, summaryId) => (
+        <TimeChart
+          meta={answer.meta}
+          tracks={tracks(answer)}
+          stacked
+          height={HEIGHT}
+          unit="errors/s"
+          label={`${title} per second, by error`}
+          describedBy={summaryId}
+        />
+      )}
     </ChartCard>
   );
 }
@@ -177,13 +253,23 @@ function Traffic({ hosts }: { hosts: readonly Host[] | undefined }) {
       height={HEIGHT}
       summary={(answer) => (
         <>
-          now out <b>{formatValue(lastKnown(tracks(answer)[0]?.values ?? []), "bytes/s")}</b> · in <b>{formatValue(lastKnown(tracks(answer)[1]?.values ?? []), "bytes/s")}</b>
+          now out <b>{formatValue(lastKnown(tracks(answer)[0]?.values ?? []), "bytes/s")}</b> · in{" "}
+          <b>{formatValue(lastKnown(tracks(answer)[1]?.values ?? []), "bytes/s")}</b>
         </>
       )}
       twin={(answer) => tracksTwin(answer.meta, tracks(answer), view.zone)}
       legend={(answer) => <Legend tracks={tracks(answer)} />}
     >
-      {(answer, summaryId) => <TimeChart meta={answer.meta} tracks={tracks(answer)} height={HEIGHT} unit="bytes/s" label="TCP payload bytes per second" describedBy={summaryId} />}
+      {(answer, summaryId) => (
+        <TimeChart
+          meta={answer.meta}
+          tracks={tracks(answer)}
+          height={HEIGHT}
+          unit="bytes/s"
+          label="TCP payload bytes per second"
+          describedBy={summaryId}
+        />
+      )}
     </ChartCard>
   );
 }

@@ -2,11 +2,11 @@
 "use client";
 
 import { useMemo } from "react";
-import { PanelState } from "@/components/panel-state";
 import { usePanel } from "@/components/panel";
+import { PanelState } from "@/components/panel-state";
 import { SentenceText } from "@/components/sentence";
-import { useHosts, usePanelQuery } from "@/lib/api/hooks";
 import { ApiError } from "@/lib/api/client";
+import { useHosts, usePanelQuery } from "@/lib/api/hooks";
 import { fleetSentence, losing, plain } from "@/lib/findings";
 import { useLinks } from "@/lib/links";
 import { stepStart } from "@/lib/series";
@@ -31,8 +31,20 @@ export function FleetPage() {
 
   const segments = usePanelQuery({ signal: "tcp_connections", select: SEGMENTS, by: ["host"], limit: HOSTS_LIMIT, shape: "total" });
   const rtt = usePanelQuery({ signal: "tcp_rtt", select: [{ measure: RTT, aggregate: "p99" }], by: ["host"], limit: HOSTS_LIMIT, shape: "total" });
-  const connects = usePanelQuery({ signal: "tcp_connect_failures", select: [{ measure: "count", aggregate: "rate" }], by: ["host"], limit: HOSTS_LIMIT, shape: "total" });
-  const syscalls = usePanelQuery({ signal: "syscall_errors", select: [{ measure: "count", aggregate: "rate" }], by: ["host"], limit: HOSTS_LIMIT, shape: "total" });
+  const connects = usePanelQuery({
+    signal: "tcp_connect_failures",
+    select: [{ measure: "count", aggregate: "rate" }],
+    by: ["host"],
+    limit: HOSTS_LIMIT,
+    shape: "total",
+  });
+  const syscalls = usePanelQuery({
+    signal: "syscall_errors",
+    select: [{ measure: "count", aggregate: "rate" }],
+    by: ["host"],
+    limit: HOSTS_LIMIT,
+    shape: "total",
+  });
   const failures = usePanelQuery(FAILURES);
 
   const losses = useMemo(() => lossesOf(segments.result.data), [segments.result.data]);
@@ -41,7 +53,13 @@ export function FleetPage() {
   const worstLoss = lossy[0] ?? null;
   // One loser: who it is on that host. Several: who it is everywhere.
   const blame = usePanelQuery(worstLoss && lossy.length === 1 ? { ...BLAME, host: worstLoss.host } : BLAME);
-  const lossSeries = usePanelQuery({ signal: "tcp_connections", select: SEGMENTS, shape: "series", host: worstLoss?.host ?? "", enabled: worstLoss !== null });
+  const lossSeries = usePanelQuery({
+    signal: "tcp_connections",
+    select: SEGMENTS,
+    shape: "series",
+    host: worstLoss?.host ?? "",
+    enabled: worstLoss !== null,
+  });
 
   const rows = useMemo<HostRow[]>(() => {
     const list = (hosts.data ?? []).filter((host) => hostPredicate(view.filter)(host.name));
@@ -51,7 +69,12 @@ export function FleetPage() {
     const erring = totals(syscalls.result.data, "count", "rate", ["host"]);
     return list.map((host) => ({
       host,
-      values: { retransmits: share.get(host.name) ?? null, rtt: p99.get(host.name) ?? null, connects: failing.get(host.name) ?? null, syscalls: erring.get(host.name) ?? null },
+      values: {
+        retransmits: share.get(host.name) ?? null,
+        rtt: p99.get(host.name) ?? null,
+        connects: failing.get(host.name) ?? null,
+        syscalls: erring.get(host.name) ?? null,
+      },
       losing: losing(losses).some((loss) => loss.host === host.name),
     }));
   }, [hosts.data, view.filter, losses, rtt.result.data, connects.result.data, syscalls.result.data]);
@@ -67,7 +90,14 @@ export function FleetPage() {
           stepStartMs: (i) => (lossMeta ? stepStart(lossMeta, i) : view.range.fromMs),
           failures: failuresOf(failures.result.data),
         },
-        { filtered: view.filter !== "", rangeFromMs: view.range.fromMs, nowMs: view.nowMs, zone: view.zone, hostHref: links.host, filterHref: links.filter },
+        {
+          filtered: view.filter !== "",
+          rangeFromMs: view.range.fromMs,
+          nowMs: view.nowMs,
+          zone: view.zone,
+          hostHref: links.host,
+          filterHref: links.filter,
+        },
       )
     : null;
   const known = segments.result.data !== undefined && failures.result.data !== undefined;
@@ -99,7 +129,15 @@ export function FleetPage() {
 
   return (
     <>
-      <h1 className={styles["sentence"]}>{sentence && known ? <SentenceText sentence={sentence} /> : hosts.data ? `${hosts.data.length === 1 ? "1 host" : `${hosts.data.length} hosts`}.` : " "}</h1>
+      <h1 className={styles["sentence"]}>
+        {sentence && known ? (
+          <SentenceText sentence={sentence} />
+        ) : hosts.data ? (
+          `${hosts.data.length === 1 ? "1 host" : `${hosts.data.length} hosts`}.`
+        ) : (
+          " "
+        )}
+      </h1>
       <p className="visually-hidden" aria-live="polite">
         {sentence && known ? plain(sentence) : ""}
       </p>

@@ -27,11 +27,26 @@ export function WorstHosts({ rows, loading }: { rows: readonly HostRow[]; loadin
       header: "host",
       render: (row) => (
         <>
-          <StatusMark level={row.host.state === "offline" ? "warning" : row.losing ? ((row.values.retransmits ?? 0) >= LOSS_SHARE_CRITICAL ? "critical" : "warning") : null} />
+          <StatusMark
+            level={
+              row.host.state === "offline"
+                ? "warning"
+                : row.losing
+                  ? (row.values.retransmits ?? 0) >= LOSS_SHARE_CRITICAL
+                    ? "critical"
+                    : "warning"
+                  : null
+            }
+          />
           <Link href={links.host(row.host.name)} className={styles["link"]}>
             {row.host.name}
           </Link>
-          {row.host.state !== "reporting" && <span className={styles["dim"]} title={stateText(row, view.nowMs, view.zone)}> {row.host.state}</span>}
+          {row.host.state !== "reporting" && (
+            <span className={styles["dim"]} title={stateText(row, view.nowMs, view.zone)}>
+              {" "}
+              {row.host.state}
+            </span>
+          )}
         </>
       ),
     },
@@ -40,7 +55,11 @@ export function WorstHosts({ rows, loading }: { rows: readonly HostRow[]; loadin
         key: m.id,
         header: { retransmits: "retrans.", rtt: "RTT p99", connects: "conn. fail.", syscalls: "sysc. err." }[m.id],
         align: "right",
-        render: (row) => <span className={m.id === "retransmits" && row.losing ? styles["hot"] : row.values[m.id] === 0 ? styles["dim"] : undefined}>{formatValue(row.values[m.id], m.unit)}</span>,
+        render: (row) => (
+          <span className={m.id === "retransmits" && row.losing ? styles["hot"] : row.values[m.id] === 0 ? styles["dim"] : undefined}>
+            {formatValue(row.values[m.id], m.unit)}
+          </span>
+        ),
       }),
     ),
   ];

@@ -11,7 +11,11 @@ export interface Accounted {
 
 export function accountingOf(answer: QueryAnswer | undefined): Accounted[] {
   const kernel = totals(answer, "kernel", "sum", ["quantity"]);
-  return [...totals(answer, "counted", "sum", ["quantity"])].map(([quantity, counted]) => ({ quantity, counted: counted ?? 0, kernel: kernel.get(quantity) ?? null }));
+  return [...totals(answer, "counted", "sum", ["quantity"])].map(([quantity, counted]) => ({
+    quantity,
+    counted: counted ?? 0,
+    kernel: kernel.get(quantity) ?? null,
+  }));
 }
 
 /** Rows that only say how much a map could not take: no counter of the kernel stands beside them. */

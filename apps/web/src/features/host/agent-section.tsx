@@ -81,11 +81,21 @@ function CostCard({ host }: { host: Host }) {
       ribbon={false}
       summary={(answer) => (
         <>
-          <b>{formatRatio(costRows(answer).reduce((sum, r) => sum + (r.core ?? 0), 0))}</b> of one core · {formatBytes(host.agent.rssBytes)} resident · {formatBytes(host.agent.mapBytes)} in maps
+          <b>{formatRatio(costRows(answer).reduce((sum, r) => sum + (r.core ?? 0), 0))}</b> of one core · {formatBytes(host.agent.rssBytes)} resident
+          · {formatBytes(host.agent.mapBytes)} in maps
         </>
       )}
     >
-      {(answer) => <DataTable label="Cost per program" columns={columns} rows={costRows(answer)} rowKey={(r) => r.program} initialSort={{ key: "core", direction: "descending" }} maxHeight={420} />}
+      {(answer) => (
+        <DataTable
+          label="Cost per program"
+          columns={columns}
+          rows={costRows(answer)}
+          rowKey={(r) => r.program}
+          initialSort={{ key: "core", direction: "descending" }}
+          maxHeight={420}
+        />
+      )}
     </ChartCard>
   );
 }
@@ -115,7 +125,12 @@ function CoverageCard({ host }: { host: Host }) {
         </>
       ),
     },
-    { key: "state", header: "state", sort: (s) => s.state, render: (s) => <span className={s.state === "exact" ? styles["dim"] : undefined}>{STATE_WORDS[s.state]}</span> },
+    {
+      key: "state",
+      header: "state",
+      sort: (s) => s.state,
+      render: (s) => <span className={s.state === "exact" ? styles["dim"] : undefined}>{STATE_WORDS[s.state]}</span>,
+    },
     { key: "reason", header: "why", render: (s) => <span style={{ whiteSpace: "normal", overflowWrap: "anywhere" }}>{s.reason}</span> },
   ];
   return (
@@ -131,7 +146,13 @@ function CoverageCard({ host }: { host: Host }) {
         </b>{" "}
         exact
       </p>
-      <DataTable label="State of each signal" columns={columns} rows={[...host.signals].sort((a, b) => Number(a.state === "exact") - Number(b.state === "exact"))} rowKey={(s) => s.name} maxHeight={420} />
+      <DataTable
+        label="State of each signal"
+        columns={columns}
+        rows={[...host.signals].sort((a, b) => Number(a.state === "exact") - Number(b.state === "exact"))}
+        rowKey={(s) => s.name}
+        maxHeight={420}
+      />
     </section>
   );
 }
@@ -157,7 +178,12 @@ function AccountingCard({ host }: { host: Host }) {
       header: "agree",
       align: "right",
       sort: (r) => agreement(r),
-      render: (r) => (isLoss(r) ? <span className={r.counted > 0 ? styles["warm"] : styles["dim"]}>{r.counted > 0 ? "lost" : "none lost"}</span> : formatRatio(agreement(r))),
+      render: (r) =>
+        isLoss(r) ? (
+          <span className={r.counted > 0 ? styles["warm"] : styles["dim"]}>{r.counted > 0 ? "lost" : "none lost"}</span>
+        ) : (
+          formatRatio(agreement(r))
+        ),
     },
   ];
   return (
@@ -171,7 +197,16 @@ function AccountingCard({ host }: { host: Host }) {
       ribbon={false}
       summary={() => "sums over the range; the two are read a few ms apart"}
     >
-      {(answer) => <DataTable label="Counted against the kernel's counters" columns={columns} rows={accountingOf(answer)} rowKey={(r) => r.quantity} initialSort={{ key: "agreement", direction: "ascending" }} maxHeight={420} />}
+      {(answer) => (
+        <DataTable
+          label="Counted against the kernel's counters"
+          columns={columns}
+          rows={accountingOf(answer)}
+          rowKey={(r) => r.quantity}
+          initialSort={{ key: "agreement", direction: "ascending" }}
+          maxHeight={420}
+        />
+      )}
     </ChartCard>
   );
 }

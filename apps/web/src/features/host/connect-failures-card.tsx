@@ -18,7 +18,14 @@ const HEIGHT = 200;
 
 export function ConnectFailuresCard({ host }: { host: Host }) {
   const view = useView();
-  const query = usePanelQuery({ signal: "tcp_connect_failures", select: [{ measure: "count", aggregate: "rate" }], by: ["errno"], limit: 6, shape: "series", host: host.name });
+  const query = usePanelQuery({
+    signal: "tcp_connect_failures",
+    select: [{ measure: "count", aggregate: "rate" }],
+    by: ["errno"],
+    limit: 6,
+    shape: "series",
+    host: host.name,
+  });
   const who = usePanelQuery({ ...FAILURES, host: host.name });
   const tracks = (answer: QueryAnswer): DrawnTrack[] => {
     const grouped = colored(groupTracks(pick(answer, "count", "rate"), "errno", 6, 0));
@@ -40,7 +47,8 @@ export function ConnectFailuresCard({ host }: { host: Host }) {
           " "
         ) : worst ? (
           <>
-            {formatValue(total, "errors")} in the range, most <b>{labelText(worst.process)}</b> → {labelText(worst.peer)}: {worst.errno} {formatValue(worst.count, "errors")}
+            {formatValue(total, "errors")} in the range, most <b>{labelText(worst.process)}</b> → {labelText(worst.peer)}: {worst.errno}{" "}
+            {formatValue(worst.count, "errors")}
           </>
         ) : (
           "none in this range"
@@ -49,7 +57,17 @@ export function ConnectFailuresCard({ host }: { host: Host }) {
       twin={(answer) => tracksTwin(answer.meta, tracks(answer), view.zone)}
       legend={(answer) => <Legend tracks={tracks(answer)} />}
     >
-      {(answer, summaryId) => <TimeChart meta={answer.meta} tracks={tracks(answer)} stacked height={HEIGHT} unit="errors/s" label="Connect failures per second, by error" describedBy={summaryId} />}
+      {(answer, summaryId) => (
+        <TimeChart
+          meta={answer.meta}
+          tracks={tracks(answer)}
+          stacked
+          height={HEIGHT}
+          unit="errors/s"
+          label="Connect failures per second, by error"
+          describedBy={summaryId}
+        />
+      )}
     </ChartCard>
   );
 }

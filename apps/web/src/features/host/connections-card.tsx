@@ -36,16 +36,28 @@ export function ConnectionsCard({ host }: { host: Host }) {
   });
   const rtt = usePanelQuery({ ...shared, signal: "tcp_rtt", select: percentiles("rtt") });
   const connect = usePanelQuery({ ...shared, signal: "tcp_connect_latency", select: [{ measure: "latency", aggregate: "p99" }] });
-  const units = usePanelQuery({ signal: "tcp_connections", select: [{ measure: "segments_sent", aggregate: "sum" }], by: ["process", "unit"], limit: 100, shape: "total", host: host.name });
+  const units = usePanelQuery({
+    signal: "tcp_connections",
+    select: [{ measure: "segments_sent", aggregate: "sum" }],
+    by: ["process", "unit"],
+    limit: 100,
+    shape: "total",
+    host: host.name,
+  });
   const rows = useMemo(
-    () => worstConnectionsFirst(connectionRows(volume.result.data, rtt.result.data, connect.result.data, unitsByProcess(units.result.data)), LOSS_SEGMENTS_MIN),
+    () =>
+      worstConnectionsFirst(
+        connectionRows(volume.result.data, rtt.result.data, connect.result.data, unitsByProcess(units.result.data)),
+        LOSS_SEGMENTS_MIN,
+      ),
     [volume.result.data, rtt.result.data, connect.result.data, units.result.data],
   );
   const level = (row: ConnectionRow): "critical" | "warning" | null => {
     if ((row.retransmitted ?? 0) < LOSS_SEGMENTS_MIN || (row.share ?? 0) < LOSS_SHARE_WARNING) return null;
     return (row.share ?? 0) >= LOSS_SHARE_CRITICAL ? "critical" : "warning";
   };
-  const tone = (row: ConnectionRow): string | undefined => ({ critical: styles["hot"], warning: styles["warm"], none: undefined })[level(row) ?? "none"];
+  const tone = (row: ConnectionRow): string | undefined =>
+    ({ critical: styles["hot"], warning: styles["warm"], none: undefined })[level(row) ?? "none"];
   const columns: Column<ConnectionRow>[] = [
     {
       key: "process",
@@ -78,12 +90,26 @@ export function ConnectionsCard({ host }: { host: Host }) {
       sort: (r) => r.share,
       render: (r) => <span className={tone(r)}>{r.share === 0 ? "0" : formatRatio(r.share)}</span>,
     },
-    { key: "connect", header: "connect p99", align: "right", sort: (r) => r.connectP99, render: (r) => (r.connectP99 === null ? NO_VALUE : formatValue(r.connectP99, "ns")) },
+    {
+      key: "connect",
+      header: "connect p99",
+      align: "right",
+      sort: (r) => r.connectP99,
+      render: (r) => (r.connectP99 === null ? NO_VALUE : formatValue(r.connectP99, "ns")),
+    },
     { key: "out", header: "out", align: "right", sort: (r) => r.bytesOut, render: (r) => formatValue(r.bytesOut, "bytes/s") },
     { key: "in", header: "in", align: "right", sort: (r) => r.bytesIn, render: (r) => formatValue(r.bytesIn, "bytes/s") },
   ];
   return (
-    <ChartCard id="connections" title="Connections" subtitle="by process and peer, worst first" query={volume} panel={usePanel(volume, [host])} height={260} ribbon={false}>
+    <ChartCard
+      id="connections"
+      title="Connections"
+      subtitle="by process and peer, worst first"
+      query={volume}
+      panel={usePanel(volume, [host])}
+      height={260}
+      ribbon={false}
+    >
       {(answer) =>
         rows.length === 0 ? (
           <p className={styles["dim"]}>No TCP connection carried anything in this range.</p>
@@ -94,7 +120,11 @@ export function ConnectionsCard({ host }: { host: Host }) {
             rows={rows}
             rowKey={(r) => r.key}
             maxHeight={330}
-            note={answer.meta.truncated ? `The ${answer.meta.truncated.shown} of ${answer.meta.truncated.total} pairs that sent most segments; narrow with the filter${view.filter ? " further" : ""}.` : undefined}
+            note={
+              answer.meta.truncated
+                ? `The ${answer.meta.truncated.shown} of ${answer.meta.truncated.total} pairs that sent most segments; narrow with the filter${view.filter ? " further" : ""}.`
+                : undefined
+            }
           />
         )
       }

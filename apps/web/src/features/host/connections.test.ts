@@ -21,7 +21,15 @@ describe("connectionRows", () => {
       new Map([["pgbouncer", ["pgbouncer.service"]]]),
     );
     expect(rows).toHaveLength(1);
-    expect(rows[0]).toMatchObject({ process: "pgbouncer", units: ["pgbouncer.service"], peer: "10.0.0.7", share: 0.081, rttP99: 2.12e8, connectP99: 1.03e9, bytesIn: null });
+    expect(rows[0]).toMatchObject({
+      process: "pgbouncer",
+      units: ["pgbouncer.service"],
+      peer: "10.0.0.7",
+      share: 0.081,
+      rttP99: 2.12e8,
+      connectP99: 1.03e9,
+      bytesIn: null,
+    });
   });
   it("keeps a pair that only one signal knows, with the rest unknown", () => {
     const [row] = connectionRows(answer(), answer(), answer(["latency", "p99", web, 5]), new Map());
@@ -32,8 +40,10 @@ describe("connectionRows", () => {
 it("puts loss before delay, and one lost segment of ten before nothing", () => {
   const rows = connectionRows(
     answer(
-      ["segments_sent", "sum", pg, 1000], ["segments_retransmitted", "sum", pg, 50],
-      ["segments_sent", "sum", web, 10], ["segments_retransmitted", "sum", web, 1],
+      ["segments_sent", "sum", pg, 1000],
+      ["segments_retransmitted", "sum", pg, 50],
+      ["segments_sent", "sum", web, 10],
+      ["segments_retransmitted", "sum", web, 1],
     ),
     answer(["rtt", "p99", web, 9e9], ["rtt", "p99", { ...pg, peer: "slow" }, 5e9]),
     undefined,
@@ -43,6 +53,11 @@ it("puts loss before delay, and one lost segment of ten before nothing", () => {
 });
 
 it("lists every unit a process runs in", () => {
-  const units = unitsByProcess(answer(["bytes_sent", "rate", { process: "nginx", unit: "nginx.service" }, 2], ["bytes_sent", "rate", { process: "nginx", unit: "docker/3f2a" }, 1]));
+  const units = unitsByProcess(
+    answer(
+      ["bytes_sent", "rate", { process: "nginx", unit: "nginx.service" }, 2],
+      ["bytes_sent", "rate", { process: "nginx", unit: "docker/3f2a" }, 1],
+    ),
+  );
   expect(units.get("nginx")).toEqual(["nginx.service", "docker/3f2a"]);
 });

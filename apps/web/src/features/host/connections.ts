@@ -89,4 +89,3 @@ export function unitsByProcess(answer: QueryAnswer | undefined): Map<string, str
   }
   return map;
 }
-

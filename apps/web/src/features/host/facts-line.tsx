@@ -30,10 +30,13 @@ export function HostFactsLine({ host }: { host: Host }) {
         kernel <b>{host.kernel || "unknown"}</b>
       </span>
       <span>
-        {[host.distro, host.arch, host.cpus === 1 ? "1 core" : `${host.cpus} cores`, formatMemory(host.memoryBytes)].filter((t) => t !== "").join(" · ")}
+        {[host.distro, host.arch, host.cpus === 1 ? "1 core" : `${host.cpus} cores`, formatMemory(host.memoryBytes)]
+          .filter((t) => t !== "")
+          .join(" · ")}
       </span>
       <span>
-        agent {host.agentVersion || "unknown"}: <b>{formatRatio(agent.cpuRatio)}</b> of a core, {formatBytes(agent.rssBytes)}, <b>{formatRatio(agent.kernelRatio)}</b> in the kernel
+        agent {host.agentVersion || "unknown"}: <b>{formatRatio(agent.cpuRatio)}</b> of a core, {formatBytes(agent.rssBytes)},{" "}
+        <b>{formatRatio(agent.kernelRatio)}</b> in the kernel
       </span>
       {host.signals.length > 0 && (
         <span>

@@ -13,8 +13,8 @@ import { blameOf, failuresOf, lossShare, totalLoss } from "../facts";
 import styles from "../page.module.css";
 import { BLAME, FAILURES, SEGMENTS } from "../query-defs";
 import { AgentSection } from "./agent-section";
-import { ConnectionsCard } from "./connections-card";
 import { ConnectFailuresCard } from "./connect-failures-card";
+import { ConnectionsCard } from "./connections-card";
 import { HostFactsLine } from "./facts-line";
 import { LatencyHeatCard, LatencyPercentilesCard } from "./latency-cards";
 import { RetransmitsByPeerCard, RetransmitsCard } from "./retransmits-cards";
@@ -57,7 +57,14 @@ function HostView({ host }: { host: Host }) {
       stepStartMs: (i) => (shareMeta ? stepStart(shareMeta, i) : view.range.fromMs),
       failures: failuresOf(failures.result.data),
     },
-    { filtered: view.filter !== "", rangeFromMs: view.range.fromMs, nowMs: view.nowMs, zone: view.zone, hostHref: links.host, filterHref: links.filter },
+    {
+      filtered: view.filter !== "",
+      rangeFromMs: view.range.fromMs,
+      nowMs: view.nowMs,
+      zone: view.zone,
+      hostHref: links.host,
+      filterHref: links.filter,
+    },
   );
 
   return (
@@ -77,7 +84,15 @@ function HostView({ host }: { host: Host }) {
         </div>
         <div className={styles["thirds"]}>
           <LatencyPercentilesCard host={host} id="rtt-percentiles" title="Round-trip time" signal="tcp_rtt" measure="rtt" />
-          <LatencyHeatCard host={host} id="connect" title="Connect latency" signal="tcp_connect_latency" measure="latency" noun="connects" height={196} />
+          <LatencyHeatCard
+            host={host}
+            id="connect"
+            title="Connect latency"
+            signal="tcp_connect_latency"
+            measure="latency"
+            noun="connects"
+            height={196}
+          />
           <LatencyPercentilesCard host={host} id="connect-percentiles" title="Connect latency" signal="tcp_connect_latency" measure="latency" />
         </div>
         <div className={styles["wideLeft"]}>

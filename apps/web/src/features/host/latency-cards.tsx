@@ -27,7 +27,12 @@ export interface LatencyCardProps {
 
 /** One query for the heat map and the percentiles beside it. */
 function distribution(host: Host, signal: string, measure: string): PanelQuery {
-  return { signal, select: [{ measure, aggregate: "heatmap" }, ...percentiles(measure), { measure, aggregate: "max" }], shape: "series", host: host.name };
+  return {
+    signal,
+    select: [{ measure, aggregate: "heatmap" }, ...percentiles(measure), { measure, aggregate: "max" }],
+    shape: "series",
+    host: host.name,
+  };
 }
 
 export function LatencyHeatCard({ host, id, title, signal, measure, noun, height = 230 }: LatencyCardProps & { noun: string; height?: number }) {
@@ -35,9 +40,11 @@ export function LatencyHeatCard({ host, id, title, signal, measure, noun, height
   const query = usePanelQuery(distribution(host, signal, measure));
   const total = usePanelQuery({ signal, select: [...percentiles(measure), { measure, aggregate: "count" }], shape: "total", host: host.name });
   const before = usePanelQuery({ signal, select: percentiles(measure), shape: "total", host: host.name, before: true });
-  const value = (answer: QueryAnswer | undefined, aggregate: "p50" | "p99" | "count"): number | null => (answer ? single(pick(answer, measure, aggregate)[0]) : null);
+  const value = (answer: QueryAnswer | undefined, aggregate: "p50" | "p99" | "count"): number | null =>
+    answer ? single(pick(answer, measure, aggregate)[0]) : null;
   const p99 = value(total.result.data, "p99");
-  const heat = (answer: QueryAnswer) => answer.series.find(isHeatmap) ?? { measure, aggregate: "heatmap" as const, unit: "ns", labels: {}, buckets: [], cells: [] };
+  const heat = (answer: QueryAnswer) =>
+    answer.series.find(isHeatmap) ?? { measure, aggregate: "heatmap" as const, unit: "ns", labels: {}, buckets: [], cells: [] };
 
   return (
     <ChartCard
@@ -64,7 +71,16 @@ export function LatencyHeatCard({ host, id, title, signal, measure, noun, height
       }
       twin={(answer) => heatTwin(answer.meta, heat(answer), view.zone, noun)}
     >
-      {(answer, summaryId) => <HeatMap meta={answer.meta} series={heat(answer)} height={height} label={`${title}: distribution over time`} describedBy={summaryId} countNoun={noun} />}
+      {(answer, summaryId) => (
+        <HeatMap
+          meta={answer.meta}
+          series={heat(answer)}
+          height={height}
+          label={`${title}: distribution over time`}
+          describedBy={summaryId}
+          countNoun={noun}
+        />
+      )}
     </ChartCard>
   );
 }
@@ -99,7 +115,9 @@ export function LatencyPercentilesCard({ host, id, title, signal, measure }: Lat
       twin={(answer) => tracksTwin(answer.meta, tracks(answer), view.zone)}
       legend={(answer) => <Legend tracks={tracks(answer)} />}
     >
-      {(answer, summaryId) => <TimeChart meta={answer.meta} tracks={tracks(answer)} height={height} unit="ns" label={`${title}, percentiles`} describedBy={summaryId} />}
+      {(answer, summaryId) => (
+        <TimeChart meta={answer.meta} tracks={tracks(answer)} height={height} unit="ns" label={`${title}, percentiles`} describedBy={summaryId} />
+      )}
     </ChartCard>
   );
 }

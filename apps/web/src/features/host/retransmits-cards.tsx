@@ -33,9 +33,23 @@ const CLASS_WORDS: Readonly<Record<string, string>> = {
 
 export function RetransmitsCard({ host }: { host: Host }) {
   const view = useView();
-  const query = usePanelQuery({ signal: "tcp_retransmits", select: [{ measure: "segments", aggregate: "rate" }], by: ["process"], limit: SHOWN, shape: "series", host: host.name });
+  const query = usePanelQuery({
+    signal: "tcp_retransmits",
+    select: [{ measure: "segments", aggregate: "rate" }],
+    by: ["process"],
+    limit: SHOWN,
+    shape: "series",
+    host: host.name,
+  });
   const who = usePanelQuery({ ...BLAME, host: host.name });
-  const classes = usePanelQuery({ signal: "tcp_retransmits", select: [{ measure: "segments", aggregate: "sum" }], by: ["class"], limit: 10, shape: "total", host: host.name });
+  const classes = usePanelQuery({
+    signal: "tcp_retransmits",
+    select: [{ measure: "segments", aggregate: "sum" }],
+    by: ["class"],
+    limit: 10,
+    shape: "total",
+    host: host.name,
+  });
   const tracks = (answer: QueryAnswer): DrawnTrack[] => {
     const hidden = answer.meta.truncated ? answer.meta.truncated.total - answer.meta.truncated.shown : 0;
     const grouped = colored(groupTracks(pick(answer, "segments", "rate"), "process", SHOWN, hidden));
@@ -53,7 +67,17 @@ export function RetransmitsCard({ host }: { host: Host }) {
       twin={(answer) => tracksTwin(answer.meta, tracks(answer), view.zone)}
       legend={(answer) => <Legend tracks={tracks(answer)} />}
     >
-      {(answer, summaryId) => <TimeChart meta={answer.meta} tracks={tracks(answer)} stacked height={HEIGHT} unit="segments/s" label="Retransmitted segments per second, by process" describedBy={summaryId} />}
+      {(answer, summaryId) => (
+        <TimeChart
+          meta={answer.meta}
+          tracks={tracks(answer)}
+          stacked
+          height={HEIGHT}
+          unit="segments/s"
+          label="Retransmitted segments per second, by process"
+          describedBy={summaryId}
+        />
+      )}
     </ChartCard>
   );
 }
@@ -117,7 +141,12 @@ export function RetransmitsByPeerCard({ host }: { host: Host }) {
       sort: (r) => r.process,
       render: (r) => <Name text={r.process} href={links.filter("process", r.process)} />,
     },
-    { key: "peer", header: "peer", sort: (r) => r.peer, render: (r) => <span className="mono">{r.peer === "" || r.peer === OTHER ? labelText(r.peer) : `→ ${r.peer}`}</span> },
+    {
+      key: "peer",
+      header: "peer",
+      sort: (r) => r.peer,
+      render: (r) => <span className="mono">{r.peer === "" || r.peer === OTHER ? labelText(r.peer) : `→ ${r.peer}`}</span>,
+    },
     { key: "class", header: "class", sort: (r) => r.kind, render: (r) => labelText(r.kind) },
     { key: "segments", header: "segments", align: "right", sort: (r) => r.segments, render: (r) => formatValue(r.segments, "segments") },
     { key: "share", header: "of all", align: "right", sort: (r) => r.share, render: (r) => formatRatio(r.share) },

@@ -26,11 +26,33 @@ export function SyscallsCard({ host }: { host: Host }) {
     ],
     by: SYSCALL_KEY,
   });
-  const errors = usePanelQuery({ ...shared, signal: "syscall_errors", select: [{ measure: "count", aggregate: "rate" }], by: [...SYSCALL_KEY, "errno"] });
-  const rows = useMemo(() => mostTimeFirst(syscallRows(counts.result.data, latency.result.data, errors.result.data)), [counts.result.data, latency.result.data, errors.result.data]);
+  const errors = usePanelQuery({
+    ...shared,
+    signal: "syscall_errors",
+    select: [{ measure: "count", aggregate: "rate" }],
+    by: [...SYSCALL_KEY, "errno"],
+  });
+  const rows = useMemo(
+    () => mostTimeFirst(syscallRows(counts.result.data, latency.result.data, errors.result.data)),
+    [counts.result.data, latency.result.data, errors.result.data],
+  );
   const columns: Column<SyscallRow>[] = [
-    { key: "call", header: "call", sort: (r) => r.syscall, render: (r) => <span className="mono">{r.syscall === "~other" ? "other" : r.syscall || "unknown"}</span> },
-    { key: "process", header: "process", sort: (r) => r.process, render: (r) => <span className={styles["owner"]} style={{ maxWidth: 72 }} title={r.process}><Name text={r.process} href={links.filter("process", r.process)} /></span> },
+    {
+      key: "call",
+      header: "call",
+      sort: (r) => r.syscall,
+      render: (r) => <span className="mono">{r.syscall === "~other" ? "other" : r.syscall || "unknown"}</span>,
+    },
+    {
+      key: "process",
+      header: "process",
+      sort: (r) => r.process,
+      render: (r) => (
+        <span className={styles["owner"]} style={{ maxWidth: 72 }} title={r.process}>
+          <Name text={r.process} href={links.filter("process", r.process)} />
+        </span>
+      ),
+    },
     { key: "rate", header: "per s", align: "right", sort: (r) => r.perSecond, render: (r) => formatValue(r.perSecond, "calls") },
     { key: "p99", header: "p99", align: "right", sort: (r) => r.p99, render: (r) => formatValue(r.p99, "ns") },
     {
@@ -49,7 +71,15 @@ export function SyscallsCard({ host }: { host: Host }) {
     },
   ];
   return (
-    <ChartCard id="syscalls" title="System calls" subtitle="by process, most time first; waiting counts" query={counts} panel={usePanel(counts, [host])} height={260} ribbon={false}>
+    <ChartCard
+      id="syscalls"
+      title="System calls"
+      subtitle="by process, most time first; waiting counts"
+      query={counts}
+      panel={usePanel(counts, [host])}
+      height={260}
+      ribbon={false}
+    >
       {(answer) =>
         rows.length === 0 ? (
           <p className={styles["dim"]}>0 system calls were counted in this range.</p>

@@ -4,7 +4,10 @@ import type { QueryAnswer, ValueSeries } from "../../lib/api/types";
 import { isOrdinary, mostTimeFirst, syscallRows } from "./syscalls";
 
 function answer(...series: [string, ValueSeries["aggregate"], Record<string, string>, number | null][]): QueryAnswer {
-  return { meta: {} as QueryAnswer["meta"], series: series.map(([measure, aggregate, labels, value]) => ({ measure, aggregate, unit: "", labels, values: [value] })) };
+  return {
+    meta: {} as QueryAnswer["meta"],
+    series: series.map(([measure, aggregate, labels, value]) => ({ measure, aggregate, unit: "", labels, values: [value] })),
+  };
 }
 const call = { process: "php-fpm", syscall: "connect" };
 
@@ -24,7 +27,11 @@ it("a call without latency keeps its count; its latency is unknown, not zero", (
 
 it("orders by time spent, then by count when no time is known", () => {
   const rows = syscallRows(
-    answer(["count", "rate", { process: "a", syscall: "x" }, 9], ["count", "rate", { process: "b", syscall: "x" }, 5], ["count", "rate", { process: "c", syscall: "x" }, 7]),
+    answer(
+      ["count", "rate", { process: "a", syscall: "x" }, 9],
+      ["count", "rate", { process: "b", syscall: "x" }, 5],
+      ["count", "rate", { process: "c", syscall: "x" }, 7],
+    ),
     answer(["sum", "rate", { process: "b", syscall: "x" }, 100]),
     undefined,
   );

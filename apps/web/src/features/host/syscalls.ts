@@ -53,7 +53,8 @@ export function syscallRows(counts: QueryAnswer | undefined, latency: QueryAnswe
 /** Where the time goes, waiting included; calls without latency by how often they are made. Overflow rows are nobody and go last. */
 export function mostTimeFirst(rows: readonly SyscallRow[]): SyscallRow[] {
   return [...rows].sort(
-    (a, b) => Number(a.process === OTHER) - Number(b.process === OTHER) || (b.spent ?? -1) - (a.spent ?? -1) || (b.perSecond ?? 0) - (a.perSecond ?? 0),
+    (a, b) =>
+      Number(a.process === OTHER) - Number(b.process === OTHER) || (b.spent ?? -1) - (a.spent ?? -1) || (b.perSecond ?? 0) - (a.perSecond ?? 0),
   );
 }
 

@@ -13,10 +13,10 @@ import { useLinks } from "@/lib/links";
 import { useView } from "@/lib/view";
 import { hostPredicate } from "@/lib/where";
 import { lossesOf, totals } from "../facts";
-import { Enrol } from "../fleet/enrol";
 import { stateText } from "../fleet/comb-card";
-import { FLEET_METRICS } from "../fleet/metrics";
+import { Enrol } from "../fleet/enrol";
 import { type HostRow, worstFirst } from "../fleet/host-rows";
+import { FLEET_METRICS } from "../fleet/metrics";
 import styles from "../page.module.css";
 import { RTT, SEGMENTS } from "../query-defs";
 
@@ -53,15 +53,22 @@ export function HostsPage() {
   const p99 = totals(rtt.result.data, RTT, "p99", ["host"]);
   const failing = totals(connects.result.data, "count", "rate", ["host"]);
   const erring = totals(syscalls.result.data, "count", "rate", ["host"]);
-  const rows = hosts.data.filter((host) => hostPredicate(view.filter)(host.name)).map((host): HostRow => {
-    const loss = losses.get(host.name);
-    const share = loss ? (loss.sent > 0 ? loss.retransmitted / loss.sent : 0) : null;
-    return {
-      host,
-      values: { retransmits: share, rtt: p99.get(host.name) ?? null, connects: failing.get(host.name) ?? null, syscalls: erring.get(host.name) ?? null },
-      losing: (loss?.retransmitted ?? 0) >= LOSS_SEGMENTS_MIN && (share ?? 0) >= LOSS_SHARE_WARNING,
-    };
-  });
+  const rows = hosts.data
+    .filter((host) => hostPredicate(view.filter)(host.name))
+    .map((host): HostRow => {
+      const loss = losses.get(host.name);
+      const share = loss ? (loss.sent > 0 ? loss.retransmitted / loss.sent : 0) : null;
+      return {
+        host,
+        values: {
+          retransmits: share,
+          rtt: p99.get(host.name) ?? null,
+          connects: failing.get(host.name) ?? null,
+          syscalls: erring.get(host.name) ?? null,
+        },
+        losing: (loss?.retransmitted ?? 0) >= LOSS_SEGMENTS_MIN && (share ?? 0) >= LOSS_SHARE_WARNING,
+      };
+    });
   const columns: Column<HostRow>[] = [
     {
       key: "host",

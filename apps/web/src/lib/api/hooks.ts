@@ -42,7 +42,8 @@ export function usePanelQuery(query: PanelQuery): PanelResult {
   const dimensions = signals.data?.find((s) => s.name === query.signal)?.dimensions.map((d) => d.name);
   const { where: filter, ignored } = dimensions ? applicable(view.filter, dimensions) : { where: view.filter, ignored: [] };
   const range = query.before ? rangeBefore(view.range) : view.range;
-  const where = query.host === undefined ? filter : [formatTerm({ negated: false, key: "host", value: query.host }), filter].filter((t) => t !== "").join(" ");
+  const where =
+    query.host === undefined ? filter : [formatTerm({ negated: false, key: "host", value: query.host }), filter].filter((t) => t !== "").join(" ");
   const body: QueryBody = {
     signal: query.signal,
     select: query.select,
@@ -67,7 +68,11 @@ export function usePanelQuery(query: PanelQuery): PanelResult {
 /** Host states, as fresh as the charts beside them. */
 export function useHosts(): UseQueryResult<readonly Host[], ApiError> {
   const view = useView();
-  return useQuery({ queryKey: ["hosts", view.live ? view.nowMs : "held"], queryFn: ({ signal }) => fetchHosts(signal), placeholderData: keepPreviousData });
+  return useQuery({
+    queryKey: ["hosts", view.live ? view.nowMs : "held"],
+    queryFn: ({ signal }) => fetchHosts(signal),
+    placeholderData: keepPreviousData,
+  });
 }
 
 export function useHost(idOrName: string): UseQueryResult<Host, ApiError> {

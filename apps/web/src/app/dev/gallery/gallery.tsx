@@ -16,7 +16,15 @@ const CAUSES: readonly Cause[] = [
   { kind: "offline", host: "web-31", since: "2026-01-01T13:40:00Z", reason: "" },
   {
     kind: "failed",
-    problem: { type: "about:blank", title: "The query took too long", status: 504, detail: "It was stopped after 30 s.", code: "QUERY_TIMEOUT", requestId: "req_01", retryable: true },
+    problem: {
+      type: "about:blank",
+      title: "The query took too long",
+      status: 504,
+      detail: "It was stopped after 30 s.",
+      code: "QUERY_TIMEOUT",
+      requestId: "req_01",
+      retryable: true,
+    },
   },
 ];
 
@@ -30,7 +38,15 @@ export function Gallery() {
         {CAUSES.map((cause) => (
           <section key={cause.kind} className={card["card"]} aria-label={cause.kind}>
             <h2 className={card["title"]}>{cause.kind}</h2>
-            <PanelState cause={cause} height={160} zone="utc" nowMs={Date.UTC(2026, 0, 1, 14)} onRetry={nothing} onClearFilter={nothing} onLatest={nothing} />
+            <PanelState
+              cause={cause}
+              height={160}
+              zone="utc"
+              nowMs={Date.UTC(2026, 0, 1, 14)}
+              onRetry={nothing}
+              onClearFilter={nothing}
+              onLatest={nothing}
+            />
           </section>
         ))}
       </div>
