@@ -75,7 +75,7 @@ describe("kill -9 of agent, API and ClickHouse during a run", () => {
         ...["--hosts", "7", "--api", address.ingestAddress, "--token-file", join(address.dataDirectory, "enrolment-token")],
         ...["--duration", "60", "--backfill", "2", "--ledger", ledgerPath],
       ],
-      { stdio: "ignore" },
+      { stdio: ["ignore", "ignore", "inherit"] },
     );
     const ended = once(simulator, "exit");
     await sleep(3_000);
@@ -84,13 +84,15 @@ describe("kill -9 of agent, API and ClickHouse during a run", () => {
     killNine(address, /^waggle-api/);
     await sleep(9_000);
     killNine(address, /^waggle-agent/);
-    await ended;
+    const killedAt = Date.now();
+    expect(await ended).toEqual([0, null]);
 
     const ledger = readFileSync(ledgerPath, "utf8")
       .trim()
       .split("\n")
       .map((line) => JSON.parse(line) as LedgerLine);
     expect(ledger.length).toBeGreaterThan(7 * 12);
+    expect(Math.max(...ledger.map((line) => Date.parse(line.windowStart)))).toBeGreaterThan(killedAt);
     const client = new Client(address);
     for (const [signal, measure] of [
       ["tcp_retransmits", "segments"],

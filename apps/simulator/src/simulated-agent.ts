@@ -22,6 +22,7 @@ export class SimulatedAgent {
   #credential: string | undefined;
   #stream: HostStream | undefined;
   #draining: Promise<void> | undefined;
+  #isAway = false;
   acknowledged = 0;
   dropped = 0;
 
@@ -54,7 +55,9 @@ export class SimulatedAgent {
       .catch((error: Error) => {
         this.#stream = undefined;
         if ((error as { code?: number }).code === status.UNAUTHENTICATED) this.#credential = undefined;
-        this.#say(`${this.#host.name}: ${error.message}`);
+        // One line per outage, not one per window.
+        if (!this.#isAway) this.#say(`${this.#host.name}: ${error.message}`);
+        this.#isAway = true;
       })
       .finally(() => {
         this.#draining = undefined;
@@ -79,6 +82,7 @@ export class SimulatedAgent {
         await this.#stream.send(windowStartMs, this.#windowMs, rows);
         this.#ledger.acknowledged(this.#host.name, windowStartMs, this.#windowMs, rows);
         this.acknowledged++;
+        this.#isAway = false;
       } catch (error) {
         if (!(error instanceof RefusedError)) throw error;
         if (error.refusal.retry) return;
