@@ -68,6 +68,7 @@ export interface StreamState {
 }
 
 const connectTimeoutMs = 10_000;
+const statusDelayMs = 1_000;
 /** Times a frame that is refused for its clock offset, or that alone broke a stream, is tried before it is set aside. */
 const attemptsMax = 3;
 
@@ -88,6 +89,8 @@ export class IngestStream {
   #isBlocked = false;
   #holdUntilMs = 0;
   #holdTimer: NodeJS.Timeout | undefined;
+  /** Set while a Status is due: sent right behind its window, it would always say that one window waits. */
+  #statusTimer: NodeJS.Timeout | undefined;
   /** Up to this sequence frames go out one at a time, to find the one that breaks the stream. */
   #singlyUntil = 0;
   #isStopping = false;
@@ -136,11 +139,13 @@ export class IngestStream {
     this.#running ??= this.#run();
   }
 
-  /** Tells the stream that a window was spooled: it is sent if it may be, with a Status before it. */
+  /** Tells the stream that a window was spooled: it is sent if it may be, and a Status follows once it is acknowledged or a second has passed. */
   notify(): void {
     this.#checkAnswers();
-    this.#sendStatus();
     this.#pump();
+    clearTimeout(this.#statusTimer);
+    this.#statusTimer = setTimeout(() => this.#sendStatus(), statusDelayMs);
+    this.#statusTimer.unref();
   }
 
   /** Sends what is still waiting for at most `drainMs`, then ends. Unacknowledged frames stay in the spool. */
@@ -311,6 +316,7 @@ export class IngestStream {
     this.#state.lastAckAtMs = Math.round(this.#options.clock.wallMs());
     this.#backoff.reset();
     this.#retryBackoff.reset();
+    if (this.#statusTimer !== undefined && this.#options.spool.state.frames === 0) this.#sendStatus();
   }
 
   #acceptRefusal(refusal: Refusal): void {
@@ -399,6 +405,8 @@ export class IngestStream {
   }
 
   #sendStatus(): void {
+    clearTimeout(this.#statusTimer);
+    this.#statusTimer = undefined;
     if (this.#stream === undefined || this.#config === undefined || this.#isBlocked) return;
     const { frames, bytes, refusedFrames, droppedFrames, corruptFrames } = this.#options.spool.state;
     const status = {
