@@ -42,16 +42,21 @@ struct cost_timer {
 	__u64 clock_ns;
 };
 
-#define cost_start(timer, program, mask)                                           \
-	do {                                                                       \
-		__u32 cost_key = 0;                                                \
+/* barrier_var: clang would take the field's address before the NULL check, which kernels up to 6.12 (seen) refuse. */
+#define cost_start(timer, program, mask)                                                    \
+	do {                                                                                \
+		__u32 cost_key = 0;                                                         \
 		struct program_costs *all = bpf_map_lookup_elem(&program_costs, &cost_key); \
-		(timer).cost = all ? &all->program : 0;                            \
-		(timer).started_ns = 0;                                            \
-		if (all && (all->program.events++ & (mask)) == (mask) / 2) {       \
-			(timer).clock_ns = bpf_ktime_get_ns();                     \
-			(timer).started_ns = bpf_ktime_get_ns();                   \
-		}                                                                  \
+		(timer).cost = 0;                                                           \
+		(timer).started_ns = 0;                                                     \
+		if (all) {                                                                  \
+			barrier_var(all);                                                   \
+			(timer).cost = &all->program;                                       \
+			if ((all->program.events++ & (mask)) == (mask) / 2) {               \
+				(timer).clock_ns = bpf_ktime_get_ns();                      \
+				(timer).started_ns = bpf_ktime_get_ns();                    \
+			}                                                                   \
+		}                                                                           \
 	} while (0)
 
 static __always_inline void cost_end(struct cost_timer *timer)

@@ -29,12 +29,14 @@ struct {
 	__type(value, struct drops);
 } drops SEC(".maps");
 
-#define count_drop(reason)                                                  \
-	do {                                                                \
-		__u32 drops_key = 0;                                        \
+#define count_drop(reason)                                                   \
+	do {                                                                 \
+		__u32 drops_key = 0;                                         \
 		struct drops *all = bpf_map_lookup_elem(&drops, &drops_key); \
-		if (all)                                                    \
-			__sync_fetch_and_add(&all->reason, 1);              \
+		if (all) {                                                   \
+			barrier_var(all);                                    \
+			__sync_fetch_and_add(&all->reason, 1);               \
+		}                                                            \
 	} while (0)
 
 #endif

@@ -116,12 +116,14 @@ struct {
 	__type(value, struct accounting);
 } accounting SEC(".maps");
 
-#define account(quantity, amount)                                                      \
-	do {                                                                           \
-		__u32 accounting_key = 0;                                              \
+#define account(quantity, amount)                                                           \
+	do {                                                                                \
+		__u32 accounting_key = 0;                                                   \
 		struct accounting *all = bpf_map_lookup_elem(&accounting, &accounting_key); \
-		if (all)                                                               \
-			__sync_fetch_and_add(&all->quantity, amount);                  \
+		if (all) {                                                                  \
+			barrier_var(all);                                                   \
+			__sync_fetch_and_add(&all->quantity, amount);                       \
+		}                                                                           \
 	} while (0)
 
 #endif

@@ -51,6 +51,7 @@ export interface Libbpf {
   ): number;
   bpf_obj_get_info_by_fd(fd: number, info: Buffer, size: Uint32Array): number;
   bpf_enable_stats(type: number): number;
+  libbpf_probe_bpf_map_type(type: number, options: null): number;
   libbpf_num_possible_cpus(): number;
 }
 
@@ -127,6 +128,7 @@ export function getLibbpf(): Libbpf {
       "int bpf_map_lookup_and_delete_batch(int fd, void *in_batch, void *out_batch, void *keys, void *values, uint32_t *count, void *opts)",
     ),
     bpf_obj_get_info_by_fd: f("int bpf_obj_get_info_by_fd(int fd, void *info, uint32_t *info_len)"),
+    libbpf_probe_bpf_map_type: f("int libbpf_probe_bpf_map_type(int map_type, void *opts)"),
     bpf_enable_stats: f("int bpf_enable_stats(int type)"),
     libbpf_num_possible_cpus: f("int libbpf_num_possible_cpus()"),
   };

@@ -2,6 +2,7 @@
 import type { CoverageState } from "@waggle/signals";
 import { missingCapabilities, readCapabilities } from "../kernel/capabilities.ts";
 import { hasTracepoint } from "../kernel/capability-report.ts";
+import { missingMapTypes } from "../libbpf/bpf-map.ts";
 import { BpfError } from "../libbpf/error.ts";
 import type { ProgramPlan } from "./programs.ts";
 
@@ -22,6 +23,7 @@ export interface ProgramFailure {
 const EPERM = 1;
 const ENOENT = 2;
 const EACCES = 13;
+const EINVAL = 22;
 
 /** Turns what was thrown into a reason that a person can act on. */
 export function explainFailure(plan: ProgramPlan, step: FailureStep, error: unknown): ProgramFailure {
@@ -45,6 +47,10 @@ export function explainFailure(plan: ProgramPlan, step: FailureStep, error: unkn
     const has = hasTracepoint(plan.tracepoint);
     if (has === null) return result("unsupported", `${plan.name}: no kernel BTF (/sys/kernel/btf/vmlinux cannot be read)`);
     if (!has) return result("unsupported", `${plan.name}: this kernel has no tracepoint ${plan.tracepoint}`);
+  }
+  if (step === "load" && errno === EINVAL && error instanceof BpfError && error.verifierLog === "") {
+    const missingTypes = missingMapTypes();
+    if (missingTypes !== null) return result("unsupported", `${plan.name}: this kernel has no ${missingTypes}`);
   }
   const log = error instanceof BpfError && error.verifierLog !== "" ? `: ${error.verifierLog}` : "";
   const words = error instanceof BpfError ? `${errnoName} at ${step}` : `${step}: ${error instanceof Error ? error.message : String(error)}`;
