@@ -534,3 +534,23 @@ describe("limits", () => {
     await expect.poll(cancelled, { timeout: 5_000, interval: 50 }).toBeGreaterThan(before);
   });
 });
+
+describe("without ClickHouse", () => {
+  it("everything that needs it answers 503 and says to try again", async () => {
+    await using lonely = await startTestApi();
+    const organisation = await TestOrganisation.create(lonely);
+    await organisation.addHost("web-1");
+    await lonely.clickhouse.server.stop();
+    const body = { signal: "tcp_rtt", select: [{ measure: "rtt", aggregate: "p99" }], from: "now-15m", to: "now" };
+    for (const response of [
+      await organisation.request("/query", { body }),
+      await organisation.request("/hosts"),
+      await organisation.request("/signals"),
+    ]) {
+      expect(response.status).toBe(503);
+      expect(await response.json()).toMatchObject({ code: "STORAGE_UNAVAILABLE", retryable: true, retryAfterMs: expect.any(Number) });
+    }
+    // What is wrong with the request itself is still said first.
+    expect((await organisation.request("/query", { body: { ...body, signal: "nope" } })).status).toBe(422);
+  });
+});

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+import { getSignalOrThrow, OTHER } from "@waggle/signals";
+import { describe, expect, it } from "vitest";
+import { assembleSeries, type FormRows } from "./assemble.ts";
+import { Reports } from "./coverage.ts";
+import { measuresOf, type Selection, toSelection } from "./measures.ts";
+import type { HeatmapSeries, ValueSeries } from "./query.schemas.ts";
+import type { Plan } from "./statements.ts";
+
+const steps = { fromMs: 0, toMs: 40_000, stepMs: 10_000, count: 4 };
+
+function selection(signalName: string, measureName: string, aggregate: string): Selection {
+  const measure = measuresOf(getSignalOrThrow(signalName)).find((candidate) => candidate.name === measureName);
+  if (measure === undefined) throw new Error(measureName);
+  return toSelection(measure, aggregate as never);
+}
+
+function plan(signal: string, selections: readonly Selection[], by: readonly string[] = []): Plan {
+  return { tenant: "t", signal: getSignalOrThrow(signal), selections, by, filters: [], hosts: null, steps, limit: 10 };
+}
+
+/** host a reported in steps 0 and 1, host b in steps 1 and 2, nobody in step 3. */
+const reports = new Reports(
+  [
+    ["a", [0, 1]],
+    ["b", [1, 2]],
+  ].map(([host_id, reported]) => ({
+    host_id: host_id as string,
+    steps: reported as number[],
+    covered: [10_000, 10_000],
+    last_reporting_ms: 1,
+    last_ms: 1,
+    last_state: "exact",
+    last_reason: "",
+    first_ms: 0,
+  })),
+  4,
+);
+const name = (id: string): string => `host-${id}`;
+const picture = (series: readonly (ValueSeries | HeatmapSeries)[]) =>
+  series.map((entry) => [...Object.values(entry.labels), "values" in entry ? entry.values : entry.cells]);
+
+describe("series", () => {
+  const segments = selection("tcp_retransmits", "segments", "sum");
+  const table = (rows: Record<string, unknown>[], of: Selection = segments): FormRows[] => [{ form: of.form, selections: [of], rows }];
+
+  it("are 0 where somebody reported and null where nobody did", () => {
+    expect(picture(assembleSeries(plan("tcp_retransmits", [segments]), null, table([{ step: 1, v0: 7 }]), reports, name))).toEqual([
+      [[0, 7, 0, null]],
+    ]);
+  });
+
+  it("by host know each host's own gaps, and those of all the hosts in ~other", () => {
+    const rows = [
+      { step: 0, g0: "a", v0: 5 },
+      { step: 1, g0: OTHER, v0: 2 },
+    ];
+    expect(picture(assembleSeries(plan("tcp_retransmits", [segments], ["host"]), [["a"]], table(rows), reports, name))).toEqual([
+      ["host-a", [5, 0, null, null]],
+      [OTHER, [null, 2, 0, null]],
+    ]);
+  });
+
+  it("keep the order of the ranking, with ~other last", () => {
+    const rows = [OTHER, "x", "y"].map((g0) => ({ step: 0, g0, v0: 1 }));
+    const series = assembleSeries(plan("tcp_retransmits", [segments], ["process"]), [["y"], ["x"]], table(rows), reports, name);
+    expect(series.map((entry) => entry.labels.process)).toEqual(["y", "x", OTHER]);
+  });
+
+  it("show what was stored even where no coverage speaks of it", () => {
+    expect(picture(assembleSeries(plan("tcp_retransmits", [segments]), null, table([{ step: 3, v0: 4 }]), reports, name))).toEqual([[[0, 0, 0, 4]]]);
+  });
+
+  it("have no percentile, mean or extreme of nothing", () => {
+    for (const aggregate of ["p50", "avg", "min", "max"]) {
+      const of = selection("tcp_rtt", "rtt", aggregate);
+      const row = { step: 1, indexes: [80], counts: [3], least: 1_100, most: 1_100, n: 3, total: 3_300, lowest: 1_100, highest: 1_100 };
+      expect(picture(assembleSeries(plan("tcp_rtt", [of]), null, table([row], of), reports, name)), aggregate).toEqual([[[null, 1_100, null, null]]]);
+    }
+    const count = selection("tcp_rtt", "rtt", "count");
+    expect(picture(assembleSeries(plan("tcp_rtt", [count]), null, table([{ step: 1, n: 3 }], count), reports, name))).toEqual([[[0, 3, 0, null]]]);
+  });
+
+  it("of a heat map have a row for every bucket between the lowest and the highest", () => {
+    const of = selection("tcp_rtt", "rtt", "heatmap");
+    const rows = [
+      { step: 0, indexes: [80], counts: [2] },
+      { step: 2, indexes: [80, 82], counts: [1, 5] },
+    ];
+    expect(picture(assembleSeries(plan("tcp_rtt", [of]), null, table(rows, of), reports, name))).toEqual([
+      [
+        [
+          [2, 0, 1, null],
+          [0, 0, 0, null],
+          [0, 0, 5, null],
+        ],
+      ],
+    ]);
+  });
+});
