@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Browser, BrowserContext, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { accessibilityViolations, keepScreenshot, launchBrowser, newContext, type Theme } from "../support/browser.ts";
+import { Client } from "../support/stack.ts";
+import { LossyPath, runWorkload, startListener } from "../support/workload.ts";
+
+const stack = inject("stack");
+const client = new Client(stack);
+const sender = `wgl-page${process.pid % 10_000}`;
+
+let browser: Browser;
+let context: BrowserContext;
+let page: Page;
+const failures: string[] = [];
+
+async function signIn(page: Page, token = client.token): Promise<void> {
+  await page.goto(`${stack.webUrl}/sign-in`);
+  await page.getByLabel("Access token").fill(token);
+  await page.getByRole("button", { name: "Sign in" }).click();
+}
+
+beforeAll(async () => {
+  using path = new LossyPath(`p${process.pid}`);
+  const from = new Date(Date.now() - 1_000);
+  const listener = await startListener({ name: "wgl-page-rcv", namespace: path.right, host: path.rightAddress, port: 9001 });
+  await runWorkload("connect", { name: sender, namespace: path.left, host: path.rightAddress, port: 9001, bytes: 3_000_000 });
+  await listener.done;
+  const kernel = path.retransmittedSegments();
+  const seen = await client.eventually(
+    () => client.sum("tcp_retransmits", "segments", `peer:${path.rightAddress},${path.leftAddress}`, from),
+    (sum) => sum >= kernel,
+  );
+  expect(seen).toBe(kernel);
+  expect(kernel).toBeGreaterThan(0);
+
+  browser = await launchBrowser();
+  context = await newContext(browser, "dark");
+  page = await context.newPage();
+  page.on("pageerror", (error) => failures.push(`page error: ${error.message}`));
+  page.on("request", (request) => {
+    const { origin, protocol } = new URL(request.url());
+    if (origin !== stack.webUrl && protocol !== "data:" && protocol !== "blob:") failures.push(`request to ${request.url()}`);
+  });
+});
+
+afterAll(async () => {
+  await browser?.close();
+});
+
+describe("a person at a browser", () => {
+  it("is told when the token is wrong, and stays signed out", async () => {
+    await signIn(page, "wgl_adm_wrong");
+    await page.getByRole("alert").filter({ hasText: /token/i }).waitFor();
+    await page.goto(`${stack.webUrl}/o/default/fleet`);
+    await page.waitForURL(/sign-in/);
+  });
+
+  it("signs in and sees this host on the fleet page", async () => {
+    await signIn(page);
+    await page.waitForURL(/\/fleet/);
+    await page.getByRole("heading", { level: 1 }).waitFor();
+    expect(page.url()).not.toContain(client.token);
+    const cookies = await context.cookies();
+    expect(cookies.find((cookie) => cookie.name === "waggle_session")).toMatchObject({ httpOnly: true, sameSite: "Strict" });
+    await page.getByRole("link", { name: "Hosts" }).click();
+    await page.waitForURL(/\/hosts/);
+  });
+
+  it("opens the host and sees who retransmitted to whom", async () => {
+    await page.getByRole("table").getByRole("link").first().click();
+    await page.waitForURL(/\/hosts\/[^/?]+/);
+    const retransmits = page.getByRole("region", { name: /^Retransmits/ });
+    await retransmits.getByText(sender).first().waitFor({ timeout: 30_000 });
+    await retransmits.getByText("10.213.7.2").first().waitFor();
+  });
+
+  it("changes the range, which the URL then carries to somebody else's browser", async () => {
+    await page.getByRole("button", { name: /^Time range/ }).click();
+    await page.getByRole("button", { name: "Last 5 min" }).click();
+    await page.waitForURL(/from=now-5m/);
+    await page
+      .getByRole("region", { name: /^Retransmits/ })
+      .getByText(sender)
+      .first()
+      .waitFor({ timeout: 30_000 });
+
+    const other = await newContext(browser, "light");
+    const shared = await other.newPage();
+    await signIn(shared);
+    await shared.waitForURL(/\/fleet/);
+    await shared.goto(page.url());
+    await shared.getByRole("button", { name: /^Time range: Last 5 min/ }).waitFor();
+    await shared
+      .getByRole("region", { name: /^Retransmits/ })
+      .getByText(sender)
+      .first()
+      .waitFor({ timeout: 30_000 });
+    await other.close();
+  });
+
+  it.each(["dark", "light"] as const)("finds every page without an accessibility violation in the %s theme", async (theme: Theme) => {
+    const themed = await newContext(browser, theme);
+    const visitor = await themed.newPage();
+    await visitor.goto(`${stack.webUrl}/sign-in`);
+    await visitor.getByLabel("Access token").waitFor();
+    expect(await accessibilityViolations(visitor)).toEqual([]);
+    await signIn(visitor);
+    await visitor.waitForURL(/\/fleet/);
+    const host = new URL(page.url()).pathname;
+    for (const [name, path] of Object.entries({ fleet: "/o/default/fleet", hosts: "/o/default/hosts", host })) {
+      await visitor.goto(`${stack.webUrl}${path}?from=now-5m&to=now`);
+      await visitor.getByRole("heading", { level: 1 }).waitFor();
+      await visitor.waitForLoadState("networkidle");
+      expect(await accessibilityViolations(visitor), `${name} in ${theme}`).toEqual([]);
+      await keepScreenshot(visitor, `${name}-${theme}`);
+    }
+    await themed.close();
+  });
+
+  it("can use the host page at 360 px without scrolling sideways", async () => {
+    await page.setViewportSize({ width: 360, height: 780 });
+    await page.reload();
+    await page.getByRole("heading", { level: 1 }).waitFor();
+    const width = await page.evaluate("document.documentElement.scrollWidth");
+    expect(width).toBeLessThanOrEqual(360);
+    await keepScreenshot(page, "host-phone");
+  });
+
+  it("meets no script error and no request to anybody else on the way", () => {
+    expect(failures).toEqual([]);
+  });
+});
