@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFile } from "node:child_process";
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ const COMPILE_TIMEOUT_MS = 60_000;
 /**
  * Compiles `host.c` into `build/clickhouse-host` unless the program there was made from the same source with the same flags.
  *
- * Safe to call from several processes at once: each compiles into a file of its own and renames it.
+ * Safe to call several times at once, in one process or many: each call compiles into a file of its own and renames it.
  *
  * @param directory where the program goes
  * @returns absolute path of the program
@@ -31,15 +31,16 @@ export async function buildHost(directory: string = join(PACKAGE_DIRECTORY, "bui
   if (existsSync(program) && (await readFile(stamp, "utf8").catch(() => "")) === wanted) return program;
 
   await mkdir(directory, { recursive: true });
-  const compiled = `${program}.${process.pid}`;
+  const unique = randomUUID();
+  const compiled = `${program}.${unique}`;
   try {
     await compile(compiled);
     await rename(compiled, program);
   } finally {
     await rm(compiled, { force: true });
   }
-  await writeFile(`${stamp}.${process.pid}`, wanted);
-  await rename(`${stamp}.${process.pid}`, stamp);
+  await writeFile(`${stamp}.${unique}`, wanted);
+  await rename(`${stamp}.${unique}`, stamp);
   return program;
 }
 

@@ -74,8 +74,8 @@ export function configXml(config: EngineConfig): string {
 /**
  * Users.
  *
- * `waggle` may do everything with databases and tables, and nothing with files and other addresses: in this engine `file()` reaches every
- * file the process can read, so one injected query could otherwise read them. REMOTE stays, for `Distributed` tables.
+ * `waggle` may do everything with databases and tables, and nothing with files and other addresses as tables: in this engine those reach every
+ * file the process can read. REMOTE stays, for `Distributed` tables. (The scalar function `file` asks for no grant; nothing here can close it.)
  *
  * `default` has to exist without a password, because the engine's own session (the one that opens the listeners) logs in with exactly
  * that. `max_sessions_for_user` = 1 closes it to everyone else: that session is open before the first listener is, and stays open as long
@@ -87,7 +87,7 @@ export function usersXml(password: string): string {
   <profiles>
     <!-- The engine insists on a profile of this name. -->
     <default>
-      <!-- Without it a SELECT goes on after its caller went away. -->
+      <!-- Without it a SELECT goes on after its caller went away. Works for queries that come with readonly=1 or 2. -->
       <cancel_http_readonly_queries_on_client_close>1</cancel_http_readonly_queries_on_client_close>
     </default>
     <engine>
@@ -104,7 +104,7 @@ export function usersXml(password: string): string {
       <profile>default</profile>
       <quota>unlimited</quota>
       <grants>
-        <query>GRANT ${PRODUCT_GRANTS.join(", ")} ON *.*</query>
+${productGrants().map((grant) => `        <query>${grant}</query>`).join("\n")}
       </grants>
     </${USERNAME}>
     <default>
@@ -121,7 +121,7 @@ export function usersXml(password: string): string {
 `;
 }
 
-const PRODUCT_GRANTS = [
+const DATABASE_GRANTS = [
   "SHOW",
   "SELECT",
   "INSERT",
@@ -134,10 +134,34 @@ const PRODUCT_GRANTS = [
   "CHECK",
   "KILL QUERY",
   "SYSTEM",
-  "TABLE ENGINE",
   "dictGet",
   "REMOTE",
   "CLUSTER",
+];
+
+/** Every engine of tables and databases that keeps its data in the data directory or in another of these tables. */
+const ENGINES = [
+  "Atomic",
+  "MergeTree",
+  "ReplacingMergeTree",
+  "SummingMergeTree",
+  "AggregatingMergeTree",
+  "CollapsingMergeTree",
+  "VersionedCollapsingMergeTree",
+  "CoalescingMergeTree",
+  "Distributed",
+  "Merge",
+  "Buffer",
+  "Dictionary",
+  "Join",
+  "Set",
+  "Memory",
+  "Null",
+];
+
+const productGrants = (): string[] => [
+  `GRANT ${DATABASE_GRANTS.join(", ")} ON *.*`,
+  ...ENGINES.map((engine) => `GRANT TABLE ENGINE ON ${engine}`),
 ];
 
 const share = (bytes: number, ratio: number): number => Math.floor(bytes * ratio);

@@ -210,12 +210,10 @@ class Engine implements ClickHouseServer {
       this.#settings.signal?.throwIfAborted();
       try {
         const holding = await this.#query(`SELECT count() FROM system.processes WHERE Settings['log_comment'] = '${this.#token}'`);
-        if (holding.trim() === "1") {
-          await this.#query(`CREATE DATABASE IF NOT EXISTS ${DATABASE} ENGINE = Atomic`);
-          return;
-        }
+        if (holding.trim() === "1") return await this.#createDatabase();
         lastAnswer = `another server answered on port ${this.#settings.httpPort}`;
       } catch (error) {
+        if (error instanceof ClickHouseServerError) throw error;
         lastAnswer = error instanceof Error ? error.message : String(error);
       }
       if (Date.now() > deadline) {
@@ -228,6 +226,18 @@ class Engine implements ClickHouseServer {
       await Promise.race([this.exited, sleep(READY_POLL_MS)]);
     }
     throw await this.#startFailure(this.#exit);
+  }
+
+  async #createDatabase(): Promise<void> {
+    try {
+      await this.#query(`CREATE DATABASE IF NOT EXISTS ${DATABASE} ENGINE = Atomic`);
+    } catch (cause) {
+      throw new ClickHouseServerError(
+        "start-failed",
+        `ClickHouse in ${this.#files.root} answers, but cannot create the database ${DATABASE}: ${(cause as Error).message}`,
+        { cause },
+      );
+    }
   }
 
   async #query(query: string): Promise<string> {
@@ -423,7 +433,7 @@ async function keptPassword(path: string): Promise<string> {
 
 /** Never visible half-written, nor with a wider mode. */
 async function writeSecret(path: string, text: string): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
+  const temporary = `${path}.${randomUUID()}.tmp`;
   await writeFile(temporary, text, { mode: 0o600, flush: true });
   await rename(temporary, path);
 }

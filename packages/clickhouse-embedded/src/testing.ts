@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ClickHouseClient, createClient } from "@clickhouse/client";
+import { type ClickHouseClient, ClickHouseLogLevel, createClient } from "@clickhouse/client";
 import { ClickHouseServerError } from "./errors.ts";
 import { freePort } from "./ports.ts";
 import { type ClickHouseServer, type ClickHouseServerOptions, startClickHouseServer } from "./server.ts";
@@ -57,7 +57,14 @@ export async function withTestClickHouse(options: Partial<ClickHouseServerOption
 
   const freshDatabase = async (): Promise<{ database: string; client: ClickHouseClient }> => {
     const database = `test_${randomBytes(6).toString("hex")}`;
-    const client = createClient({ url: server.url, username: server.username, password: server.password, database });
+    const client = createClient({
+      url: server.url,
+      username: server.username,
+      password: server.password,
+      database,
+      // Tests provoke errors on purpose and assert them; a copy of each on the terminal hides the one that matters.
+      log: { level: ClickHouseLogLevel.OFF },
+    });
     clients.push(client);
     // Not through that client: a request that names a missing database as its default is refused before it is read.
     const admin = createClient({ url: server.url, username: server.username, password: server.password });
