@@ -61,6 +61,14 @@ describe("the statements of a query", () => {
     }
   });
 
+  it("send a long host list once, however many tables are read", () => {
+    const hosts = Array.from({ length: 1_000 }, (_, i) => `host-${i}`);
+    const rates = plan("syscalls", [["count", "rate"]], { hosts });
+    const statement = seriesStatement(rates, "sums", rates.selections, null);
+    expect(statement.sql.match(/host IN/g)).toHaveLength(2);
+    expect(Object.values(statement.parameters).filter((value) => value === hosts)).toHaveLength(1);
+  });
+
   it("never put a name in backticks that is not a plain identifier", () => {
     const signal = { ...getSignalOrThrow("tcp_rtt"), name: "x` --" };
     expect(() => coverageStatement(plan("tcp_rtt", [["rtt", "p50"]]))).not.toThrow();

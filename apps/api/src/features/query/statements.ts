@@ -26,15 +26,22 @@ export interface Statement {
   readonly parameters: Readonly<Record<string, unknown>>;
 }
 
-/** Collects parameter values and hands out their placeholders. */
+/** Collects parameter values and hands out their placeholders. A value that is used twice is sent once: a host list can be long. */
 class Parameters {
   readonly values: Record<string, unknown> = {};
-  private count = 0;
+  private readonly placeholders = new Map<string, Map<unknown, string>>();
 
   add(type: string, value: unknown): string {
-    const name = `p${this.count++}`;
-    this.values[name] = value;
-    return `{${name}:${type}}`;
+    const ofType = this.placeholders.get(type) ?? new Map<unknown, string>();
+    this.placeholders.set(type, ofType);
+    let placeholder = ofType.get(value);
+    if (placeholder === undefined) {
+      const name = `p${Object.keys(this.values).length}`;
+      this.values[name] = value;
+      placeholder = `{${name}:${type}}`;
+      ofType.set(value, placeholder);
+    }
+    return placeholder;
   }
 }
 
