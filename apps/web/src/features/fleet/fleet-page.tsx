@@ -12,13 +12,13 @@ import { useLinks } from "@/lib/links";
 import { stepStart } from "@/lib/series";
 import { useView } from "@/lib/view";
 import { hostPredicate } from "@/lib/where";
-import { blameOf, failuresOf, lossesOf, lossShare, totals } from "../facts";
+import { blameOf, failuresOf, lossesOf, lossShare } from "../facts";
 import styles from "../page.module.css";
 import { BLAME, FAILURES, RTT, SEGMENTS } from "../query-defs";
 import { CombCard } from "./comb-card";
 import { Enrol } from "./enrol";
 import { FleetCharts } from "./fleet-charts";
-import type { HostRow } from "./host-rows";
+import { hostRows } from "./host-rows";
 import { WorstHosts } from "./worst-hosts";
 
 /** As many hosts as one query answers; the comb says so when there are more. */
@@ -61,23 +61,10 @@ export function FleetPage() {
     enabled: worstLoss !== null,
   });
 
-  const rows = useMemo<HostRow[]>(() => {
+  const rows = useMemo(() => {
     const list = (hosts.data ?? []).filter((host) => hostPredicate(view.filter)(host.name));
-    const share = new Map(losses.map((loss) => [loss.host, loss.sent > 0 ? loss.retransmitted / loss.sent : 0]));
-    const p99 = totals(rtt.result.data, RTT, "p99", ["host"]);
-    const failing = totals(connects.result.data, "count", "rate", ["host"]);
-    const erring = totals(syscalls.result.data, "count", "rate", ["host"]);
-    return list.map((host) => ({
-      host,
-      values: {
-        retransmits: share.get(host.name) ?? null,
-        rtt: p99.get(host.name) ?? null,
-        connects: failing.get(host.name) ?? null,
-        syscalls: erring.get(host.name) ?? null,
-      },
-      losing: losing(losses).some((loss) => loss.host === host.name),
-    }));
-  }, [hosts.data, view.filter, losses, rtt.result.data, connects.result.data, syscalls.result.data]);
+    return hostRows(list, { segments: segments.result.data, rtt: rtt.result.data, connects: connects.result.data, syscalls: syscalls.result.data });
+  }, [hosts.data, view.filter, segments.result.data, rtt.result.data, connects.result.data, syscalls.result.data]);
 
   const lossMeta = lossSeries.result.data?.meta;
   const sentence = hosts.data

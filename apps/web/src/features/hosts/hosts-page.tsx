@@ -8,14 +8,12 @@ import { type Column, DataTable } from "@/components/data-table";
 import { PanelState } from "@/components/panel-state";
 import { StatusMark } from "@/components/status-mark";
 import { useHosts, usePanelQuery } from "@/lib/api/hooks";
-import { LOSS_SEGMENTS_MIN, LOSS_SHARE_WARNING } from "@/lib/findings";
 import { useLinks } from "@/lib/links";
 import { useView } from "@/lib/view";
 import { hostPredicate } from "@/lib/where";
-import { lossesOf, totals } from "../facts";
 import { stateText } from "../fleet/comb-card";
 import { Enrol } from "../fleet/enrol";
-import { type HostRow, worstFirst } from "../fleet/host-rows";
+import { type HostRow, hostRows, worstFirst } from "../fleet/host-rows";
 import { FLEET_METRICS } from "../fleet/metrics";
 import styles from "../page.module.css";
 import { RTT, SEGMENTS } from "../query-defs";
@@ -49,26 +47,10 @@ export function HostsPage() {
   }
   if (hosts.data.length === 0) return <Enrol />;
 
-  const losses = new Map(lossesOf(segments.result.data).map((loss) => [loss.host, loss]));
-  const p99 = totals(rtt.result.data, RTT, "p99", ["host"]);
-  const failing = totals(connects.result.data, "count", "rate", ["host"]);
-  const erring = totals(syscalls.result.data, "count", "rate", ["host"]);
-  const rows = hosts.data
-    .filter((host) => hostPredicate(view.filter)(host.name))
-    .map((host): HostRow => {
-      const loss = losses.get(host.name);
-      const share = loss ? (loss.sent > 0 ? loss.retransmitted / loss.sent : 0) : null;
-      return {
-        host,
-        values: {
-          retransmits: share,
-          rtt: p99.get(host.name) ?? null,
-          connects: failing.get(host.name) ?? null,
-          syscalls: erring.get(host.name) ?? null,
-        },
-        losing: (loss?.retransmitted ?? 0) >= LOSS_SEGMENTS_MIN && (share ?? 0) >= LOSS_SHARE_WARNING,
-      };
-    });
+  const rows = hostRows(
+    hosts.data.filter((host) => hostPredicate(view.filter)(host.name)),
+    { segments: segments.result.data, rtt: rtt.result.data, connects: connects.result.data, syscalls: syscalls.result.data },
+  );
   const columns: Column<HostRow>[] = [
     {
       key: "host",
