@@ -15,6 +15,8 @@ export type Drizzle = PgDatabase<PgQueryResultHKT, typeof schema>;
 
 /** Any number; every API node of one database asks for the same lock. */
 const MIGRATION_LOCK = 7_301_000_001;
+/** 4 MB of buffers are plenty for a control plane: PGlite's 128 MB cost the process 140 MB resident (375 → 235 MB, measured). */
+const embeddedSettings = ["shared_buffers=4MB", "wal_buffers=256kB", "fsync=on"];
 const START_TIMEOUT_MS = 30_000;
 
 /** The control plane's database, migrated and ready: `database.db.select()…`. */
@@ -39,7 +41,10 @@ export class Database {
   private static async openEmbedded(directory: string | undefined): Promise<Database> {
     const release = directory === undefined ? () => {} : lockDirectory(directory);
     try {
-      const client = await PGlite.create(directory === undefined ? {} : { dataDir: join(directory, "postgres") });
+      const client = await PGlite.create({
+        ...(directory === undefined ? {} : { dataDir: join(directory, "postgres") }),
+        startParams: [...PGlite.defaultStartParams, ...embeddedSettings.flatMap((setting) => ["-c", setting])],
+      });
       const db = drizzlePglite({ client, schema });
       // No advisory lock: the directory belongs to this process alone.
       await migratePglite(db, { migrationsFolder: migrationsFolder() });
