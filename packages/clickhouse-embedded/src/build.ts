@@ -27,7 +27,10 @@ const COMPILE_TIMEOUT_MS = 60_000;
 export async function buildHost(directory: string = join(PACKAGE_DIRECTORY, "build")): Promise<string> {
   const program = join(directory, "clickhouse-host");
   const stamp = `${program}.sha256`;
-  const wanted = createHash("sha256").update(await readFile(SOURCE)).update(FLAGS.join(" ")).digest("hex");
+  const wanted = createHash("sha256")
+    .update(await readFile(SOURCE))
+    .update(FLAGS.join(" "))
+    .digest("hex");
   if (existsSync(program) && (await readFile(stamp, "utf8").catch(() => "")) === wanted) return program;
 
   await mkdir(directory, { recursive: true });

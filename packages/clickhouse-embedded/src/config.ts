@@ -104,7 +104,9 @@ export function usersXml(password: string): string {
       <profile>default</profile>
       <quota>unlimited</quota>
       <grants>
-${productGrants().map((grant) => `        <query>${grant}</query>`).join("\n")}
+${productGrants()
+  .map((grant) => `        <query>${grant}</query>`)
+  .join("\n")}
       </grants>
     </${USERNAME}>
     <default>
@@ -159,12 +161,8 @@ const ENGINES = [
   "Null",
 ];
 
-const productGrants = (): string[] => [
-  `GRANT ${DATABASE_GRANTS.join(", ")} ON *.*`,
-  ...ENGINES.map((engine) => `GRANT TABLE ENGINE ON ${engine}`),
-];
+const productGrants = (): string[] => [`GRANT ${DATABASE_GRANTS.join(", ")} ON *.*`, ...ENGINES.map((engine) => `GRANT TABLE ENGINE ON ${engine}`)];
 
 const share = (bytes: number, ratio: number): number => Math.floor(bytes * ratio);
 
-const escapeXml = (text: string): string =>
-  text.replace(/[&<>"']/g, (character) => `&#${character.codePointAt(0)};`);
+const escapeXml = (text: string): string => text.replace(/[&<>"']/g, (character) => `&#${character.codePointAt(0)};`);

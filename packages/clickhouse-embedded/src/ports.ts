@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { once } from "node:events";
-import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
+import { createServer } from "node:net";
 
 /** A TCP port that was free on 127.0.0.1 a moment ago. Another process may take it before its user does: for tests. */
 export async function freePort(): Promise<number> {

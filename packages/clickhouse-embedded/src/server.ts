@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
 import { closeSync, constants, existsSync, fstatSync, openSync, readSync } from "node:fs";
-import { access, chmod, mkdir, readFile, rename, stat, truncate, writeFile } from "node:fs/promises";
+import { access, chmod, link, mkdir, readFile, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { totalmem } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -426,9 +426,19 @@ async function keptPassword(path: string): Promise<string> {
     await chmod(path, 0o600);
     return kept.trim();
   }
-  const password = randomBytes(24).toString("base64url");
-  await writeSecret(path, `${password}\n`);
-  return password;
+  // Left empty by a full disk or a careless hand.
+  if (existsSync(path)) await rm(path);
+  const temporary = `${path}.${randomUUID()}.tmp`;
+  await writeFile(temporary, `${randomBytes(24).toString("base64url")}\n`, { mode: 0o600, flush: true });
+  try {
+    // Unlike a rename, a link doesn't replace what another server starting here at the same time has just written.
+    await link(temporary, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  } finally {
+    await rm(temporary);
+  }
+  return (await readFile(path, "utf8")).trim();
 }
 
 /** Never visible half-written, nor with a wider mode. */

@@ -101,15 +101,7 @@ test("says that the port is taken and answers 1", async () => {
   expect(second.errors()).toContain(`Port ${httpPort} on 127.0.0.1 is taken`);
 });
 
-const commandLine = (more: string[] = []): string[] => [
-  process.execPath,
-  MAIN,
-  "--data",
-  dataDirectory,
-  "--http-port",
-  String(httpPort),
-  ...more,
-];
+const commandLine = (more: string[] = []): string[] => [process.execPath, MAIN, "--data", dataDirectory, "--http-port", String(httpPort), ...more];
 
 function start() {
   const [node = "", ...rest] = commandLine();

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
-import { join } from "node:path";
+
 import { once } from "node:events";
+import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { connect } from "node:net";
-import { finished } from "node:stream/promises";
+import { join } from "node:path";
 import { Readable } from "node:stream";
+import { finished } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ClickHouseClient, createClient } from "@clickhouse/client";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -23,8 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => clickhouse?.[Symbol.asyncDispose]());
 
-const rowsOf = async <Row>(query: string, on = client): Promise<Row[]> =>
-  (await on.query({ query, format: "JSONEachRow" })).json<Row>();
+const rowsOf = async <Row>(query: string, on = client): Promise<Row[]> => (await on.query({ query, format: "JSONEachRow" })).json<Row>();
 
 /** Waits until `query` answers a row; the test's own time limit ends a wait in vain. */
 async function until(query: string): Promise<void> {
@@ -81,9 +81,7 @@ describe("who may connect", () => {
   test("lets no query read the machine's files or call other addresses", async () => {
     await expect(rowsOf("SELECT * FROM file('/etc/hostname', 'LineAsString')")).rejects.toThrow(/Not enough privileges/);
     await expect(rowsOf("SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')")).rejects.toThrow(/Not enough privileges/);
-    await expect(client.command({ query: "CREATE TABLE f (a String) ENGINE = File(TSV, '/etc/hostname')" })).rejects.toThrow(
-      /Not enough privileges/,
-    );
+    await expect(client.command({ query: "CREATE TABLE f (a String) ENGINE = File(TSV, '/etc/hostname')" })).rejects.toThrow(/Not enough privileges/);
   });
 });
 
@@ -182,9 +180,7 @@ describe("queries", () => {
   });
 
   test("runs with the memory cap it was given and writes no system log tables", async () => {
-    expect(await rowsOf("SELECT value FROM system.server_settings WHERE name = 'max_server_memory_usage'")).toEqual([
-      { value: String(1024 ** 3) },
-    ]);
+    expect(await rowsOf("SELECT value FROM system.server_settings WHERE name = 'max_server_memory_usage'")).toEqual([{ value: String(1024 ** 3) }]);
     await client.command({ query: "SYSTEM FLUSH LOGS" });
     expect(await rowsOf("SELECT name FROM system.tables WHERE database = 'system' AND engine LIKE '%MergeTree'")).toEqual([]);
   });
@@ -217,7 +213,9 @@ describe("inserts", () => {
     const pieces = [0, 33, 100, 611, block.length - 3].map((start, index, starts) => block.subarray(start, starts[index + 1]));
     await execInsert("INSERT INTO round_trip FORMAT Native", Readable.from(pieces, { objectMode: false }));
 
-    const rows = await rowsOf("SELECT toString(c) AS c, hex(raw) AS raw, hex(process) AS process, toTypeName(process) AS type, k FROM round_trip ORDER BY round_trip.c");
+    const rows = await rowsOf(
+      "SELECT toString(c) AS c, hex(raw) AS raw, hex(process) AS process, toTypeName(process) AS type, k FROM round_trip ORDER BY round_trip.c",
+    );
     expect(rows).toEqual(
       texts.map((text, row) => ({
         c: String(counts[row]),
@@ -245,17 +243,24 @@ describe("inserts", () => {
 
   test("takes rows streamed through client.insert", async () => {
     await client.command({ query: "CREATE TABLE json_rows (process LowCardinality(String), c UInt64) ENGINE = MergeTree ORDER BY c" });
-    const rows = [{ process: "größer", c: "1" }, { process: "€", c: "2" }];
+    const rows = [
+      { process: "größer", c: "1" },
+      { process: "€", c: "2" },
+    ];
     await client.insert({ table: "json_rows", values: Readable.from(rows), format: "JSONEachRow" });
     expect(await rowsOf("SELECT process, toString(c) AS c FROM json_rows ORDER BY json_rows.c")).toEqual(rows);
   });
 
   test("counts a row that was sent twice once, with ReplacingMergeTree and FINAL", async () => {
     await client.command({
-      query: "CREATE TABLE sent_twice (host LowCardinality(String), ts DateTime64(3), segments UInt64) ENGINE = ReplacingMergeTree ORDER BY (host, ts)",
+      query:
+        "CREATE TABLE sent_twice (host LowCardinality(String), ts DateTime64(3), segments UInt64) ENGINE = ReplacingMergeTree ORDER BY (host, ts)",
     });
     await client.command({ query: "SYSTEM STOP MERGES sent_twice" });
-    const rows = [{ host: "web-1", ts: "2026-11-20 10:00:00.000", segments: 23 }, { host: "web-2", ts: "2026-11-20 10:00:00.000", segments: 29 }];
+    const rows = [
+      { host: "web-1", ts: "2026-11-20 10:00:00.000", segments: 23 },
+      { host: "web-2", ts: "2026-11-20 10:00:00.000", segments: 29 },
+    ];
     await client.insert({ table: "sent_twice", values: rows, format: "JSONEachRow" });
     await client.insert({ table: "sent_twice", values: rows.slice(0, 1), format: "JSONEachRow" });
     expect(await rowsOf("SELECT sum(segments) AS sum FROM sent_twice")).toEqual([{ sum: 75 }]);
@@ -359,9 +364,7 @@ describe("the data directory", () => {
   test("gives up a start that is aborted and leaves nothing running", async () => {
     const dataDirectory = join(clickhouse.dataDirectory, "aborted");
     const reason = new Error("changed my mind");
-    await expect(
-      startClickHouseServer({ dataDirectory, httpPort: await freePort(), signal: AbortSignal.abort(reason) }),
-    ).rejects.toBe(reason);
+    await expect(startClickHouseServer({ dataDirectory, httpPort: await freePort(), signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
     await using again = await withTestClickHouse({ dataDirectory });
     expect(await rowsOf("SELECT 1 AS one", again.client)).toEqual([{ one: 1 }]);
   });
