@@ -77,7 +77,8 @@ static __noinline __u64 register_process(struct task_state *state, const struct 
 	struct process process = { .cgroup_id = cgroup_id, .tgid = tgid };
 	*(__u64 *)&process.comm[0] = state->comm[0];
 	*(__u64 *)&process.comm[8] = state->comm[1];
-	long error = bpf_map_update_elem(&processes, &id, &process, BPF_NOEXIST);
+	/* An int, whatever the helper's declaration says: before Linux 6.4 the upper half of the register is not set. */
+	int error = (int)bpf_map_update_elem(&processes, &id, &process, BPF_NOEXIST);
 	state->process_id = id;
 	/* -EEXIST: a sibling registered the same name. Anything else: try again at the next event. */
 	if (error && error != -17) {

@@ -52,6 +52,12 @@ export function explainFailure(plan: ProgramPlan, step: FailureStep, error: unkn
     const missingTypes = missingMapTypes();
     if (missingTypes !== null) return result("unsupported", `${plan.name}: this kernel has no ${missingTypes}`);
   }
+  if (step === "load" && errno === EPERM && error instanceof BpfError && error.verifierLog === "") {
+    return result(
+      "failed",
+      `${plan.name}: EPERM at load although both capabilities are there: a seccomp profile or a security module refuses BPF, or (before Linux 5.11) RLIMIT_MEMLOCK is too low`,
+    );
+  }
   const log = error instanceof BpfError && error.verifierLog !== "" ? `: ${error.verifierLog}` : "";
   const words = error instanceof BpfError ? `${errnoName} at ${step}` : `${step}: ${error instanceof Error ? error.message : String(error)}`;
   return result("failed", `${plan.name}: ${words}${log}`);

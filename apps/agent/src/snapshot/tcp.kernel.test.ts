@@ -114,8 +114,12 @@ describeKernel("tcp connections", () => {
     const holder = await workload.start("wgl-holder", "share", [LOOPBACK, PORT, 1009, 3]);
     await sleep(50);
     const windows = [await source.readWindow(), await source.readWindow()];
-    expect(rowsOf(windows[0] as WindowData, "tcp_connections", { process: "wgl-holder" })).toMatchObject([{ active: 1n, opened: 1n, bytes_sent: 1009n }]);
-    expect(rowsOf(windows[1] as WindowData, "tcp_connections", { process: "wgl-holder" })).toMatchObject([{ active: 1n, opened: 0n, bytes_sent: 0n }]);
+    expect(rowsOf(windows[0] as WindowData, "tcp_connections", { process: "wgl-holder" })).toMatchObject([
+      { active: 1n, opened: 1n, bytes_sent: 1009n },
+    ]);
+    expect(rowsOf(windows[1] as WindowData, "tcp_connections", { process: "wgl-holder" })).toMatchObject([
+      { active: 1n, opened: 0n, bytes_sent: 0n },
+    ]);
     expect(rowsOf(windows, "tcp_connections", { process: "wgl-sharer" })).toEqual([]);
     await holder.finish();
   });
