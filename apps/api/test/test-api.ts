@@ -92,6 +92,14 @@ export class TestOrganisation {
     return id;
   }
 
+  /** Many hosts at once, enrolled an hour ago. */
+  async addHosts(names: readonly string[]): Promise<void> {
+    const enrolledAt = new Date(Date.now() - 3_600_000);
+    const rows = names.map((name) => ({ id: randomUUID(), organisationId: this.id, machineKey: randomBytes(32).toString("hex"), name, enrolledAt }));
+    const { db } = this.api.app.get(Database);
+    for (let at = 0; at < rows.length; at += 1_000) await db.insert(hosts).values(rows.slice(at, at + 1_000));
+  }
+
   /** Rows of a signal as ingest would have stored them. */
   async store(signal: Signal, rows: readonly Record<string, unknown>[]): Promise<void> {
     if (rows.length === 0) return;

@@ -474,6 +474,22 @@ describe("every signal", () => {
 });
 
 describe("limits", () => {
+  it("take a filter that leaves thousands of hosts", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const host = await organisation.addHost("web-0");
+    await organisation.addHosts(Array.from({ length: 5_000 }, (_, i) => `web-${i + 1}`));
+    await cover(organisation, host, ["tcp_retransmits"], [0]);
+    await organisation.store(retransmits, [{ ...at(host, 0), ...flow, class: "fast", segments: 23 }]);
+    const answer = await query(organisation, {
+      signal: "tcp_retransmits",
+      select: [{ measure: "segments", aggregate: "rate" }],
+      where: "host:web-*",
+      ...minute,
+    });
+    expect(values(answer)?.[0]).toBe(2.3);
+    expect(answer.meta.coverage).toMatchObject({ hosts: 5_001, reporting: 1 });
+  });
+
   it("refuse a query that would read too much before it reads, naming the rows", async () => {
     const organisation = await TestOrganisation.create(api);
     const host = await organisation.addHost("web-1");

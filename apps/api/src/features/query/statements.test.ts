@@ -67,6 +67,11 @@ describe("the statements of a query", () => {
     const statement = seriesStatement(rates, "sums", rates.selections, null);
     expect(statement.sql.match(/host IN/g)).toHaveLength(2);
     expect(Object.values(statement.parameters).filter((value) => value === hosts)).toHaveLength(1);
+    const many = plan("syscalls", [["count", "rate"]], { hosts: Array.from({ length: 5_000 }, (_, i) => `host-${i}`) });
+    const lists = Object.values(seriesStatement(many, "sums", many.selections, null).parameters).filter(
+      (value) => Array.isArray(value) && value.length > 100,
+    );
+    expect(lists.map((value) => (value as string[]).length)).toEqual([2_000, 2_000, 1_000]);
   });
 
   it("never put a name in backticks that is not a plain identifier", () => {

@@ -282,8 +282,24 @@ function scope(plan: Plan, parameters: Parameters): string {
     `ts >= fromUnixTimestamp64Milli(${parameters.add("Int64", steps.fromMs)}, 'UTC')`,
     `ts < fromUnixTimestamp64Milli(${parameters.add("Int64", steps.toMs)}, 'UTC')`,
   ];
-  if (hosts !== null) parts.push(`host IN ${parameters.add("Array(String)", hosts)}`);
+  if (hosts !== null) parts.push(`host IN ${hostSet(plan, hosts, parameters)}`);
   return parts.join(" AND ");
+}
+
+/** ClickHouse takes at most 128 KiB in one parameter, which is some 3,000 host ids. */
+const HOSTS_PER_PARAMETER = 2_000;
+const chunksOf = new WeakMap<Plan, readonly (readonly string[])[]>();
+
+function hostSet(plan: Plan, hosts: readonly string[], parameters: Parameters): string {
+  if (hosts.length <= HOSTS_PER_PARAMETER) return parameters.add("Array(String)", hosts);
+  let chunks = chunksOf.get(plan);
+  if (chunks === undefined) {
+    chunks = Array.from({ length: Math.ceil(hosts.length / HOSTS_PER_PARAMETER) }, (_, i) =>
+      hosts.slice(i * HOSTS_PER_PARAMETER, (i + 1) * HOSTS_PER_PARAMETER),
+    );
+    chunksOf.set(plan, chunks);
+  }
+  return `arrayConcat(${list(chunks.map((chunk) => parameters.add("Array(String)", chunk)))})`;
 }
 
 function conditions(plan: Plan, parameters: Parameters): string {
