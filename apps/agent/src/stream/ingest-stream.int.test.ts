@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { status as grpcStatus } from "@grpc/grpc-js";
+import { status as grpcStatus, ServerCredentials } from "@grpc/grpc-js";
 import { RefusalCode, Snapshot } from "@waggle/proto";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { IngestServer } from "../../test/support/ingest-server.ts";
@@ -10,6 +11,7 @@ import type { HostClock } from "../host/clock.ts";
 import { silentLogger } from "../log.ts";
 import { Spool } from "../spool/spool.ts";
 import { Backoff } from "./backoff.ts";
+import { createIngestClient, waitForConnection } from "./client.ts";
 import { readCredential, writeCredential } from "./credential.ts";
 import { IngestStream, type IngestStreamOptions } from "./ingest-stream.ts";
 import { ServerClock } from "./server-clock.ts";
@@ -231,6 +233,16 @@ describe("IngestStream", () => {
     expect(stream.state.throttledUntilMs).toBeUndefined();
   });
 
+  it("goes on after a wait although its timer fired before the time was up", async () => {
+    clock.elapsedMs = () => performance.now() * 0.8;
+    const stream = connect();
+    await until(() => expect(stream.state.phase).toBe("connected"));
+    server.send({ $case: "throttle", value: { waitMs: 200 } });
+    await until(() => expect(stream.state.throttledUntilMs).toBeDefined());
+    await spoolWindow(stream);
+    await until(() => expect(spool.state.frames).toBe(0));
+  });
+
   it("moves the windows of a host whose clock is a day off to where they belong", async () => {
     clock.wrongByMs = day;
     await spoolWindows(2);
@@ -309,6 +321,51 @@ describe("IngestStream", () => {
     await stream.stop(5_000);
     expect(spool.state.frames).toBe(0);
     expect(stream.state.phase).toBe("stopped");
+  });
+});
+
+describe("IngestStream over TLS", () => {
+  const path = (name: string) => join(stateDirectory, name);
+
+  beforeEach(async () => {
+    await server.stop();
+    const subject = [
+      "-nodes",
+      "-days",
+      "1",
+      "-newkey",
+      "ec",
+      "-pkeyopt",
+      "ec_paramgen_curve:prime256v1",
+      "-subj",
+      "/CN=localhost",
+      "-addext",
+      "subjectAltName=DNS:localhost",
+    ];
+    execFileSync("openssl", ["req", "-x509", ...subject, "-keyout", path("key.pem"), "-out", path("cert.pem")], { stdio: "pipe" });
+    server.credentials = ServerCredentials.createSsl(null, [
+      { private_key: readFileSync(path("key.pem")), cert_chain: readFileSync(path("cert.pem")) },
+    ]);
+    await server.start();
+  });
+
+  const api = () => ({ url: `https://localhost:${server.port}`, host: "localhost", port: server.port, encrypted: true });
+
+  it("delivers to an API whose authority it was told", async () => {
+    await spoolWindow();
+    connect({ api: api(), caFile: path("cert.pem") });
+    await until(() => expect(spool.state.frames).toBe(0));
+    expect(server.acknowledged).toHaveLength(1);
+  });
+
+  it("does not talk to one whose authority it does not know", async () => {
+    const client = createIngestClient(api(), undefined);
+    await expect(waitForConnection(client, api(), 500)).rejects.toThrow("no connection to https://localhost");
+    client.close();
+  });
+
+  it("names a CA file it cannot read", () => {
+    expect(() => createIngestClient(api(), path("none.pem"))).toThrow(path("none.pem"));
   });
 });
 

@@ -365,8 +365,12 @@ export class IngestStream {
     const untilMs = this.#options.clock.elapsedMs() + waitMs;
     if (untilMs <= this.#holdUntilMs) return;
     this.#holdUntilMs = untilMs;
+    this.#pumpAfter(waitMs);
+  }
+
+  #pumpAfter(waitMs: number): void {
     clearTimeout(this.#holdTimer);
-    this.#holdTimer = setTimeout(() => this.#pump(), waitMs + 1);
+    this.#holdTimer = setTimeout(() => this.#pump(), Math.ceil(waitMs));
     this.#holdTimer.unref();
   }
 
@@ -376,7 +380,13 @@ export class IngestStream {
     if (spool.state.frames === 0) this.#onIdle?.();
     const stream = this.#stream;
     const config = this.#config;
-    if (stream === undefined || config === undefined || this.#isBlocked || clock.elapsedMs() < this.#holdUntilMs) return;
+    if (stream === undefined || config === undefined || this.#isBlocked) return;
+    const holdMs = this.#holdUntilMs - clock.elapsedMs();
+    if (holdMs > 0) {
+      // Timers of Node.js may fire a little early; then this is the wait for the rest.
+      this.#pumpAfter(holdMs);
+      return;
+    }
     for (const sequence of spool.sequences()) {
       const inFlightMax = sequence <= this.#singlyUntil ? 1 : Math.max(1, config.framesInFlightMax);
       if (this.#inFlight.size >= inFlightMax) return;

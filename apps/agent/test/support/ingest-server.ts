@@ -32,6 +32,8 @@ export class IngestServer {
   clockMs: () => number = Date.now;
   verdict: (snapshot: Snapshot, server: IngestServer) => Verdict = () => "ack";
   port = 0;
+  /** How the server identifies itself; plaintext unless set before `start`. */
+  credentials = ServerCredentials.createInsecure();
   #server: Server | undefined;
   readonly #calls = new Set<Call>();
 
@@ -49,7 +51,7 @@ export class IngestServer {
       streamSnapshots: (call: Call) => this.#converse(call),
     });
     this.port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, bound) => (error === null ? resolve(bound) : reject(error)));
+      server.bindAsync(`127.0.0.1:${port}`, this.credentials, (error, bound) => (error === null ? resolve(bound) : reject(error)));
     });
     this.#server = server;
     return this;
