@@ -1,8 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from "node:crypto";
 
+/** One server of a cluster, on its native port. */
+export interface ClusterServer {
+  readonly host: string;
+  readonly tcpPort: number;
+  readonly username: string;
+  readonly password: string;
+}
+
+/** Cluster name → its shards, each of one server. A name is an identifier: letters, digits, underscore. */
+export type Clusters = Readonly<Record<string, readonly ClusterServer[]>>;
+
 /** What the generated `config.xml` depends on. Sizes in bytes. */
 export interface EngineConfig {
+  readonly clusters: Clusters;
   readonly usersConfigPath: string;
   readonly logDirectory: string;
   readonly maxMemoryBytes: number;
@@ -67,9 +79,19 @@ export function configXml(config: EngineConfig): string {
     <number_of_free_entries_in_pool_to_lower_max_size_of_merge>2</number_of_free_entries_in_pool_to_lower_max_size_of_merge>
     <number_of_free_entries_in_pool_to_execute_optimize_entire_partition>2</number_of_free_entries_in_pool_to_execute_optimize_entire_partition>
   </merge_tree>
+
+  <remote_servers>
+${Object.entries(config.clusters)
+  .map(([name, shards]) => `    <${name}>\n${shards.map(shardXml).join("\n")}\n    </${name}>`)
+  .join("\n")}
+  </remote_servers>
 </clickhouse>
 `;
 }
+
+const shardXml = ({ host, tcpPort, username, password }: ClusterServer): string =>
+  `      <shard><internal_replication>true</internal_replication><replica><host>${escapeXml(host)}</host><port>${tcpPort}</port>` +
+  `<user>${escapeXml(username)}</user><password>${escapeXml(password)}</password></replica></shard>`;
 
 /**
  * Users.

@@ -7,7 +7,7 @@ import { totalmem } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { buildHost } from "./build.ts";
-import { configXml, USERNAME, usersXml } from "./config.ts";
+import { type Clusters, configXml, USERNAME, usersXml } from "./config.ts";
 import { ClickHouseServerError } from "./errors.ts";
 import { findLibrary } from "./library.ts";
 
@@ -22,6 +22,8 @@ export interface ClickHouseServerOptions {
   readonly maxMemoryBytes?: number;
   /** Queries at a time; one more is refused at once with TOO_MANY_SIMULTANEOUS_QUERIES. Default 100. */
   readonly maxConcurrentQueries?: number;
+  /** Clusters that `Distributed` tables and `cluster()` of this server may name. Their passwords go into config.xml, mode 0600. */
+  readonly clusters?: Clusters;
   /** Stop the server when this process ends in any way, SIGKILL included (Linux; elsewhere it has no effect). Default true. */
   readonly stopWithParent?: boolean;
   /** How long to wait for readiness, ms. Loading the parts of a large directory takes a while, hence the default 120,000. */
@@ -62,8 +64,8 @@ const READY_QUERY_TIMEOUT_MS = 5_000;
 const LOCK_POLL_MS = 100;
 const STDERR_BYTES_MAX = MEBIBYTE;
 const LAST_WORDS_BYTES_MAX = 4096;
-/** What the engine says when all is well. */
-const CHATTER = /^(Logging \w+ to |\x1b|ClickHouse local version|Query id: |SYSTEM START LISTEN)/;
+/** What the engine says on stderr when all is well. */
+const CHATTER = /^Logging \w+ to /;
 
 /** Exit statuses of host.c. */
 const EXIT_LIBRARY = 3;
@@ -337,9 +339,18 @@ function validate(options: ClickHouseServerOptions): Settings {
     maxConcurrentQueries: within("maxConcurrentQueries", options.maxConcurrentQueries ?? 100, 4, 10_000),
     stopWithParent: options.stopWithParent ?? true,
     startTimeoutMs: within("startTimeoutMs", options.startTimeoutMs ?? 120_000, 1, 86_400_000),
+    clusters: clustersNamed(options.clusters ?? {}),
     signal: options.signal,
     stopTimeoutMs: within("stopTimeoutMs", options.stopTimeoutMs ?? 10_000, 1_000, 3_600_000),
   };
+}
+
+/** A name becomes the name of an XML element. */
+function clustersNamed(clusters: Clusters): Clusters {
+  for (const name of Object.keys(clusters)) {
+    if (!/^[A-Za-z_]\w*$/.test(name)) throw invalid("clusters", name, "named by identifiers (letters, digits, underscore)");
+  }
+  return clusters;
 }
 
 function within(name: string, value: number, minimum: number, maximum: number): number {
@@ -378,6 +389,7 @@ async function prepareDirectory(files: Files, settings: Settings): Promise<strin
     await writeSecret(
       files.config,
       configXml({
+        clusters: settings.clusters,
         usersConfigPath: files.users,
         logDirectory: files.logs,
         maxMemoryBytes: settings.maxMemoryBytes,

@@ -27,13 +27,17 @@ export function arraysOfUInt16(values: readonly (readonly number[])[]): Buffer {
     ends.writeBigUInt64LE(BigInt(end), row * 8);
   });
   const elements = Buffer.alloc(end * 2);
-  values.flat().forEach((element, index) => elements.writeUInt16LE(element, index * 2));
+  values.flat().forEach((element, index) => {
+    elements.writeUInt16LE(element, index * 2);
+  });
   return Buffer.concat([ends, elements]);
 }
 
 export function uint64s(values: readonly bigint[]): Buffer {
   const buffer = Buffer.alloc(values.length * 8);
-  values.forEach((value, index) => buffer.writeBigUInt64LE(value, index * 8));
+  values.forEach((value, index) => {
+    buffer.writeBigUInt64LE(value, index * 8);
+  });
   return buffer;
 }
 

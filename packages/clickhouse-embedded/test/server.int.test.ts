@@ -370,6 +370,36 @@ describe("the data directory", () => {
   });
 });
 
+test("two servers make a cluster: a Distributed table writes to both and reads from both", async () => {
+  const ports = [await freePort(), await freePort()];
+  await using second = await withTestClickHouse({ tcpPort: ports[1] });
+  await using alone = await withTestClickHouse({ tcpPort: ports[0] });
+  await alone.server.stop();
+  // The first server's own password is known only once it has started.
+  const shards = [alone, second].map(({ server: { username, password } }, index) => ({
+    host: "127.0.0.1",
+    tcpPort: ports[index] ?? 0,
+    username,
+    password,
+  }));
+  await using first = await withTestClickHouse({ dataDirectory: alone.dataDirectory, tcpPort: ports[0], clusters: { both: shards } });
+
+  for (const { client: shard } of [first, second]) {
+    await shard.command({ query: "CREATE TABLE waggle.local_rows (n UInt64) ENGINE = MergeTree ORDER BY n" });
+  }
+  await first.client.command({
+    query: "CREATE TABLE waggle.all_rows AS waggle.local_rows ENGINE = Distributed('both', waggle, local_rows, n)",
+  });
+  await first.client.command({
+    query: "INSERT INTO waggle.all_rows SELECT number FROM numbers(101)",
+    clickhouse_settings: { distributed_foreground_insert: 1 },
+  });
+  const count = "SELECT count() AS rows FROM waggle.";
+  expect(await rowsOf(`${count}local_rows`, first.client)).toEqual([{ rows: 51 }]);
+  expect(await rowsOf(`${count}local_rows`, second.client)).toEqual([{ rows: 50 }]);
+  expect(await rowsOf("SELECT count() AS rows, sum(n) AS sum FROM waggle.all_rows", first.client)).toEqual([{ rows: 101, sum: 5050 }]);
+});
+
 test("a URL with credentials from the test helper leads to its database", async () => {
   const fromUrl = createClient({ url: clickhouse.url });
   expect(await rowsOf("SELECT currentDatabase() AS database, currentUser() AS user", fromUrl)).toEqual([
