@@ -200,15 +200,20 @@ export class KernelSource implements Disposable {
       processes.drain((keys, values, count) => this.#registry.add(keys, values, count, processLayout));
 
     let unregistered = 0n;
+    const unread = new Map<string, string>();
     for (const { map, signals } of this.#maps) {
       const accumulators = signals.map((signal) => new RowAccumulator(signal, this.#registry, this.#probes.layouts));
-      this.#mapOf(`${map}_${idle}`).drain((keys, values, count) => {
-        for (const accumulator of accumulators) accumulator.add(keys, values, count);
-      });
-      this.#drainOther(this.#mapOf(`${map}_other_${idle}`), accumulators);
+      try {
+        this.#mapOf(`${map}_${idle}`).drain((keys, values, count) => {
+          for (const accumulator of accumulators) accumulator.add(keys, values, count);
+        });
+        this.#drainOther(this.#mapOf(`${map}_other_${idle}`), accumulators);
+      } catch (error) {
+        // What was read is shipped and the rest comes with this copy's next turn: nothing is lost, but the state says that the window is not whole.
+        for (const { name } of signals) unread.set(name, error instanceof Error ? error.message : String(error));
+      }
       signals.forEach((signal, index) => {
-        const accumulator = accumulators[index] as RowAccumulator;
-        rows.set(signal.name, accumulator.rows(this.#rowsMax));
+        rows.set(signal.name, (accumulators[index] as RowAccumulator).rows(this.#rowsMax));
       });
       unregistered += accumulators[0]?.unregistered ?? 0n;
     }
@@ -228,7 +233,7 @@ export class KernelSource implements Disposable {
     const data: WindowData = {
       endedAtMs,
       rows,
-      coverage: this.#coverage(broken),
+      coverage: this.#coverage(broken, unread),
       programs: this.#costs(now.costs),
       accounting: [...counted].map(([quantity, count]) => ({ quantity, counted: count, kernel: kernel.get(quantity) ?? 0n })),
       drops: drops.filter((drop) => drop.count > 0n),
@@ -261,9 +266,10 @@ export class KernelSource implements Disposable {
     return map;
   }
 
-  #coverage(broken: ReadonlyMap<string, string>): SignalCoverage[] {
+  /** `broken`: programs that failed in this window; `unread`: signals whose map could not be read. */
+  #coverage(broken: ReadonlyMap<string, string>, unread: ReadonlyMap<string, string> = new Map()): SignalCoverage[] {
     return coverageOf(this.#probes.states(), broken).map((entry) => {
-      const problem = this.#misfits.get(entry.signal);
+      const problem = this.#misfits.get(entry.signal) ?? unread.get(entry.signal);
       return problem === undefined ? entry : { signal: entry.signal, state: "failed", reason: problem };
     });
   }
