@@ -10,8 +10,7 @@ export async function version(): Promise<string> {
 async function libbpfVersion(): Promise<string> {
   try {
     const { getLibbpf } = await import("../libbpf/symbols.ts");
-    const library = getLibbpf() as unknown as { libbpf_version_string?(): string };
-    return library.libbpf_version_string?.() ?? "1.x";
+    return getLibbpf().libbpf_version_string();
   } catch (error) {
     return `not usable: ${(error as Error).message}`;
   }

@@ -53,6 +53,7 @@ export interface Libbpf {
   bpf_enable_stats(type: number): number;
   libbpf_probe_bpf_map_type(type: number, options: null): number;
   libbpf_num_possible_cpus(): number;
+  libbpf_version_string(): string;
 }
 
 export interface Libc {
@@ -131,6 +132,7 @@ export function getLibbpf(): Libbpf {
     libbpf_probe_bpf_map_type: f("int libbpf_probe_bpf_map_type(int map_type, void *opts)"),
     bpf_enable_stats: f("int bpf_enable_stats(int type)"),
     libbpf_num_possible_cpus: f("int libbpf_num_possible_cpus()"),
+    libbpf_version_string: f("str libbpf_version_string()"),
   };
   return libbpf;
 }
