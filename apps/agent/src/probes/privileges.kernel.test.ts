@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
-import { describeKernel, objectDirectory, openSource, rowsOf, sumOf, Workload } from "../../test/kernel-support.ts";
+import { describeKernel, objectDirectory, openSource, rowsOf, sumOf, Workload } from "../../test/kernel-testing.ts";
 import type { ProgramState } from "./probe-set.ts";
 
 const script = fileURLToPath(new URL("../../test/read-one-window.ts", import.meta.url));

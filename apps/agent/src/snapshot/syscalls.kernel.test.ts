@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { bucketIndex, type WireRow } from "@waggle/signals";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { describeKernel, openSource, rowsOf, sumOf, Workload } from "../../test/kernel-support.ts";
+import { describeKernel, openSource, rowsOf, sumOf, Workload } from "../../test/kernel-testing.ts";
 import type { KernelSource } from "./window-reader.ts";
 
 const bucketsOf = (row: WireRow | undefined): number[] => [...((row?.k ?? []) as number[])];

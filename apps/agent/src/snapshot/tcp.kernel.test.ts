@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { describeKernel, openSource, rowsOf, sumOf, Workload } from "../../test/kernel-support.ts";
+import { describeKernel, openSource, rowsOf, sumOf, Workload } from "../../test/kernel-testing.ts";
 import { NamespacePair } from "../../test/network-namespaces.ts";
 import type { KernelSource, WindowData } from "./window-reader.ts";
 
