@@ -10,7 +10,7 @@
  * GRACE_SECONDS  how long an orderly stop may take before the kernel ends the process (1..3600)
  * PARENT_PID     process to stop with, or 0 to outlive the parent
  *
- * Exit status: 0 after an orderly stop that was asked for, 2 for a bad command line, 3 if the library can't be used,
+ * Exit status: 0 after an orderly stop that was asked for, 1 if the engine had to cut connections to stop (its own doing), 2 for a bad command line, 3 if the library can't be used,
  * 4 if the engine returned by itself (its message is on stderr), 5 for a failed system call, 6 if another process has the lock.
  * Killed by SIGALRM: GRACE_SECONDS exceeded.
  */
