@@ -1,20 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
 import { Readable } from "node:stream";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Frame } from "../apps/api/src/features/ingest/frame.ts";
 import { buildInserts } from "../apps/api/src/features/ingest/native-body.ts";
 import { connect, enrol, HostStream } from "../apps/simulator/src/connection.ts";
 import { makeFleet, type SimulatedHost } from "../apps/simulator/src/fleet.ts";
-import { freePort, type TestClickHouse, withTestClickHouse } from "../packages/clickhouse-embedded/src/testing.ts";
+import { type TestClickHouse, withTestClickHouse } from "../packages/clickhouse-embedded/src/testing.ts";
 import { createTableSql, encodeBlock, getSignalOrThrow, type WireRow } from "../packages/signals/src/index.ts";
 import type { BenchResult } from "./report.ts";
+import { startApi } from "./server.ts";
 
-const root = resolve(import.meta.dirname, "..");
 const HOSTS = 100;
 const FRAMES_PER_HOST = 30;
 const WINDOW_MS = 10_000;
@@ -86,55 +81,29 @@ function rowsOf(host: SimulatedHost): Map<string, WireRow[]> {
 }
 
 async function measureEndToEnd(clickhouse: TestClickHouse): Promise<number> {
-  const directory = mkdtempSync(join(tmpdir(), "waggle-bench-"));
-  const [httpPort, grpcPort] = [await freePort(), await freePort()];
-  const url = new URL(clickhouse.url);
-  const api = spawn(process.execPath, [join(root, "apps/api/dist/main.js")], {
-    cwd: join(root, "apps/api"),
-    env: {
-      PATH: process.env["PATH"],
-      WAGGLE_API_HTTP_PORT: String(httpPort),
-      WAGGLE_API_GRPC_PORT: String(grpcPort),
-      WAGGLE_API_DATA_DIRECTORY: directory,
-      WAGGLE_API_LOG_LEVEL: "warn",
-      WAGGLE_CLICKHOUSE_URL: url.origin,
-      WAGGLE_CLICKHOUSE_USERNAME: url.username,
-      WAGGLE_CLICKHOUSE_PASSWORD: url.password,
-      WAGGLE_CLICKHOUSE_DATABASE: clickhouse.database,
-    },
-    stdio: ["ignore", "ignore", "inherit"],
-  });
-  const exited = once(api, "exit");
-  try {
-    await untilReady(`http://127.0.0.1:${httpPort}/readyz`);
-    const client = connect(`127.0.0.1:${grpcPort}`);
-    const token = readFileSync(join(directory, "enrolment-token"), "utf8").trim();
-    const senders: (() => Promise<void>)[] = [];
-    for (const host of makeFleet(1, HOSTS)) {
-      const stream = new HostStream(client, await enrol(client, token, host), host, WINDOW_MS);
-      const config = await stream.ready;
-      const rows = rowsOf(host);
-      const firstMs = Math.floor(Date.now() / WINDOW_MS) * WINDOW_MS - FRAMES_PER_HOST * WINDOW_MS;
-      senders.push(async () => {
-        const inFlight = new Set<Promise<void>>();
-        for (let frame = 0; frame < FRAMES_PER_HOST; frame++) {
-          while (inFlight.size >= config.framesInFlightMax) await Promise.race(inFlight);
-          const sent = stream.send(firstMs + frame * WINDOW_MS, WINDOW_MS, rows).finally(() => inFlight.delete(sent));
-          inFlight.add(sent);
-        }
-        await Promise.all(inFlight);
-      });
-    }
-    const began = performance.now();
-    await Promise.all(senders.map((send) => send()));
-    const seconds = (performance.now() - began) / 1000;
-    client.close();
-    return seconds;
-  } finally {
-    api.kill("SIGTERM");
-    await exited;
-    rmSync(directory, { recursive: true });
+  await using api = await startApi(clickhouse);
+  const client = connect(api.ingestAddress);
+  const senders: (() => Promise<void>)[] = [];
+  for (const host of makeFleet(1, HOSTS)) {
+    const stream = new HostStream(client, await enrol(client, api.enrolmentToken, host), host, WINDOW_MS);
+    const config = await stream.ready;
+    const rows = rowsOf(host);
+    const firstMs = Math.floor(Date.now() / WINDOW_MS) * WINDOW_MS - FRAMES_PER_HOST * WINDOW_MS;
+    senders.push(async () => {
+      const inFlight = new Set<Promise<void>>();
+      for (let frame = 0; frame < FRAMES_PER_HOST; frame++) {
+        while (inFlight.size >= config.framesInFlightMax) await Promise.race(inFlight);
+        const sent = stream.send(firstMs + frame * WINDOW_MS, WINDOW_MS, rows).finally(() => inFlight.delete(sent));
+        inFlight.add(sent);
+      }
+      await Promise.all(inFlight);
+    });
   }
+  const began = performance.now();
+  await Promise.all(senders.map((send) => send()));
+  const seconds = (performance.now() - began) / 1000;
+  client.close();
+  return seconds;
 }
 
 async function measureBareInsert(clickhouse: TestClickHouse): Promise<number> {
@@ -173,17 +142,4 @@ async function measureBareInsert(clickhouse: TestClickHouse): Promise<number> {
     milliseconds += performance.now() - began;
   }
   return milliseconds / 1000;
-}
-
-async function untilReady(url: string): Promise<void> {
-  const deadline = performance.now() + 60_000;
-  for (;;) {
-    const ready = await fetch(url).then(
-      (response) => response.ok,
-      () => false,
-    );
-    if (ready) return;
-    if (performance.now() > deadline) throw new Error(`${url} was not ready after 60 s`);
-    await sleep(100);
-  }
 }
