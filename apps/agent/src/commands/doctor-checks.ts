@@ -4,19 +4,10 @@ import type { Config } from "../config/config.ts";
 import { findCgroup2Mount } from "../host/cgroup-mount.ts";
 import { capabilityReport } from "../kernel/capability-report.ts";
 import { readStatusReport, type StatusReport, whyNotRunning } from "../status/status-report.ts";
+import type { CheckResult } from "./check-result.ts";
 import { checkConnection } from "./doctor-connection.ts";
 import { checkState } from "./doctor-state.ts";
 import { findObjectDirectory } from "./open-source.ts";
-
-export interface CheckResult {
-  readonly group: string;
-  readonly name: string;
-  readonly result: "PASS" | "WARN" | "FAIL" | "SKIP";
-  /** What was found. */
-  readonly cause: string;
-  /** What to do; empty if there is nothing to do. */
-  readonly fix: string;
-}
 
 /** Runs every check, in the order in which a person would look. None throws; none changes anything that lasts. */
 export async function runChecks(config: Config): Promise<CheckResult[]> {

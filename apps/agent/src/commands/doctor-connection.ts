@@ -9,7 +9,7 @@ import { readHostIdentity } from "../host/identity.ts";
 import type { StatusReport } from "../status/status-report.ts";
 import { readCredential } from "../stream/credential.ts";
 import { clockOffsetToleratedMs } from "../stream/server-clock.ts";
-import type { CheckResult } from "./doctor-checks.ts";
+import type { CheckResult } from "./check-result.ts";
 
 const group = "API";
 const timeoutMs = 5_000;

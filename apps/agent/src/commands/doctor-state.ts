@@ -5,7 +5,7 @@ import { formatBytes } from "@waggle/units";
 import type { Config } from "../config/config.ts";
 import { readHostIdentity } from "../host/identity.ts";
 import { readCredential, readEnrolmentToken } from "../stream/credential.ts";
-import type { CheckResult } from "./doctor-checks.ts";
+import type { CheckResult } from "./check-result.ts";
 
 /** The state directory: may it be used, is there room for the spool, is the credential closed to others. */
 export function checkState(config: Config): CheckResult[] {

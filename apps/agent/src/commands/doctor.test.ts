@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from "vitest";
+import type { CheckResult } from "./check-result.ts";
 import { exitCodeOf, render, summarise } from "./doctor.ts";
-import { type CheckResult, kernelVersion } from "./doctor-checks.ts";
+import { kernelVersion } from "./doctor-checks.ts";
 
 const entry = (result: CheckResult["result"]): CheckResult => ({
   group: "g",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { ConfigError, loadConfig } from "../config/config.ts";
-import { type CheckResult, runChecks } from "./doctor-checks.ts";
+import type { CheckResult } from "./check-result.ts";
+import { runChecks } from "./doctor-checks.ts";
 
 export interface DoctorReport {
   /** The worst result. */
