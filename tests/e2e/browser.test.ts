@@ -121,7 +121,11 @@ describe("a person at a browser", () => {
   it("can use the host page at 360 px without scrolling sideways", async () => {
     await page.setViewportSize({ width: 360, height: 780 });
     await page.reload();
-    await page.getByRole("region", { name: /^Retransmits/ }).getByText(sender).first().waitFor({ timeout: 30_000 });
+    await page
+      .getByRole("region", { name: /^Retransmits/ })
+      .getByText(sender)
+      .first()
+      .waitFor({ timeout: 30_000 });
     const width = await page.evaluate("document.documentElement.scrollWidth");
     expect(width).toBeLessThanOrEqual(360);
     await keepScreenshot(page, "host-phone");

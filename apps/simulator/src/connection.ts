@@ -60,6 +60,8 @@ export class HostStream {
   readonly #host: SimulatedHost;
   readonly #waiting = new Map<bigint, { resolve: () => void; reject: (error: Error) => void }>();
   #sequence = 0n;
+  /** Why the stream is over; what is sent after it would never be answered. */
+  #endedBy: Error | undefined;
   readonly ready: Promise<Config>;
 
   constructor(client: IngestServiceClient, credential: string, host: SimulatedHost, windowMs: number) {
@@ -73,6 +75,7 @@ export class HostStream {
         else if (message?.$case === "refusal") this.#settle(message.value.sequence, new RefusedError(message.value));
       });
       const ended = (error: Error): void => {
+        this.#endedBy ??= error;
         reject(error);
         for (const sequence of [...this.#waiting.keys()]) this.#settle(sequence, error);
       };
@@ -96,6 +99,7 @@ export class HostStream {
   }
 
   send(windowStartMs: number, windowMs: number, rows: ReadonlyMap<string, readonly WireRow[]>): Promise<void> {
+    if (this.#endedBy !== undefined) return Promise.reject(this.#endedBy);
     const sequence = ++this.#sequence;
     const snapshot: Snapshot = {
       sequence,

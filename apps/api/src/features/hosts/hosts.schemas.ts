@@ -17,12 +17,9 @@ export const hostSchema = z
   .object({
     id: z.string(),
     name: z.string(),
-    state: z
-      .enum(hostStates)
-      .meta({
-        description:
-          "`reporting`: its last window ended at most three windows ago; `late`: at most 2 minutes ago; `waiting`: it never delivered one.",
-      }),
+    state: z.enum(hostStates).meta({
+      description: "`reporting`: its last window ended at most three windows ago; `late`: at most 2 minutes ago; `waiting`: it never delivered one.",
+    }),
     lastSeenAt: timeSchema.nullable().meta({ description: "End of the newest stored window." }),
     stateSince: timeSchema.nullable().meta({ description: "null: for longer than the last hour." }),
     enrolledAt: timeSchema,
