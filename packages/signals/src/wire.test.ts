@@ -34,6 +34,15 @@ describe("encodeBlock and checkBlock", () => {
     });
   });
 
+  it("refuses text that is no UTF-8, and lengths written in more bytes than they need", () => {
+    const block = encodeBlock(retransmits, [sampleRow()]);
+    const withProcess = (...bytes: number[]) => checkBlock(retransmits, { ...block, columns: block.columns.with(0, Uint8Array.from(bytes)) });
+    expect(withProcess(2, 0xc3, 0xbc)).toBeUndefined();
+    expect(withProcess(2, 0xff, 0x41)).toBe("tcp_retransmits.process: row 0 is not UTF-8");
+    expect(withProcess(1, 0xc3)).toBe("tcp_retransmits.process: row 0 is not UTF-8");
+    expect(withProcess(0x81, 0x00, 0x41)).toContain("shortest form");
+  });
+
   it("refuses bytes left over, which would shift the next host's rows", () => {
     const block = encodeBlock(retransmits, [sampleRow()]);
     block.columns.forEach((column, index) => {

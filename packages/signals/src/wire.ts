@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { isAscii, isUtf8 } from "node:buffer";
 import { createHash } from "node:crypto";
 import type { Signal } from "./signal.ts";
 
@@ -165,6 +166,8 @@ function checkColumn(column: WireColumn, bytes: Uint8Array, rows: number): strin
 }
 
 function checkStrings(bytes: Uint8Array, rows: number): string | undefined {
+  // Most columns hold nothing else; lengths of 128 and more are not ASCII either.
+  const mayHoldOther = !isAscii(bytes);
   let at = 0;
   for (let row = 0; row < rows; row++) {
     let length = 0;
@@ -173,6 +176,7 @@ function checkStrings(bytes: Uint8Array, rows: number): string | undefined {
       const byte = bytes[at++];
       if (byte === undefined) return `ends inside row ${row} of ${rows}`;
       length += (byte & 0x7f) * scale;
+      if (byte === 0 && scale > 1) return `row ${row} has a length that is not written in its shortest form`;
       if (byte < 0x80) break;
       scale *= 128;
       if (scale > 128 ** 3) return `row ${row} has a length of more than 4 bytes`;
@@ -180,6 +184,8 @@ function checkStrings(bytes: Uint8Array, rows: number): string | undefined {
     if (length > limits.stringBytesMax) return `row ${row} is ${length} bytes long, allowed are ${limits.stringBytesMax}`;
     at += length;
     if (at > bytes.length) return `ends inside row ${row} of ${rows}`;
+    // Storage would keep the bytes; JSON has no way to give them back, so nobody could ever ask for this row by name.
+    if (mayHoldOther && !isUtf8(bytes.subarray(at - length, at))) return `row ${row} is not UTF-8`;
   }
   return at === bytes.length ? undefined : `${bytes.length - at} bytes left over behind ${rows} rows`;
 }

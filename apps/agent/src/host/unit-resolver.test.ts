@@ -2,6 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { limits } from "@waggle/signals";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseCgroup2Mount } from "./cgroup-mount.ts";
 import { parseProcessCgroup, UnitResolver } from "./unit-resolver.ts";
@@ -54,6 +55,14 @@ describe("UnitResolver", () => {
     processGroups(77, "0::/system.slice/ghost.service\n");
     expect(resolver().unitOf({ cgroupId: 999_999_999n, tgid: 77 })).toBe("ghost.service");
     expect(resolver({ cgroupMount: undefined }).unitOf({ cgroupId: 5n, tgid: 77 })).toBe("ghost.service");
+  });
+
+  it("gives groups one name that differ only beyond what the wire takes, so that their numbers are added up", () => {
+    const deep = `kube.slice/${"a".repeat(250)}/${"b".repeat(250)}`;
+    const [one, other] = [group(`${deep}/one`), group(`${deep}/other`)];
+    const units = resolver();
+    expect(Buffer.byteLength(units.unitOf({ cgroupId: one, tgid: 0 }))).toBeLessThanOrEqual(limits.stringBytesMax);
+    expect(units.unitOf({ cgroupId: one, tgid: 0 })).toBe(units.unitOf({ cgroupId: other, tgid: 0 }));
   });
 
   it("remembers the unit of a group that has ended since", () => {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Dirent, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { truncate } from "../window/assemble.ts";
 import type { HostClock } from "./clock.ts";
 import { unitOfPath } from "./unit-path.ts";
 
@@ -82,7 +83,7 @@ export class UnitResolver {
       const id = inodeOf(mount + path);
       // Groups come and go while they are looked at.
       if (id === undefined) continue;
-      found.set(id, unitOfPath(path));
+      found.set(id, nameOf(path));
       let entries: Dirent[];
       try {
         entries = readdirSync(mount + path, { withFileTypes: true });
@@ -97,11 +98,16 @@ export class UnitResolver {
   #findByProcess(tgid: number): string | undefined {
     if (tgid === 0) return undefined;
     try {
-      return unitOfPath(parseProcessCgroup(readFileSync(join(this.#options.hostRoot, `proc/${tgid}/cgroup`), "utf8")));
+      return nameOf(parseProcessCgroup(readFileSync(join(this.#options.hostRoot, `proc/${tgid}/cgroup`), "utf8")));
     } catch {
       return undefined;
     }
   }
+}
+
+/** Cut here already: two groups whose names are alike only once they are cut have to become one row, not two of one name. */
+function nameOf(path: string): string {
+  return truncate(unitOfPath(path));
 }
 
 function inodeOf(path: string): bigint | undefined {

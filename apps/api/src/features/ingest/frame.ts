@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { status } from "@grpc/grpc-js";
 import { type Hello, type Refusal, RefusalCode, type SignalRefusal, type Snapshot } from "@waggle/proto";
-import { BUCKET_COUNT, catalogue, checkBlock, getSignal, limits, RAW_RETENTION_DAYS, type Signal, schemaHash, wireColumns } from "@waggle/signals";
+import { catalogue, checkBlock, getSignal, limits, RAW_RETENTION_DAYS, type Signal, schemaHash } from "@waggle/signals";
+import { checkRows } from "./row-check.ts";
 
 /** What one message of an agent may be at most. */
 export const FRAME_BYTES_MAX = 4 * 1_024 * 1_024;
@@ -82,7 +83,7 @@ export function checkSnapshot(snapshot: Snapshot, sender: Sender, nowMs: number)
     if (block.schemaHash !== schemaHashOf(signal)) return refuse(RefusalCode.SCHEMA_MISMATCH, schemaMismatch(signal));
     if (block.rows > limits.blockRowsMax)
       return refuse(RefusalCode.TOO_LARGE, `${signal.name}: ${block.rows} rows, allowed are ${limits.blockRowsMax} in one window`);
-    const problem = checkBlock(signal, block) ?? checkBuckets(signal, block.rows, block.columns);
+    const problem = checkBlock(signal, block) ?? checkRows(signal, block.rows, block.columns);
     if (problem !== undefined) return refuse(RefusalCode.MALFORMED, problem);
     rows += block.rows;
     if (signal.name === "agent_coverage") hasCoverage = block.rows > 0;
@@ -156,15 +157,4 @@ function schemaMismatch(signal: Signal): string {
 const hashes = new Map(catalogue.map((signal) => [signal.name, schemaHash(signal)]));
 function schemaHashOf(signal: Signal): string | undefined {
   return hashes.get(signal.name);
-}
-
-/** Bucket indexes beyond the grid would read back as infinite durations. */
-function checkBuckets(signal: Signal, rows: number, columns: readonly Uint8Array[]): string | undefined {
-  if (signal.kind !== "histogram") return undefined;
-  const bytes = columns[wireColumns(signal).findIndex((column) => column.name === "k")] as Uint8Array;
-  for (let at = rows * 8; at < bytes.length; at += 2) {
-    const bucket = (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
-    if (bucket >= BUCKET_COUNT) return `${signal.name}.k: bucket ${bucket} is beyond the grid of ${BUCKET_COUNT}`;
-  }
-  return undefined;
 }

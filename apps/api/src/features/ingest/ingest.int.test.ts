@@ -193,6 +193,14 @@ describe("a snapshot that is not right", () => {
       (good) => ({ ...good, blocks: good.blocks.filter((block) => block.signal !== "agent_coverage") }),
       /agent_coverage/,
     ],
+    [
+      "with two rows of one name",
+      RefusalCode.MALFORMED,
+      status.INVALID_ARGUMENT,
+      "malformed",
+      (good) => ({ ...good, blocks: makeSnapshot(1, windowStart(3), { tcp_retransmits: [retransmits(3), retransmits(4)] }).blocks }),
+      /rows 0 and 1 have the same dimensions/,
+    ],
     ["without a sequence", RefusalCode.MALFORMED, status.INVALID_ARGUMENT, "malformed", (good) => ({ ...good, sequence: 0n }), /start at 1/],
     ["of a window without length", RefusalCode.MALFORMED, status.INVALID_ARGUMENT, "malformed", (good) => ({ ...good, windowMs: 0 }), /window_ms/],
     [

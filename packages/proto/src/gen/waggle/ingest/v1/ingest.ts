@@ -147,7 +147,8 @@ export interface Snapshot {
 
 /**
  * Rows of one signal, one buffer per column in ClickHouse's Native encoding: fixed-width little-endian integers, strings with
- * a LEB128 length in front, arrays as cumulative UInt64 ends followed by the items.
+ * a LEB128 length in front, arrays as cumulative UInt64 ends followed by the items. Strings are UTF-8. No two rows have the same
+ * dimensions. A histogram's buckets ascend and add up to its count.
  */
 export interface SignalBlock {
   signal: string;
