@@ -164,6 +164,24 @@ describe("sums", () => {
 });
 
 describe("rates", () => {
+  it("stay right where a sum times a thousand no longer fits into 64 bits", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const host = await organisation.addHost("web-1");
+    const latency = getSignalOrThrow("syscall_latency");
+    await cover(organisation, host, ["syscall_latency"], [0]);
+    const sum = 2e17;
+    await organisation.store(latency, [
+      { ...at(host, 0), process: "p", unit: "", syscall: "epoll_wait", count: 1, sum, min: sum, max: sum, k: [460], c: [1] },
+    ]);
+    const answer = await query(organisation, {
+      signal: "syscall_latency",
+      select: [{ measure: "sum", aggregate: "rate" }],
+      ...minute,
+      points: 1,
+    });
+    expect(values(answer)).toEqual([sum / 10]);
+  });
+
   it("divide by the time a host reported, not by the length of the step", async () => {
     const organisation = await TestOrganisation.create(api);
     const [full, half] = [await organisation.addHost("full"), await organisation.addHost("half")];
@@ -488,6 +506,58 @@ describe("limits", () => {
     });
     expect(values(answer)?.[0]).toBe(2.3);
     expect(answer.meta.coverage).toMatchObject({ hosts: 5_001, reporting: 1 });
+  });
+
+  it("give every host of a large fleet a series of its own when it asks for one point, and otherwise say what to do", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const names = Array.from({ length: 10_000 }, (_, i) => `node-${String(i).padStart(5, "0")}`);
+    await organisation.addHosts(names);
+    const ids = new Map((await api.app.get(QueryRepository).listHosts(organisation.id)).map((host) => [host.name, host.id]));
+    const rows = names.slice(0, 2_500).map((name, index) => ({ ...at(ids.get(name) as string, 0), ...flow, class: "fast", segments: 5_000 - index }));
+    await organisation.store(retransmits, rows);
+    await organisation.store(
+      coverage,
+      rows.map((row) => ({ ...at(row.host, 0), signal: "tcp_retransmits", state: "exact", reason: "", windows: 1 })),
+    );
+    const body = { signal: "tcp_retransmits", select: [{ measure: "segments", aggregate: "sum" }], by: ["host"], points: 1, ...minute };
+    const all = await query(organisation, { ...body, limit: 10_000 });
+    expect(all.series).toHaveLength(2_500);
+    expect(all.meta.truncated).toBeNull();
+    expect(values(all, { host: "node-02499" })).toEqual([2_501]);
+    // The lists of hosts and of groups that are shown are both long here.
+    const most = await query(organisation, { ...body, limit: 2_400, where: "host:node-*" });
+    expect(most.meta.truncated).toEqual({ shown: 2_400, total: 2_500 });
+    expect(values(most, { host: "node-02399" })).toEqual([2_601]);
+    expect(values(most, { host: "~other" })).toEqual([rows.slice(2_400).reduce((sum, row) => sum + row.segments, 0)]);
+
+    const response = await organisation.request("/query", { body: { ...body, points: 2, limit: 101 } });
+    expect(response.status).toBe(422);
+    expect(await response.json()).toMatchObject({
+      code: "VALIDATION_FAILED",
+      errors: [{ pointer: "/limit", detail: expect.stringContaining("points = 1") }],
+    });
+    expect((await organisation.request("/query", { body: { ...body, limit: 10_001 } })).status).toBe(422);
+    expect((await organisation.request("/retransmits?by=host&points=1&limit=10000")).status).toBe(200);
+    expect((await organisation.request("/retransmits?by=host&limit=101")).status).toBe(422);
+  });
+
+  it("give names of any length and with any character back when the rest is merged", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const host = await organisation.addHost("web-1");
+    const units = Array.from({ length: 120 }, (_, i) => `${i}${"\\'".repeat(250)}`);
+    await organisation.store(
+      retransmits,
+      units.map((unit, index) => ({ ...at(host, 0), ...flow, unit, class: "fast", segments: 1_000 - index })),
+    );
+    const answer = await query(organisation, {
+      signal: "tcp_retransmits",
+      select: [{ measure: "segments", aggregate: "sum" }],
+      by: ["unit"],
+      limit: 100,
+      ...minute,
+    });
+    expect(answer.meta.truncated).toEqual({ shown: 100, total: 120 });
+    expect(values(answer, { unit: units[99] as string })?.[0]).toBe(901);
   });
 
   it("refuse a query that would read too much before it reads, naming the rows", async () => {

@@ -8,7 +8,9 @@ export const SELECT_MAX = 12;
 export const POINTS_DEFAULT = 300;
 export const POINTS_MAX = 600;
 export const LIMIT_DEFAULT = 10;
+/** Series of an answer. With one point a series is one number, so that every host of a fleet can have its own. */
 export const LIMIT_MAX = 100;
+export const LIMIT_MAX_ONE_POINT = 10_000;
 
 const instantSchema = z.union([z.string().min(1).max(64), z.int()]).meta({
   description: "`now`, `now-15m` (ms, s, m, h, d, w), RFC 3339 with an offset, or Unix milliseconds.",
@@ -61,7 +63,20 @@ export const querySchema = z
       .max(POINTS_MAX)
       .default(POINTS_DEFAULT)
       .meta({ description: "At most this many steps; 1 = one value over the whole range." }),
-    limit: z.int().min(1).max(LIMIT_MAX).default(LIMIT_DEFAULT).meta({ description: "Series to show; the rest is merged into `~other`." }),
+    limit: z
+      .int()
+      .min(1)
+      .max(LIMIT_MAX_ONE_POINT)
+      .default(LIMIT_DEFAULT)
+      .meta({ description: `Series to show; the rest is merged into \`~other\`. More than ${LIMIT_MAX} take \`points\` = 1.` }),
+  })
+  .superRefine(({ limit, points }, context) => {
+    if (limit > LIMIT_MAX && points !== 1)
+      context.addIssue({
+        code: "custom",
+        path: ["limit"],
+        message: `More than ${LIMIT_MAX} series take points = 1, one value over the whole range; points is ${points}.`,
+      });
   })
   .meta({ id: "Query" });
 export type Query = z.output<typeof querySchema>;

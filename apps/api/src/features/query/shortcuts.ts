@@ -4,7 +4,7 @@ import { z } from "zod";
 import { AppError, type FieldProblem } from "../../common/app-error.ts";
 import { parseOrThrow } from "../../common/validation.ts";
 import { aggregates } from "./measures.ts";
-import { LIMIT_MAX, POINTS_MAX, type Query, querySchema, SELECT_MAX } from "./query.schemas.ts";
+import { LIMIT_MAX_ONE_POINT, POINTS_MAX, type Query, querySchema, SELECT_MAX } from "./query.schemas.ts";
 
 const commaList = z.union([z.string(), z.array(z.string())]).transform((value) =>
   (Array.isArray(value) ? value : [value])
@@ -27,7 +27,7 @@ const commonParameters = {
   from: z.string().optional(),
   to: z.string().optional(),
   points: wholeNumber(POINTS_MAX).optional(),
-  limit: wholeNumber(LIMIT_MAX).optional(),
+  limit: wholeNumber(LIMIT_MAX_ONE_POINT).optional(),
   aggregate: commaList.optional().meta({ description: "Aggregates, separated by commas.", examples: ["p50,p99"] }),
 };
 

@@ -118,7 +118,7 @@ function sums({ plan, parameters, groups, names }: Context, selections: readonly
   }
   const values = selections.map((selection, index) => {
     const total = `s${measures.indexOf(selection.measure)}`;
-    return `${selection.aggregate === "rate" ? `sum(${total} * 1000 / nullIf(covered_ms, 0))` : `sum(${total})`} AS v${index}`;
+    return `${selection.aggregate === "rate" ? `sum(toFloat64(${total}) * 1000 / nullIf(covered_ms, 0))` : `sum(${total})`} AS v${index}`;
   });
   return `
     SELECT ${list(["step", ...names, ...values])}
@@ -140,7 +140,7 @@ function gaugesByHost({ plan, parameters, groups, names }: Context, selections: 
     const total = `s${measures.indexOf(selection.measure)}`;
     return selection.aggregate === "last"
       ? `sumIf(${total}, ts = last_ts) AS v${index}`
-      : `sum(${total} * length_ms / nullIf(covered_ms, 0)) AS v${index}`;
+      : `sum(toFloat64(${total}) * length_ms / nullIf(covered_ms, 0)) AS v${index}`;
   });
   return `
     SELECT ${list(["step", ...names, ...values])}
@@ -319,11 +319,29 @@ function condition(filter: Filter, parameters: Parameters): string {
 function groupColumns(plan: Plan, top: readonly (readonly string[])[] | null, parameters: Parameters): string[] {
   if (plan.by.length === 0) return [];
   if (top === null) return plan.by.map((name, index) => `toString(${identifier(name)}) AS g${index}`);
-  const shown = parameters.add("Array(Array(String))", top);
+  const shown = `arrayConcat(${list(chunksOfGroups(top).map((chunk) => parameters.add("Array(Array(String))", chunk)))})`;
   const parts = plan.by.map((_, index) => `shown[${index + 1}]`);
   const isShown = `(${plan.by.map((name) => `toString(${identifier(name)})`).join(", ")}) IN (SELECT ${parts.join(", ")} FROM (SELECT arrayJoin(${shown}) AS shown))`;
   const other = parameters.add("String", OTHER);
   return plan.by.map((name, index) => `if(${isShown}, toString(${identifier(name)}), ${other}) AS g${index}`);
+}
+
+/** A parameter's 128 KiB, less what escaping may add: a backslash becomes four. */
+const GROUP_BYTES_PER_PARAMETER = 24 * 1_024;
+
+function chunksOfGroups(groups: readonly (readonly string[])[]): (readonly string[])[][] {
+  const chunks: (readonly string[])[][] = [[]];
+  let bytes = 0;
+  for (const group of groups) {
+    const size = group.reduce((sum, value) => sum + Buffer.byteLength(value) + 8, 8);
+    if (bytes > 0 && bytes + size > GROUP_BYTES_PER_PARAMETER) {
+      chunks.push([]);
+      bytes = 0;
+    }
+    chunks.at(-1)?.push(group);
+    bytes += size;
+  }
+  return chunks;
 }
 
 function step(plan: Plan, parameters: Parameters): string {
