@@ -5,8 +5,12 @@ import type { IncomingMessage } from "node:http";
 import cookie from "@fastify/cookie";
 import { NestFactory } from "@nestjs/core";
 import { FastifyAdapter, type NestFastifyApplication } from "@nestjs/platform-fastify";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import { AppModule } from "./app.module.ts";
+import { AppError } from "./common/app-error.ts";
 import { type Log, nestLogger } from "./common/log.ts";
+import { sendProblem } from "./common/problem.filter.ts";
+import { toAppError } from "./common/problem.ts";
 import type { Config } from "./config/config.ts";
 
 /** The largest request is a query object; nothing near this is honest. */
@@ -24,16 +28,26 @@ export async function createApp(config: Config, log: Log): Promise<NestFastifyAp
       const given = request.headers["x-request-id"];
       return typeof given === "string" && /^[\w.:-]{1,64}$/.test(given) ? given : randomUUID();
     },
+    // A host's name may have 253 characters; each may be percent-encoded.
+    routerOptions: { maxParamLength: 1_024 },
+    // What the router cannot even read never reaches Nest's filter.
+    frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) => {
+      reply.header("x-request-id", request.id).header("x-content-type-options", "nosniff");
+      sendProblem(reply, toAppError(error) ?? new AppError("NOT_FOUND", "There is nothing at this address."), String(request.id));
+    },
     // Open keep-alive connections must not hold up a stop.
     forceCloseConnections: true,
   });
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.register(config, log), adapter, {
     logger: nestLogger(log),
     abortOnError: false,
+    // Fastify's own JSON parser does. Nest would add one for forms, which any page may send with a visitor's cookies and without asking.
+    bodyParser: false,
   });
   app.setGlobalPrefix("api/v1", { exclude: rootRoutes });
   await app.register(cookie);
   const fastify = app.getHttpAdapter().getInstance();
+  fastify.removeContentTypeParser("text/plain");
   fastify.addHook("onRequest", async (request, reply) => {
     reply.header("x-request-id", request.id).header("x-content-type-options", "nosniff");
   });

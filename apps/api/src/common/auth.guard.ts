@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { IncomingHttpHeaders } from "node:http";
 import { type CanActivate, type ExecutionContext, Inject, Injectable } from "@nestjs/common";
 import { Reflector } from "@nestjs/core";
 import { AppError } from "./app-error.ts";
@@ -37,10 +38,23 @@ export class AuthGuard implements CanActivate {
     if (cookie === undefined) {
       throw new AppError("UNAUTHENTICATED", "Send `Authorization: Bearer wgl_adm_…`, or sign in at POST /api/v1/session.");
     }
-    // The cookie is SameSite=Strict already; this also holds for a browser that ignores it.
-    if (!safeMethods.has(request.method) && request.headers["sec-fetch-site"] === "cross-site") {
-      throw new AppError("FORBIDDEN", "A page of another site sent this request with your session.");
+    // The cookie is SameSite=Strict already; this also holds for a browser that ignores it, and for another port of the same machine, which is the same site.
+    if (!safeMethods.has(request.method) && isForeign(request.headers)) {
+      throw new AppError(
+        "FORBIDDEN",
+        "A page of another origin sent this request with your session. A proxy in front has to pass Host or X-Forwarded-Host on.",
+      );
     }
     return this.authenticator.authenticateSession(cookie);
   }
+}
+
+/** Whether a page that is not ours sent the request. Browsers say so themselves, except over plain HTTP; there the origin tells. */
+function isForeign(headers: IncomingHttpHeaders): boolean {
+  const site = headers["sec-fetch-site"];
+  if (site !== undefined) return site !== "same-origin" && site !== "none";
+  const { origin } = headers;
+  if (origin === undefined) return false;
+  const host = URL.canParse(origin) ? new URL(origin).host : "";
+  return host === "" || ![headers["x-forwarded-host"], headers.host].includes(host);
 }

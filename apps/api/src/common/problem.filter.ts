@@ -22,10 +22,15 @@ export class ProblemFilter implements ExceptionFilter {
     else if (known.kind.httpStatus >= 500) this.log.warn({ err: known.cause ?? known, requestId, errorCode: known.code }, "request failed");
     const error = known ?? new AppError("INTERNAL", `The request failed for a reason of ours; quote request id ${requestId}.`);
     if (reply.sent) return;
-    reply.code(error.kind.httpStatus).header("content-type", "application/problem+json; charset=utf-8").header("cache-control", "no-store");
-    if (error.code === "UNAUTHENTICATED") reply.header("www-authenticate", 'Bearer realm="waggle"');
-    if (error.retryAfterMs !== undefined) reply.header("retry-after", String(Math.ceil(error.retryAfterMs / 1_000)));
-    // Serialised here: the adapter would put its own content type on an object.
-    reply.send(JSON.stringify(toProblem(error, requestId)));
+    sendProblem(reply, error, requestId);
   }
+}
+
+/** Answers with a problem document. */
+export function sendProblem(reply: FastifyReply, error: AppError, requestId: string): void {
+  reply.code(error.kind.httpStatus).header("content-type", "application/problem+json; charset=utf-8").header("cache-control", "no-store");
+  if (error.code === "UNAUTHENTICATED") reply.header("www-authenticate", 'Bearer realm="waggle"');
+  if (error.retryAfterMs !== undefined) reply.header("retry-after", String(Math.ceil(error.retryAfterMs / 1_000)));
+  // Serialised here: the adapter would put its own content type on an object.
+  reply.send(JSON.stringify(toProblem(error, requestId)));
 }

@@ -44,6 +44,8 @@ export function toAppError(thrown: unknown): AppError | undefined {
     return new AppError("PAYLOAD_TOO_LARGE", "The request body is larger than 64 KiB.");
   }
   if (status === 404) return new AppError("NOT_FOUND", `${text || "Not found"}. The addresses are listed in /api/v1/openapi.json.`);
+  if (fastifyCode === "FST_ERR_BAD_URL" || status === 414)
+    return new AppError("VALIDATION_FAILED", "The address is not valid: it is too long, or a % in it is not followed by two hex digits of UTF-8.");
   if (status === 415) return new AppError("VALIDATION_FAILED", "The body must be JSON: send `Content-Type: application/json`.");
   if (typeof status === "number" && status >= 400 && status < 500) {
     return new AppError("VALIDATION_FAILED", `The request could not be read: ${text || "malformed"}.`);

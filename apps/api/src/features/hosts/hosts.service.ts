@@ -38,7 +38,7 @@ export class HostsService {
       );
       throw new AppError(
         "HOST_NOT_FOUND",
-        `There is no host \`${idOrName}\` in ${caller.organisationName}${suggestion === undefined ? "" : `; did you mean ${suggestion}?`} GET /api/v1/hosts lists them.`,
+        `There is no host \`${idOrName}\` in ${caller.organisationName}${suggestion === undefined ? "." : `; did you mean ${suggestion}?`} GET /api/v1/hosts lists them.`,
       );
     }
     return (await this.describe(caller, [row], [row.id]))[0] as Host;

@@ -67,7 +67,7 @@ function resolveSignal(name: string): Signal {
   if (signal !== undefined) return signal;
   const names = catalogue.map((entry) => entry.name);
   const suggestion = nearestName(name, names);
-  const detail = `There is no signal \`${name}\`${suggestion === undefined ? "" : `; did you mean ${suggestion}?`} GET /api/v1/signals lists them.`;
+  const detail = `There is no signal \`${name}\`${suggestion === undefined ? "." : `; did you mean ${suggestion}?`} GET /api/v1/signals lists them.`;
   throw new AppError("SIGNAL_NOT_FOUND", detail, { errors: [{ pointer: "/signal", detail, suggestion }] });
 }
 

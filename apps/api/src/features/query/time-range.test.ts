@@ -22,7 +22,7 @@ describe("an instant", () => {
     expect(parseInstant(text, now)).toBe(expected);
   });
 
-  it.each(["", "yesterday", "now-", "now-15", "now-1y", "2026-11-20T12:00:00", "2026-13-40T12:00:00Z", "15m", "1763640000"])(
+  it.each(["", "yesterday", "now-", "now-15", "now-1y", "2026-11-20T12:00:00", "2026-13-40T12:00:00Z", "2026-02-30T12:00:00Z", "15m", "1763640000"])(
     "is not guessed from %j",
     (text) => {
       expect(parseInstant(text, now)).toBeUndefined();

@@ -31,6 +31,9 @@ export function parseInstant(value: string | number, nowMs: number): number | un
   if (/^\d{12,14}$/.test(text)) return isEpochMs(Number(text)) ? Number(text) : undefined;
   // Without an offset a time would mean something else on every machine, so it is not accepted.
   if (/^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?([Zz]|[+-]\d{2}:\d{2})$/.test(text)) {
+    // JavaScript reads the 30th of February as the 2nd of March.
+    const day = text.slice(0, 10);
+    if (Number.isNaN(Date.parse(day)) || new Date(day).toISOString().slice(0, 10) !== day) return undefined;
     const instant = Date.parse(text.replace(" ", "T").toUpperCase());
     return isEpochMs(instant) ? instant : undefined;
   }

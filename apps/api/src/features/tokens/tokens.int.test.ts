@@ -141,14 +141,24 @@ describe("a session", () => {
     expect((await end()).status).toBe(204);
   });
 
-  it("cannot be used by a page of another site to change anything", async () => {
+  it("cannot be used by a page of another site, or of another port, to change anything", async () => {
     const cookie = (await signIn({ token: await tokenFile("admin-token") })).headers.get("set-cookie")?.split(";")[0] as string;
-    const response = await fetch(`${url}/api/v1/query`, {
-      method: "POST",
-      headers: { cookie, "content-type": "application/json", "sec-fetch-site": "cross-site" },
-      body: "{}",
-    });
-    expect(response.status).toBe(403);
+    const post = async (headers: Record<string, string>) => {
+      const response = await fetch(`${url}/api/v1/query`, {
+        method: "POST",
+        headers: { cookie, "content-type": "application/json", ...headers },
+        body: "{}",
+      });
+      return response.status;
+    };
+    expect(await post({ "sec-fetch-site": "cross-site" })).toBe(403);
+    expect(await post({ "sec-fetch-site": "same-site" })).toBe(403);
+    // Over plain HTTP to another machine browsers leave the header out.
+    expect(await post({ origin: "https://elsewhere.example" })).toBe(403);
+    expect(await post({ origin: "null" })).toBe(403);
+    expect(await post({ origin: url })).toBe(422);
+    expect(await post({ origin: "http://waggle.example:7300", "x-forwarded-host": "waggle.example:7300" })).toBe(422);
+    expect(await post({ origin: "http://waggle.example:7300", "sec-fetch-site": "same-origin" })).toBe(422);
   });
 
   it("is refused for a wrong token, a field too many, a body that is no JSON or none at all, each with a problem", async () => {
@@ -159,6 +169,7 @@ describe("a session", () => {
     for (const init of [
       { headers: { "content-type": "application/json" }, body: "{" },
       { headers: { "content-type": "text/plain" }, body: "x" },
+      { headers: { "content-type": "application/x-www-form-urlencoded" }, body: `token=${await tokenFile("admin-token")}` },
       {},
     ]) {
       const response = await fetch(`${url}/api/v1/session`, { method: "POST", ...init });
@@ -187,6 +198,13 @@ describe("every answer", () => {
   it("allows no other origin", async () => {
     const response = await ask("/session", { origin: "https://elsewhere.example" });
     expect(response.headers.get("access-control-allow-origin")).toBeNull();
+  });
+
+  it("to an address that cannot be read is a problem too", async () => {
+    const response = await ask("/hosts/%zz");
+    expect(response.status).toBe(422);
+    expect(await response.json()).toMatchObject({ code: "VALIDATION_FAILED", requestId: response.headers.get("x-request-id") });
+    expect((await ask(`/hosts/${"a".repeat(2_000)}`)).headers.get("content-type")).toContain("application/problem+json");
   });
 
   it("to an address that does not exist is a 404 problem", async () => {
