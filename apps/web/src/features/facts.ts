@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { QueryAnswer, ValueSeries } from "../lib/api/types";
-import type { Blame, Failures, Loss } from "../lib/findings";
+import type { Blame, Failures, Loss, Path } from "../lib/findings";
 import { pick, ratio, single } from "../lib/series";
 
 /** Key of a series by the dimensions it is grouped by. */
@@ -33,6 +33,25 @@ export function totalLoss(answer: QueryAnswer | undefined, host: string): Loss |
   return { host, retransmitted: total("segments_retransmitted"), sent: total("segments_sent") };
 }
 
+/** Loss of each path of an answer grouped by `by`, all steps together and step by step. `host` where it is not grouped by host. */
+export function pathsOf(answer: QueryAnswer | undefined, by: readonly string[], host = ""): Path[] {
+  if (!answer) return [];
+  const sent = new Map(pick(answer, "segments_sent", "sum").map((s) => [keyOf(s, by), s.values]));
+  const total = (values: readonly (number | null)[]): number => values.reduce<number>((sum, value) => sum + (value ?? 0), 0);
+  return pick(answer, "segments_retransmitted", "sum").map((s) => {
+    const all = sent.get(keyOf(s, by)) ?? [];
+    return {
+      host: s.labels["host"] ?? host,
+      process: s.labels["process"] ?? "",
+      peer: s.labels["peer"] ?? "",
+      peerPort: s.labels["peer_port"] ?? "",
+      sent: total(all),
+      retransmitted: total(s.values),
+      shares: s.values.length > 1 ? ratio(s.values, all) : [],
+    };
+  });
+}
+
 export function blameOf(answer: QueryAnswer | undefined): Blame[] {
   if (!answer) return [];
   return pick(answer, "segments", "sum").map((s) => ({
@@ -44,7 +63,7 @@ export function blameOf(answer: QueryAnswer | undefined): Blame[] {
 }
 
 export function failuresOf(answer: QueryAnswer | undefined): Failures[] {
-  const by = ["process", "peer", "errno"];
+  const by = Object.keys(answer?.series[0]?.labels ?? {});
   const rates = totals(answer, "count", "rate", by);
   if (!answer) return [];
   return pick(answer, "count", "sum").map((s) => ({
@@ -52,6 +71,7 @@ export function failuresOf(answer: QueryAnswer | undefined): Failures[] {
     peer: s.labels["peer"] ?? "",
     peerPort: s.labels["peer_port"] ?? "",
     errno: s.labels["errno"] ?? "",
+    ...(s.labels["host"] === undefined ? {} : { host: s.labels["host"] }),
     count: single(s) ?? 0,
     perSecond: rates.get(keyOf(s, by)) ?? 0,
   }));

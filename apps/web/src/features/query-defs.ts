@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { PanelQuery } from "../lib/api/hooks";
 import type { Selection } from "../lib/api/types";
+import type { Term } from "../lib/where";
 
 /** Selections that several panels share, so that a name of the catalogue is written once. */
 export const SEGMENTS: readonly Selection[] = [
   { measure: "segments_retransmitted", aggregate: "sum" },
   { measure: "segments_sent", aggregate: "sum" },
 ];
+
+/** A value of every host in one answer: as many as the API gives where each series is a single value. */
+export const HOSTS_MAX = 10_000;
 
 export const RTT = "rtt";
 export const LATENCY = "latency";
@@ -25,6 +29,21 @@ export const BLAME: PanelQuery = {
   by: ["process", "peer", "peer_port"],
   limit: 50,
   shape: "total",
+};
+
+/** Nothing gets lost on loopback: what is sent again there are probes for an acknowledgement that was only late. */
+export const NOT_LOOPBACK: readonly Term[] = [
+  { negated: true, key: "peer", value: "127.*", raw: true },
+  { negated: true, key: "peer", value: "::1" },
+];
+
+/** The paths that retransmit most, whatever the rest of the host sends. Grouping is the page's. */
+export const PATHS: PanelQuery = {
+  signal: "tcp_connections",
+  select: SEGMENTS,
+  limit: 20,
+  shape: "series",
+  where: NOT_LOOPBACK,
 };
 
 /** Whose connects fail, summed over the range. */

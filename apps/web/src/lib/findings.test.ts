@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from "vitest";
 import type { Host } from "./api/types";
-import { type Context, change, type FleetFacts, fleetSentence, hostSentence, losing, onset, plain } from "./findings";
+import { type Context, change, type FleetFacts, fleetSentence, hostSentence, losing, losingPaths, onset, type Path, plain } from "./findings";
 
 const start = Date.UTC(2026, 7, 16, 13, 12);
 const context: Context = {
@@ -42,6 +42,7 @@ const quiet: FleetFacts = {
   lossShares: [],
   stepStartMs: (i) => start + i * 60_000,
   failures: [],
+  paths: [],
 };
 const lossy: FleetFacts = {
   ...quiet,
@@ -54,6 +55,16 @@ const lossy: FleetFacts = {
     { process: "curl", peer: "10.9.9.9", peerPort: "443", segments: 56 },
   ],
   lossShares: [0.001, 0.001, 0.001, 0.05, 0.06, null, 0.07],
+};
+
+const lossyPath: Path = {
+  host: "web-1",
+  process: "pgbouncer",
+  peer: "10.0.0.7",
+  peerPort: "5432",
+  sent: 10_000,
+  retransmitted: 800,
+  shares: [0.001, 0.001, 0.08, 0.09, 0.08],
 };
 
 describe("fleetSentence", () => {
@@ -84,6 +95,23 @@ describe("fleetSentence", () => {
       "1 host reports. web-31 does not report since 13:40.",
     );
   });
+  it("says how many went away and who is away longest", () => {
+    const later = { ...host("web-2", "offline"), stateSince: "2026-08-16T13:50:00Z" };
+    expect(plain(fleetSentence({ ...quiet, hosts: [later, host("web-31", "offline"), host("web-3")] }, context))).toBe(
+      "1 host reports. 2 do not report, longest web-31, since 13:40.",
+    );
+  });
+  it("names the losing path of a host that as a whole is fine", () => {
+    expect(plain(fleetSentence({ ...quiet, paths: [lossyPath] }, context))).toBe(
+      "2 hosts report. web-1 loses packets to 10.0.0.7:5432 since 13:14: pgbouncer retransmits 8 %, usually 0.1 %.",
+    );
+  });
+  it("says on which host connects fail", () => {
+    const failures = [{ host: "web-2", process: "worker", peer: "10.0.0.9", peerPort: "8080", errno: "ECONNREFUSED", count: 400, perSecond: 3.1 }];
+    expect(plain(fleetSentence({ ...quiet, failures }, context))).toBe(
+      "2 hosts report. worker fails to connect to 10.0.0.9:8080 on web-2: ECONNREFUSED 3.1/s.",
+    );
+  });
   it("names connects that fail", () => {
     const failures = [{ process: "worker", peer: "fd00::9", peerPort: "8080", errno: "ECONNREFUSED", count: 400, perSecond: 3.1 }];
     expect(plain(fleetSentence({ ...quiet, failures }, context))).toBe(
@@ -95,6 +123,14 @@ describe("fleetSentence", () => {
 it("a few lost packets are no finding, however large their share", () => {
   expect(losing([{ host: "a", sent: 10, retransmitted: 5 }])).toEqual([]);
   expect(losing([{ host: "a", sent: 0, retransmitted: 0 }])).toEqual([]);
+});
+
+it("only a path with enough segments, a name and a meaningful share is a finding, and what lasts comes first", () => {
+  const over = { ...lossyPath, process: "rsync", sent: 1000, retransmitted: 300, shares: [0.3, 0.3, 0, 0, 0] };
+  const few = { ...lossyPath, process: "few", sent: 60, retransmitted: 30 };
+  const fine = { ...lossyPath, process: "fine", retransmitted: 90 };
+  const other = { ...lossyPath, process: "~other" };
+  expect(losingPaths([over, few, fine, other, lossyPath]).map((path) => path.process)).toEqual(["pgbouncer", "rsync"]);
 });
 
 describe("onset", () => {
@@ -117,11 +153,17 @@ describe("hostSentence", () => {
     lossShares: lossy.lossShares,
     stepStartMs: quiet.stepStartMs,
     failures: [],
+    paths: [],
   };
   it("continues the host's name", () => {
     expect(plain(hostSentence(facts, context))).toBe(
       "is losing packets to 10.0.0.7:5432 since 13:15: retransmits 6.2 %, usually 0.1 %. It is pgbouncer (91 %).",
     );
+    expect(plain(hostSentence({ ...facts, loss: { host: "web-1", sent: 1e6, retransmitted: 800 }, paths: [lossyPath] }, context))).toBe(
+      "is losing packets to 10.0.0.7:5432 since 13:14: pgbouncer retransmits 8 %, usually 0.1 %.",
+    );
+    const over = { ...lossyPath, shares: [0.2, 0.2, 0, 0, 0, 0] };
+    expect(plain(hostSentence({ ...facts, loss: null, paths: [over] }, context))).toBe("lost packets to 10.0.0.7:5432: pgbouncer retransmitted 8 %.");
     expect(plain(hostSentence({ ...facts, loss: null }, context))).toBe("reports, nothing stands out since 13:12");
     expect(plain(hostSentence({ ...facts, host: host("web-1", "offline") }, context))).toBe("does not report since 13:40");
   });

@@ -24,6 +24,8 @@ export const LOSS_SHARE_WARNING = 0.01;
 export const LOSS_SHARE_CRITICAL = 0.03;
 /** Fewer segments than this say nothing about a path: one lost packet of ten is 10 %. */
 export const LOSS_SEGMENTS_MIN = 20;
+/** A path of one process needs this many segments in the range before its share of retransmits is told in a headline. */
+export const PATH_SEGMENTS_MIN = 200;
 /** Failed connects in the range from which on they are named. */
 export const FAILURES_MIN = 10;
 
@@ -40,7 +42,21 @@ export interface Blame {
   readonly segments: number;
 }
 
+/** One process sending to one peer over the range, and how it went step by step. */
+export interface Path {
+  readonly host: string;
+  readonly process: string;
+  readonly peer: string;
+  readonly peerPort: string;
+  readonly sent: number;
+  readonly retransmitted: number;
+  /** Share of segments sent again per step; empty while not asked for. */
+  readonly shares: readonly (number | null)[];
+}
+
 export interface Failures {
+  /** Named where several hosts are on one page. */
+  readonly host?: string;
   readonly process: string;
   readonly peer: string;
   readonly peerPort: string;
@@ -85,6 +101,16 @@ export function losing(losses: readonly Loss[]): readonly (Loss & { share: numbe
     .sort((a, b) => b.share - a.share);
 }
 
+/** Paths that lose packets: those that still do first, then by share. Overflow rows are nobody's path. */
+export function losingPaths(paths: readonly Path[]): readonly (Path & { share: number })[] {
+  const still = (path: Path): number => (onset(path.shares, LOSS_SHARE_WARNING) === null ? 0 : 1);
+  return paths
+    .map((path) => ({ ...path, share: path.sent > 0 ? path.retransmitted / path.sent : 0 }))
+    .filter((path) => path.process !== OTHER && path.peer !== OTHER && path.peer !== "")
+    .filter((path) => path.retransmitted >= LOSS_SEGMENTS_MIN && path.sent >= PATH_SEGMENTS_MIN && path.share >= LOSS_SHARE_WARNING)
+    .sort((a, b) => still(b) - still(a) || b.share - a.share);
+}
+
 export interface Context {
   /** The numbers are those of a filter, so "nothing" is only nothing in it. */
   readonly filtered: boolean;
@@ -103,6 +129,8 @@ export interface FleetFacts {
   readonly lossShares: readonly (number | null)[];
   readonly stepStartMs: (index: number) => number;
   readonly failures: readonly Failures[];
+  /** Paths that may lose packets on hosts that as a whole do not. */
+  readonly paths: readonly Path[];
 }
 
 export function fleetSentence(facts: FleetFacts, context: Context): Sentence {
@@ -123,14 +151,13 @@ export function fleetSentence(facts: FleetFacts, context: Context): Sentence {
     });
     parts.push(...lossDetail(lossy, facts, context));
   }
+  const [path] = losingPaths(facts.paths).filter(
+    (path) => reporting.some((host) => host.name === path.host) && !lossy.some((loss) => loss.host === path.host),
+  );
+  if (path)
+    parts.push({ text: path.host, href: context.hostHref(path.host) }, { text: " " }, ...pathDetail(path, "fleet", facts.stepStartMs, context));
   parts.push(...failuresDetail(facts.failures, context));
-  const first = away[0];
-  if (first) {
-    parts.push({ text: away.length === 1 ? "" : `${away.length} do not report, ` }, { text: first.name, href: context.hostHref(first.name) });
-    const since = first.stateSince ?? first.lastSeenAt;
-    parts.push({ text: away.length === 1 ? " does not report" : " among them", tone: "warning" });
-    parts.push({ text: since ? ` since ${formatMoment(Date.parse(since), context.nowMs, context.zone)}. ` : ". " });
-  }
+  parts.push(...awayDetail(away, context));
   if (parts.length === 1)
     return [
       {
@@ -138,6 +165,36 @@ export function fleetSentence(facts: FleetFacts, context: Context): Sentence {
       },
     ];
   return trimmed(parts);
+}
+
+function awayDetail(away: readonly Host[], context: Context): Part[] {
+  const sinceOf = (host: Host): string => host.stateSince ?? host.lastSeenAt ?? "";
+  const first = [...away].sort((a, b) => sinceOf(a).localeCompare(sinceOf(b)))[0];
+  if (!first) return [];
+  const since = sinceOf(first) === "" ? "" : ` since ${formatMoment(Date.parse(sinceOf(first)), context.nowMs, context.zone)}`;
+  const name: Part = { text: first.name, href: context.hostHref(first.name) };
+  if (away.length === 1) return [name, { text: " does not report", tone: "warning" }, { text: `${since}. ` }];
+  return [{ text: `${away.length} do not report`, tone: "warning" }, { text: ", longest " }, name, { text: `${since === "" ? "" : `,${since}`}. ` }];
+}
+
+/** What one losing path does, after the name of its host: "is losing packets to db-7:5432 since 13:51: pgbouncer retransmits 8.1 %". */
+function pathDetail(path: Path & { share: number }, on: "fleet" | "host", stepStartMs: (index: number) => number, context: Context): Part[] {
+  const began = onset(path.shares, LOSS_SHARE_WARNING);
+  const over = began === null && path.shares.some((share) => share !== null);
+  const at = began ? formatMoment(stepStartMs(began.index), context.nowMs, context.zone) : "";
+  return [
+    {
+      text: over ? "lost packets" : on === "host" ? "is losing packets" : "loses packets",
+      tone: path.share >= LOSS_SHARE_CRITICAL ? "critical" : "warning",
+    },
+    { text: " to " },
+    { text: endpoint(path.peer, path.peerPort), href: context.filterHref("peer", path.peer) },
+    { text: began ? (began.index === 0 ? ` since before ${at}: ` : ` since ${at}: `) : ": " },
+    { text: path.process || "an unknown process", href: context.filterHref("process", path.process) },
+    {
+      text: ` ${over ? "retransmitted" : "retransmits"} ${formatRatio(path.share)}${began && began.usual !== null ? `, usually ${formatRatio(began.usual)}` : ""}. `,
+    },
+  ];
 }
 
 /** Whether what the range's total shows is no longer so: the last known steps are fine. */
@@ -169,15 +226,22 @@ function lossDetail(lossy: readonly (Loss & { share: number })[], facts: FleetFa
   return parts;
 }
 
+/** Who fails to connect most, if it is worth a word. */
+export function worstFailure(failures: readonly Failures[]): Failures | null {
+  const worst = [...failures].filter((f) => f.process !== OTHER && f.host !== OTHER).sort((a, b) => b.count - a.count)[0];
+  return worst && worst.count >= FAILURES_MIN ? worst : null;
+}
+
 function failuresDetail(failures: readonly Failures[], context: Context): Part[] {
-  const worst = [...failures].filter((f) => f.process !== OTHER).sort((a, b) => b.count - a.count)[0];
-  if (!worst || worst.count < FAILURES_MIN) return [];
+  const worst = worstFailure(failures);
+  if (!worst) return [];
   return [
     { text: worst.process || "An unknown process", href: context.filterHref("process", worst.process) },
     { text: " fails to connect", tone: "warning" },
     { text: " to " },
     { text: endpoint(worst.peer, worst.peerPort), href: context.filterHref("peer", worst.peer) },
-    { text: `: ${worst.errno} ${formatRate(worst.perSecond)}. ` },
+    ...(worst.host === undefined ? [] : [{ text: " on " }, { text: worst.host, href: context.hostHref(worst.host) }]),
+    { text: `: ${worst.errno === "" ? "" : `${worst.errno} `}${formatRate(worst.perSecond)}. ` },
   ];
 }
 
@@ -209,6 +273,7 @@ export interface HostFacts {
   readonly lossShares: readonly (number | null)[];
   readonly stepStartMs: (index: number) => number;
   readonly failures: readonly Failures[];
+  readonly paths: readonly Path[];
 }
 
 /** What follows the host's name in its headline: "is losing packets to db-7:5432 since 13:51". */
@@ -233,6 +298,9 @@ export function hostSentence(facts: HostFacts, context: Context): Sentence {
     const detail = lossDetail([lossy], { hosts: [host], losses: [], ...facts }, context);
     parts.push(...detail.map((part) => ({ tone: "quiet" as const, ...part })));
   }
+  // The host's total hides one bad path among many good ones.
+  const [path] = lossy ? [] : losingPaths(facts.paths);
+  if (path) parts.push(...pathDetail(path, "host", facts.stepStartMs, context).map((part) => ({ tone: "quiet" as const, ...part })));
   const failures = failuresDetail(facts.failures, context);
   if (parts.length > 0) parts.push(...failures.map((part) => ({ tone: "quiet" as const, ...part })));
   else if (failures.length > 0) parts.push({ text: "reports. ", tone: "quiet" }, ...failures);

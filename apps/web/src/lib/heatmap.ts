@@ -70,6 +70,13 @@ export function rowBounds(grid: Grid, row: number): { lower: number; upper: numb
   return { lower: grid.lower * 2 ** (row / grid.rowsPerOctave), upper: grid.lower * 2 ** ((row + 1) / grid.rowsPerOctave) };
 }
 
+/** Everything counted in one step. */
+export function columnTotal(grid: Grid, column: number): number {
+  let sum = 0;
+  for (let row = 0; row < grid.rows; row++) sum += grid.counts[row * grid.columns + column] || 0;
+  return sum;
+}
+
 /** Heat level 1..8 of a count; 0 for none. Logarithmic, because a busy bucket holds thousands of times what a rare, slow one does — and the rare one is the news. */
 export function heatLevel(count: number, max: number): number {
   if (!(count > 0)) return 0;

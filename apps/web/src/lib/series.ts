@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { formatDuration } from "@waggle/units";
-import { type Aggregate, isValues, type MissingHost, type QueryAnswer, type QueryMeta, type ValueSeries } from "./api/types";
+import { type Aggregate, isValues, type QueryAnswer, type QueryMeta, type ValueSeries } from "./api/types";
 
 /** The value that stands for "everything beyond the limit" on the wire. */
 export const OTHER = "~other";
@@ -80,8 +80,11 @@ export function ratio(a: readonly (number | null)[], b: readonly (number | null)
   });
 }
 
+/** Why nothing is there from one moment to another (epoch ms), where anything knows; null otherwise. */
+export type GapReason = (fromMs: number, toMs: number) => string | null;
+
 /** Runs of uncovered steps, named. In a live range the newest steps may simply not have arrived: up to `grace` of them are no gap. */
-export function gapsOf(meta: QueryMeta, live: boolean, grace = 2): Gap[] {
+export function gapsOf(meta: QueryMeta, live: boolean, reasonOf: GapReason = () => null, grace = 2): Gap[] {
   const count = stepCount(meta);
   const stepMs = meta.stepSeconds * 1000;
   const gaps: Gap[] = [];
@@ -93,17 +96,23 @@ export function gapsOf(meta: QueryMeta, live: boolean, grace = 2): Gap[] {
     if (!(trailing && live && end - start <= grace)) {
       const fromMs = stepStart(meta, start);
       const toMs = fromMs + (end - start) * stepMs;
-      gaps.push({ fromMs, toMs, label: gapLabel(toMs - fromMs, trailing ? meta.coverage.missing : []) });
+      gaps.push({
+        fromMs,
+        toMs,
+        label: gapLabel(
+          toMs - fromMs,
+          reasonOf(fromMs, toMs) ?? (trailing ? (meta.coverage.missing.find((m) => m.reason !== "")?.reason ?? null) : null),
+        ),
+      });
     }
     start = end;
   }
   return gaps;
 }
 
-function gapLabel(lengthMs: number, missing: readonly MissingHost[]): string {
+function gapLabel(lengthMs: number, reason: string | null): string {
   const text = `no data ${formatDuration(lengthMs * 1e6)}`;
-  const reason = missing.find((m) => m.reason !== "")?.reason;
-  return reason ? `${text}: ${reason}` : text;
+  return reason === null ? text : `${text}: ${reason}`;
 }
 
 /** A run of steps with the same coverage, for the ribbon. `fraction` of the expected host-windows was present. */

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 "use client";
 
-import { formatClock, formatCount, formatTimeTick, formatValue, logTicks, timeTicks } from "@waggle/units";
+import { formatClock, formatCount, formatRatio, formatTimeTick, formatValue, logTicks, timeTicks } from "@waggle/units";
 import { type KeyboardEvent, type PointerEvent, useEffect, useId, useMemo, useRef, useState } from "react";
 import type { HeatmapSeries, QueryMeta } from "@/lib/api/types";
-import { parseHex, rowBounds, toGrid, toPixels } from "@/lib/heatmap";
+import { pointAt } from "@/lib/crosshair";
+import { useGapReason } from "@/lib/gap-reasons";
+import { columnTotal, parseHex, rowBounds, toGrid, toPixels } from "@/lib/heatmap";
 import { usePalette } from "@/lib/palette";
 import { gapsOf, stepStart } from "@/lib/series";
 import { useWidth } from "@/lib/use-size";
 import { useView } from "@/lib/view";
+import { Crosshair } from "./crosshair";
 import { AXIS_BOTTOM, AXIS_LEFT, AXIS_RIGHT, AXIS_TOP } from "./geometry";
 import styles from "./heat-map.module.css";
 
@@ -22,6 +25,9 @@ export interface HeatMapProps {
   /** What one count is: "connections", "calls". */
   readonly countNoun: string;
 }
+
+/** px. Narrower gaps are named by their tooltip and the ribbon only. */
+const GAP_NAMED_MIN = 10;
 
 /** Distribution over time: each cell is one step × one range of values, lightness its count. Drag zooms in time; arrow keys move a cell cursor. */
 export function HeatMap({ meta, series, height, label, describedBy, countNoun }: HeatMapProps) {
@@ -59,7 +65,7 @@ export function HeatMap({ meta, series, height, label, describedBy, countNoun }:
   const offsetMs = view.zone === "utc" ? 0 : -new Date(toMs).getTimezoneOffset() * 60_000;
   const columns = grid?.columns ?? Math.max(1, meta.points);
   const xOf = (ms: number): number => ((ms - fromMs) / (columns * meta.stepSeconds * 1000)) * plotWidth;
-  const gaps = gapsOf(meta, view.live);
+  const gaps = gapsOf(meta, view.live, useGapReason(meta));
 
   function at(event: PointerEvent): { column: number; row: number } | null {
     const bounds = canvas.current?.getBoundingClientRect();
@@ -87,9 +93,13 @@ export function HeatMap({ meta, series, height, label, describedBy, countNoun }:
 
   const bounds = grid && cursor ? rowBounds(grid, cursor.row) : null;
   const count = grid && cursor ? (grid.counts[cursor.row * grid.columns + cursor.column] ?? Number.NaN) : Number.NaN;
+  const total = grid && cursor ? columnTotal(grid, cursor.column) : 0;
+  const counted = Number.isNaN(count)
+    ? "no data"
+    : `${formatCount(count)} ${countNoun}${total > 0 ? `, ${formatRatio(count / total)} of this step` : ""}`;
   const said =
     cursor && bounds
-      ? `${formatClock(stepStart(meta, cursor.column), view.zone, "always")}, ${formatValue(bounds.lower, series.unit)} to ${formatValue(bounds.upper, series.unit)}: ${Number.isNaN(count) ? "no data" : `${formatCount(count)} ${countNoun}`}`
+      ? `${formatClock(stepStart(meta, cursor.column), view.zone, "always")}, ${formatValue(bounds.lower, series.unit)} to ${formatValue(bounds.upper, series.unit)}: ${counted}`
       : "";
 
   return (
@@ -118,6 +128,7 @@ export function HeatMap({ meta, series, height, label, describedBy, countNoun }:
           return (
             <div key={gap.fromMs} className={styles["gap"]} style={{ left, width: gapWidth }} title={gap.label}>
               <span
+                hidden={gapWidth < GAP_NAMED_MIN}
                 style={
                   gapWidth < 140 && left + gapWidth + 160 > plotWidth
                     ? { right: "100%", paddingRight: 6 }
@@ -148,10 +159,15 @@ export function HeatMap({ meta, series, height, label, describedBy, countNoun }:
           onPointerMove={(event) => {
             const cell = at(event);
             setCursor(cell);
+            pointAt(cell && stepStart(meta, cell.column) + meta.stepSeconds * 500);
             if (cell) setDrag((d) => d && { ...d, to: cell.column });
           }}
           onPointerUp={finishDrag}
-          onPointerLeave={() => setCursor(null)}
+          onPointerLeave={() => {
+            setCursor(null);
+            pointAt(null);
+          }}
+          onFocus={(event) => grid && event.currentTarget.matches(":focus-visible") && setCursor((c) => c ?? firstBusy(grid))}
           onKeyDown={onKeyDown}
           onBlur={() => setCursor(null)}
         />
@@ -161,6 +177,7 @@ export function HeatMap({ meta, series, height, label, describedBy, countNoun }:
             style={{ left: (Math.min(drag.from, drag.to) / columns) * plotWidth, width: ((Math.abs(drag.to - drag.from) + 1) / columns) * plotWidth }}
           />
         )}
+        {!cursor && <Crosshair fromMs={fromMs} toMs={fromMs + columns * meta.stepSeconds * 1000} />}
         {grid && cursor && bounds && (
           <>
             <div
@@ -189,7 +206,7 @@ export function HeatMap({ meta, series, height, label, describedBy, countNoun }:
                 {formatValue(bounds.lower, series.unit)} – {formatValue(bounds.upper, series.unit)}
               </p>
               <p>
-                <b>{Number.isNaN(count) ? "no data" : `${formatCount(count)} ${countNoun}`}</b>
+                <b>{counted}</b>
               </p>
             </div>
           </>

@@ -18,8 +18,11 @@ import {
   YAxis,
 } from "recharts";
 import type { QueryMeta } from "@/lib/api/types";
+import { pointAt } from "@/lib/crosshair";
+import { useGapReason } from "@/lib/gap-reasons";
 import { gapsOf, isolated, largest, type Row, stepStart, type Track, toRows } from "@/lib/series";
 import { useView } from "@/lib/view";
+import { Crosshair } from "./crosshair";
 import { AXIS_BOTTOM, AXIS_LEFT, AXIS_RIGHT, AXIS_TOP } from "./geometry";
 import styles from "./time-chart.module.css";
 
@@ -49,7 +52,7 @@ export function TimeChart({ meta, tracks, stacked = false, height, unit, label, 
   const rows = toRows(meta, tracks);
   const fromMs = stepStart(meta, 0);
   const toMs = Date.parse(meta.to);
-  const gaps = gapsOf(meta, view.live);
+  const gaps = gapsOf(meta, view.live, useGapReason(meta));
   const top = useSteadyTop(stacked ? largest(rows.map((row) => sumOf(row, tracks))) : largest(tracks.flatMap((t) => t.values)));
   const ticks = linearTicks(top);
   const offsetMs = view.zone === "utc" ? 0 : -new Date(toMs).getTimezoneOffset() * 60_000;
@@ -70,6 +73,7 @@ export function TimeChart({ meta, tracks, stacked = false, height, unit, label, 
       onMouseLeave={() => {
         setHovered(false);
         setDrag(null);
+        pointAt(null);
       }}
       onFocus={() => setHovered(true)}
       onBlur={() => setHovered(false)}
@@ -83,7 +87,11 @@ export function TimeChart({ meta, tracks, stacked = false, height, unit, label, 
           aria-label={label}
           aria-describedby={describedBy}
           onMouseDown={(state) => state.activeLabel !== undefined && setDrag({ from: Number(state.activeLabel), to: Number(state.activeLabel) })}
-          onMouseMove={(state) => state.activeLabel !== undefined && setDrag((d) => d && { ...d, to: Number(state.activeLabel) })}
+          onMouseMove={(state) => {
+            if (state.activeLabel === undefined) return;
+            pointAt(Number(state.activeLabel));
+            setDrag((d) => d && { ...d, to: Number(state.activeLabel) });
+          }}
           onMouseUp={finishDrag}
         >
           <defs>
@@ -179,6 +187,7 @@ export function TimeChart({ meta, tracks, stacked = false, height, unit, label, 
           />
         </ComposedChart>
       </ResponsiveContainer>
+      {!hovered && <Crosshair fromMs={fromMs} toMs={toMs} left={AXIS_LEFT} right={AXIS_RIGHT} top={AXIS_TOP} bottom={AXIS_BOTTOM} />}
     </div>
   );
 }

@@ -7,45 +7,64 @@ import { PanelState } from "@/components/panel-state";
 import { SentenceText } from "@/components/sentence";
 import { ApiError } from "@/lib/api/client";
 import { useHosts, usePanelQuery } from "@/lib/api/hooks";
-import { fleetSentence, losing, plain } from "@/lib/findings";
+import type { QueryAnswer } from "@/lib/api/types";
+import { fleetSentence, losing, losingPaths, plain, worstFailure } from "@/lib/findings";
 import { useLinks } from "@/lib/links";
 import { stepStart } from "@/lib/series";
 import { useView } from "@/lib/view";
-import { hostPredicate } from "@/lib/where";
-import { blameOf, failuresOf, lossesOf, lossShare } from "../facts";
+import { hostPredicate, type Term } from "@/lib/where";
+import { blameOf, failuresOf, lossesOf, lossShare, pathsOf, totals } from "../facts";
 import styles from "../page.module.css";
-import { BLAME, FAILURES, RTT, SEGMENTS } from "../query-defs";
+import { BLAME, FAILURES, HOSTS_MAX, PATHS, RTT, SEGMENTS } from "../query-defs";
 import { CombCard } from "./comb-card";
 import { Enrol } from "./enrol";
 import { FleetCharts } from "./fleet-charts";
 import { hostRows } from "./host-rows";
 import { WorstHosts } from "./worst-hosts";
 
-/** As many hosts as one query answers; the comb says so when there are more. */
-const HOSTS_LIMIT = 100;
+const PATH = ["process", "peer", "peer_port"];
+
+const is = (key: string, value: string): Term => ({ negated: false, key, value });
+
+/** The error and the port most failures of the answer have. */
+function mostOf(answer: QueryAnswer | undefined): { errno: string; peerPort: string } | undefined {
+  const most = [...totals(answer, "count", "sum", ["errno", "peer_port"])].sort((a, b) => (b[1] ?? 0) - (a[1] ?? 0))[0]?.[0];
+  const [errno = "", peerPort = ""] = most?.split("\u0000") ?? [];
+  return most === undefined ? undefined : { errno, peerPort };
+}
 
 export function FleetPage() {
   const view = useView();
   const links = useLinks();
   const hosts = useHosts();
 
-  const segments = usePanelQuery({ signal: "tcp_connections", select: SEGMENTS, by: ["host"], limit: HOSTS_LIMIT, shape: "total" });
-  const rtt = usePanelQuery({ signal: "tcp_rtt", select: [{ measure: RTT, aggregate: "p99" }], by: ["host"], limit: HOSTS_LIMIT, shape: "total" });
+  const segments = usePanelQuery({ signal: "tcp_connections", select: SEGMENTS, by: ["host"], limit: HOSTS_MAX, shape: "total" });
+  const rtt = usePanelQuery({ signal: "tcp_rtt", select: [{ measure: RTT, aggregate: "p99" }], by: ["host"], limit: HOSTS_MAX, shape: "total" });
   const connects = usePanelQuery({
     signal: "tcp_connect_failures",
     select: [{ measure: "count", aggregate: "rate" }],
     by: ["host"],
-    limit: HOSTS_LIMIT,
+    limit: HOSTS_MAX,
     shape: "total",
   });
   const syscalls = usePanelQuery({
     signal: "syscall_errors",
     select: [{ measure: "count", aggregate: "rate" }],
     by: ["host"],
-    limit: HOSTS_LIMIT,
+    limit: HOSTS_MAX,
     shape: "total",
   });
-  const failures = usePanelQuery(FAILURES);
+  const failures = usePanelQuery({ ...FAILURES, by: ["host", "process", "peer"] });
+  const failure = worstFailure(failuresOf(failures.result.data));
+  const failureErrors = usePanelQuery({
+    signal: "tcp_connect_failures",
+    select: [{ measure: "count", aggregate: "sum" }],
+    by: ["errno", "peer_port"],
+    shape: "total",
+    host: failure?.host ?? "",
+    where: failure ? [is("process", failure.process), is("peer", failure.peer)] : [],
+    enabled: failure !== null,
+  });
 
   const losses = useMemo(() => lossesOf(segments.result.data), [segments.result.data]);
   const reporting = new Set(hosts.data?.filter((host) => host.state === "reporting").map((host) => host.name));
@@ -61,12 +80,19 @@ export function FleetPage() {
     enabled: worstLoss !== null,
   });
 
+  // A host with a losing path that as a whole is fine; then which of its paths still lose, and to which port.
+  const paths = usePanelQuery({ ...PATHS, by: ["host", "process", "peer"], limit: 50, shape: "total" });
+  const [worstPath] = losingPaths(pathsOf(paths.result.data, ["host", "process", "peer"])).filter(
+    (path) => reporting.has(path.host) && !lossy.some((loss) => loss.host === path.host),
+  );
+  const pathSeries = usePanelQuery({ ...PATHS, by: PATH, host: worstPath?.host ?? "", enabled: worstPath !== undefined });
+
   const rows = useMemo(() => {
     const list = (hosts.data ?? []).filter((host) => hostPredicate(view.filter)(host.name));
     return hostRows(list, { segments: segments.result.data, rtt: rtt.result.data, connects: connects.result.data, syscalls: syscalls.result.data });
   }, [hosts.data, view.filter, segments.result.data, rtt.result.data, connects.result.data, syscalls.result.data]);
 
-  const lossMeta = lossSeries.result.data?.meta;
+  const stepMeta = (lossSeries.result.data ?? pathSeries.result.data)?.meta;
   const sentence = hosts.data
     ? fleetSentence(
         {
@@ -74,8 +100,9 @@ export function FleetPage() {
           losses,
           blame: blameOf(blame.result.data),
           lossShares: worstLoss ? lossShare(lossSeries.result.data) : [],
-          stepStartMs: (i) => (lossMeta ? stepStart(lossMeta, i) : view.range.fromMs),
-          failures: failuresOf(failures.result.data),
+          stepStartMs: (i) => (stepMeta ? stepStart(stepMeta, i) : view.range.fromMs),
+          failures: failure ? [{ ...failure, ...mostOf(failureErrors.result.data) }] : [],
+          paths: worstPath ? pathsOf(pathSeries.result.data, PATH, worstPath.host) : [],
         },
         {
           filtered: view.filter !== "",
@@ -87,7 +114,12 @@ export function FleetPage() {
         },
       )
     : null;
-  const known = segments.result.data !== undefined && failures.result.data !== undefined;
+  const known =
+    segments.result.data !== undefined &&
+    failures.result.data !== undefined &&
+    paths.result.data !== undefined &&
+    !(worstPath && pathSeries.result.isPending) &&
+    !(failure && failureErrors.result.isPending);
 
   const panels = {
     retransmits: { query: segments, panel: usePanel(segments, hosts.data) },

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 "use client";
 
+import { useMemo } from "react";
 import { PanelState } from "@/components/panel-state";
 import { SentenceText } from "@/components/sentence";
 import { useHost, usePanelQuery } from "@/lib/api/hooks";
 import type { Host } from "@/lib/api/types";
 import { hostSentence } from "@/lib/findings";
+import { GapKnowledgeContext, gapKnowledge } from "@/lib/gap-reasons";
 import { useLinks } from "@/lib/links";
 import { stepStart } from "@/lib/series";
 import { useView } from "@/lib/view";
-import { blameOf, failuresOf, lossShare, totalLoss } from "../facts";
+import { blameOf, failuresOf, lossShare, pathsOf, totalLoss } from "../facts";
 import styles from "../page.module.css";
-import { BLAME, FAILURES, SEGMENTS } from "../query-defs";
+import { BLAME, FAILURES, PATHS, SEGMENTS } from "../query-defs";
 import { AgentSection } from "./agent-section";
 import { ConnectFailuresCard } from "./connect-failures-card";
 import { ConnectionsCard } from "./connections-card";
@@ -40,14 +42,17 @@ export function HostPage({ idOrName }: { idOrName: string }) {
   );
 }
 
+const PATH = ["process", "peer", "peer_port"];
+
 function HostView({ host }: { host: Host }) {
   const view = useView();
   const links = useLinks();
   const shares = usePanelQuery({ signal: "tcp_connections", select: SEGMENTS, shape: "series", host: host.name });
   const blame = usePanelQuery({ ...BLAME, host: host.name });
   const failures = usePanelQuery({ ...FAILURES, host: host.name });
+  const paths = usePanelQuery({ ...PATHS, by: PATH, host: host.name });
   const shareMeta = shares.result.data?.meta;
-  const known = shares.result.data && failures.result.data;
+  const known = shares.result.data && failures.result.data && paths.result.data;
   const sentence = hostSentence(
     {
       host,
@@ -56,6 +61,7 @@ function HostView({ host }: { host: Host }) {
       lossShares: lossShare(shares.result.data),
       stepStartMs: (i) => (shareMeta ? stepStart(shareMeta, i) : view.range.fromMs),
       failures: failuresOf(failures.result.data),
+      paths: pathsOf(paths.result.data, PATH, host.name),
     },
     {
       filtered: view.filter !== "",
@@ -67,8 +73,18 @@ function HostView({ host }: { host: Host }) {
     },
   );
 
+  const states = usePanelQuery({
+    signal: "agent_coverage",
+    select: [{ measure: "windows", aggregate: "sum" }],
+    by: ["signal", "state", "reason"],
+    limit: 100,
+    shape: "series",
+    host: host.name,
+  }).result.data;
+  const gaps = useMemo(() => gapKnowledge(host, states), [host, states]);
+
   return (
-    <>
+    <GapKnowledgeContext value={gaps}>
       <h1 className={styles["title"]}>
         {host.name} <span>{known || host.state !== "reporting" ? <SentenceText sentence={sentence} /> : ""}</span>
       </h1>
@@ -101,6 +117,6 @@ function HostView({ host }: { host: Host }) {
         </div>
         <AgentSection host={host} />
       </div>
-    </>
+    </GapKnowledgeContext>
   );
 }

@@ -4,7 +4,7 @@
 import { keepPreviousData, type UseQueryResult, useQuery } from "@tanstack/react-query";
 import { pointsFor, rangeBefore } from "../time-range";
 import { useView } from "../view";
-import { applicable, formatTerm } from "../where";
+import { applicable, formatTerm, type Term } from "../where";
 import { type ApiError, fetchHost, fetchHosts, fetchSignals, runQuery } from "./client";
 import type { Host, QueryAnswer, QueryBody, Selection, Signal } from "./types";
 
@@ -18,6 +18,8 @@ export interface PanelQuery {
   readonly shape: "series" | "total";
   /** Only this host, whatever the filter says. */
   readonly host?: string;
+  /** Only what these terms pick, whatever the filter says. */
+  readonly where?: readonly Term[];
   /** The equally long range before. */
   readonly before?: boolean;
   readonly enabled?: boolean;
@@ -42,8 +44,8 @@ export function usePanelQuery(query: PanelQuery): PanelResult {
   const dimensions = signals.data?.find((s) => s.name === query.signal)?.dimensions.map((d) => d.name);
   const { where: filter, ignored } = dimensions ? applicable(view.filter, dimensions) : { where: view.filter, ignored: [] };
   const range = query.before ? rangeBefore(view.range) : view.range;
-  const where =
-    query.host === undefined ? filter : [formatTerm({ negated: false, key: "host", value: query.host }), filter].filter((t) => t !== "").join(" ");
+  const own: Term[] = [...(query.host === undefined ? [] : [{ negated: false, key: "host", value: query.host }]), ...(query.where ?? [])];
+  const where = [...own.map(formatTerm), filter].filter((t) => t !== "").join(" ");
   const body: QueryBody = {
     signal: query.signal,
     select: query.select,
