@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from "vitest";
-import { cellAfterKey, cellAt, combLayout } from "./comb";
+import { cellAfterKey, cellAt, combLayout, GROUP_LABEL_HEIGHT, groupedLayout } from "./comb";
 
 const SQRT3 = Math.sqrt(3);
 
@@ -50,4 +50,44 @@ it("moves with the arrow keys and stops at the edges", () => {
   expect(cellAfterKey(layout, 0, "ArrowDown")).toBe(layout.columns);
   expect(cellAfterKey(layout, 19, "ArrowDown")).toBe(19);
   expect(cellAfterKey(layout, 3, "End")).toBe(19);
+});
+
+describe("groupedLayout", () => {
+  it.each([[[40, 1]], [[3, 2]], [[500, 300, 200]], [[9000, 999, 1]]])("gives each of %j a block below its name, none over another", (counts) => {
+    const layout = groupedLayout(
+      counts.map((count, i) => ({ label: `k${i}`, count })),
+      760,
+      240,
+    );
+    if (layout === null) throw new Error("does not fit");
+    expect(layout.cells).toHaveLength(counts.reduce((a, b) => a + b));
+    for (const { x, y } of layout.cells) {
+      expect(x + (layout.radius * SQRT3) / 2).toBeLessThanOrEqual(760 + 1e-6);
+      expect(y - layout.radius).toBeGreaterThanOrEqual(GROUP_LABEL_HEIGHT - 1e-6);
+      expect(y + layout.radius).toBeLessThanOrEqual(240 + 1e-6);
+    }
+    layout.blocks.slice(1).forEach((block, i) => {
+      expect(block.x).toBeGreaterThan((layout.blocks[i]?.x ?? 0) + (layout.blocks[i]?.width ?? 0));
+    });
+  });
+
+  it("is none where names or hexagons would not fit", () => {
+    const many = Array.from({ length: 12 }, (_, i) => ({ label: `kernel ${i}`, count: 1 }));
+    expect(groupedLayout(many, 320, 240)).toBeNull();
+    expect(groupedLayout([{ label: "one", count: 5 }], 760, 240)).toBeNull();
+  });
+
+  it("lets the arrows cross from block to block", () => {
+    const layout = groupedLayout(
+      [
+        { label: "a", count: 1 },
+        { label: "b", count: 1 },
+      ],
+      760,
+      240,
+    );
+    if (layout === null) throw new Error("does not fit");
+    expect(cellAfterKey(layout, 0, "ArrowRight")).toBe(1);
+    expect(cellAfterKey(layout, 1, "ArrowLeft")).toBe(0);
+  });
 });

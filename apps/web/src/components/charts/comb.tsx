@@ -2,7 +2,7 @@
 "use client";
 
 import { type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from "react";
-import { type CombLayout, cellAfterKey, cellAt, combLayout } from "@/lib/comb";
+import { type CombGroup, type CombLayout, cellAfterKey, cellAt, combLayout, type GroupedLayout, groupedLayout } from "@/lib/comb";
 import { type Palette, usePalette } from "@/lib/palette";
 import { useWidth } from "@/lib/use-size";
 import styles from "./comb.module.css";
@@ -20,7 +20,10 @@ export interface CombCell {
 }
 
 export interface CombProps {
+  /** In the order of `groups`, group after group. */
   readonly cells: readonly CombCell[];
+  /** How many cells belong together, and what they have in common; drawn apart where there is room. */
+  readonly groups: readonly CombGroup[];
   readonly height: number;
   readonly label: string;
   readonly describedBy: string;
@@ -28,13 +31,16 @@ export interface CombProps {
 }
 
 /** Every host a hexagon: filled by one hue from nothing to worst, dashed when it does not report. */
-export function Comb({ cells, height, label, describedBy, onOpen }: CombProps) {
+export function Comb({ cells, groups, height, label, describedBy, onOpen }: CombProps) {
   const palette = usePalette();
   const [box, width] = useWidth<HTMLDivElement>();
   const canvas = useRef<HTMLCanvasElement>(null);
   const [active, setActive] = useState<number | null>(null);
   const helpId = useId();
-  const layout = useMemo(() => combLayout(cells.length, width, height), [cells.length, width, height]);
+  const layout = useMemo((): CombLayout & Partial<GroupedLayout> => {
+    const grouped = groups.reduce((sum, group) => sum + group.count, 0) === cells.length ? groupedLayout(groups, width, height) : null;
+    return grouped ?? combLayout(cells.length, width, height);
+  }, [cells.length, groups, width, height]);
 
   useEffect(() => {
     const element = canvas.current;
@@ -46,10 +52,9 @@ export function Comb({ cells, height, label, describedBy, onOpen }: CombProps) {
     if (!context) return;
     context.scale(ratio, ratio);
     cells.forEach((cell, i) => {
-      drawHexagon(context, layout, i, cell, palette, i === active);
+      drawHexagon(context, layout, i, cell, palette);
     });
-    if (active !== null && cells[active]) drawHexagon(context, layout, active, cells[active], palette, true);
-  }, [cells, layout, palette, width, height, active]);
+  }, [cells, layout, palette, width, height]);
 
   function onKeyDown(event: KeyboardEvent): void {
     if (event.key === "Enter" && active !== null && cells[active]) {
@@ -84,11 +89,22 @@ export function Comb({ cells, height, label, describedBy, onOpen }: CombProps) {
         onBlur={() => setActive(null)}
         onKeyDown={onKeyDown}
       />
+      {layout.blocks?.map((block) => (
+        <span key={block.label} className={styles["group"]} style={{ left: block.x, maxWidth: block.width }} title={block.label}>
+          {block.label} <b>{block.count}</b>
+        </span>
+      ))}
+      {shown && centre && (
+        // Over the canvas, so that moving about does not draw thousands of hexagons again.
+        <svg className={styles["cursor"]} width={width} height={height} aria-hidden="true">
+          <polygon points={hexagon(centre.x, centre.y, Math.max(2, layout.radius - 1)).join(" ")} />
+        </svg>
+      )}
       {shown && centre && (
         <div
           className={styles["tooltip"]}
           style={{
-            top: Math.max(0, centre.y - 20),
+            top: Math.max(0, Math.min(centre.y - 20, height - 48)),
             ...(centre.x > width * 0.6 ? { right: width - centre.x + layout.radius + 8 } : { left: centre.x + layout.radius + 8 }),
           }}
         >
@@ -107,31 +123,42 @@ export function Comb({ cells, height, label, describedBy, onOpen }: CombProps) {
   );
 }
 
-function drawHexagon(context: CanvasRenderingContext2D, layout: CombLayout, index: number, cell: CombCell, palette: Palette, active: boolean): void {
+/** Corners of a pointy-top hexagon, `x,y` each. */
+function hexagon(x: number, y: number, radius: number): string[] {
+  return CORNERS.map(([cos, sin]) => `${(x + radius * cos).toFixed(2)},${(y + radius * sin).toFixed(2)}`);
+}
+
+const CORNERS = Array.from({ length: 6 }, (_, corner): readonly [number, number] => {
+  const angle = (Math.PI / 3) * corner + Math.PI / 6;
+  return [Math.cos(angle), Math.sin(angle)];
+});
+
+function drawHexagon(context: CanvasRenderingContext2D, layout: CombLayout, index: number, cell: CombCell, palette: Palette): void {
   const centre = layout.cells[index];
   if (!centre) return;
   // On a comb of thousands the outline must not cover the fill.
-  const outline = (cell.flagged || active ? 1.8 : 0.8) * Math.min(1, layout.radius / 8);
-  const radius = Math.max(0.8, layout.radius - Math.min(1.4, layout.radius * 0.12) - outline / 2);
+  const outline = (cell.flagged ? 1.8 : 0.8) * Math.min(1, layout.radius / 8);
+  // Dashes of neighbours would run together.
+  const inset = cell.reporting ? 1.4 : 2.6;
+  const radius = Math.max(0.8, layout.radius - Math.min(inset, layout.radius * 0.12) - outline / 2);
   context.beginPath();
-  for (let corner = 0; corner < 6; corner++) {
-    const angle = (Math.PI / 3) * corner + Math.PI / 6;
-    context.lineTo(centre.x + radius * Math.cos(angle), centre.y + radius * Math.sin(angle));
-  }
+  for (const [cos, sin] of CORNERS) context.lineTo(centre.x + radius * cos, centre.y + radius * sin);
   context.closePath();
-  context.setLineDash([]);
   context.lineWidth = outline;
   if (!cell.reporting) {
     context.fillStyle = palette.surface;
     context.fill();
-    context.setLineDash([2.5, 2.5]);
-    context.lineWidth = active ? 1.8 : 1.2;
-    context.strokeStyle = active ? palette.text : palette.none;
-  } else {
-    context.fillStyle = palette.heat[cell.level === null ? 0 : Math.max(1, cell.level)] ?? palette.surface;
-    context.fill();
-    context.strokeStyle = active ? palette.text : cell.flagged ? palette.critical : palette.lineStrong;
+    // Dashes need room to be seen as such.
+    const dash = Math.min(2.5, layout.radius / 4);
+    context.setLineDash([dash, dash]);
+    context.lineWidth = Math.min(1.2, layout.radius / 6);
+    context.strokeStyle = palette.none;
+    context.stroke();
+    context.setLineDash([]);
+    return;
   }
+  context.fillStyle = palette.heat[cell.level === null ? 0 : Math.max(1, cell.level)] ?? palette.surface;
+  context.fill();
+  context.strokeStyle = cell.flagged ? palette.critical : palette.lineStrong;
   context.stroke();
-  context.setLineDash([]);
 }

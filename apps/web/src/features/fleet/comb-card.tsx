@@ -3,6 +3,7 @@
 
 import { formatMoment, formatValue } from "@waggle/units";
 import { useRouter } from "next/navigation";
+import { useMemo } from "react";
 import { Hexagon } from "@/components/brand";
 import { ChartCard, twinOf } from "@/components/chart-card";
 import { Comb, type CombCell } from "@/components/charts/comb";
@@ -11,6 +12,7 @@ import type { Column } from "@/components/data-table";
 import type { Panel } from "@/components/panel";
 import { Segments } from "@/components/segments";
 import type { PanelResult } from "@/lib/api/hooks";
+import type { CombGroup } from "@/lib/comb";
 import { useLinks } from "@/lib/links";
 import { useView } from "@/lib/view";
 import { type HostRow, worstFirst, worstHost } from "./host-rows";
@@ -18,7 +20,30 @@ import { FLEET_METRICS, type FleetMetric, levelOf, scaleLabels } from "./metrics
 
 /** px. As high as the list of hosts beside it needs, so that one host makes no empty wall. */
 function heightFor(count: number): number {
+  if (count > 2000) return 320;
   return Math.max(104, Math.min(240, 32 * count - 8));
+}
+
+/** More names than this are not read; the rest is one group. */
+const GROUPS_MAX = 6;
+
+/** Hosts kernel by kernel, most hosts first, each by name: what hosts share is often what ails them. */
+function byKernel(rows: readonly HostRow[]): { ordered: HostRow[]; groups: CombGroup[] } {
+  const collator = new Intl.Collator("en", { numeric: true });
+  const kernels = new Map<string, HostRow[]>();
+  for (const row of rows) {
+    const known = kernels.get(row.host.kernel);
+    if (known) known.push(row);
+    else kernels.set(row.host.kernel, [row]);
+  }
+  const sorted = [...kernels].sort((a, b) => b[1].length - a[1].length || collator.compare(a[0], b[0]));
+  const rest = sorted.slice(GROUPS_MAX);
+  const named: [string, HostRow[]][] = sorted.slice(0, GROUPS_MAX).map(([kernel, list]) => [kernel || "unknown kernel", list]);
+  if (rest.length > 0) named.push([`${rest.length} other kernels`, rest.flatMap(([, list]) => list)]);
+  return {
+    ordered: named.flatMap(([, list]) => list.sort((a, b) => collator.compare(a.host.name, b.host.name))),
+    groups: named.map(([label, list]) => ({ label, count: list.length })),
+  };
 }
 
 export function CombCard({
@@ -33,7 +58,7 @@ export function CombCard({
   const router = useRouter();
   const metric = FLEET_METRICS.find((m) => m.id === view.by) ?? (FLEET_METRICS[0] as FleetMetric);
   const { query, panel } = panels[metric.id];
-  const ordered = [...rows].sort((a, b) => a.host.name.localeCompare(b.host.name, undefined, { numeric: true }));
+  const { ordered, groups } = useMemo(() => byKernel(rows), [rows]);
   const cells: CombCell[] = ordered.map((row) => {
     const value = row.values[metric.id];
     const reporting = row.host.state === "reporting";
@@ -69,7 +94,7 @@ export function CombCard({
     <ChartCard
       id="hosts"
       title="Hosts"
-      subtitle={metric.unit === "ratio" ? "share of segments sent again, whole range" : "whole range"}
+      subtitle={`${metric.unit === "ratio" ? "share of segments sent" : "whole range"}${groups.length > 1 ? ", by kernel" : ""}`}
       query={query}
       panel={panel}
       height={height}
@@ -123,6 +148,7 @@ export function CombCard({
       {(_, summaryId) => (
         <Comb
           cells={cells}
+          groups={groups}
           height={height}
           label={`Hosts by ${metric.label}`}
           describedBy={summaryId}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Host, QueryAnswer } from "../../lib/api/types";
-import { losing } from "../../lib/findings";
+import { LOSS_SHARE_CRITICAL, losing } from "../../lib/findings";
 import { lossesOf, totals } from "../facts";
 import type { FleetMetric } from "./metrics";
 
@@ -9,6 +9,12 @@ export interface HostRow {
   /** Over the whole range; null when nothing is known of this host. */
   readonly values: Readonly<Record<FleetMetric["id"], number | null>>;
   readonly losing: boolean;
+}
+
+/** How loudly the host is marked, by octagon or triangle. */
+export function levelOfHost({ host, losing, values }: HostRow): "critical" | "warning" | null {
+  if (losing && (values.retransmits ?? 0) >= LOSS_SHARE_CRITICAL) return "critical";
+  return losing || host.state === "offline" || host.state === "late" ? "warning" : null;
 }
 
 /** Worst value first; hosts without a value after them; those that do not report last. Names break ties, so that nothing jumps about. */

@@ -6,12 +6,11 @@ import Link from "next/link";
 import cardStyles from "@/components/chart-card.module.css";
 import { type Column, DataTable } from "@/components/data-table";
 import { StatusMark } from "@/components/status-mark";
-import { LOSS_SHARE_CRITICAL } from "@/lib/findings";
 import { useLinks } from "@/lib/links";
 import { useView } from "@/lib/view";
 import styles from "../page.module.css";
 import { stateText } from "./comb-card";
-import { type HostRow, worstFirst } from "./host-rows";
+import { type HostRow, levelOfHost, worstFirst } from "./host-rows";
 import { FLEET_METRICS, type FleetMetric } from "./metrics";
 
 const SHOWN = 8;
@@ -27,17 +26,7 @@ export function WorstHosts({ rows, loading }: { rows: readonly HostRow[]; loadin
       header: "host",
       render: (row) => (
         <>
-          <StatusMark
-            level={
-              row.host.state === "offline"
-                ? "warning"
-                : row.losing
-                  ? (row.values.retransmits ?? 0) >= LOSS_SHARE_CRITICAL
-                    ? "critical"
-                    : "warning"
-                  : null
-            }
-          />
+          <StatusMark level={levelOfHost(row)} />
           <Link href={links.host(row.host.name)} className={styles["link"]}>
             {row.host.name}
           </Link>
@@ -53,10 +42,18 @@ export function WorstHosts({ rows, loading }: { rows: readonly HostRow[]; loadin
     ...FLEET_METRICS.map(
       (m: FleetMetric): Column<HostRow> => ({
         key: m.id,
-        header: { retransmits: "retrans.", rtt: "RTT p99", connects: "conn. fail.", syscalls: "sysc. err." }[m.id],
+        header: { retransmits: "retrans.", rtt: "RTT p99", connects: "conn. fail.", syscalls: "syscall err." }[m.id],
         align: "right",
         render: (row) => (
-          <span className={m.id === "retransmits" && row.losing ? styles["hot"] : row.values[m.id] === 0 ? styles["dim"] : undefined}>
+          <span
+            className={
+              m.id === "retransmits" && row.losing
+                ? styles[levelOfHost(row) === "critical" ? "hot" : "warm"]
+                : row.values[m.id] === 0
+                  ? styles["dim"]
+                  : undefined
+            }
+          >
             {formatValue(row.values[m.id], m.unit)}
           </span>
         ),

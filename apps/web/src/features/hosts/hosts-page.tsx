@@ -13,17 +13,17 @@ import { useView } from "@/lib/view";
 import { hostPredicate } from "@/lib/where";
 import { stateText } from "../fleet/comb-card";
 import { Enrol } from "../fleet/enrol";
-import { type HostRow, hostRows, worstFirst } from "../fleet/host-rows";
+import { type HostRow, hostRows, levelOfHost, worstFirst } from "../fleet/host-rows";
 import { FLEET_METRICS } from "../fleet/metrics";
 import styles from "../page.module.css";
-import { RTT, SEGMENTS } from "../query-defs";
+import { HOSTS_MAX, RTT, SEGMENTS } from "../query-defs";
 
 /** Every host on one line, worst first. */
 export function HostsPage() {
   const view = useView();
   const links = useLinks();
   const hosts = useHosts();
-  const shared = { by: ["host"], limit: 100, shape: "total" } as const;
+  const shared = { by: ["host"], limit: HOSTS_MAX, shape: "total" } as const;
   const segments = usePanelQuery({ ...shared, signal: "tcp_connections", select: SEGMENTS });
   const rtt = usePanelQuery({ ...shared, signal: "tcp_rtt", select: [{ measure: RTT, aggregate: "p99" }] });
   const connects = usePanelQuery({ ...shared, signal: "tcp_connect_failures", select: [{ measure: "count", aggregate: "rate" }] });
@@ -58,7 +58,7 @@ export function HostsPage() {
       sort: (r) => r.host.name,
       render: (r) => (
         <>
-          <StatusMark level={r.losing ? "critical" : r.host.state === "reporting" ? null : "warning"} />
+          <StatusMark level={levelOfHost(r)} />
           <Link className={styles["link"]} href={links.host(r.host.name)}>
             {r.host.name}
           </Link>
@@ -72,7 +72,11 @@ export function HostsPage() {
         header: m.label,
         align: "right",
         sort: (r) => r.values[m.id],
-        render: (r) => <span className={m.id === "retransmits" && r.losing ? styles["hot"] : undefined}>{formatValue(r.values[m.id], m.unit)}</span>,
+        render: (r) => (
+          <span className={m.id === "retransmits" && r.losing ? styles[levelOfHost(r) === "critical" ? "hot" : "warm"] : undefined}>
+            {formatValue(r.values[m.id], m.unit)}
+          </span>
+        ),
       }),
     ),
     { key: "kernel", header: "kernel", sort: (r) => r.host.kernel, render: (r) => <span className="mono">{r.host.kernel}</span> },
