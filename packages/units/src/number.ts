@@ -60,6 +60,14 @@ export function formatCount(value: number | null | undefined): string {
   return number + suffix;
 }
 
+/** A whole number with every digit, in groups of three: `1 234 567` (no-break spaces). For counts that are compared, where `1.23 M` would hide the difference. */
+export function formatExact(value: number | null | undefined): string {
+  if (value === null || value === undefined || !Number.isFinite(value)) return NO_VALUE;
+  return Math.round(value)
+    .toString()
+    .replace(/\B(?=(\d{3})+$)/g, "\u00a0");
+}
+
 /** A count per second: `12/s`, `1.2 k/s`. */
 export function formatRate(perSecond: number | null | undefined): string {
   const text = formatCount(perSecond);

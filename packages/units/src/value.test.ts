@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from "vitest";
-import { formatBytes, formatDuration, formatFactor, formatMemory, formatRate, formatRatio, formatValue, NO_VALUE } from "./index.ts";
+import { formatBytes, formatDuration, formatExact, formatFactor, formatMemory, formatRate, formatRatio, formatValue, NO_VALUE } from "./index.ts";
 
 describe("formatValue", () => {
   it.each([
@@ -68,4 +68,9 @@ it("counts memory in binary steps and traffic in decimal ones", () => {
 it("writes factors with as many digits as they deserve", () => {
   expect(formatFactor(3.123)).toBe("3.1 ×");
   expect(formatFactor(240.4)).toBe("240 ×");
+});
+
+it("writes counts that are compared with every digit", () => {
+  expect([0, 41, 1000, 1_234_567].map(formatExact)).toEqual(["0", "41", "1\u00a0000", "1\u00a0234\u00a0567"]);
+  expect(formatExact(null)).toBe(NO_VALUE);
 });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 "use client";
 
-import { formatBytes, formatCount, formatDuration, formatRate, formatRatio } from "@waggle/units";
+import { formatBytes, formatDuration, formatExact, formatRate, formatRatio } from "@waggle/units";
 import { ChartCard } from "@/components/chart-card";
 import cardStyles from "@/components/chart-card.module.css";
 import { type Column, DataTable } from "@/components/data-table";
@@ -12,6 +12,7 @@ import type { Host, HostSignal, QueryAnswer } from "@/lib/api/types";
 import { totals } from "../facts";
 import styles from "../page.module.css";
 import { type Accounted, accountingOf, agreement, isLoss } from "./accounting";
+import { STATE_WORDS } from "./signal-states";
 
 /** What watching costs, how far each signal can be trusted, and whether the sums add up. */
 export function AgentSection({ host }: { host: Host }) {
@@ -65,7 +66,7 @@ function CostCard({ host }: { host: Host }) {
     host: host.name,
   });
   const columns: Column<CostRow>[] = [
-    { key: "program", header: "program", sort: (r) => r.program, render: (r) => <span className="mono">{r.program}</span> },
+    { key: "program", header: "program", sort: (r) => r.program, render: (r) => <span className={styles["wrap"]}>{r.program}</span> },
     { key: "events", header: "runs", align: "right", sort: (r) => r.eventsPerSecond, render: (r) => formatRate(r.eventsPerSecond) },
     { key: "each", header: "each", align: "right", sort: (r) => r.nsPerEvent, render: (r) => formatDuration(r.nsPerEvent) },
     { key: "core", header: "of a core", align: "right", sort: (r) => r.core, render: (r) => formatRatio(r.core) },
@@ -100,17 +101,6 @@ function CostCard({ host }: { host: Host }) {
   );
 }
 
-const STATE_WORDS: Readonly<Record<HostSignal["state"], string>> = {
-  exact: "exact",
-  fallback: "fallback",
-  sampled: "sampled",
-  shed: "shed",
-  disabled: "switched off",
-  unsupported: "not on this kernel",
-  failed: "failed",
-  unknown: "unknown",
-};
-
 function CoverageCard({ host }: { host: Host }) {
   const exact = host.signals.filter((s) => s.state === "exact").length;
   const columns: Column<HostSignal>[] = [
@@ -144,7 +134,7 @@ function CoverageCard({ host }: { host: Host }) {
         <b>
           {exact} of {host.signals.length}
         </b>{" "}
-        exact
+        exact · <span className="mono">agent_coverage</span> itself is this table
       </p>
       <DataTable
         label="State of each signal"
@@ -170,9 +160,9 @@ function AccountingCard({ host }: { host: Host }) {
     host: host.name,
   });
   const columns: Column<Accounted>[] = [
-    { key: "quantity", header: "quantity", sort: (r) => r.quantity, render: (r) => <span className="mono">{r.quantity}</span> },
-    { key: "counted", header: "counted", align: "right", sort: (r) => r.counted, render: (r) => formatCount(r.counted) },
-    { key: "kernel", header: "kernel", align: "right", sort: (r) => r.kernel, render: (r) => (isLoss(r) ? "" : formatCount(r.kernel)) },
+    { key: "quantity", header: "quantity", sort: (r) => r.quantity, render: (r) => <span className={styles["wrap"]}>{r.quantity}</span> },
+    { key: "counted", header: "counted", align: "right", sort: (r) => r.counted, render: (r) => formatExact(r.counted) },
+    { key: "kernel", header: "kernel", align: "right", sort: (r) => r.kernel, render: (r) => (isLoss(r) ? "" : formatExact(r.kernel)) },
     {
       key: "agreement",
       header: "agree",

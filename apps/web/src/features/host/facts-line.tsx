@@ -7,6 +7,10 @@ import { usePanelQuery } from "@/lib/api/hooks";
 import type { Host } from "@/lib/api/types";
 import styles from "../page.module.css";
 import { accountingOf, worstAccounted } from "./accounting";
+import { STATE_WORDS } from "./signal-states";
+
+/** Signals named with their reason in the line; the coverage table has them all. */
+const NAMED_MAX = 2;
 
 /** What the machine is, what watching it costs, and how far the numbers can be trusted. */
 export function HostFactsLine({ host }: { host: Host }) {
@@ -39,14 +43,21 @@ export function HostFactsLine({ host }: { host: Host }) {
         <b>{formatRatio(agent.kernelRatio)}</b> in the kernel
       </span>
       {host.signals.length > 0 && (
-        <span>
+        <span title="of the catalogue's signals but agent_coverage, which is what says so">
           {host.signals.length - weak.length} of {host.signals.length} signals exact
-          {weak.map((signal, i) => (
+          {weak.slice(0, NAMED_MAX).map((signal, i) => (
             <Fragment key={signal.name}>
               {i === 0 ? ", " : "; "}
-              <b title={signal.reason}>{signal.name}</b> {signal.state}
+              <b>{signal.name}</b> {STATE_WORDS[signal.state]}
+              {signal.reason !== "" && ` (${signal.reason})`}
             </Fragment>
           ))}
+          {weak.length > NAMED_MAX && (
+            <>
+              {" "}
+              and <a href="#coverage">{weak.length - NAMED_MAX} more</a>
+            </>
+          )}
         </span>
       )}
       <span>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 "use client";
 
-import { formatRatio, formatValue } from "@waggle/units";
+import { formatExact, formatRatio, formatValue } from "@waggle/units";
 import Link from "next/link";
 import { ChartCard, twinOf } from "@/components/chart-card";
 import { colored, Legend } from "@/components/charts/legend";
@@ -148,7 +148,7 @@ export function RetransmitsByPeerCard({ host }: { host: Host }) {
       render: (r) => <span className="mono">{r.peer === "" || r.peer === OTHER ? labelText(r.peer) : `→ ${r.peer}`}</span>,
     },
     { key: "class", header: "class", sort: (r) => r.kind, render: (r) => labelText(r.kind) },
-    { key: "segments", header: "segments", align: "right", sort: (r) => r.segments, render: (r) => formatValue(r.segments, "segments") },
+    { key: "segments", header: "segments", align: "right", sort: (r) => r.segments, render: (r) => formatExact(r.segments) },
     { key: "share", header: "of all", align: "right", sort: (r) => r.share, render: (r) => formatRatio(r.share) },
   ];
   return (

@@ -11,7 +11,7 @@ import type { Host } from "@/lib/api/types";
 import { useLinks } from "@/lib/links";
 import styles from "../page.module.css";
 import { Name } from "./retransmits-cards";
-import { isOrdinary, mostTimeFirst, SYSCALL_KEY, type SyscallRow, syscallRows } from "./syscalls";
+import { isTrouble, SYSCALL_KEY, type SyscallRow, syscallRows, worstCallsFirst } from "./syscalls";
 
 export function SyscallsCard({ host }: { host: Host }) {
   const links = useLinks();
@@ -33,7 +33,7 @@ export function SyscallsCard({ host }: { host: Host }) {
     by: [...SYSCALL_KEY, "errno"],
   });
   const rows = useMemo(
-    () => mostTimeFirst(syscallRows(counts.result.data, latency.result.data, errors.result.data)),
+    () => worstCallsFirst(syscallRows(counts.result.data, latency.result.data, errors.result.data)),
     [counts.result.data, latency.result.data, errors.result.data],
   );
   const columns: Column<SyscallRow>[] = [
@@ -48,7 +48,7 @@ export function SyscallsCard({ host }: { host: Host }) {
       header: "process",
       sort: (r) => r.process,
       render: (r) => (
-        <span className={styles["owner"]} style={{ maxWidth: 72 }} title={r.process}>
+        <span className={styles["owner"]} style={{ maxWidth: 84 }} title={r.process}>
           <Name text={r.process} href={links.filter("process", r.process)} />
         </span>
       ),
@@ -64,7 +64,7 @@ export function SyscallsCard({ host }: { host: Host }) {
         r.topErrno === null ? (
           ""
         ) : (
-          <span className={isOrdinary(r.topErrno, r.syscall) ? styles["dim"] : styles["hot"]}>
+          <span className={`${styles["errno"]} ${isTrouble(r.topErrno, r.syscall) ? styles["hot"] : styles["dim"]}`}>
             {r.topErrno} {formatValue(r.topErrnoPerSecond, "errors/s")}
           </span>
         ),
@@ -74,7 +74,7 @@ export function SyscallsCard({ host }: { host: Host }) {
     <ChartCard
       id="syscalls"
       title="System calls"
-      subtitle="by process, most time first; waiting counts"
+      subtitle="failing first, then most time; waiting last"
       query={counts}
       panel={usePanel(counts, [host])}
       height={260}

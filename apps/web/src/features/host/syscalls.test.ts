@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, it } from "vitest";
 import type { QueryAnswer, ValueSeries } from "../../lib/api/types";
-import { isOrdinary, mostTimeFirst, syscallRows } from "./syscalls";
+import { isTrouble, syscallRows, worstCallsFirst } from "./syscalls";
 
 function answer(...series: [string, ValueSeries["aggregate"], Record<string, string>, number | null][]): QueryAnswer {
   return {
@@ -35,12 +35,36 @@ it("orders by time spent, then by count when no time is known", () => {
     answer(["sum", "rate", { process: "b", syscall: "x" }, 100]),
     undefined,
   );
-  expect(mostTimeFirst(rows).map((r) => r.process)).toEqual(["b", "a", "c"]);
+  expect(worstCallsFirst(rows).map((r) => r.process)).toEqual(["b", "a", "c"]);
 });
 
-it("tells errors that are a way of working from trouble", () => {
-  expect(isOrdinary("EAGAIN", "recvfrom")).toBe(true);
-  expect(isOrdinary("ETIMEDOUT", "futex")).toBe(true);
-  expect(isOrdinary("ETIMEDOUT", "connect")).toBe(false);
-  expect(isOrdinary("ENOSPC", "write")).toBe(false);
+it("puts calls that fail first and calls that only wait last", () => {
+  const rows = syscallRows(
+    answer(
+      ["count", "rate", { process: "a", syscall: "futex" }, 9],
+      ["count", "rate", { process: "b", syscall: "read" }, 5],
+      ["count", "rate", { process: "c", syscall: "connect" }, 1],
+    ),
+    answer(["sum", "rate", { process: "a", syscall: "futex" }, 1e9], ["sum", "rate", { process: "b", syscall: "read" }, 100]),
+    answer(["count", "rate", { process: "c", syscall: "connect", errno: "ECONNREFUSED" }, 1]),
+  );
+  expect(worstCallsFirst(rows).map((r) => r.process)).toEqual(["c", "b", "a"]);
+});
+
+it("tells trouble from errors that are a way of working", () => {
+  expect(isTrouble("EAGAIN", "recvfrom")).toBe(false);
+  expect(isTrouble("EEXIST", "mkdir")).toBe(false);
+  expect(isTrouble("ETIMEDOUT", "futex")).toBe(false);
+  expect(isTrouble("ETIMEDOUT", "connect")).toBe(true);
+  expect(isTrouble("EPERM", "epoll_ctl")).toBe(false);
+  expect(isTrouble("ENOSPC", "write")).toBe(true);
+});
+
+it("names trouble before a more frequent way of working", () => {
+  const [row] = syscallRows(
+    undefined,
+    undefined,
+    answer(["count", "rate", { ...call, errno: "EAGAIN" }, 900], ["count", "rate", { ...call, errno: "EMFILE" }, 2]),
+  );
+  expect(row).toMatchObject({ errorsPerSecond: 902, topErrno: "EMFILE", topErrnoPerSecond: 2 });
 });

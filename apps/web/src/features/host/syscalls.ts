@@ -15,7 +15,7 @@ export interface SyscallRow {
   /** Time spent in the call per second of wall time, ns/s; waiting included. */
   readonly spent: number | null;
   readonly errorsPerSecond: number;
-  /** The error that happens most, and its rate. */
+  /** The error that happens most, trouble before ways of working, and its rate. */
   readonly topErrno: string | null;
   readonly topErrnoPerSecond: number;
 }
@@ -29,9 +29,10 @@ export function syscallRows(counts: QueryAnswer | undefined, latency: QueryAnswe
   for (const [key, rate] of byErrno) {
     const [process = "", syscall = "", errno = ""] = key.split("\u0000");
     const pair = `${process}\u0000${syscall}`;
-    const known = errorOf.get(pair) ?? { total: 0, errno, rate: 0 };
     const value = rate ?? 0;
-    errorOf.set(pair, { total: known.total + value, errno: value > known.rate ? errno : known.errno, rate: Math.max(value, known.rate) });
+    const known = errorOf.get(pair) ?? { total: 0, errno, rate: value };
+    const louder = Number(isTrouble(errno, syscall)) - Number(isTrouble(known.errno, syscall)) || value - known.rate;
+    errorOf.set(pair, { total: known.total + value, ...(louder > 0 ? { errno, rate: value } : { errno: known.errno, rate: known.rate }) });
   }
   return [...new Set([...perSecond.keys(), ...p99.keys(), ...errorOf.keys()])].map((key) => {
     const [process = "", syscall = ""] = key.split("\u0000");
@@ -50,17 +51,49 @@ export function syscallRows(counts: QueryAnswer | undefined, latency: QueryAnswe
   });
 }
 
-/** Where the time goes, waiting included; calls without latency by how often they are made. Overflow rows are nobody and go last. */
-export function mostTimeFirst(rows: readonly SyscallRow[]): SyscallRow[] {
+/** Calls that are there to wait: for work, for a lock, for time to pass. Their latency is how idle a thread is, not how slow the kernel. */
+const WAITS = new Set([
+  ...["futex", "futex_wait", "futex_waitv", "poll", "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait", "epoll_pwait2", "io_getevents"],
+  ...["io_pgetevents", "io_uring_enter", "nanosleep", "clock_nanosleep", "pause", "rt_sigsuspend", "rt_sigtimedwait", "wait4", "waitid"],
+  "restart_syscall",
+]);
+
+export function isWait(syscall: string): boolean {
+  return WAITS.has(syscall);
+}
+
+/**
+ * Trouble first; then where the time goes; then calls that only wait. Calls without latency
+ * by how often they are made. Overflow rows are nobody and go last.
+ */
+export function worstCallsFirst(rows: readonly SyscallRow[]): SyscallRow[] {
+  const failing = (row: SyscallRow): number =>
+    row.topErrno !== null && isTrouble(row.topErrno, row.syscall) && row.topErrnoPerSecond >= TROUBLE_PER_SECOND ? 1 : 0;
   return [...rows].sort(
     (a, b) =>
-      Number(a.process === OTHER) - Number(b.process === OTHER) || (b.spent ?? -1) - (a.spent ?? -1) || (b.perSecond ?? 0) - (a.perSecond ?? 0),
+      Number(a.process === OTHER) - Number(b.process === OTHER) ||
+      failing(b) - failing(a) ||
+      Number(isWait(a.syscall)) - Number(isWait(b.syscall)) ||
+      (b.spent ?? -1) - (a.spent ?? -1) ||
+      (b.perSecond ?? 0) - (a.perSecond ?? 0),
   );
 }
 
-/** Errors that are how programs work, not trouble: non-blocking I/O that would block, lookups that search a path, restarts after a signal. */
-const ORDINARY = new Set(["EAGAIN", "EINPROGRESS", "ENOENT", "EINTR", "ERESTARTSYS", "ENODATA", "ECHILD", "ENOTTY"]);
+/** A call that fails more rarely stays where its time puts it. */
+const TROUBLE_PER_SECOND = 0.1;
 
-export function isOrdinary(errno: string, syscall: string): boolean {
-  return ORDINARY.has(errno) || (errno === "ETIMEDOUT" && (syscall === "futex" || syscall === "rt_sigtimedwait" || syscall === "mq_timedreceive"));
+/**
+ * Errors that say something is exhausted, out of reach or forbidden. Most others are a way of working: a file looked for in several places, a
+ * directory that exists already, non-blocking I/O that would block.
+ */
+const TROUBLE = new Set([
+  ...["EMFILE", "ENFILE", "ENOMEM", "ENOSPC", "EDQUOT", "EFBIG", "ENOBUFS", "EIO", "EROFS", "ESTALE", "EDEADLK", "EACCES", "EPERM"],
+  ...["ECONNREFUSED", "ECONNRESET", "ECONNABORTED", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "EPIPE", "EADDRINUSE", "EADDRNOTAVAIL"],
+]);
+
+export function isTrouble(errno: string, syscall: string): boolean {
+  if (errno === "ETIMEDOUT") return !isWait(syscall) && syscall !== "mq_timedreceive";
+  // How epoll says that a regular file needs no waiting for.
+  if (errno === "EPERM") return syscall !== "epoll_ctl";
+  return TROUBLE.has(errno);
 }
