@@ -7,8 +7,8 @@ import { type ReactNode, useEffect, useId, useState } from "react";
 import { asCurl } from "@/lib/api/client";
 import type { PanelResult } from "@/lib/api/hooks";
 import type { QueryAnswer } from "@/lib/api/types";
+import { shareLink } from "@/lib/links";
 import { useTables } from "@/lib/shortcuts";
-import { frozen } from "@/lib/time-range";
 import { useView } from "@/lib/view";
 import styles from "./chart-card.module.css";
 import { type Column, DataTable } from "./data-table";
@@ -140,17 +140,6 @@ function CardMenu({ id, title, query }: { id: string; title: string; query: Pane
     setSaid(done ? `${what} copied` : `${what} could not be copied: the browser refused`);
     setTimeout(() => setSaid(""), 4000);
   }
-  function link(absolute: boolean): string {
-    const url = new URL(window.location.href);
-    url.hash = id;
-    if (absolute) {
-      const { from, to } = frozen(view.range);
-      url.searchParams.set("from", from);
-      url.searchParams.set("to", to);
-      url.searchParams.delete("live");
-    }
-    return url.href;
-  }
   return (
     <>
       <span role="status" className={styles["said"]}>
@@ -163,10 +152,10 @@ function CardMenu({ id, title, query }: { id: string; title: string; query: Pane
         <Menu.Portal>
           <Menu.Positioner className={floating["positioner"]} sideOffset={4} align="end">
             <Menu.Popup className={floating["popup"]}>
-              <Menu.Item className={floating["item"]} onClick={() => void copy(link(false), "Link")}>
+              <Menu.Item className={floating["item"]} onClick={() => void copy(shareLink(view.range, false, id), "Link")}>
                 Copy link, range as shown in the URL
               </Menu.Item>
-              <Menu.Item className={floating["item"]} onClick={() => void copy(link(true), "Frozen link")}>
+              <Menu.Item className={floating["item"]} onClick={() => void copy(shareLink(view.range, true, id), "Frozen link")}>
                 Copy link, frozen to this data
               </Menu.Item>
               <Menu.Item className={floating["item"]} onClick={() => void copy(asCurl(query.body, window.location.origin), "curl command")}>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 "use client";
 
-import { type ReactNode, useMemo, useState } from "react";
+import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 import styles from "./data-table.module.css";
 
 export interface Column<Row> {
@@ -23,6 +23,9 @@ export interface DataTableProps<Row> {
   readonly note?: ReactNode;
 }
 
+/** Drawn at once; a fleet's table has thousands, which the browser would lay out for seconds. */
+const ROWS_STEP = 200;
+
 /** Rows of 32 px, tabular figures, sortable by header; scrolls inside its card and is reachable by keyboard. */
 export function DataTable<Row>({ label, columns, rows, rowKey, initialSort, maxHeight, note }: DataTableProps<Row>) {
   const [sort, setSort] = useState(initialSort);
@@ -38,10 +41,21 @@ export function DataTable<Row>({ label, columns, rows, rowKey, initialSort, maxH
     });
   }, [rows, columns, sort]);
 
+  const [drawn, setDrawn] = useState(ROWS_STEP);
+  const scroller = useRef<HTMLElement>(null);
+  const columnsBeyond = useColumnsBeyond(scroller);
+
   return (
     <>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable by keyboard. */}
-      <section className={styles["scroll"]} style={{ maxHeight }} tabIndex={0} aria-label={`Table: ${label}`}>
+      <section
+        ref={scroller}
+        className={styles["scroll"]}
+        data-more={columnsBeyond === "right" ? "" : undefined}
+        style={{ maxHeight }}
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable by keyboard.
+        tabIndex={0}
+        aria-label={`Table: ${label}`}
+      >
         <table className={styles["table"]}>
           <caption className="visually-hidden">{label}</caption>
           <thead>
@@ -68,7 +82,7 @@ export function DataTable<Row>({ label, columns, rows, rowKey, initialSort, maxH
             </tr>
           </thead>
           <tbody>
-            {sorted.map((row, i) => (
+            {sorted.slice(0, drawn).map((row, i) => (
               <tr key={rowKey(row, i)}>
                 {columns.map((column, c) =>
                   c === 0 ? (
@@ -86,7 +100,42 @@ export function DataTable<Row>({ label, columns, rows, rowKey, initialSort, maxH
           </tbody>
         </table>
       </section>
+      {sorted.length > drawn && (
+        <p className={styles["note"]}>
+          {drawn} of {sorted.length} rows.{" "}
+          <button type="button" className={styles["more"]} onClick={() => setDrawn((n) => n + ROWS_STEP)}>
+            Show {Math.min(ROWS_STEP, sorted.length - drawn)} more
+          </button>
+        </p>
+      )}
+      {columnsBeyond !== "none" && (
+        <p className={styles["note"]} aria-hidden="true">
+          {columnsBeyond === "right" ? "more columns to the right →" : "← more columns to the left"}
+        </p>
+      )}
       {note && <p className={styles["note"]}>{note}</p>}
     </>
   );
+}
+
+/** Where columns lie outside the visible part, to say so: a cut table looks complete. */
+function useColumnsBeyond(scroller: { readonly current: HTMLElement | null }): "none" | "left" | "right" {
+  const [beyond, setBeyond] = useState<"none" | "left" | "right">("none");
+  useEffect(() => {
+    const element = scroller.current;
+    if (!element) return;
+    const look = (): void => {
+      const room = element.scrollWidth - element.clientWidth;
+      setBeyond(room <= 8 ? "none" : room - element.scrollLeft > 8 ? "right" : "left");
+    };
+    const observer = new ResizeObserver(look);
+    observer.observe(element);
+    if (element.firstElementChild) observer.observe(element.firstElementChild);
+    element.addEventListener("scroll", look, { passive: true });
+    return () => {
+      observer.disconnect();
+      element.removeEventListener("scroll", look);
+    };
+  }, [scroller]);
+  return beyond;
 }

@@ -6,7 +6,7 @@ import Link from "next/link";
 import { useRouter, useSelectedLayoutSegment } from "next/navigation";
 import { type ReactNode, useMemo, useRef, useState } from "react";
 import { signOut } from "@/lib/api/client";
-import { useLinks } from "@/lib/links";
+import { shareLink, useLinks } from "@/lib/links";
 import { TablesContext, useShortcuts } from "@/lib/shortcuts";
 import { useView, ViewProvider } from "@/lib/view";
 import { Brand, Hexagon } from "./brand";
@@ -85,6 +85,18 @@ function Column({ children }: { children: ReactNode }) {
   const [tables, setTables] = useState({ all: false, revision: 0 });
   const filter = useRef<HTMLInputElement>(null);
 
+  const [said, setSaid] = useState("");
+
+  async function copyLink(): Promise<void> {
+    const card = document.activeElement?.closest("[data-card]")?.id;
+    const done = await navigator.clipboard.writeText(shareLink(view.range, true, card)).then(
+      () => true,
+      () => false,
+    );
+    setSaid(done ? "Link copied, frozen to this data" : "The link could not be copied: the browser refused");
+    setTimeout(() => setSaid(""), 4000);
+  }
+
   useShortcuts({
     "?": () => setHelp(true),
     "ctrl+k": () => setPalette((open) => !open),
@@ -99,6 +111,7 @@ function Column({ children }: { children: ReactNode }) {
     "[": () => view.shift(-1),
     "]": () => view.shift(1),
     z: view.zoomOut,
+    y: () => void copyLink(),
     "g f": () => router.push(links.fleet),
     "g h": () => router.push(links.hosts),
   });
@@ -119,6 +132,9 @@ function Column({ children }: { children: ReactNode }) {
           {children}
         </main>
       </div>
+      <p role="status" className={styles["toast"]} data-shown={said === "" ? undefined : ""}>
+        {said}
+      </p>
       <HelpDialog open={help} onOpenChange={setHelp} />
       <CommandPalette open={palette} onOpenChange={setPalette} onHelp={() => setHelp(true)} />
     </TablesContext>

@@ -3,6 +3,7 @@
 
 import { useParams, useSearchParams } from "next/navigation";
 import { useMemo } from "react";
+import { frozen, type Range } from "./time-range";
 import { withTerm } from "./where";
 
 export interface Links {
@@ -11,6 +12,19 @@ export interface Links {
   host(name: string): string;
   /** This page with one more filter term. */
   filter(key: string, value: string): string;
+}
+
+/** The address of what is shown. `frozen`: with the range's ends as they are now, so that whoever opens it sees the same data. */
+export function shareLink(range: Range, isFrozen: boolean, card?: string): string {
+  const url = new URL(window.location.href);
+  if (card !== undefined) url.hash = card;
+  if (isFrozen) {
+    const { from, to } = frozen(range);
+    url.searchParams.set("from", from);
+    url.searchParams.set("to", to);
+    url.searchParams.delete("live");
+  }
+  return url.href;
 }
 
 /** Links that keep the range (and the zone) a person is looking at. */

@@ -13,6 +13,7 @@ export const SHORTCUTS = [
   { keys: ["["], does: "One range earlier" },
   { keys: ["]"], does: "One range later" },
   { keys: ["z"], does: "Twice the range" },
+  { keys: ["y"], does: "Copy the link to what is shown, frozen to this data" },
   { keys: ["g", "f"], does: "Fleet" },
   { keys: ["g", "h"], does: "Hosts" },
   { keys: ["Arrow keys"], does: "Move in a comb, heat map or chart; Enter opens a host" },
