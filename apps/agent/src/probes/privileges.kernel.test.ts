@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawn } from "node:child_process";
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdtempSync, readFileSync, realpathSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,11 +16,25 @@ interface Answer {
   window: { rows: Record<string, Record<string, string>[]>; coverage: { signal: string; state: string; reason: string }[] };
 }
 
+const root = fileURLToPath(new URL("../../../../", import.meta.url));
+
 /** Runs the script as uid 65534 with nothing but these capabilities; `work` happens inside its window. */
 function readAs(capabilities: string, work: () => Promise<void>): Promise<Answer> {
+  // The project may lie in a home that uid 65534 cannot enter: in a mount namespace of its own it is also in a place it can.
+  const place = mkdtempSync(join(tmpdir(), "waggle-privileges-"));
+  chmodSync(place, 0o755);
+  const placed = (path: string): string => (path.startsWith(root) ? join(place, path.slice(root.length)) : path);
   const child = spawn(
-    "setpriv",
+    "unshare",
     [
+      "--mount",
+      "sh",
+      "-c",
+      'mount --bind "$1" "$2" && shift 2 && exec "$@"',
+      "sh",
+      root,
+      place,
+      "setpriv",
       "--reuid=65534",
       "--regid=65534",
       "--clear-groups",
@@ -28,11 +42,11 @@ function readAs(capabilities: string, work: () => Promise<void>): Promise<Answer
       `--bounding-set=-all,${capabilities}`,
       `--inh-caps=-all,${capabilities}`,
       `--ambient-caps=-all,${capabilities}`,
-      process.execPath,
-      script,
-      objectDirectory,
+      placed(realpathSync(process.execPath)),
+      placed(script),
+      placed(objectDirectory),
     ],
-    { stdio: ["pipe", "pipe", "pipe"] },
+    { cwd: "/", stdio: ["pipe", "pipe", "pipe"] },
   );
   let out = "";
   let errors = "";
@@ -45,6 +59,8 @@ function readAs(capabilities: string, work: () => Promise<void>): Promise<Answer
       if (out === "ready\n") work().then(() => child.stdin.write("\n"), reject);
     });
     child.on("exit", (code) => {
+      // Not recursive: were the mount visible here, the project would be what goes.
+      rmdirSync(place);
       if (code === 0) resolve(JSON.parse(out.slice("ready\n".length)));
       else reject(new Error(`ended with ${code}: ${errors}`));
     });
