@@ -3,7 +3,7 @@ import { Duplex } from "node:stream";
 import { setImmediate as turn } from "node:timers/promises";
 import { RefusalCode, StreamSnapshotsRequest, type StreamSnapshotsResponse } from "@waggle/proto";
 import { Registry } from "prom-client";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { makeSnapshot } from "../../../test/test-agent.ts";
 import { Clock } from "../../common/clock.ts";
 import { createLog } from "../../common/log.ts";
@@ -11,7 +11,7 @@ import type { Frame } from "./frame.ts";
 import type { FrameOutcome, FrameWriter } from "./frame-writer.service.ts";
 import type { HostStatusRepository } from "./host-status.repository.ts";
 import type { HostStatusService } from "./host-status.service.ts";
-import { FRAMES_IN_FLIGHT_MAX, HostStream, type SnapshotCall } from "./host-stream.ts";
+import { FRAMES_IN_FLIGHT_MAX, HELLO_TIMEOUT_MS, HostStream, type SnapshotCall } from "./host-stream.ts";
 import { IngestMetrics } from "./ingest.metrics.ts";
 
 const NOW_MS = 1_800_000_000_000;
@@ -61,7 +61,7 @@ class FakeCall extends Duplex {
   }
 }
 
-async function open() {
+function makeStream() {
   const writer = new HeldWriter();
   const call = new FakeCall();
   const services = {
@@ -79,6 +79,11 @@ async function open() {
     () => {},
     () => {},
   );
+  return { writer, call };
+}
+
+async function open() {
+  const { writer, call } = makeStream();
   const facts = { name: "h", kernelRelease: "", architecture: "", distribution: "", cpuCount: 1, memoryBytes: 1n, agentVersion: "" };
   call.say({
     $case: "hello",
@@ -90,6 +95,21 @@ async function open() {
 }
 
 describe("HostStream", () => {
+  it("ends when no Hello comes, and stays when one has come", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const { call: mute } = makeStream();
+      const { call: greeted } = await open();
+      const ends: string[] = [];
+      mute.on("error", (error) => ends.push(`mute: ${error.message}`));
+      greeted.on("error", (error) => ends.push(`greeted: ${error.message}`));
+      vi.advanceTimersByTime(HELLO_TIMEOUT_MS);
+      expect(ends).toEqual(["mute: no Hello within 15 s"]);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   it("asks for a pause and refuses with `retry` while the writer is full and the storage fails", async () => {
     const { writer, call } = await open();
     writer.isFull = true;

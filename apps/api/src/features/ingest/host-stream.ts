@@ -13,6 +13,8 @@ import type { IngestMetrics } from "./ingest.metrics.ts";
 /** Of one stream; beyond it the stream is not read from until answers have gone out. */
 export const FRAMES_IN_FLIGHT_MAX = 64;
 const WINDOW_MS_DEFAULT = 10_000;
+/** An agent says Hello at once; a stream that does not is nobody's and would stay for good. */
+export const HELLO_TIMEOUT_MS = 15_000;
 /** Answers that wait for an agent that does not read them. */
 const UNREAD_ANSWERS_MAX = 1_024;
 /** While the storage fails, agents come back after this. */
@@ -40,6 +42,7 @@ export class HostStream {
   private isHalfClosed = false;
   private isBusy = false;
   private readonly unsubscribe: () => void;
+  private readonly helloTimer: NodeJS.Timeout;
 
   constructor(
     private readonly call: SnapshotCall,
@@ -49,6 +52,10 @@ export class HostStream {
     private readonly onEnd: (stream: HostStream) => void,
   ) {
     this.unsubscribe = services.writer.onDrain(() => this.readOrPause());
+    this.helloTimer = setTimeout(
+      () => this.end(status.FAILED_PRECONDITION, `no Hello within ${HELLO_TIMEOUT_MS / 1_000} s`, "no_hello"),
+      HELLO_TIMEOUT_MS,
+    );
     call.on("data", (bytes: Buffer) => this.receive(bytes));
     call.on("end", () => {
       this.isHalfClosed = true;
@@ -117,6 +124,7 @@ export class HostStream {
       return;
     }
     this.hasHello = true;
+    clearTimeout(this.helloTimer);
     this.onHello(this);
     const nowMs = this.services.clock.now();
     const windowMs = hello.windowMs >= 1_000 && hello.windowMs <= WINDOW_MS_MAX ? hello.windowMs : WINDOW_MS_DEFAULT;
@@ -208,6 +216,7 @@ export class HostStream {
   private finish(reason: string): void {
     if (this.isEnded) return;
     this.isEnded = true;
+    clearTimeout(this.helloTimer);
     this.unsubscribe();
     this.services.metrics.streamEnds.inc({ reason });
     this.onEnd(this);

@@ -52,7 +52,14 @@ describe("checkRows of names", () => {
   it("refuses two rows of one name anywhere in a block, which storage would make one", () => {
     const rows = Array.from({ length: 5_000 }, (_, index) => retransmits(1, `p${index}`));
     expect(check(counter, rows)).toBeUndefined();
-    expect(check(counter, rows.with(4_321, retransmits(7, "p12")))).toBe("tcp_retransmits: rows 12 and 4321 have the same dimensions; add them up");
+    expect(check(counter, rows.with(4_321, retransmits(7, "p12")))).toBe(
+      "tcp_retransmits: rows 12 and 4321 have the same dimensions; each may stand there once",
+    );
+  });
+
+  it("refuses two states of one signal, whose time would count twice", () => {
+    const states = ["exact", "failed"].map((state) => ({ signal: "tcp_rtt", state, reason: "", windows: 1 }));
+    expect(check(getSignalOrThrow("agent_coverage"), states)).toBe("agent_coverage: rows 0 and 1 have the same signal; each may stand there once");
   });
 
   it("tells names apart whose texts are alike only when strung together", () => {

@@ -40,7 +40,9 @@ function checkHistograms(signal: Signal, rows: number, columns: readonly Uint8Ar
 /** Rows of one name would replace each other in storage, and whatever all but one of them counted would be gone without a word. */
 function checkNames(signal: Signal, rows: number, columns: readonly Uint8Array[]): string | undefined {
   if (rows < 2) return undefined;
-  const names = columns.slice(0, signal.dimensions.length);
+  // A signal is in one state per window: two would count its time twice.
+  const named = signal.name === "agent_coverage" ? 1 : signal.dimensions.length;
+  const names = columns.slice(0, named);
   const starts = names.map(() => new Uint32Array(rows + 1));
   // FNV-1a over the encoded strings; equal names have equal encodings, as `checkBlock` takes the shortest length only.
   const hashes = new Uint32Array(rows).fill(0x811c9dc5);
@@ -76,7 +78,7 @@ function checkNames(signal: Signal, rows: number, columns: readonly Uint8Array[]
     for (; table[slot] !== 0; slot = (slot + 1) & mask) {
       const other = (table[slot] as number) - 1;
       if (hashes[other] === hashes[row] && isSame(other, row))
-        return `${signal.name}: rows ${other} and ${row} have the same dimensions; add them up`;
+        return `${signal.name}: rows ${other} and ${row} have the same ${named === 1 ? signal.dimensions[0] : "dimensions"}; each may stand there once`;
     }
     table[slot] = row + 1;
   }
