@@ -20,6 +20,11 @@ export function totals(
   return map;
 }
 
+/** Whether any host reported anything of the answer's signal. */
+export function wasCovered(answer: QueryAnswer | undefined): boolean {
+  return answer?.meta.coverage.steps.some((fraction) => fraction > 0) ?? false;
+}
+
 export function lossesOf(answer: QueryAnswer | undefined): Loss[] {
   const retransmitted = totals(answer, "segments_retransmitted", "sum", ["host"]);
   const sent = totals(answer, "segments_sent", "sum", ["host"]);

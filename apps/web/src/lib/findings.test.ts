@@ -6,6 +6,8 @@ import { type Context, change, type FleetFacts, fleetSentence, hostSentence, los
 const start = Date.UTC(2026, 7, 16, 13, 12);
 const context: Context = {
   filtered: false,
+  covered: true,
+  complete: true,
   rangeFromMs: start,
   nowMs: start + 3_600_000,
   zone: "utc",
@@ -70,6 +72,12 @@ const lossyPath: Path = {
 describe("fleetSentence", () => {
   it("says that nothing stands out, and since when", () => {
     expect(plain(fleetSentence(quiet, context))).toBe("2 hosts report. Nothing stands out since 13:12.");
+  });
+  it("does not call a range quiet of which nothing is known", () => {
+    expect(plain(fleetSentence(quiet, { ...context, covered: false }))).toBe("2 hosts report. Nothing was recorded in this range.");
+    expect(plain(fleetSentence(quiet, { ...context, complete: false }))).toBe(
+      "2 hosts report. Whether anything stands out is not known: a query failed.",
+    );
   });
   it("claims no more than the filter shows", () => {
     expect(plain(fleetSentence(quiet, { ...context, filtered: true }))).toBe("2 hosts report. Nothing stands out within the filter since 13:12.");

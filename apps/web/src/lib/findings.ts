@@ -114,6 +114,10 @@ export function losingPaths(paths: readonly Path[]): readonly (Path & { share: n
 export interface Context {
   /** The numbers are those of a filter, so "nothing" is only nothing in it. */
   readonly filtered: boolean;
+  /** Anything at all was reported in the range: without it "nothing stands out" would be a guess. */
+  readonly covered: boolean;
+  /** Every question behind the sentence was answered. */
+  readonly complete: boolean;
   readonly rangeFromMs: number;
   readonly nowMs: number;
   readonly zone: Zone;
@@ -158,6 +162,9 @@ export function fleetSentence(facts: FleetFacts, context: Context): Sentence {
     parts.push({ text: path.host, href: context.hostHref(path.host) }, { text: " " }, ...pathDetail(path, "fleet", facts.stepStartMs, context));
   parts.push(...failuresDetail(facts.failures, context));
   parts.push(...awayDetail(away, context));
+  if (parts.length === 1 && !context.complete)
+    return [{ text: `${(parts[0] as Part).text}Whether anything stands out is not known: a query failed.` }];
+  if (parts.length === 1 && !context.covered) return [{ text: `${(parts[0] as Part).text}Nothing was recorded in this range.` }];
   if (parts.length === 1)
     return [
       {
@@ -304,6 +311,8 @@ export function hostSentence(facts: HostFacts, context: Context): Sentence {
   const failures = failuresDetail(facts.failures, context);
   if (parts.length > 0) parts.push(...failures.map((part) => ({ tone: "quiet" as const, ...part })));
   else if (failures.length > 0) parts.push({ text: "reports. ", tone: "quiet" }, ...failures);
+  if (parts.length === 0 && !context.complete) return [{ text: "reports; whether anything stands out is not known: a query failed", tone: "quiet" }];
+  if (parts.length === 0 && !context.covered) return [{ text: "reports, but nothing was recorded in this range", tone: "quiet" }];
   if (parts.length === 0)
     return [
       { text: `reports, nothing stands out ${scope(context)}since ${formatMoment(context.rangeFromMs, context.nowMs, context.zone)}`, tone: "quiet" },

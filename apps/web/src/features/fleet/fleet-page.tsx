@@ -13,7 +13,7 @@ import { useLinks } from "@/lib/links";
 import { stepStart } from "@/lib/series";
 import { useView } from "@/lib/view";
 import { hostPredicate, type Term } from "@/lib/where";
-import { blameOf, failuresOf, lossesOf, lossShare, pathsOf, totals } from "../facts";
+import { blameOf, failuresOf, lossesOf, lossShare, pathsOf, totals, wasCovered } from "../facts";
 import styles from "../page.module.css";
 import { BLAME, FAILURES, HOSTS_MAX, PATHS, RTT, SEGMENTS } from "../query-defs";
 import { CombCard } from "./comb-card";
@@ -93,6 +93,8 @@ export function FleetPage() {
   }, [hosts.data, view.filter, segments.result.data, rtt.result.data, connects.result.data, syscalls.result.data]);
 
   const stepMeta = (lossSeries.result.data ?? pathSeries.result.data)?.meta;
+  const asked = [segments, failures, paths, ...(worstPath ? [pathSeries] : []), ...(failure ? [failureErrors] : [])].map((q) => q.result);
+  const known = asked.every((result) => !result.isPending);
   const sentence = hosts.data
     ? fleetSentence(
         {
@@ -106,6 +108,8 @@ export function FleetPage() {
         },
         {
           filtered: view.filter !== "",
+          covered: wasCovered(segments.result.data),
+          complete: asked.every((result) => !result.isError),
           rangeFromMs: view.range.fromMs,
           nowMs: view.nowMs,
           zone: view.zone,
@@ -114,12 +118,6 @@ export function FleetPage() {
         },
       )
     : null;
-  const known =
-    segments.result.data !== undefined &&
-    failures.result.data !== undefined &&
-    paths.result.data !== undefined &&
-    !(worstPath && pathSeries.result.isPending) &&
-    !(failure && failureErrors.result.isPending);
 
   const panels = {
     retransmits: { query: segments, panel: usePanel(segments, hosts.data) },

@@ -11,7 +11,7 @@ import { GapKnowledgeContext, gapKnowledge } from "@/lib/gap-reasons";
 import { useLinks } from "@/lib/links";
 import { stepStart } from "@/lib/series";
 import { useView } from "@/lib/view";
-import { blameOf, failuresOf, lossShare, pathsOf, totalLoss } from "../facts";
+import { blameOf, failuresOf, lossShare, pathsOf, totalLoss, wasCovered } from "../facts";
 import styles from "../page.module.css";
 import { BLAME, FAILURES, PATHS, SEGMENTS } from "../query-defs";
 import { AgentSection } from "./agent-section";
@@ -52,7 +52,8 @@ function HostView({ host }: { host: Host }) {
   const failures = usePanelQuery({ ...FAILURES, host: host.name });
   const paths = usePanelQuery({ ...PATHS, by: PATH, host: host.name });
   const shareMeta = shares.result.data?.meta;
-  const known = shares.result.data && failures.result.data && paths.result.data;
+  const asked = [shares, failures, paths].map((q) => q.result);
+  const known = asked.every((result) => !result.isPending);
   const sentence = hostSentence(
     {
       host,
@@ -65,6 +66,8 @@ function HostView({ host }: { host: Host }) {
     },
     {
       filtered: view.filter !== "",
+      covered: wasCovered(shares.result.data),
+      complete: asked.every((result) => !result.isError),
       rangeFromMs: view.range.fromMs,
       nowMs: view.nowMs,
       zone: view.zone,
