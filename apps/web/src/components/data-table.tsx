@@ -23,8 +23,9 @@ export interface DataTableProps<Row> {
   readonly note?: ReactNode;
 }
 
-/** Drawn at once; a fleet's table has thousands, which the browser would lay out for seconds. */
+/** Drawn at once; a fleet's table has thousands, which the browser would lay out for seconds and a keyboard walk through for minutes. */
 const ROWS_STEP = 200;
+const ROWS_STEP_IN_CARD = 40;
 
 /** Rows of 32 px, tabular figures, sortable by header; scrolls inside its card and is reachable by keyboard. */
 export function DataTable<Row>({ label, columns, rows, rowKey, initialSort, maxHeight, note }: DataTableProps<Row>) {
@@ -41,7 +42,8 @@ export function DataTable<Row>({ label, columns, rows, rowKey, initialSort, maxH
     });
   }, [rows, columns, sort]);
 
-  const [drawn, setDrawn] = useState(ROWS_STEP);
+  const step = maxHeight === undefined ? ROWS_STEP : ROWS_STEP_IN_CARD;
+  const [drawn, setDrawn] = useState(step);
   const scroller = useRef<HTMLElement>(null);
   const columnsBeyond = useColumnsBeyond(scroller);
 
@@ -103,8 +105,8 @@ export function DataTable<Row>({ label, columns, rows, rowKey, initialSort, maxH
       {sorted.length > drawn && (
         <p className={styles["note"]}>
           {drawn} of {sorted.length} rows.{" "}
-          <button type="button" className={styles["more"]} onClick={() => setDrawn((n) => n + ROWS_STEP)}>
-            Show {Math.min(ROWS_STEP, sorted.length - drawn)} more
+          <button type="button" className={styles["more"]} onClick={() => setDrawn((n) => n + step)}>
+            Show {Math.min(step, sorted.length - drawn)} more
           </button>
         </p>
       )}

@@ -117,11 +117,15 @@ function CoverageCard({ host }: { host: Host }) {
     },
     {
       key: "state",
-      header: "state",
+      header: "state and why",
       sort: (s) => s.state,
-      render: (s) => <span className={s.state === "exact" ? styles["dim"] : undefined}>{STATE_WORDS[s.state]}</span>,
+      render: (s) => (
+        <span className={`${styles["reason"]} ${s.state === "exact" ? styles["dim"] : ""}`}>
+          {STATE_WORDS[s.state]}
+          {s.reason !== "" && `: ${s.reason}`}
+        </span>
+      ),
     },
-    { key: "reason", header: "why", render: (s) => <span style={{ whiteSpace: "normal", overflowWrap: "anywhere" }}>{s.reason}</span> },
   ];
   return (
     <section className={cardStyles["card"]} aria-labelledby="coverage-title" id="coverage">

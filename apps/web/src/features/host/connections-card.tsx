@@ -30,7 +30,7 @@ const VOLUME = {
 const RTT = { signal: "tcp_rtt", select: percentiles("rtt") } as const;
 
 /** What fits into the cell of process and unit. */
-const CELL_CHARACTERS = 22;
+const CELL_CHARACTERS = 20;
 
 /** Enough for a page; the note says how many there are. */
 const LIMIT = 100;
@@ -101,7 +101,8 @@ export function ConnectionsCard({ host }: { host: Host }) {
       render: (r) => (
         <span className={styles["owner"]} title={[r.process, ...r.units].join(" · ")}>
           <StatusMark level={level(r)} />
-          <Name text={r.process} href={links.filter("process", r.process)} /> <UnitName units={r.units} room={Math.max(7, CELL_CHARACTERS - r.process.length)} />
+          <Name text={r.process} href={links.filter("process", r.process)} />{" "}
+          <UnitName units={r.units} room={Math.max(7, CELL_CHARACTERS - r.process.length)} />
         </span>
       ),
     },

@@ -71,6 +71,7 @@ it("puts loss before delay, but neither one lost segment of ten nor what was sen
 it("cuts a long unit from the left, at a path boundary", () => {
   expect(shortUnit("nginx.service")).toBe("nginx.service");
   expect(shortUnit("/process_api/sessions/build-7/worker", 20)).toBe("…/build-7/worker");
+  expect(shortUnit("/process_api/9f86d081884c7d659a2feaa0c55ad015", 10)).toBe("…/9f86d081");
   expect(shortUnit("/a/kubepods-burstable-pod1234567890abcdef.slice", 20)).toBe("…4567890abcdef.slice");
 });
 

@@ -100,6 +100,8 @@ function isOverflow(row: ConnectionRow): boolean {
   return row.process === OTHER || row.peer === OTHER || row.port === OTHER;
 }
 
+const ID_SHOWN = 8;
+
 /**
  * A unit short enough for a cell: cut from the left, at a path boundary where there is one, because the end of a cgroup's path names it.
  * `length` in characters.
@@ -108,11 +110,13 @@ export function shortUnit(unit: string, length = 16): string {
   if (unit.length <= length) return unit;
   const parts = unit.split("/").filter((part) => part !== "");
   let end = parts.at(-1) ?? unit;
+  // An id is known by how it begins.
+  if (/^[0-9a-f-]{16,}$/.test(end)) end = end.slice(0, ID_SHOWN);
   for (const part of parts.slice(0, -1).reverse()) {
     if (part.length + end.length + 3 > length) break;
     end = `${part}/${end}`;
   }
-  if (end.length + 2 <= length) return `…/${end}`;
+  if (end.length + 2 <= Math.max(length, ID_SHOWN + 2)) return `…/${end}`;
   return `…${end.slice(-(length - 1))}`;
 }
 
