@@ -1,13 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomUUID } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import type { Ports } from "./options.ts";
 
-/** Identity of what a data directory holds; a deleted and recreated directory is another instance. */
+/** Identity of what a data directory holds; a deleted and recreated directory is another instance. Throws an Error if this user cannot write there. */
 export function instanceIdOf(dataDirectory: string): string {
-  mkdirSync(dataDirectory, { recursive: true, mode: 0o750 });
+  try {
+    mkdirSync(dataDirectory, { recursive: true, mode: 0o750 });
+    accessSync(dataDirectory, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    throw new Error(
+      `${dataDirectory} cannot be written by user id ${process.getuid?.()} (${code}); choose another --data, or run this as the directory's owner`,
+    );
+  }
   const file = join(dataDirectory, "instance-id");
   if (!existsSync(file)) writeFileSync(file, `${randomUUID()}\n`);
   return readFileSync(file, "utf8").trim();

@@ -8,6 +8,8 @@ import { simulateWindow } from "./workload.ts";
 
 /** Windows a host keeps while the API is away; the oldest goes first, and is reported. */
 const PENDING_WINDOWS_MAX = 360;
+/** Windows sent before the first of them is acknowledged. The API writes once a second: one by one, fifteen minutes of backfill would take ninety seconds. */
+const IN_FLIGHT_MAX = 16;
 
 /** One host of the fleet: makes its windows and sends each until it is acknowledged, over as many streams as that takes. */
 export class SimulatedAgent {
@@ -44,9 +46,9 @@ export class SimulatedAgent {
     this.#say = options.say;
   }
 
-  /** Takes the window into account and sends what is pending, in order. Never rejects: what failed is tried again with the next window. */
-  async window(windowStartMs: number): Promise<void> {
-    this.#pending.push(windowStartMs);
+  /** Takes the windows into account and sends what is pending. Never rejects: what failed is tried again with the next windows. */
+  async windows(windowStartsMs: readonly number[]): Promise<void> {
+    this.#pending.push(...windowStartsMs);
     while (this.#pending.length > PENDING_WINDOWS_MAX) {
       this.#pending.shift();
       this.dropped++;
@@ -76,20 +78,30 @@ export class SimulatedAgent {
       await this.#stream.ready;
     }
     while (this.#pending.length > 0) {
-      const windowStartMs = this.#pending[0] as number;
-      const rows = simulateWindow(this.#seed, this.#host, windowStartMs, this.#windowMs);
-      try {
-        await this.#stream.send(windowStartMs, this.#windowMs, rows);
-        this.#ledger.acknowledged(this.#host.name, windowStartMs, this.#windowMs, rows);
-        this.acknowledged++;
-        this.#isAway = false;
-      } catch (error) {
-        if (!(error instanceof RefusedError)) throw error;
-        if (error.refusal.retry) return;
-        this.#say(`${this.#host.name}: window refused: ${error.message}`);
-        this.dropped++;
-      }
-      this.#pending.shift();
+      const sent = this.#pending.slice(0, IN_FLIGHT_MAX);
+      const stream = this.#stream;
+      const outcomes = await Promise.allSettled(sent.map((windowStartMs) => this.#send(stream, windowStartMs)));
+      const settled = new Set(sent.filter((_, index) => outcomes[index]?.status === "fulfilled"));
+      for (let at = this.#pending.length - 1; at >= 0; at--) if (settled.has(this.#pending[at] as number)) this.#pending.splice(at, 1);
+      const failures = outcomes.filter((outcome) => outcome.status === "rejected").map((outcome) => outcome.reason as Error);
+      const broken = failures.find((error) => !(error instanceof RefusedError));
+      if (broken !== undefined) throw broken;
+      if (failures.length > 0) return;
+    }
+  }
+
+  /** Resolves when the window is acknowledged or will never be. Rejects when it has to be sent again. */
+  async #send(stream: HostStream, windowStartMs: number): Promise<void> {
+    const rows = simulateWindow(this.#seed, this.#host, windowStartMs, this.#windowMs);
+    try {
+      await stream.send(windowStartMs, this.#windowMs, rows);
+      this.#ledger.acknowledged(this.#host.name, windowStartMs, this.#windowMs, rows);
+      this.acknowledged++;
+      this.#isAway = false;
+    } catch (error) {
+      if (!(error instanceof RefusedError) || error.refusal.retry) throw error;
+      this.#say(`${this.#host.name}: window refused: ${error.message}`);
+      this.dropped++;
     }
   }
 }
