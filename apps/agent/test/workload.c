@@ -16,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -124,6 +125,11 @@ static void send_all(int fd, long bytes)
 	close(fd);
 }
 
+static void do_nothing(int signal)
+{
+	(void)signal;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 3)
@@ -170,6 +176,23 @@ int main(int argc, char **argv)
 		struct timespec time = { .tv_nsec = atol(arg[1]) * 1000000 };
 		for (long i = 0; i < atol(arg[0]); i++)
 			syscall(SYS_nanosleep, &time, 0);
+	} else if (!strcmp(verb, "interrupted")) {
+		/* Sleeps that a signal with a handler, and without SA_RESTART, ends. */
+		struct sigaction action = { .sa_handler = do_nothing };
+		sigaction(SIGALRM, &action, 0);
+		for (long i = 0; i < atol(arg[0]); i++) {
+			struct itimerval soon = { .it_value.tv_usec = 20000 };
+			setitimer(ITIMER_REAL, &soon, 0);
+			struct timespec time = { .tv_sec = 10 };
+			if (syscall(SYS_nanosleep, &time, 0) == 0 || errno != EINTR)
+				fail("expected EINTR");
+		}
+	} else if (!strcmp(verb, "rename-listener")) {
+		/* Listens, then takes another name, as programs do that set their title late. */
+		int listener = listen_on(arg[0], atoi(arg[1]));
+		prctl(PR_SET_NAME, arg[2]);
+		ready();
+		serve(listener);
 	} else if (!strcmp(verb, "serve")) {
 		int listener = listen_on(arg[0], atoi(arg[1]));
 		ready();

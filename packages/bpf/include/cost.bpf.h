@@ -49,6 +49,7 @@ struct cost_timer {
 		struct program_costs *all = bpf_map_lookup_elem(&program_costs, &cost_key); \
 		(timer).cost = 0;                                                           \
 		(timer).started_ns = 0;                                                     \
+		(timer).clock_ns = 0;                                                       \
 		if (all) {                                                                  \
 			barrier_var(all);                                                   \
 			(timer).cost = &all->program;                                       \

@@ -109,6 +109,16 @@ describeKernel("tcp connections", () => {
     await sender.finish();
   });
 
+  it("names the process that holds a listener now, also for connections too short to be met by the inventory", async () => {
+    await workload.start("wgl-starting", "rename-listener", [LOOPBACK, PORT + 3, "wgl-started"]);
+    // A whole inventory has to miss the old owner before another holder takes over.
+    for (let i = 0; i < 3; i++) await source.readWindow();
+    await workload.run("wgl-brief", "connect", [LOOPBACK, PORT + 3, 23]);
+    await sleep(50);
+    const window = await source.readWindow();
+    expect(rowsOf(window, "tcp_connections", { role: "server", port: String(PORT + 3) })).toMatchObject([{ process: "wgl-started", opened: 23n }]);
+  });
+
   it("counts a connection that four processes hold once, under the one that opened it", async () => {
     await source.readWindow();
     const holder = await workload.start("wgl-holder", "share", [LOOPBACK, PORT, 1009, 3]);

@@ -10,6 +10,7 @@
 #include "maps.bpf.h"
 #include "process.bpf.h"
 #include "tcp_connection.h"
+#include "tcp_retransmits.bpf.h"
 #include "tcp_socket.bpf.h"
 
 /* control.priming */
@@ -210,6 +211,7 @@ static __always_inline void on_close(const struct control *settings, __u32 activ
 		extra.closed = 1;
 	socket->flags &= ~SOCKET_ESTABLISHED;
 	count_totals(active, &flow, sk, tp, socket, old_state, &extra);
+	settle_retransmits(settings, sk, tp, socket, old_state);
 	if (extra.closed && socket->rtt_window != settings->window)
 		count_rtt(active, &flow, tp, socket, settings->window);
 }
@@ -266,6 +268,11 @@ static __always_inline void settle_owner(struct tcp_socket *socket, __u64 holder
 		socket->candidate = holder;
 }
 
+/*
+ * A listener may outlive the one who made it, too: handed on (socket activation), or kept by a process that renamed itself. The
+ * connections that it accepts start with its owner, so short ones depend on it. Process 1 never takes over: it holds the listeners
+ * of its services all the time.
+ */
 static __always_inline void take_listener(const struct sock *sk, struct tcp_sock *tp, __u64 holder, __u32 tgid, const struct control *settings)
 {
 	struct tcp_socket *socket = bpf_sk_storage_get(&tcp_sockets, (void *)sk, 0, 0);
@@ -276,6 +283,9 @@ static __always_inline void take_listener(const struct sock *sk, struct tcp_sock
 		socket->owner = holder;
 		socket->role = ROLE_SERVER;
 		socket->flags = tgid == 1 ? SOCKET_OWNER_GUESSED : 0;
+	} else if (tgid != 1 && !settings->priming) {
+		settle_owner(socket, holder, socket->window != settings->window);
+		socket->window = settings->window;
 	} else if ((socket->flags & SOCKET_OWNER_GUESSED) && tgid != 1) {
 		socket->owner = holder;
 		socket->flags &= ~SOCKET_OWNER_GUESSED;
@@ -338,6 +348,7 @@ static __always_inline void take_stock(struct task_struct *task, struct file *fi
 	int is_open = state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT || state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2;
 	struct tcp_connections_value extra = { .active = is_open, .zero_window = is_open && state != TCP_FIN_WAIT2 && tp->snd_wnd == 0 };
 	count_totals(active, &flow, sk, tp, socket, state, &extra);
+	settle_retransmits(settings, sk, tp, socket, state);
 	if (is_open)
 		count_rtt(active, &flow, tp, socket, window);
 }

@@ -8,52 +8,16 @@
 #include "drops.bpf.h"
 #include "maps.bpf.h"
 #include "process.bpf.h"
-#include "tcp_retransmit.h"
+#include "tcp_retransmits.bpf.h"
 #include "tcp_socket.bpf.h"
-
-/* Flows that lose segments in one window × classes; 104 bytes an entry, two copies. */
-WINDOW_MAP(tcp_retransmits, 8192, 1);
 
 /* tcp_skb_cb.tcp_gso_segs (include/net/tcp.h): behind seq and end_seq since Linux 4.0. */
 #define CB_GSO_SEGS 8
 
-static __always_inline void count_segments(const struct control *settings, const struct sock *sk, struct tcp_flow *flow, __u8 class, __u64 segments)
-{
-	if (!segments)
-		return;
-	if (netns_of(sk) == settings->netns_inum)
-		account(RetransSegs, segments);
-	struct tcp_retransmits_key key;
-	__builtin_memcpy(&key, flow, sizeof(key));
-	key.class = class;
-	struct tcp_retransmits_value empty = {};
-	__u32 active = *(volatile __u32 *)&settings->active;
-	struct tcp_retransmits_value *slot = window_slot(tcp_retransmits, active, &key, &empty, 0);
-	if (slot)
-		__sync_fetch_and_add(&slot->segments, segments);
-}
-
-/* The congestion state says why: a timeout enters Loss and duplicate ACKs enter Recovery before they send anything. */
-static __always_inline __u8 class_of(const struct sock *sk, struct tcp_sock *tp)
-{
-	if (sk->__sk_common.skc_state == TCP_SYN_SENT)
-		return CLASS_SYN;
-	struct inet_connection_sock *icsk = &tp->inet_conn;
-	__u8 congestion = BPF_CORE_READ_BITFIELD(icsk, icsk_ca_state);
-	if (congestion == TCP_CA_LOSS)
-		return CLASS_TIMEOUT;
-	if (congestion == TCP_CA_RECOVERY)
-		return CLASS_FAST;
-	/* tcp_send_loss_probe() clears icsk_pending after it has sent. */
-	if (icsk->icsk_pending == ICSK_TIME_LOSS_PROBE)
-		return CLASS_TAIL_LOSS_PROBE;
-	return CLASS_OTHER;
-}
-
 /*
- * The socket's own total tells how many segments, as it rises with RetransSegs (__tcp_retransmit_skb()). So attempts that failed
- * below TCP, which kernels without the tracepoint's third argument (added between 6.14 and 6.18) do not trace, are counted with
- * the next one that is.
+ * The socket's own total tells how many segments, as it rises with RetransSegs (__tcp_retransmit_skb()). So attempts that were not
+ * traced (seen for a few of 1,000 probes on 6.18; always for those that failed below TCP before 6.14) are counted with the next
+ * one that is, or by the inventory, or at the end of the connection (settle_retransmits()).
  */
 static __always_inline void handle_retransmit(const struct sock *sk, const struct sk_buff *skb)
 {
@@ -84,7 +48,7 @@ static __always_inline void handle_retransmit(const struct sock *sk, const struc
 	}
 	struct tcp_flow flow;
 	fill_flow(&flow, sk, tp, socket);
-	count_segments(settings, sk, &flow, class_of(sk, tp), segments);
+	count_segments(settings, sk, &flow, class_of(sk->__sk_common.skc_state, tp), segments);
 }
 
 /* `sk` is the listener, whose owner is meant; with TCP Fast Open it is the child, which counts the segment in its total too. */
