@@ -57,9 +57,30 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
+struct qstr {
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct qstr d_name;
+};
+
+struct path {
+	struct dentry *dentry;
+};
+
+struct file {
+	struct path f_path;
+};
+
+struct mm_struct {
+	struct file *exe_file;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	int tgid;
+	struct mm_struct *mm;
 	struct task_struct *group_leader;
 	char comm[TASK_COMM_LEN];
 	struct css_set *cgroups;
@@ -110,8 +131,6 @@ struct sock {
 struct socket {
 	struct sock *sk;
 };
-
-struct file;
 
 struct inet_sock {
 	struct sock sk;

@@ -67,16 +67,40 @@ static __always_inline __u64 mix(__u64 hash, __u64 value)
 	return hash ^ (hash >> 29);
 }
 
-static __noinline __u64 register_process(struct task_state *state, const struct control *settings, __u64 cgroup_id, __u32 tgid)
+/* Eight characters as they lie in a comm (little-endian, as x86 and arm64 are). */
+#define COMM_PART(a, b, c, d, e, f, g, h)                                                                                 \
+	((__u64)(a) | (__u64)(b) << 8 | (__u64)(c) << 16 | (__u64)(d) << 24 | (__u64)(e) << 32 | (__u64)(f) << 40 | \
+	 (__u64)(g) << 48 | (__u64)(h) << 56)
+
+/*
+ * A runtime's own word for its first thread says nothing about the program: V8 names it MainThread, in each Node.js since
+ * version 24. The name of the executable is what the process was called before, and what people call it. A program that
+ * chooses a name (process.title) keeps it.
+ */
+static __always_inline int is_runtime_name(const __u64 *comm)
 {
-	if (!state || !settings)
+	return comm[0] == COMM_PART('M', 'a', 'i', 'n', 'T', 'h', 'r', 'e') && comm[1] == COMM_PART('a', 'd', 0, 0, 0, 0, 0, 0);
+}
+
+static __noinline __u64 register_process(struct task_struct *task, struct task_state *state, const struct control *settings)
+{
+	if (!task || !state || !settings)
 		return PROCESS_UNKNOWN;
-	__u64 id = mix(mix(mix(settings->seed, state->comm[0]), state->comm[1]), cgroup_id);
+	struct process process = { .cgroup_id = task->cgroups->dfl_cgrp->kn->id, .tgid = task->tgid };
+	__u64 *comm = (__u64 *)process.comm;
+	comm[0] = state->comm[0];
+	comm[1] = state->comm[1];
+	if (is_runtime_name(comm)) {
+		const unsigned char *name = task->mm->exe_file->f_path.dentry->d_name.name;
+		__u64 executable[TASK_COMM_LEN / 8] = {};
+		if (bpf_probe_read_kernel_str(executable, sizeof(executable), name) > 1) {
+			comm[0] = executable[0];
+			comm[1] = executable[1];
+		}
+	}
+	__u64 id = mix(mix(mix(settings->seed, comm[0]), comm[1]), process.cgroup_id);
 	if (id < PROCESS_ID_MIN)
 		id += PROCESS_ID_MIN;
-	struct process process = { .cgroup_id = cgroup_id, .tgid = tgid };
-	*(__u64 *)&process.comm[0] = state->comm[0];
-	*(__u64 *)&process.comm[8] = state->comm[1];
 	/* An int, whatever the helper's declaration says: before Linux 6.4 the upper half of the register is not set. */
 	int error = (int)bpf_map_update_elem(&processes, &id, &process, BPF_NOEXIST);
 	state->process_id = id;
@@ -108,7 +132,7 @@ static __always_inline __u64 identify(struct task_struct *task, struct task_stat
 	state->comm[0] = comm_low;
 	state->comm[1] = comm_high;
 	state->css_set = (__u64)css_set;
-	return register_process(state, settings, css_set->dfl_cgrp->kn->id, task->tgid);
+	return register_process(task, state, settings);
 }
 
 #endif

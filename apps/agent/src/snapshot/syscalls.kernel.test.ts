@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { execFileSync } from "node:child_process";
 import { bucketIndex, type WireRow } from "@waggle/signals";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { describeKernel, openSource, rowsOf, sumOf, Workload } from "../../test/kernel-testing.ts";
@@ -49,6 +50,30 @@ describeKernel("system calls", () => {
     await workload.run("wgl-enoent", "enoent", [1013]);
     const window = await source.readWindow();
     expect(sumOf(rowsOf(window, "syscall_errors", { process: "wgl-enoent", errno: "ENOENT", syscall: "openat" }), "count")).toBe(1013);
+  });
+
+  it("counts 23 sleeps that a signal ends as 23 EINTR, and shows none of the kernel's own error numbers", async () => {
+    await source.readWindow();
+    await workload.run("wgl-signal", "interrupted", [23]);
+    const rows = rowsOf(await source.readWindow(), "syscall_errors", { process: "wgl-signal" });
+    expect(rows.filter(({ syscall }) => syscall === "nanosleep")).toMatchObject([{ errno: "EINTR", count: 23n }]);
+    expect(rows.filter(({ errno }) => /^ERESTART|^errno_/.test(errno as string))).toEqual([]);
+  });
+
+  it("calls a program of Node.js node, also one that ended within the window, unless it chose a title", async () => {
+    await source.readWindow();
+    const calls = "for (let i = 0; i < 1009; i++) process.ppid";
+    execFileSync(process.execPath, ["-e", calls]);
+    execFileSync(process.execPath, ["-e", `process.title = "wgl-titled"; ${calls}`]);
+    const rows = rowsOf(await source.readWindow(), "syscalls", { syscall: "getppid" });
+    expect(
+      sumOf(
+        rows.filter(({ process }) => process === "node"),
+        "count",
+      ),
+    ).toBeGreaterThanOrEqual(1009);
+    expect(rows.filter(({ process }) => process === "wgl-titled")).toMatchObject([{ count: 1009n }]);
+    expect(rows.filter(({ process }) => process === "MainThread")).toEqual([]);
   });
 
   it("puts 23 sleeps of 20 ms into buckets at and above 20 ms", async () => {

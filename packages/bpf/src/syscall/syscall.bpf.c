@@ -18,9 +18,24 @@ WINDOW_MAP(syscall_latency, 32768, BUCKETED_OTHERS);
 /* 400 processes × 10 combinations of call and error. */
 WINDOW_MAP(syscall_errors, 4096, 1);
 
+/*
+ * What a call that a signal interrupted returns inside the kernel (include/linux/errno.h), and no program ever sees: on the way
+ * out it becomes EINTR, or the call is made again. ERESTARTNOINTR is always made again.
+ */
+#define ERESTARTSYS 512
+#define ERESTARTNOINTR 513
+#define ERESTARTNOHAND 514
+#define ERESTART_RESTARTBLOCK 516
+#define EINTR 4
+
 static __always_inline void count_error(const struct control *settings, __u32 active, __u64 process_id, __u32 syscall, long ret)
 {
-	struct syscall_errors_key key = { .process_id = process_id, .syscall = syscall, .errno = -ret };
+	__u16 error = -ret;
+	if (error == ERESTARTNOINTR)
+		return;
+	if (error == ERESTARTSYS || error == ERESTARTNOHAND || error == ERESTART_RESTARTBLOCK)
+		error = EINTR;
+	struct syscall_errors_key key = { .process_id = process_id, .syscall = syscall, .errno = error };
 	struct syscall_errors_value empty = {};
 	struct syscall_errors_value *slot = window_slot(syscall_errors, active, &key, &empty, 0);
 	if (slot)
