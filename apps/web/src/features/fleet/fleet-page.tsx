@@ -10,7 +10,7 @@ import { useHosts, usePanelQuery } from "@/lib/api/hooks";
 import type { QueryAnswer } from "@/lib/api/types";
 import { fleetSentence, losing, losingPaths, plain, worstFailure } from "@/lib/findings";
 import { useLinks } from "@/lib/links";
-import { stepStart } from "@/lib/series";
+import { OTHER, stepStart } from "@/lib/series";
 import { useView } from "@/lib/view";
 import { hostPredicate, type Term } from "@/lib/where";
 import { blameOf, failuresOf, lossesOf, lossShare, pathsOf, totals, wasCovered } from "../facts";
@@ -26,11 +26,22 @@ const PATH = ["process", "peer", "peer_port"];
 
 const is = (key: string, value: string): Term => ({ negated: false, key, value });
 
-/** The error and the port most failures of the answer have. */
+/** The error most failures of the answer have, and the port if it is the port of most. */
 function mostOf(answer: QueryAnswer | undefined): { errno: string; peerPort: string } | undefined {
-  const most = [...totals(answer, "count", "sum", ["errno", "peer_port"])].sort((a, b) => (b[1] ?? 0) - (a[1] ?? 0))[0]?.[0];
-  const [errno = "", peerPort = ""] = most?.split("\u0000") ?? [];
-  return most === undefined ? undefined : { errno, peerPort };
+  const pairs = [...totals(answer, "count", "sum", ["errno", "peer_port"])].map(([key, count]) => {
+    const [errno = "", port = ""] = key.split("\u0000");
+    return { errno, port, count: count ?? 0 };
+  });
+  const all = pairs.reduce((sum, pair) => sum + pair.count, 0);
+  const byErrno = Map.groupBy(
+    pairs.filter((pair) => pair.errno !== OTHER && pair.errno !== ""),
+    (pair) => pair.errno,
+  );
+  const sumOf = (list: readonly { count: number }[]): number => list.reduce((sum, pair) => sum + pair.count, 0);
+  const [most] = [...byErrno].sort((a, b) => sumOf(b[1]) - sumOf(a[1]));
+  if (!most) return undefined;
+  const port = most[1].find((pair) => pair.count > all / 2)?.port ?? "";
+  return { errno: most[0], peerPort: port };
 }
 
 export function FleetPage() {
@@ -60,6 +71,7 @@ export function FleetPage() {
     signal: "tcp_connect_failures",
     select: [{ measure: "count", aggregate: "sum" }],
     by: ["errno", "peer_port"],
+    limit: 100,
     shape: "total",
     host: failure?.host ?? "",
     where: failure ? [is("process", failure.process), is("peer", failure.peer)] : [],
