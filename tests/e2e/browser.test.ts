@@ -75,6 +75,54 @@ describe("a person at a browser", () => {
     await retransmits.getByText("10.213.7.2").first().waitFor();
   });
 
+  it("reads in the headline which process loses packets to whom", async () => {
+    const headline = page.getByRole("heading", { level: 1 });
+    await headline.filter({ hasText: /packets/ }).waitFor({ timeout: 30_000 });
+    expect(await headline.textContent()).toMatch(/(loses|losing|lost) packets to /);
+  });
+
+  it("finds the page as long as what it shows", async () => {
+    const length = Number(await page.evaluate("document.documentElement.scrollHeight"));
+    const content = Number(
+      await page.evaluate("Math.max(...[...document.querySelectorAll('main section')].map((card) => card.getBoundingClientRect().bottom + scrollY))"),
+    );
+    expect(length - content).toBeGreaterThanOrEqual(0);
+    expect(length - content).toBeLessThan(40);
+  });
+
+  it("reads a heat map cell by keyboard: its range, its count and its share", async () => {
+    const map = page.getByRole("img", { name: /^Round-trip time: distribution/ });
+    await map.focus();
+    await page.keyboard.press("ArrowUp");
+    await page
+      .getByText(/\d connections, [\d.<]+ % of this step$/)
+      .first()
+      .waitFor();
+    await page.keyboard.press("Escape");
+  });
+
+  it("copies a link frozen to the data with y", async () => {
+    await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+    await page.evaluate("document.activeElement?.blur()");
+    await page.keyboard.press("y");
+    await page.getByText("Link copied, frozen to this data").waitFor();
+    const link = new URL(String(await page.evaluate("navigator.clipboard.readText()")));
+    expect(Date.parse(link.searchParams.get("to") ?? "") - Date.parse(link.searchParams.get("from") ?? "")).toBe(15 * 60_000);
+  });
+
+  it("is told the truth about a range of which nothing is kept", async () => {
+    const old = await context.newPage();
+    await old.goto(
+      `${new URL(page.url()).origin}${new URL(page.url()).pathname}?from=now-30d&to=${new Date(Date.now() - 29 * 86_400_000).toISOString()}`,
+    );
+    await old
+      .getByRole("region", { name: /^Retransmitted/ })
+      .getByText("Before anything that is kept")
+      .waitFor({ timeout: 30_000 });
+    await old.getByRole("heading", { level: 1 }).filter({ hasText: "nothing was recorded in this range" }).waitFor();
+    await old.close();
+  });
+
   it("changes the range, which the URL then carries to somebody else's browser", async () => {
     await page.getByRole("button", { name: /^Time range/ }).click();
     await page.getByRole("button", { name: "Last 5 min" }).click();
