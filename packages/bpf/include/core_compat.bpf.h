@@ -24,6 +24,7 @@ static __always_inline __u32 syscall_of_regs(struct pt_regs *regs)
 #define NR_CLONE 56
 #define NR_FORK 57
 #define NR_VFORK 58
+#define NR_RT_SIGRETURN 15
 #elif defined(__TARGET_ARCH_arm64)
 /* arch/arm64/include/asm/thread_info.h: TIF_32BIT, a property of the process. */
 #define TIF_32BIT_BIT 22
@@ -39,6 +40,7 @@ static __always_inline __u32 syscall_of_regs(struct pt_regs *regs)
 #define NR_CLONE 220
 #define NR_FORK NR_CLONE
 #define NR_VFORK NR_CLONE
+#define NR_RT_SIGRETURN 139
 #else
 #error "unknown target architecture"
 #endif
@@ -48,6 +50,8 @@ static __always_inline __u32 syscall_of_regs(struct pt_regs *regs)
 #define NR_COMPAT_FORK 2
 #define NR_COMPAT_CLONE 120
 #define NR_COMPAT_VFORK 190
+#define NR_COMPAT_SIGRETURN 119
+#define NR_COMPAT_RT_SIGRETURN 173
 
 /* Whether a call makes a task: the new one leaves the kernel as if it had made the call too. */
 static __always_inline int makes_task(__u32 syscall)
@@ -57,6 +61,13 @@ static __always_inline int makes_task(__u32 syscall)
 		return number == NR_COMPAT_FORK || number == NR_COMPAT_CLONE || number == NR_COMPAT_VFORK || number == NR_CLONE3;
 	}
 	return syscall == NR_CLONE || syscall == NR_FORK || syscall == NR_VFORK || syscall == NR_CLONE3;
+}
+
+/* Whether a call gives back the registers of what a signal interrupted, and so "returns" what was in one of them. */
+static __always_inline int restores_registers(__u32 syscall)
+{
+	return syscall == NR_RT_SIGRETURN || syscall == (SYSCALL_COMPAT | NR_COMPAT_SIGRETURN) ||
+	       syscall == (SYSCALL_COMPAT | NR_COMPAT_RT_SIGRETURN);
 }
 
 #endif

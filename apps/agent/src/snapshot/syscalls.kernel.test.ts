@@ -57,6 +57,7 @@ describeKernel("system calls", () => {
     await workload.run("wgl-signal", "interrupted", [23]);
     const rows = rowsOf(await source.readWindow(), "syscall_errors", { process: "wgl-signal" });
     expect(rows.filter(({ syscall }) => syscall === "nanosleep")).toMatchObject([{ errno: "EINTR", count: 23n }]);
+    expect(rows.filter(({ syscall }) => syscall === "rt_sigreturn")).toEqual([]);
     expect(rows.filter(({ errno }) => /^ERESTART|^errno_/.test(errno as string))).toEqual([]);
   });
 

@@ -31,7 +31,7 @@ WINDOW_MAP(syscall_errors, 4096, 1);
 static __always_inline void count_error(const struct control *settings, __u32 active, __u64 process_id, __u32 syscall, long ret)
 {
 	__u16 error = -ret;
-	if (error == ERESTARTNOINTR)
+	if (error == ERESTARTNOINTR || restores_registers(syscall))
 		return;
 	if (error == ERESTARTSYS || error == ERESTARTNOHAND || error == ERESTART_RESTARTBLOCK)
 		error = EINTR;
