@@ -45,6 +45,8 @@ const LAST_RETRY_MS = 5_000;
 @Injectable()
 export class ClickHouseService implements OnApplicationBootstrap, OnApplicationShutdown {
   readonly database: string;
+  /** Every query ends itself within 20 s; a server that says nothing for longer hangs. Tests lower it. */
+  answerTimeoutMs = 25_000;
   private readonly client: ClickHouseClient;
   private readonly stopping = new AbortController();
   private schemaReady = false;
@@ -140,6 +142,7 @@ export class ClickHouseService implements OnApplicationBootstrap, OnApplicationS
     const { signal } = options;
     signal?.throwIfAborted();
     const kill = () => void this.kill(queryId);
+    const timeout = AbortSignal.timeout(this.answerTimeoutMs);
     signal?.addEventListener("abort", kill, { once: true });
     try {
       const result = await this.client.query({
@@ -147,7 +150,7 @@ export class ClickHouseService implements OnApplicationBootstrap, OnApplicationS
         query_params: params,
         format: "JSON",
         query_id: queryId,
-        ...(signal === undefined ? {} : { abort_signal: signal }),
+        abort_signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
         // readonly=2: may set limits but never write. Only readonly queries are cancelled when their connection closes.
         clickhouse_settings: {
           readonly: "2",
