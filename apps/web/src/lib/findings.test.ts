@@ -148,6 +148,9 @@ describe("onset", () => {
   it("is null once it is over", () => {
     expect(onset([9, 9, 9, 0, 0, 0], 5)).toBeNull();
   });
+  it("does not say since when where it was mostly so before", () => {
+    expect(onset([6, 7, 6, 6, 1, 1, 1, 6, 7], 5)).toEqual({ index: 0, usual: null });
+  });
   it("does not invent what was usual before the range", () => {
     expect(onset([9, 9], 5)).toEqual({ index: 0, usual: null });
   });
@@ -169,6 +172,9 @@ describe("hostSentence", () => {
     );
     expect(plain(hostSentence({ ...facts, loss: { host: "web-1", sent: 1e6, retransmitted: 800 }, paths: [lossyPath] }, context))).toBe(
       "is losing packets to 10.0.0.7:5432 since 13:14: pgbouncer retransmits 8 %, usually 0.1 %.",
+    );
+    expect(plain(hostSentence({ ...facts, loss: { host: "web-1", sent: 60_000, retransmitted: 900 }, paths: [lossyPath] }, context))).toContain(
+      "pgbouncer retransmits 8 %",
     );
     const over = { ...lossyPath, shares: [0.2, 0.2, 0, 0, 0, 0] };
     expect(plain(hostSentence({ ...facts, loss: null, paths: [over] }, context))).toBe("lost packets to 10.0.0.7:5432: pgbouncer retransmitted 8 %.");

@@ -90,7 +90,10 @@ export function onset(values: readonly (number | null)[], threshold: number): On
     .slice(0, begin)
     .filter((v) => v !== null)
     .sort((a, b) => a - b);
-  return { index: begin, usual: before.length > 0 ? (before[Math.floor((before.length - 1) / 2)] ?? null) : null };
+  const usual = before[Math.floor((before.length - 1) / 2)] ?? null;
+  // What was mostly so before did not begin there, however it wavers about the threshold.
+  if (usual !== null && usual >= threshold * 0.8) return { index: 0, usual: null };
+  return { index: begin, usual };
 }
 
 /** Hosts that lose packets, worst share first. */
@@ -295,7 +298,11 @@ export function hostSentence(facts: HostFacts, context: Context): Sentence {
       { text: since ? ` since ${formatMoment(Date.parse(since), context.nowMs, context.zone)}` : "", tone: "quiet" },
     ];
   }
-  const [lossy] = facts.loss ? losing([facts.loss]) : [];
+  const [total] = facts.loss ? losing([facts.loss]) : [];
+  const [worst] = losingPaths(facts.paths);
+  // The host's total hides one bad path among many good ones; it is told where no single path accounts for it.
+  const path = worst && (!total || (worst.share >= total.share * 2 && worst.retransmitted >= total.retransmitted / 2)) ? worst : null;
+  const lossy = path ? null : total;
   const parts: Part[] = [];
   if (lossy) {
     parts.push({
@@ -305,8 +312,6 @@ export function hostSentence(facts: HostFacts, context: Context): Sentence {
     const detail = lossDetail([lossy], { hosts: [host], losses: [], ...facts }, context);
     parts.push(...detail.map((part) => ({ tone: "quiet" as const, ...part })));
   }
-  // The host's total hides one bad path among many good ones.
-  const [path] = lossy ? [] : losingPaths(facts.paths);
   if (path) parts.push(...pathDetail(path, "host", facts.stepStartMs, context).map((part) => ({ tone: "quiet" as const, ...part })));
   const failures = failuresDetail(facts.failures, context);
   if (parts.length > 0) parts.push(...failures.map((part) => ({ tone: "quiet" as const, ...part })));
