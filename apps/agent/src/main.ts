@@ -51,9 +51,10 @@ program
 program
   .command("version")
   .description("show the versions of the agent, Node.js and libbpf")
-  .action(async () => {
+  .option("--json", "print the versions as JSON", false)
+  .action(async (options: { json: boolean }) => {
     const { version } = await import("./commands/version.ts");
-    print(await version());
+    print(await version(options));
   });
 
 /** A stop that takes longer than this is stuck in the kernel or on a disk. */

@@ -2,9 +2,13 @@
 import { machine } from "node:os";
 import { agentVersion } from "../version.ts";
 
-/** `waggle-agent version`: what runs here. */
-export async function version(): Promise<string> {
-  return [`waggle-agent ${agentVersion}`, `node ${process.versions.node}`, `libbpf ${await libbpfVersion()}`, `architecture ${machine()}`].join("\n");
+/** `waggle-agent version`: what runs here, for people, or as one JSON object. */
+export async function version(options: { readonly json: boolean }): Promise<string> {
+  const versions = { "waggle-agent": agentVersion, node: process.versions.node, libbpf: await libbpfVersion(), architecture: machine() };
+  if (options.json) return JSON.stringify(versions, null, 2);
+  return Object.entries(versions)
+    .map(([name, value]) => `${name} ${value}`)
+    .join("\n");
 }
 
 async function libbpfVersion(): Promise<string> {

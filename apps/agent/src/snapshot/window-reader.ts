@@ -43,6 +43,9 @@ export interface KernelSourceOptions extends ProbeSetOptions {
 export const ROWS_MAX = 5_000;
 const TIMED_RUNS_MIN = 16n;
 
+/** Readings of the kernel's counters in one window, to find a moment in which the probes' own stand still. */
+const QUIET_TRIES = 3;
+
 const INVENTORY = "on_tcp_inventory";
 const UINT64_MAX = (1n << 64n) - 1n;
 
@@ -324,10 +327,18 @@ export class KernelSource implements Disposable {
         costs.set(program.name, { events: sum("events"), timedEvents: sum("timed_events"), timedNs: sum("timed_ns") });
       }
     }
-    const accounting = this.#readNamedCounters("accounting");
+    let accounting = this.#readNamedCounters("accounting");
     let kernel = new Map<string, bigint>();
     try {
-      kernel = accounting.size > 0 ? readTcpCounters() : kernel;
+      // What falls between the two readings would show as a difference until the next window; on a busy host a few tries do not
+      // meet a quiet moment, and the difference evens out.
+      for (let tries = 0; tries < QUIET_TRIES && accounting.size > 0; tries++) {
+        kernel = readTcpCounters();
+        const again = this.#readNamedCounters("accounting");
+        const isQuiet = [...again].every(([quantity, value]) => value === accounting.get(quantity));
+        accounting = again;
+        if (isQuiet) break;
+      }
     } catch {
       // No /proc/net/snmp (a /proc of its own): then there is nothing to compare with, and no row claims there is.
       accounting.clear();
