@@ -322,7 +322,7 @@ export interface components {
              */
             readonly points: number;
             /**
-             * @description Series to show; the rest is merged into `~other`.
+             * @description Series to show; the rest is merged into `~other`. More than 100 take `points` = 1.
              * @default 10
              */
             readonly limit: number;
