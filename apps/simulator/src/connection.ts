@@ -20,7 +20,11 @@ function bearer(token: string): Metadata {
 
 /** One client for the whole fleet: its streams share a connection, as agents behind one proxy would. */
 export function connect(address: string): IngestServiceClient {
-  return new IngestServiceClient(address, credentials.createInsecure(), { "grpc.max_receive_message_length": 1024 * 1024 });
+  return new IngestServiceClient(address, credentials.createInsecure(), {
+    "grpc.max_receive_message_length": 1024 * 1024,
+    "grpc.keepalive_time_ms": 20_000,
+    "grpc.keepalive_timeout_ms": 10_000,
+  });
 }
 
 function factsOf(host: SimulatedHost): HostFacts {
@@ -35,10 +39,14 @@ function factsOf(host: SimulatedHost): HostFacts {
   };
 }
 
+/** An API that takes a connection and says nothing is as good as away. */
+const ANSWER_TIMEOUT_MS = 10_000;
+
 /** Exchanges the enrolment token for the host's credential. Rejects with the gRPC error. */
 export function enrol(client: IngestServiceClient, token: string, host: SimulatedHost): Promise<string> {
   return new Promise((resolve, reject) => {
-    client.enrolHost({ machineKey: host.machineKey, facts: factsOf(host) }, bearer(token), (error: ServiceError | null, answer) => {
+    const options = { deadline: Date.now() + ANSWER_TIMEOUT_MS };
+    client.enrolHost({ machineKey: host.machineKey, facts: factsOf(host) }, bearer(token), options, (error: ServiceError | null, answer) => {
       if (error) reject(error);
       else resolve(answer.credential);
     });
@@ -70,15 +78,22 @@ export class HostStream {
     this.ready = new Promise((resolve, reject) => {
       this.#call.on("data", (response: StreamSnapshotsResponse) => {
         const message = response.message;
-        if (message?.$case === "config") resolve(message.value);
-        else if (message?.$case === "ack") this.#settle(message.value.sequence, undefined);
+        if (message?.$case === "config") {
+          clearTimeout(silence);
+          resolve(message.value);
+        } else if (message?.$case === "ack") this.#settle(message.value.sequence, undefined);
         else if (message?.$case === "refusal") this.#settle(message.value.sequence, new RefusedError(message.value));
       });
       const ended = (error: Error): void => {
+        clearTimeout(silence);
         this.#endedBy ??= error;
         reject(error);
         for (const sequence of [...this.#waiting.keys()]) this.#settle(sequence, error);
       };
+      const silence = setTimeout(() => {
+        this.#call.cancel();
+        ended(new Error(`no answer to the Hello within ${ANSWER_TIMEOUT_MS / 1000} s`));
+      }, ANSWER_TIMEOUT_MS);
       this.#call.on("error", ended);
       this.#call.on("end", () => ended(new Error("the API ended the stream")));
     });

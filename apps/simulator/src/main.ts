@@ -50,6 +50,8 @@ async function run(options: Options): Promise<void> {
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stop.abort());
   const endAtMs = options.duration === undefined ? Number.POSITIVE_INFINITY : Date.now() + options.duration * 1000;
 
+  // gRPC does not keep a process alive while it waits to connect again; this does.
+  const alive = setInterval(() => {}, 60_000);
   let windowStartMs = (Math.floor(Date.now() / WINDOW_MS) - 1 - options.backfill * 6) * WINDOW_MS;
   console.log(`${options.hosts} simulated hosts (seed ${options.seed}) send to ${options.api}`);
   while (!stop.signal.aborted && Date.now() < endAtMs) {
@@ -58,6 +60,7 @@ async function run(options: Options): Promise<void> {
     if (due.length > 0) await Promise.all(agents.map((agent) => agent.windows(due)));
     else await sleep(windowStartMs + WINDOW_MS - Date.now(), undefined, { signal: stop.signal }).catch(() => {});
   }
+  clearInterval(alive);
   for (const agent of agents) agent.close();
   await ledger.close();
   client.close();
