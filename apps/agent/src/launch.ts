@@ -7,8 +7,8 @@
 
 /**
  * A small nursery, one helper thread instead of one per CPU, and the right to collect after a window, so that
- * garbage does not pile up. The heap itself may grow to three times of what an ordinary host needs: a window with every signal at its
- * 5,000 rows takes 50 MB for a moment, and dying of it would be worse than the moment.
+ * garbage does not pile up. The heap itself may grow to three times of what an ordinary host needs: a host may raise
+ * WAGGLE_AGENT_ROWS_MAX, and dying of a large window would be worse than the moment it takes.
  */
 export const nodeFlags = ["--max-old-space-size=96", "--max-semi-space-size=1", "--v8-pool-size=1", "--expose-gc"] as const;
 

@@ -3,26 +3,20 @@
 /** Resident bytes above which memory is given back; the budget is 90 MB (`budget` in status/status-report.ts). */
 const trimAboveBytes = 87_000_000;
 
-/** A trim takes 50 to 60 ms of CPU time, so this bounds it to 0.2 % of a core at 10 s windows. */
-const windowsBetween = 3;
-
-/** V8's gc() with `--expose-gc`; "last-resort" is the one that also gives pooled pages back to the system. */
-type Collect = (options: { type: "major"; execution: "sync"; flavor: "last-resort" }) => void;
+/** V8's gc() with `--expose-gc`. A compacting one ("last-resort") would free more and need up to 25 MB more while it works. */
+type Collect = (options: { type: "major"; execution: "sync"; flavor: "regular" }) => void;
 
 /**
  * Returns a function to be called after each window that gives memory back to the host when there is too much of it. A window leaves some megabytes of
- * garbage; V8 collects it, but keeps the emptied pages, and malloc its free lists: 92 MB instead of 77 MB after five minutes here. While it
- * compacts, V8 needs up to 25 MB more for some milliseconds. Without `--expose-gc` only malloc is trimmed.
+ * garbage that V8 would collect later, and malloc keeps its free lists. A trim takes some 50 ms of CPU time and is rare on a host with few rows.
+ * Without `--expose-gc` only malloc is trimmed.
  */
 export async function createMemoryTrimmer(): Promise<() => void> {
   const trimMalloc = await findMallocTrim();
   const collect = (globalThis as { gc?: Collect }).gc;
-  let windows = 0;
   return () => {
-    windows++;
-    if (windows < windowsBetween || process.memoryUsage.rss() < trimAboveBytes) return;
-    windows = 0;
-    collect?.({ type: "major", execution: "sync", flavor: "last-resort" });
+    if (process.memoryUsage.rss() < trimAboveBytes) return;
+    collect?.({ type: "major", execution: "sync", flavor: "regular" });
     trimMalloc();
   };
 }

@@ -136,8 +136,8 @@ export const settings = {
   rowsMax: {
     variable: "WAGGLE_AGENT_ROWS_MAX",
     help: "Rows of one signal in one window, 100 to 20000; the rest is summed into one row `~other`.",
-    fallback: "5000",
-    parse: integer(5_000, 100, 20_000),
+    fallback: "2000",
+    parse: integer(2_000, 100, 20_000),
   },
   spoolBytesMax: {
     variable: "WAGGLE_AGENT_SPOOL_BYTES",

@@ -102,6 +102,7 @@ describe("RowAccumulator", () => {
       expect(rows.map((row) => row.process)).toEqual(["p9", "p8", "p7", "~other"]);
       expect(total(rows)).toBe(55n);
       expect(rows.at(-1)).toMatchObject({ process: "~other", unit: "~other", syscall: "~other", count: 28n });
+      expect(accumulator.rows(4), "asked again").toEqual(rows);
       if (signal === latency) expect(rows.at(-1)).toMatchObject({ min: 5n, max: 56n, k: [80, 81, 82, 83, 84, 85, 86] });
     }
   });

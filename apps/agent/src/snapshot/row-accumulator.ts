@@ -41,6 +41,7 @@ export class RowAccumulator {
   /** `#wanted.length` words per group. */
   #sums = new BigUint64Array(64);
   #isOtherUsed = false;
+  #cut: { readonly kept: readonly number[]; readonly home: Uint32Array } | undefined;
   /** Non-empty buckets of a histogram, in the order they came. */
   #bucketGroup = new Uint32Array(64);
   #bucketIndex = new Uint16Array(64);
@@ -116,10 +117,18 @@ export class RowAccumulator {
   }
 
   /**
-   * The rows, at most `rowsMax`; those with the smallest largest measure are summed into the `~other` row, with what had no
-   * room in the map. Sums are conserved.
+   * The rows, at most `rowsMax` (of the first call); those with the smallest largest measure are summed into the `~other` row,
+   * with what had no room in the map. Sums are conserved. To be called when everything was added; each call makes new rows.
    */
   rows(rowsMax: number): WireRow[] {
+    this.#cut ??= this.#cutTo(rowsMax);
+    const { kept, home } = this.#cut;
+    const histograms = this.#isHistogram ? this.#histograms(home) : null;
+    return kept.map((group) => this.#row(group, histograms));
+  }
+
+  /** Which groups keep a row, and for each group the one its counts are in. Folds the others' sums. */
+  #cutTo(rowsMax: number): { kept: number[]; home: Uint32Array } {
     let kept = Array.from({ length: this.#names.length - 1 }, (_, index) => index + 1);
     const home = new Uint32Array(this.#names.length).map((_, group) => group);
     if (kept.length + (this.#isOtherUsed ? 1 : 0) > rowsMax) {
@@ -134,8 +143,7 @@ export class RowAccumulator {
       kept = kept.slice(0, rowsMax - 1);
     }
     if (this.#isOtherUsed) kept.push(OTHER_GROUP);
-    const histograms = this.#isHistogram ? this.#histograms(home) : null;
-    return kept.map((group) => this.#row(group, histograms));
+    return { kept, home };
   }
 
   #nameOf(processId: bigint, words: BigUint64Array, at: number): ProcessName {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { catalogue, type Signal, type WireRow } from "@waggle/signals";
+import { catalogue, type Signal } from "@waggle/signals";
 import { readEphemeralPorts, readNetnsInum } from "../kernel/capability-report.ts";
 import { readTcpCounters } from "../kernel/network-counters.ts";
 import type { BpfMap } from "../libbpf/bpf-map.ts";
@@ -11,6 +11,7 @@ import { Control } from "./control.ts";
 import { fieldOf, layoutProblem } from "./layout.ts";
 import { type NameResolver, ProcessRegistry } from "./process-registry.ts";
 import { RowAccumulator } from "./row-accumulator.ts";
+import { WindowRows } from "./window-rows.ts";
 
 export type { NameResolver, ProcessIdentity } from "./process-registry.ts";
 
@@ -19,7 +20,7 @@ export interface WindowData {
   /** Wall clock of the flip: where this window ends and the next one starts. */
   readonly endedAtMs: number;
   /** Rows of the kernel's signals, by signal name; a covered signal without rows is there with none. */
-  readonly rows: Map<string, WireRow[]>;
+  readonly rows: WindowRows;
   readonly coverage: SignalCoverage[];
   /** Price of each program: runs, and time inside it (few runs are timed, scaled by the runs). */
   readonly programs: { program: string; events: bigint; kernelNs: bigint; attached: boolean; reason: string }[];
@@ -40,7 +41,7 @@ export interface KernelSourceOptions extends ProbeSetOptions {
   readonly processesMax?: number;
 }
 
-export const ROWS_MAX = 5_000;
+export const ROWS_MAX = 2_000;
 const TIMED_RUNS_MIN = 16n;
 
 /** Readings of the kernel's counters in one window, to find a moment in which the probes' own stand still. */
@@ -170,7 +171,7 @@ export class KernelSource implements Disposable {
 
   async #readWindow(): Promise<WindowData> {
     const broken = new Map<string, string>();
-    const rows = new Map<string, WireRow[]>();
+    const rows = new WindowRows(this.#rowsMax);
     if (this.#control === null || this.#grace === null) {
       return {
         endedAtMs: Date.now(),
@@ -216,7 +217,7 @@ export class KernelSource implements Disposable {
         for (const { name } of signals) unread.set(name, error instanceof Error ? error.message : String(error));
       }
       signals.forEach((signal, index) => {
-        rows.set(signal.name, (accumulators[index] as RowAccumulator).rows(this.#rowsMax));
+        rows.set(signal.name, accumulators[index] as RowAccumulator);
       });
       unregistered += accumulators[0]?.unregistered ?? 0n;
     }

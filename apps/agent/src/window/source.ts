@@ -5,8 +5,8 @@ import type { CoverageState, WireRow } from "@waggle/signals";
 export interface WindowData {
   /** Wall clock (Unix milliseconds) at which the counters were cut; absent if there were none to cut. */
   readonly endedAtMs?: number;
-  /** Rows by signal name; a signal without rows may be absent. Kernel signals only. */
-  readonly rows: ReadonlyMap<string, readonly WireRow[]>;
+  /** Rows by signal name, to be walked through once; a signal without rows may be absent. Kernel signals only. */
+  readonly rows: Iterable<readonly [signal: string, rows: readonly WireRow[]]>;
   readonly coverage: readonly { readonly signal: string; readonly state: CoverageState; readonly reason: string }[];
   /** Runs and estimated time (ns) of each program in the window. */
   readonly programs: readonly {
