@@ -10,7 +10,7 @@ const RSS_LIMIT_BYTES = 90e6;
 const CPU_LIMIT_RATIO = 0.01;
 const WINDOW_SECONDS = 10;
 const FRESHNESS_LIMIT_SECONDS = WINDOW_SECONDS + 2;
-const OBSERVE_SECONDS = 120;
+const OBSERVE_SECONDS = 60;
 const FRESHNESS_TRIES = 7;
 
 /** What the agent costs this host while it does nothing special, and how soon an event can be read through REST. */
