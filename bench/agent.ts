@@ -61,7 +61,7 @@ async function measureFreshness(client: Client): Promise<number[]> {
     }
     seconds.push((performance.now() - began) / 1000);
     // Another phase of the window each time.
-    await sleep(1_300);
+    await sleep(1_300 + index * 1_400);
   }
   return seconds;
 }
