@@ -20,7 +20,7 @@ function clientThatHolds(held: number) {
     },
   });
   const client = {
-    enrolHost: (_request: unknown, _metadata: unknown, done: (error: null, answer: { credential: string }) => void) =>
+    enrolHost: (_request: unknown, _metadata: unknown, _options: unknown, done: (error: null, answer: { credential: string }) => void) =>
       done(null, { credential: "c" }),
     streamSnapshots: () => call,
   };
