@@ -82,20 +82,19 @@ async function start(options: UpOptions, instanceId: string, supervisor: Supervi
   const token = readFileSync(adminTokenFile, "utf8").trim();
 
   const obstacles = options.agent ? agentObstacles() : [];
-  let hostsExpected = 0;
+  let sender: Component | undefined;
   if (options.agent && obstacles.length === 0) {
-    await step(`agent on this host (uid ${AGENT_UID}, CAP_BPF + CAP_PERFMON)`, () => {
+    sender = await step(`agent on this host (uid ${AGENT_UID}, CAP_BPF + CAP_PERFMON)`, () => {
       const staged = stageAgent(root, dataDirectory, instanceId);
       giveEnrolmentToken(staged, readFileSync(enrolmentTokenFile, "utf8"));
-      supervisor.start(agentSpec(context, staged));
+      return supervisor.start(agentSpec(context, staged));
     });
-    hostsExpected++;
   }
   if (options.simulateHosts > 0) {
-    await step(`simulated fleet of ${options.simulateHosts}`, () => {
-      supervisor.start(simulatorSpec(context, options.simulateHosts));
-    });
-    hostsExpected++;
+    const simulator = await step(`simulated fleet of ${options.simulateHosts}`, () =>
+      supervisor.start(simulatorSpec(context, options.simulateHosts)),
+    );
+    sender ??= simulator;
   }
   if (options.web) {
     await step(`web app on 127.0.0.1:${ports.web}`, async () => {
@@ -108,9 +107,9 @@ async function start(options: UpOptions, instanceId: string, supervisor: Supervi
     for (const obstacle of obstacles) console.log(`    - ${obstacle}`);
     console.log("  What works without it: ClickHouse, the API, the web app, and a simulated fleet (./waggle up --simulate 20).\n");
   }
-  if (hostsExpected > 0) {
+  if (sender !== undefined) {
     await step("first window queryable", () =>
-      waitFor("a first window can be queried", undefined, 90_000, () => hasFirstWindow(`http://127.0.0.1:${ports.rest}`, token, startedAt)),
+      waitFor("a first window can be queried", sender, 90_000, () => hasFirstWindow(`http://127.0.0.1:${ports.rest}`, token, startedAt)),
     );
   }
   const url = options.web ? `http://127.0.0.1:${ports.web}` : `http://127.0.0.1:${ports.rest}/api/v1`;
@@ -118,7 +117,7 @@ async function start(options: UpOptions, instanceId: string, supervisor: Supervi
   console.log(`  sign in  with the token in ${adminTokenFile}`);
   console.log(`  logs     ${join(dataDirectory, "logs")}`);
   console.log(
-    `\nready after ${Math.round(Date.now() / 1000 - beganAtSeconds)} s${hostsExpected === 0 ? " (no agent: no data yet)" : ""}; Ctrl-C stops everything\n`,
+    `\nready after ${Math.round(Date.now() / 1000 - beganAtSeconds)} s${sender === undefined ? " (no agent: no data yet)" : ""}; Ctrl-C stops everything\n`,
   );
 }
 

@@ -3,8 +3,8 @@ import type { WireRow } from "@waggle/signals";
 import type { RowAccumulator } from "./row-accumulator.ts";
 
 /**
- * The rows of one window by signal, made when they are asked for. Ten thousand rows are some thirty megabytes of JavaScript
- * objects; as numbers in typed arrays they are two. Whoever walks through signal by signal never holds more than one's rows.
+ * The rows of one window by signal, made when they are asked for. As numbers in typed arrays they take a fraction of what they
+ * take as JavaScript objects, and whoever walks through signal by signal never holds more than one signal's objects.
  */
 export class WindowRows implements Iterable<[signal: string, rows: WireRow[]]> {
   readonly #rowsMax: number;

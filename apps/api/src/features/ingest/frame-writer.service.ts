@@ -208,8 +208,13 @@ export class FrameWriter {
 
   private settle(entry: Entry, outcome: FrameOutcome): void {
     this.metrics.frames.inc({ result: outcome.result });
-    this.changeInFlight(-entry.frame.bytes);
-    entry.done(outcome);
+    try {
+      this.changeInFlight(-entry.frame.bytes);
+      entry.done(outcome);
+    } catch (error) {
+      // One stream that cannot hear its answer must not cost the rest of the batch theirs; its agent sends the frame again.
+      this.log.error({ err: error, hostId: entry.frame.host, sequence: String(entry.frame.sequence) }, "an answer was lost");
+    }
   }
 
   private changeInFlight(bytes: number): void {

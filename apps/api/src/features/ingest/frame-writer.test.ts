@@ -54,6 +54,15 @@ describe("FrameWriter", () => {
     expect(store.inserts.at(-1)?.table).toBe("windows");
   });
 
+  it("answers the rest of a batch when one stream cannot take its answer", async () => {
+    const writer = writerOver(new FakeStore());
+    writer.add(frame(1, "p"), () => {
+      throw new Error("the stream is gone");
+    });
+    expect(await outcomeOf(writer, frame(2, "p"))).toEqual({ result: "stored" });
+    expect(await outcomeOf(writer, frame(3, "p"))).toEqual({ result: "stored" });
+  });
+
   it("refuses only the frame that ClickHouse cannot read, wherever it stands in the batch", async () => {
     for (const poisonous of [1, 4, 7]) {
       const store = new FakeStore();
