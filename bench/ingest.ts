@@ -121,6 +121,7 @@ async function measureBareInsert(clickhouse: TestClickHouse): Promise<number> {
       windowMs: WINDOW_MS,
       bootId: host.bootId,
       clockOffsetMs: 0n,
+      windows: 1,
       blocks,
       rows: blocks.reduce((sum, block) => sum + block.rows, 0),
       bytes: blocks.reduce((sum, block) => sum + block.columns.reduce((bytes, column) => bytes + column.length, 0), 0),

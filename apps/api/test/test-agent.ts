@@ -34,6 +34,7 @@ const facts = (name: string): HostFacts => ({
   cpuCount: 4,
   memoryBytes: 8n * 1_024n ** 3n,
   agentVersion: "0.1.0",
+  simulated: false,
 });
 
 function bearer(token: string | undefined): Metadata {
@@ -196,6 +197,7 @@ export function makeSnapshot(sequence: number, windowStartMs: number, rows: Rows
     windowMs: 10_000,
     clockOffsetMs: 0n,
     bootId: "boot",
+    windows: 1,
     blocks,
     ...changes,
   };

@@ -36,6 +36,7 @@ function factsOf(host: SimulatedHost): HostFacts {
     cpuCount: 8,
     memoryBytes: 32n * 1024n ** 3n,
     agentVersion: "simulator",
+    simulated: true,
   };
 }
 
@@ -121,6 +122,7 @@ export class HostStream {
       windowStartMs: BigInt(windowStartMs),
       windowMs,
       clockOffsetMs: 0n,
+      windows: 1,
       bootId: this.#host.bootId,
       blocks: catalogue.map((signal) => {
         const block = encodeBlock(signal, rows.get(signal.name) ?? []);

@@ -15,6 +15,7 @@ describe("the generated codec", () => {
       windowStartMs: 1_800_000_000_000n,
       windowMs: 10_000,
       clockOffsetMs: -86_400_000n,
+      windows: 1,
       bootId: "b",
       blocks: [{ signal: "syscalls", schemaHash: "0", rows: 1, columns: [Buffer.from([0, 255, 128])] }],
     };

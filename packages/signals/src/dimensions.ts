@@ -31,6 +31,8 @@ export interface Dimension {
   /** Heading in tables and charts. */
   readonly label: string;
   readonly help: string;
+  /** Kept when hosts are added up: it takes few values in a whole fleet. */
+  readonly fleet: boolean;
 }
 
 const dictionary = {
@@ -40,6 +42,7 @@ const dictionary = {
     clickhouseType: "LowCardinality(String)",
     label: "process",
     help: "Name of the thread-group leader (comm, at most 15 characters). For TCP: the owner of the socket, never whoever ran in softirq.",
+    fleet: true,
   },
   unit: {
     field: "process_id",
@@ -47,6 +50,7 @@ const dictionary = {
     clickhouseType: "LowCardinality(String)",
     label: "unit",
     help: "systemd unit, container (`docker/…`, `podman/…`, `k8s/…`) or control group path of the process; empty in the root group.",
+    fleet: false,
   },
   peer: {
     field: "peer",
@@ -54,6 +58,7 @@ const dictionary = {
     clickhouseType: "String",
     label: "peer",
     help: "Address of the other end. IPv4 is written as IPv4.",
+    fleet: false,
   },
   peer_port: {
     field: "peer_port",
@@ -61,6 +66,7 @@ const dictionary = {
     clickhouseType: "LowCardinality(String)",
     label: "peer port",
     help: "Port of the other end for role=client; `ephemeral` for role=server, where the other end's port belongs to one connection only.",
+    fleet: true,
   },
   port: {
     field: "port",
@@ -68,6 +74,7 @@ const dictionary = {
     clickhouseType: "LowCardinality(String)",
     label: "port",
     help: "Local listening port for role=server; `ephemeral` for role=client.",
+    fleet: true,
   },
   role: {
     field: "role",
@@ -75,6 +82,7 @@ const dictionary = {
     clickhouseType: "LowCardinality(String)",
     label: "role",
     help: "`client` if this host opened the connection, `server` if it accepted it, empty if the connection is older than the agent and neither end listens.",
+    fleet: true,
   },
   class: {
     field: "class",
@@ -82,6 +90,7 @@ const dictionary = {
     clickhouseType: "LowCardinality(String)",
     label: "class",
     help: "Why the segment was sent again: `fast` (duplicate ACKs), `timeout` (RTO), `tlp` (tail-loss probe), `syn`, `synack`, `other`.",
+    fleet: true,
   },
   errno: {
     field: "errno",
@@ -89,6 +98,7 @@ const dictionary = {
     clickhouseType: "LowCardinality(String)",
     label: "error",
     help: "Symbolic error, such as `ECONNREFUSED`. `closed` for a connect the caller gave up itself.",
+    fleet: true,
   },
   syscall: {
     field: "syscall",
@@ -96,6 +106,7 @@ const dictionary = {
     clickhouseType: "LowCardinality(String)",
     label: "call",
     help: "Name of the system call on the host's architecture; `syscall_<n>` if this build does not know the number; prefix `compat:` for 32-bit calls.",
+    fleet: true,
   },
   program: {
     field: null,
@@ -103,6 +114,7 @@ const dictionary = {
     clickhouseType: "LowCardinality(String)",
     label: "program",
     help: "BPF program name, or `waggle-agent` for the agent's own process.",
+    fleet: true,
   },
   signal: {
     field: null,
@@ -110,6 +122,7 @@ const dictionary = {
     clickhouseType: "LowCardinality(String)",
     label: "signal",
     help: "Name of the signal that the row speaks about.",
+    fleet: true,
   },
   state: {
     field: null,
@@ -117,6 +130,7 @@ const dictionary = {
     clickhouseType: "LowCardinality(String)",
     label: "state",
     help: "How far the signal can be trusted in the window: exact, fallback, sampled, shed, disabled, unsupported, failed.",
+    fleet: true,
   },
   reason: {
     field: null,
@@ -124,6 +138,7 @@ const dictionary = {
     clickhouseType: "String",
     label: "reason",
     help: "Why the state is not `exact`, in words; empty when it is.",
+    fleet: false,
   },
   quantity: {
     field: null,
@@ -131,6 +146,7 @@ const dictionary = {
     clickhouseType: "LowCardinality(String)",
     label: "quantity",
     help: "The kernel counter that the probes' sum is held against, such as `RetransSegs`.",
+    fleet: true,
   },
 } as const satisfies Record<string, Dimension>;
 

@@ -1,51 +1,115 @@
 // SPDX-License-Identifier: Apache-2.0
 import { dimensions } from "./dimensions.ts";
+import { fleetDimensions, gaugesOf, hasLastEnd, type Level, type RollupLevel, type Scope, sumsOf, tableName } from "./levels.ts";
 import type { Signal } from "./signal.ts";
+import { type Layout, type StorageColumn, type TableDefinition, tableStatements } from "./table.ts";
 
-export interface StorageColumn {
-  readonly name: string;
-  readonly type: string;
-}
+const TIME = "DateTime64(3, 'UTC')";
 
 /** Columns that every raw row starts with; the API fills them from the credential and the frame, never from the agent's block. */
 export const envelopeColumns: readonly StorageColumn[] = [
   { name: "tenant", type: "LowCardinality(String)" },
   { name: "host", type: "LowCardinality(String)" },
-  { name: "ts", type: "DateTime64(3, 'UTC')" },
+  { name: "ts", type: TIME },
   { name: "window_ms", type: "UInt32" },
 ];
 
-/** Raw rows are kept this long unless the tenant says otherwise. */
-export const RAW_RETENTION_DAYS = 7;
+/** Days a level is kept unless configured otherwise. Whole partitions are dropped, so rows stay up to one partition longer. */
+export const retentionDaysDefault: Readonly<Record<Level, number>> = { raw: 7, "1m": 30, "1h": 400 };
+
+/** Raw rows are kept this long by default; older snapshots are refused. */
+export const RAW_RETENTION_DAYS = retentionDaysDefault.raw;
+
+function dimensionColumns(names: readonly Signal["dimensions"][number][]): StorageColumn[] {
+  return names.map((name) => ({ name, type: dimensions[name].clickhouseType }));
+}
+
+const histogramColumns: readonly StorageColumn[] = [
+  ...["count", "sum", "min", "max"].map((name) => ({ name, type: "UInt64" })),
+  { name: "k", type: "Array(UInt16)" },
+  { name: "c", type: "Array(UInt64)" },
+];
 
 /** The ClickHouse columns of a signal's raw table, in order. */
 export function storageColumns(signal: Signal): readonly StorageColumn[] {
-  const columns: StorageColumn[] = [...envelopeColumns];
-  for (const name of signal.dimensions) columns.push({ name, type: dimensions[name].clickhouseType });
-  if (signal.kind === "histogram") {
-    for (const name of ["count", "sum", "min", "max"]) columns.push({ name, type: "UInt64" });
-    columns.push({ name: "k", type: "Array(UInt16)" }, { name: "c", type: "Array(UInt64)" });
-  } else {
-    for (const measure of signal.measures) columns.push({ name: measure.name, type: "UInt64" });
-  }
-  return columns;
+  const measures = signal.kind === "histogram" ? histogramColumns : signal.measures.map((measure) => ({ name: measure.name, type: "UInt64" }));
+  return [...envelopeColumns, ...dimensionColumns(signal.dimensions), ...measures];
 }
 
 /**
- * DDL of a signal's raw table. A row is named by what it measured (the ORDER BY), so writing it twice equals writing it once.
- * The hour comes before the host: one host × 24 h and "last minutes of all hosts" are then both short reads.
+ * The columns of a rolled-up table, in order. Beyond those of the raw table:
+ * - `ts` is the start of the minute or hour; `window_ms` the summed length of the raw windows in which the key had a row, and
+ *   `covered_windows` their number (over all hosts, for a fleet row);
+ * - `version` rises with what the row was made from: of two rows of one name the higher has seen more windows;
+ * - `hosts` (fleet): how many hosts had a row;
+ * - for a gauge `g` (host only): `g` is its value in the newest window in which the key had a row, `g_min` and `g_max` its extremes, `g_time` the sum
+ *   of value × window length in ms; `last_end` is when that newest window ended.
  */
-export function createTableSql(signal: Signal, database: string): string {
-  const columns = storageColumns(signal).map((column) => `  \`${column.name}\` ${column.type} CODEC(ZSTD(1))`);
-  const key = ["tenant", "toStartOfHour(ts)", "host", ...signal.dimensions.map((name) => `\`${name}\``), "ts"];
+export function rollupColumns(signal: Signal, scope: Scope): readonly StorageColumn[] {
+  const isHost = scope === "host";
+  const number = (name: string): StorageColumn => ({ name, type: "UInt64" });
+  const measures =
+    signal.kind === "histogram"
+      ? histogramColumns
+      : [
+          ...sumsOf(signal).map((measure) => number(measure.name)),
+          ...(isHost
+            ? gaugesOf(signal).flatMap(({ name }) => [number(name), number(`${name}_min`), number(`${name}_max`), number(`${name}_time`)])
+            : []),
+        ];
   return [
-    `CREATE TABLE IF NOT EXISTS \`${database}\`.\`${signal.name}\` (`,
-    columns.join(",\n"),
-    ")",
-    "ENGINE = ReplacingMergeTree",
-    "PARTITION BY toDate(ts)",
-    `ORDER BY (${key.join(", ")})`,
-    `TTL toDateTime(ts) + INTERVAL ${RAW_RETENTION_DAYS} DAY`,
-    "SETTINGS ttl_only_drop_parts = 1",
-  ].join("\n");
+    { name: "tenant", type: "LowCardinality(String)" },
+    ...(isHost ? [{ name: "host", type: "LowCardinality(String)" }] : []),
+    { name: "ts", type: TIME },
+    { name: "window_ms", type: "UInt64" },
+    { name: "covered_windows", type: "UInt64" },
+    { name: "version", type: "UInt64" },
+    ...(isHost ? [] : [{ name: "hosts", type: "UInt32" }]),
+    ...(isHost && hasLastEnd(signal) ? [{ name: "last_end", type: TIME }] : []),
+    ...dimensionColumns(isHost ? signal.dimensions : fleetDimensions(signal)),
+    ...measures,
+  ];
+}
+
+/** Start of the stretch of time within which a table is ordered by host: short enough to read the newest of all hosts, long enough for one host's day. */
+const bucketOf: Readonly<Record<Level, string>> = { raw: "toStartOfFiveMinutes(ts)", "1m": "toStartOfHour(ts)", "1h": "toDate(ts)" };
+const partitionOf: Readonly<Record<Level, string>> = { raw: "toDate(ts)", "1m": "toDate(ts)", "1h": "toStartOfMonth(ts)" };
+
+/**
+ * The table of a signal at a level and scope. A row is named by what it measured (the sorting key), so writing it twice equals writing it once.
+ * @param retentionDays of this signal and level
+ */
+export function signalTable(signal: Signal, level: Level, scope: Scope = "host", retentionDays = retentionDaysDefault[level]): TableDefinition {
+  const names = scope === "host" ? signal.dimensions : fleetDimensions(signal);
+  // Whoever reads coverage reads one signal's: ordered by it first, the others are not touched.
+  const lead = signal.name === "agent_coverage" ? ["signal"] : [];
+  const rest = names.filter((name) => !lead.includes(name));
+  return {
+    name: tableName(signal, level, scope),
+    columns: level === "raw" ? storageColumns(signal) : rollupColumns(signal, scope),
+    orderBy: ["tenant", ...lead, bucketOf[level], ...(scope === "host" ? ["host"] : []), ...rest, "ts"],
+    partitionBy: partitionOf[level],
+    version: level === "raw" ? null : "version",
+    retentionDays,
+    shardBy: scope === "host" ? ["tenant", "host"] : ["tenant"],
+    indexes: [],
+  };
+}
+
+/** Every table of a signal. */
+export function signalTables(signal: Signal, retentionDays: Readonly<Record<Level, number>> = retentionDaysDefault): readonly TableDefinition[] {
+  const rolled = (level: RollupLevel, scope: Scope): TableDefinition => signalTable(signal, level, scope, retentionDays[level]);
+  return [
+    signalTable(signal, "raw", "host", retentionDays.raw),
+    rolled("1m", "host"),
+    rolled("1h", "host"),
+    rolled("1m", "fleet"),
+    rolled("1h", "fleet"),
+  ];
+}
+
+/** DDL of a signal's raw table on a single server; for benchmarks and tests that need nothing else. */
+export function createTableSql(signal: Signal, database: string): string {
+  const layout: Layout = { database, cluster: null };
+  return tableStatements(signalTable(signal, "raw"), layout).join(";\n");
 }

@@ -29,6 +29,7 @@ export function readHostFacts(hostRoot: string, name: KernelName = { nodename: h
     cpuCount: countCpus(readText("sys/devices/system/cpu/online")),
     memoryBytes: BigInt(/^MemTotal:\s+(\d+) kB$/m.exec(readText("proc/meminfo"))?.[1] ?? 0) * 1024n,
     agentVersion,
+    simulated: false,
   };
 }
 

@@ -19,7 +19,16 @@ import { ServerClock } from "./server-clock.ts";
 const bootTag = 7n;
 const day = 86_400_000;
 const identity = { machineKey: "a".repeat(64), machineKeySource: "machine-id", bootId: "boot", bootTag } as const;
-const facts = { name: "test", kernelRelease: "6", architecture: "x86_64", distribution: "", cpuCount: 2, memoryBytes: 1n, agentVersion: "0" };
+const facts = {
+  name: "test",
+  kernelRelease: "6",
+  architecture: "x86_64",
+  distribution: "",
+  cpuCount: 2,
+  memoryBytes: 1n,
+  agentVersion: "0",
+  simulated: false,
+};
 
 /** The real clock, with a wall clock that can be wrong. */
 class SettableClock implements HostClock {
@@ -89,6 +98,7 @@ async function spoolWindow(stream?: IngestStream, payloadBytes = 10): Promise<nu
         windowMs: 10_000,
         clockOffsetMs: 0n,
         bootId: "boot",
+        windows: 1,
         blocks,
       }).finish(),
   });
@@ -225,7 +235,7 @@ describe("IngestStream", () => {
   it("sends nothing while throttled and everything afterwards", async () => {
     const stream = connect();
     await until(() => expect(stream.state.phase).toBe("connected"));
-    server.send({ $case: "throttle", value: { waitMs: 400 } });
+    server.send({ $case: "throttle", value: { waitMs: 400, backlogWaitMs: 0, reason: "" } });
     await until(() => expect(stream.state.throttledUntilMs).toBeDefined());
     await spoolWindows(3, stream);
     expect(server.received).toHaveLength(0);
@@ -237,7 +247,7 @@ describe("IngestStream", () => {
     clock.elapsedMs = () => performance.now() * 0.8;
     const stream = connect();
     await until(() => expect(stream.state.phase).toBe("connected"));
-    server.send({ $case: "throttle", value: { waitMs: 200 } });
+    server.send({ $case: "throttle", value: { waitMs: 200, backlogWaitMs: 0, reason: "" } });
     await until(() => expect(stream.state.throttledUntilMs).toBeDefined());
     await spoolWindow(stream);
     await until(() => expect(spool.state.frames).toBe(0));

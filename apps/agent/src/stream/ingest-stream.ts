@@ -426,6 +426,8 @@ export class IngestStream {
       droppedFrames: BigInt(droppedFrames + corruptFrames),
       clockOffsetMs: BigInt(this.state.clockOffsetMs),
       startedAtMs: BigInt(this.#options.startedAtMs),
+      coarsenedWindows: 0n,
+      hours: [],
     };
     if (!this.#stream.write(StreamSnapshotsRequest.encode({ message: { $case: "status", value: status } }).finish())) this.#isBlocked = true;
   }

@@ -140,6 +140,7 @@ export class WindowLoop {
           windowMs: window.lengthMs,
           clockOffsetMs: 0n,
           bootId: identity.bootId,
+          windows: 1,
           blocks: assembled.blocks,
         }).finish(),
     });

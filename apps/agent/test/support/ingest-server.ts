@@ -106,6 +106,8 @@ export class IngestServer {
           frameBytesMax: 4_194_304,
           framesInFlightMax: 4,
           refusedSignals: [],
+          rowsMax: 0,
+          backlogInFlightMax: 0,
           ...this.config,
         };
         call.write({ message: { $case: "config", value: config } });

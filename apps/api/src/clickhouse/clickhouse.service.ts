@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { Readable } from "node:stream";
 import { type ClickHouseClient, ClickHouseError, type ClickHouseSettings, createClient } from "@clickhouse/client";
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from "@nestjs/common";
+import { type Layout, tableStatements } from "@waggle/signals";
 import { AppError } from "../common/app-error.ts";
 import { Log } from "../common/log.ts";
 import { Config } from "../config/config.ts";
@@ -113,15 +114,16 @@ export class ClickHouseService implements OnApplicationBootstrap, OnApplicationS
     const admin = this.createClient(undefined);
     try {
       await admin.command({ query: `CREATE DATABASE IF NOT EXISTS \`${this.database}\` ENGINE = Atomic` });
-      for (const table of tables(this.database)) {
-        await admin.command({ query: table.createSql });
+      const layout: Layout = { database: this.database, cluster: null };
+      for (const table of tables) {
+        for (const statement of tableStatements(table, layout)) await admin.command({ query: statement });
         const answer = await admin.query({
           query: "SELECT name FROM system.columns WHERE database = {database:String} AND table = {table:String}",
           query_params: { database: this.database, table: table.name },
           format: "JSONEachRow",
         });
         const existing = new Set((await answer.json<{ name: string }>()).map((row) => row.name));
-        const alter = addColumnsSql(this.database, table, existing);
+        const alter = addColumnsSql(layout, table, existing);
         if (alter !== undefined) await admin.command({ query: alter });
       }
       this.schemaReady = true;

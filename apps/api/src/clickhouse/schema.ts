@@ -1,57 +1,109 @@
 // SPDX-License-Identifier: Apache-2.0
-import { catalogue, createTableSql, envelopeColumns, RAW_RETENTION_DAYS, type StorageColumn, storageColumns } from "@waggle/signals";
+import {
+  catalogue,
+  envelopeColumns,
+  type Layout,
+  localTableName,
+  RAW_RETENTION_DAYS,
+  retentionDaysDefault,
+  signalTables,
+  type TableDefinition,
+} from "@waggle/signals";
 
 /** One row per accepted snapshot; written after the snapshot's signal rows, so a window found here is complete in every table. */
 export const WINDOWS_TABLE = "windows";
+/** Which snapshots each roll-up has taken in. */
+export const ROLLUPS_TABLE = "rollups";
+/** What agents say they sent. */
+export const CLAIMS_TABLE = "ingest_claims";
+
+const TENANT = { name: "tenant", type: "LowCardinality(String)" };
+const HOST = { name: "host", type: "LowCardinality(String)" };
+const RECEIVED_INDEX = "INDEX received received_at TYPE minmax GRANULARITY 1";
 
 /**
  * `tenant` is the organisation's id, `host` the host's id (never its name, which may change), `ts` the window's true start on the
  * API's clock. `sequence` and `boot_id` are the sender's; `clock_offset_ms` is what was added to the host's clock to get `ts`.
+ * `windows` is how many of the agent's windows the snapshot speaks for (more than 1 if the agent merged some), `rows` how many rows of
+ * all signals it had.
  */
-export const windowsColumns: readonly StorageColumn[] = [
-  ...envelopeColumns,
-  { name: "sequence", type: "UInt64" },
-  { name: "boot_id", type: "String" },
-  { name: "clock_offset_ms", type: "Int64" },
-  { name: "received_at", type: "DateTime64(3, 'UTC') DEFAULT now64(3)" },
-];
+export const windowsTable: TableDefinition = {
+  name: WINDOWS_TABLE,
+  columns: [
+    ...envelopeColumns,
+    { name: "sequence", type: "UInt64" },
+    { name: "boot_id", type: "String" },
+    { name: "clock_offset_ms", type: "Int64" },
+    { name: "windows", type: "UInt32 DEFAULT 1" },
+    { name: "rows", type: "UInt32" },
+    { name: "received_at", type: "DateTime64(3, 'UTC') DEFAULT now64(3)" },
+  ],
+  orderBy: ["tenant", "toStartOfFiveMinutes(ts)", "host", "ts"],
+  partitionBy: "toDate(ts)",
+  version: null,
+  retentionDays: RAW_RETENTION_DAYS,
+  shardBy: ["tenant", "host"],
+  indexes: [RECEIVED_INDEX],
+};
 
-export interface Table {
-  readonly name: string;
-  readonly columns: readonly StorageColumn[];
-  readonly createSql: string;
-}
+/**
+ * `step` names the roll-up that took rows in (`1m`, `1h`, `fleet_1m`, `fleet_1h`), `ts` the start of its bucket (5 min for the minute steps, an hour for the
+ * hour steps), `host` the host ('' for the fleet steps). `frames` is how many rows of `windows` FINAL it has seen: where that is less than
+ * there are, the bucket is rolled up again. It is also the `version` of the rows that were written.
+ */
+export const rollupsTable: TableDefinition = {
+  name: ROLLUPS_TABLE,
+  columns: [
+    TENANT,
+    { name: "step", type: "LowCardinality(String)" },
+    { name: "ts", type: "DateTime64(3, 'UTC')" },
+    HOST,
+    { name: "frames", type: "UInt64" },
+    { name: "received_at", type: "DateTime64(3, 'UTC') DEFAULT now64(3)" },
+  ],
+  orderBy: ["tenant", "step", "ts", "host"],
+  partitionBy: "toDate(ts)",
+  version: "frames",
+  retentionDays: retentionDaysDefault["1m"],
+  shardBy: ["tenant", "host"],
+  indexes: [RECEIVED_INDEX],
+};
 
-/** All tables of a database with the statement that creates each. */
-export function tables(database: string): readonly Table[] {
-  const signalTables = catalogue.map((signal) => ({
-    name: signal.name,
-    columns: storageColumns(signal),
-    createSql: createTableSql(signal, database),
-  }));
-  const windows = {
-    name: WINDOWS_TABLE,
-    columns: windowsColumns,
-    createSql: [
-      `CREATE TABLE IF NOT EXISTS \`${database}\`.\`${WINDOWS_TABLE}\` (`,
-      windowsColumns.map((column) => `  \`${column.name}\` ${column.type}`).join(",\n"),
-      ")",
-      "ENGINE = ReplacingMergeTree",
-      "PARTITION BY toDate(ts)",
-      "ORDER BY (tenant, toStartOfHour(ts), host, ts)",
-      `TTL toDateTime(ts) + INTERVAL ${RAW_RETENTION_DAYS} DAY`,
-      "SETTINGS ttl_only_drop_parts = 1",
-    ].join("\n"),
-  };
-  return [...signalTables, windows];
-}
+/**
+ * What an agent says of one hour on its own clock (`ts` is the hour's start there): windows it made, rows and frames it made of them, windows it gave up
+ * (`dropped_windows`) and windows the API refused for good. The newest statement counts.
+ */
+export const claimsTable: TableDefinition = {
+  name: CLAIMS_TABLE,
+  columns: [
+    TENANT,
+    HOST,
+    { name: "ts", type: "DateTime64(3, 'UTC')" },
+    { name: "windows", type: "UInt64" },
+    { name: "rows", type: "UInt64" },
+    { name: "frames", type: "UInt64" },
+    { name: "dropped_windows", type: "UInt64" },
+    { name: "refused_windows", type: "UInt64" },
+    { name: "received_at", type: "DateTime64(3, 'UTC') DEFAULT now64(3)" },
+  ],
+  orderBy: ["tenant", "toDate(ts)", "host", "ts"],
+  partitionBy: "toDate(ts)",
+  version: "received_at",
+  retentionDays: RAW_RETENTION_DAYS,
+  shardBy: ["tenant", "host"],
+  indexes: [],
+};
+
+/** All tables. */
+export const tables: readonly TableDefinition[] = [...catalogue.flatMap((signal) => signalTables(signal)), windowsTable, rollupsTable, claimsTable];
 
 /**
  * The statement that adds what an older version's table lacks; undefined if nothing does.
  * Only measures can be added this way: a new dimension belongs to the sorting key and needs a new signal name.
  */
-export function addColumnsSql(database: string, table: Table, existing: ReadonlySet<string>): string | undefined {
+export function addColumnsSql(layout: Layout, table: TableDefinition, existing: ReadonlySet<string>): string | undefined {
   const missing = table.columns.filter((column) => !existing.has(column.name));
   if (missing.length === 0) return undefined;
-  return `ALTER TABLE \`${database}\`.\`${table.name}\` ${missing.map((column) => `ADD COLUMN IF NOT EXISTS \`${column.name}\` ${column.type}`).join(", ")}`;
+  const name = `\`${layout.database}\`.\`${localTableName(table.name, layout)}\``;
+  return `ALTER TABLE ${name} ${missing.map((column) => `ADD COLUMN IF NOT EXISTS \`${column.name}\` ${column.type}`).join(", ")}`;
 }

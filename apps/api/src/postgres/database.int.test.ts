@@ -66,6 +66,7 @@ function behavesAs(open: () => Promise<Database>): void {
       refusedFrames: null,
       droppedFrames: null,
       agentStartedMs: null,
+      coarsenedWindows: null,
     });
     const repository = new HostStatusRepository(database);
     await repository.save(ids.map((id) => status(id, 1_800_000_000_000)));

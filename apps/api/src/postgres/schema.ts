@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { bigint, index, integer, pgTable, text, timestamp, uniqueIndex, uuid } from "drizzle-orm/pg-core";
+import { bigint, boolean, index, integer, pgTable, text, timestamp, uniqueIndex, uuid } from "drizzle-orm/pg-core";
 import type { Scope } from "../common/caller.ts";
 
 const time = (name: string) => timestamp(name, { withTimezone: true, precision: 3, mode: "date" });
@@ -84,6 +84,10 @@ export const hosts = pgTable(
     refusedFrames: bigint("refused_frames", { mode: "number" }),
     droppedFrames: bigint("dropped_frames", { mode: "number" }),
     agentStartedAt: time("agent_started_at"),
+    /** Windows merged into longer ones because the spool was filling, since the agent started. */
+    coarsenedWindows: bigint("coarsened_windows", { mode: "number" }),
+    /** Made up by a simulator. */
+    simulated: boolean("simulated").notNull().default(false),
   },
   (table) => [
     uniqueIndex("hosts_organisation_machine_key").on(table.organisationId, table.machineKey),
@@ -123,3 +127,38 @@ export const sessions = pgTable(
   },
   (table) => [uniqueIndex("sessions_token_hash").on(table.tokenHash), index("sessions_expires_at").on(table.expiresAt)],
 );
+
+/** What an organisation may use at most; null = the default of the installation's configuration. */
+export const organisationLimits = pgTable("organisation_limits", {
+  organisationId: organisationId().primaryKey(),
+  rowsPerSecondMax: bigint("rows_per_second_max", { mode: "number" }),
+  hostsMax: integer("hosts_max"),
+  seriesMax: bigint("series_max", { mode: "number" }),
+  queryRowsPerMinuteMax: bigint("query_rows_per_minute_max", { mode: "number" }),
+  queriesAtOnceMax: integer("queries_at_once_max"),
+  updatedAt: time("updated_at").notNull().defaultNow(),
+});
+
+/** How far each roll-up step has come. One row per step: `1m`, `1h`, `fleet_1m`, `fleet_1h`. */
+export const rollupProgress = pgTable("rollup_progress", {
+  step: text("step").primaryKey(),
+  /** Everything before was rolled up once; windows that came later than this was reached are rolled up when they are found. */
+  completeUntil: time("complete_until").notNull(),
+  /** What ClickHouse received before has been looked at. */
+  scannedUntil: time("scanned_until").notNull(),
+});
+
+/** Work that one API node does for all. */
+export const leases = pgTable("leases", {
+  name: text("name").primaryKey(),
+  holder: text("holder").notNull(),
+  expiresAt: time("expires_at").notNull(),
+});
+
+/** Raw rows that the disk guard gave up: snapshots older than this are refused, their minutes could not be rolled up again. */
+export const storageFloors = pgTable("storage_floors", {
+  level: text("level").primaryKey(),
+  droppedBefore: time("dropped_before").notNull(),
+  reason: text("reason").notNull(),
+  updatedAt: time("updated_at").notNull().defaultNow(),
+});

@@ -30,6 +30,8 @@ export interface Frame {
   readonly windowMs: number;
   readonly clockOffsetMs: bigint;
   readonly bootId: string;
+  /** How many of the agent's windows it speaks for, at least 1. */
+  readonly windows: number;
   readonly blocks: readonly FrameBlock[];
   readonly rows: number;
   /** What it holds in memory. */
@@ -52,6 +54,7 @@ export function checkSnapshot(snapshot: Snapshot, sender: Sender, nowMs: number)
   if (snapshot.sequence < 1n) return refuse(RefusalCode.MALFORMED, "sequence is 0; sequences start at 1");
   const { windowMs } = snapshot;
   if (windowMs < 1 || windowMs > WINDOW_MS_MAX) return refuse(RefusalCode.MALFORMED, `window_ms is ${windowMs}, allowed are 1 to ${WINDOW_MS_MAX}`);
+  if (snapshot.windows > windowMs) return refuse(RefusalCode.MALFORMED, `windows is ${snapshot.windows}; ${windowMs} ms cannot hold so many`);
   if (snapshot.bootId.length > 64) return refuse(RefusalCode.MALFORMED, "boot_id is longer than 64 characters");
 
   const ts = snapshot.windowStartMs + snapshot.clockOffsetMs;
@@ -103,6 +106,7 @@ export function checkSnapshot(snapshot: Snapshot, sender: Sender, nowMs: number)
       windowMs,
       clockOffsetMs: snapshot.clockOffsetMs,
       bootId: snapshot.bootId,
+      windows: Math.max(1, snapshot.windows),
       blocks,
       rows,
       bytes,
@@ -117,7 +121,7 @@ export function refusalOf(sequence: bigint, code: RefusalCode, reason: string, n
     status: grpcStatuses[code],
     code,
     reason,
-    retry: code === RefusalCode.STORAGE_UNAVAILABLE,
+    retry: code === RefusalCode.STORAGE_UNAVAILABLE || code === RefusalCode.LIMIT_EXCEEDED,
     serverTimeMs: BigInt(nowMs),
   };
 }
@@ -131,6 +135,7 @@ const grpcStatuses: Readonly<Record<RefusalCode, status>> = {
   [RefusalCode.UNKNOWN_SIGNAL]: status.INVALID_ARGUMENT,
   [RefusalCode.SCHEMA_MISMATCH]: status.FAILED_PRECONDITION,
   [RefusalCode.STORAGE_UNAVAILABLE]: status.UNAVAILABLE,
+  [RefusalCode.LIMIT_EXCEEDED]: status.RESOURCE_EXHAUSTED,
 };
 
 /** Lower-case name of a refusal code, as metrics and logs show it. */

@@ -18,6 +18,7 @@ export interface HostStatus {
   readonly refusedFrames: number | null;
   readonly droppedFrames: number | null;
   readonly agentStartedMs: number | null;
+  readonly coarsenedWindows: number | null;
 }
 
 @Injectable()
@@ -44,10 +45,11 @@ export class HostStatusRepository {
         spool_bytes = coalesce(news."spoolBytes", hosts.spool_bytes),
         refused_frames = coalesce(news."refusedFrames", hosts.refused_frames),
         dropped_frames = coalesce(news."droppedFrames", hosts.dropped_frames),
+        coarsened_windows = coalesce(news."coarsenedWindows", hosts.coarsened_windows),
         agent_started_at = coalesce(to_timestamp(news."agentStartedMs" / 1000), hosts.agent_started_at)
       FROM jsonb_to_recordset(${JSON.stringify(statuses)}::jsonb) AS news(
         "hostId" uuid, "lastSeenMs" double precision, "lastWindowEndMs" double precision, "statusMs" double precision, "clockOffsetMs" bigint,
-        "spoolFrames" bigint, "spoolBytes" bigint, "refusedFrames" bigint, "droppedFrames" bigint, "agentStartedMs" double precision)
+        "spoolFrames" bigint, "spoolBytes" bigint, "refusedFrames" bigint, "droppedFrames" bigint, "agentStartedMs" double precision, "coarsenedWindows" bigint)
       WHERE hosts.id = news."hostId"`);
   }
 }

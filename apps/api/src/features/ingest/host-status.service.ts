@@ -42,6 +42,7 @@ export class HostStatusService implements OnApplicationBootstrap {
     news.spoolBytes = toSafe(status.spoolBytes);
     news.refusedFrames = toSafe(status.refusedFrames);
     news.droppedFrames = toSafe(status.droppedFrames);
+    news.coarsenedWindows = toSafe(status.coarsenedWindows);
     // 0 = not said. Beyond the year 9999 Postgres has no timestamp for it.
     news.agentStartedMs = status.startedAtMs > 0n && status.startedAtMs < 253_402_300_800_000n ? Number(status.startedAtMs) : null;
   }
@@ -81,6 +82,7 @@ export class HostStatusService implements OnApplicationBootstrap {
         refusedFrames: null,
         droppedFrames: null,
         agentStartedMs: null,
+        coarsenedWindows: null,
       };
       this.news.set(hostId, news);
     }

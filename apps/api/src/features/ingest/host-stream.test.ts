@@ -84,7 +84,16 @@ function makeStream() {
 
 async function open() {
   const { writer, call } = makeStream();
-  const facts = { name: "h", kernelRelease: "", architecture: "", distribution: "", cpuCount: 1, memoryBytes: 1n, agentVersion: "" };
+  const facts = {
+    name: "h",
+    kernelRelease: "",
+    architecture: "",
+    distribution: "",
+    cpuCount: 1,
+    memoryBytes: 1n,
+    agentVersion: "",
+    simulated: false,
+  };
   call.say({
     $case: "hello",
     value: { bootId: "b", facts, windowMs: 10_000, signals: [], firstUnacknowledgedSequence: 0n, hostTimeMs: BigInt(NOW_MS) },

@@ -12,6 +12,8 @@ import type { IngestMetrics } from "./ingest.metrics.ts";
 
 /** Of one stream; beyond it the stream is not read from until answers have gone out. */
 export const FRAMES_IN_FLIGHT_MAX = 64;
+/** Of these, frames older than the newest: so that what is measured now never waits behind what was missed. */
+export const BACKLOG_IN_FLIGHT_MAX = 16;
 const WINDOW_MS_DEFAULT = 10_000;
 /** An agent says Hello at once; a stream that does not is nobody's and would stay for good. */
 export const HELLO_TIMEOUT_MS = 15_000;
@@ -136,6 +138,8 @@ export class HostStream {
         frameBytesMax: FRAME_BYTES_MAX,
         framesInFlightMax: FRAMES_IN_FLIGHT_MAX,
         refusedSignals: refusedSignals(hello),
+        rowsMax: 0,
+        backlogInFlightMax: BACKLOG_IN_FLIGHT_MAX,
       },
     });
     try {
@@ -155,7 +159,7 @@ export class HostStream {
       return;
     }
     if (writer.isFull && writer.isFailing) {
-      this.send({ $case: "throttle", value: { waitMs: THROTTLE_MS } });
+      this.send({ $case: "throttle", value: { waitMs: THROTTLE_MS, backlogWaitMs: THROTTLE_MS, reason: "the storage does not take rows" } });
       metrics.frames.inc({ result: "deferred" });
       this.refuse(
         RefusalCode.STORAGE_UNAVAILABLE,

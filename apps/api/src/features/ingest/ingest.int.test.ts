@@ -343,7 +343,16 @@ describe("what a host says of itself", () => {
     const start = windowStart(3);
     stream.snapshot(makeSnapshot(2, start, {}));
     stream.snapshot(makeSnapshot(1, start - 60_000, {}));
-    stream.status({ spoolFrames: 3n, spoolBytes: 4_096n, refusedFrames: 1n, droppedFrames: 0n, clockOffsetMs: -5n, startedAtMs: BigInt(start) });
+    stream.status({
+      spoolFrames: 3n,
+      spoolBytes: 4_096n,
+      refusedFrames: 1n,
+      droppedFrames: 0n,
+      clockOffsetMs: -5n,
+      startedAtMs: BigInt(start),
+      coarsenedWindows: 0n,
+      hours: [],
+    });
     await stream.next("ack");
     await stream.next("ack");
     await api.app.get(HostStatusService).save();
@@ -367,7 +376,16 @@ describe("what a host says of itself", () => {
     const { host } = await enrolled("web-1");
     const stream = await ingest.connect(host.credential);
     const max = 2n ** 64n - 1n;
-    stream.status({ spoolFrames: max, spoolBytes: max, refusedFrames: max, droppedFrames: max, clockOffsetMs: -(2n ** 63n), startedAtMs: max });
+    stream.status({
+      spoolFrames: max,
+      spoolBytes: max,
+      refusedFrames: max,
+      droppedFrames: max,
+      clockOffsetMs: -(2n ** 63n),
+      startedAtMs: max,
+      coarsenedWindows: 0n,
+      hours: [],
+    });
     stream.snapshot(makeSnapshot(1, windowStart(3), {}));
     await stream.next("ack");
     await api.app.get(HostStatusService).save();

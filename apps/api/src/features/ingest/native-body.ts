@@ -53,6 +53,8 @@ export function buildWindowsInsert(frames: readonly Frame[]): NativeInsert {
     { name: "sequence", type: "UInt64", buffers: [new Uint8Array(BigUint64Array.from(frames, (frame) => frame.sequence).buffer)] },
     { name: "boot_id", type: "String", buffers: [encodeStrings(frames.map((frame) => frame.bootId))] },
     { name: "clock_offset_ms", type: "Int64", buffers: [new Uint8Array(BigInt64Array.from(frames, (frame) => frame.clockOffsetMs).buffer)] },
+    { name: "windows", type: "UInt32", buffers: [new Uint8Array(Uint32Array.from(frames, (frame) => frame.windows).buffer)] },
+    { name: "rows", type: "UInt32", buffers: [new Uint8Array(Uint32Array.from(frames, (frame) => frame.rows).buffer)] },
   ]);
 }
 

@@ -113,6 +113,7 @@ export function factColumns(facts: HostFacts) {
     cpus: facts.cpuCount,
     memoryBytes: Number(facts.memoryBytes),
     agentVersion: facts.agentVersion,
+    simulated: facts.simulated,
   };
 }
 

@@ -42,6 +42,8 @@ export const RefusalCode = {
   SCHEMA_MISMATCH: 6,
   /** STORAGE_UNAVAILABLE - retry is set. */
   STORAGE_UNAVAILABLE: 7,
+  /** LIMIT_EXCEEDED - The organisation is over one of its limits; retry is set. */
+  LIMIT_EXCEEDED: 8,
 } as const;
 
 export type RefusalCode = typeof RefusalCode[keyof typeof RefusalCode];
@@ -55,6 +57,7 @@ export namespace RefusalCode {
   export type UNKNOWN_SIGNAL = typeof RefusalCode.UNKNOWN_SIGNAL;
   export type SCHEMA_MISMATCH = typeof RefusalCode.SCHEMA_MISMATCH;
   export type STORAGE_UNAVAILABLE = typeof RefusalCode.STORAGE_UNAVAILABLE;
+  export type LIMIT_EXCEEDED = typeof RefusalCode.LIMIT_EXCEEDED;
 }
 
 /** Facts about a host that rarely change. */
@@ -72,6 +75,8 @@ export interface HostFacts {
   /** MemTotal. */
   memoryBytes: bigint;
   agentVersion: string;
+  /** Made up by a simulator; marked as such wherever it is shown. */
+  simulated: boolean;
 }
 
 export interface EnrolHostRequest {
@@ -143,6 +148,11 @@ export interface Snapshot {
   bootId: string;
   /** At most one per signal. A signal with no rows may be left out; agent_coverage may not. */
   blocks: SignalBlock[];
+  /**
+   * How many of the agent's windows this snapshot speaks for; 0 means 1. More when the agent merged windows that it could not
+   * deliver in time; they follow each other without a gap and window_ms is their whole length.
+   */
+  windows: number;
 }
 
 /**
@@ -169,6 +179,26 @@ export interface Status {
   droppedFrames: bigint;
   clockOffsetMs: bigint;
   startedAtMs: bigint;
+  /** Merged into longer ones because the spool was filling, since the agent started. */
+  coarsenedWindows: bigint;
+  /** The current and the previous hour, and every hour whose figures changed since; all of the last day behind a Hello. */
+  hours: HourClaim[];
+}
+
+/** What the agent says of the windows it made in one hour; held against what is stored. */
+export interface HourClaim {
+  /** On the host's clock, a multiple of 3,600,000. */
+  hourStartMs: bigint;
+  /** Windows that started in the hour, whatever became of them. */
+  windows: bigint;
+  /** Rows of all blocks of the hour's frames that were not given up. */
+  rows: bigint;
+  /** Snapshots that were not given up; fewer than windows where windows were merged. */
+  frames: bigint;
+  /** Given up: the spool was full, or a file was unreadable. */
+  droppedWindows: bigint;
+  /** Refused for good by the API. */
+  refusedWindows: bigint;
 }
 
 /** First answer on a stream, and again whenever it changes. */
@@ -180,6 +210,10 @@ export interface Config {
   framesInFlightMax: number;
   /** Signals of the Hello whose blocks would be refused. */
   refusedSignals: SignalRefusal[];
+  /** Rows of one signal and window to stay within, the rest in `~other`; 0 = the agent's own setting. */
+  rowsMax: number;
+  /** Of frames_in_flight_max, how many may be older than the two newest windows; 0 = no limit of its own. */
+  backlogInFlightMax: number;
 }
 
 export interface SignalRefusal {
@@ -209,6 +243,10 @@ export interface Refusal {
 /** Send no further snapshot for this long. */
 export interface Throttle {
   waitMs: number;
+  /** The same for snapshots older than the two newest windows; the newest may go on. */
+  backlogWaitMs: number;
+  /** Why, and what would help. */
+  reason: string;
 }
 
 function createBaseHostFacts(): HostFacts {
@@ -220,6 +258,7 @@ function createBaseHostFacts(): HostFacts {
     cpuCount: 0,
     memoryBytes: 0n,
     agentVersion: "",
+    simulated: false,
   };
 }
 
@@ -248,6 +287,9 @@ export const HostFacts: MessageFns<HostFacts> = {
     }
     if (message.agentVersion !== "") {
       writer.uint32(58).string(message.agentVersion);
+    }
+    if (message.simulated !== false) {
+      writer.uint32(64).bool(message.simulated);
     }
     return writer;
   },
@@ -321,6 +363,14 @@ export const HostFacts: MessageFns<HostFacts> = {
             message.agentVersion = reader.string();
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.simulated = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -347,6 +397,7 @@ export const HostFacts: MessageFns<HostFacts> = {
       ? BigInt(object.memoryBytes)
       : 0n;
     message.agentVersion = object.agentVersion ?? "";
+    message.simulated = object.simulated ?? false;
     return message;
   },
 };
@@ -910,7 +961,7 @@ export const Hello: MessageFns<Hello> = {
 };
 
 function createBaseSnapshot(): Snapshot {
-  return { sequence: 0n, windowStartMs: 0n, windowMs: 0, clockOffsetMs: 0n, bootId: "", blocks: [] };
+  return { sequence: 0n, windowStartMs: 0n, windowMs: 0, clockOffsetMs: 0n, bootId: "", blocks: [], windows: 0 };
 }
 
 export const Snapshot: MessageFns<Snapshot> = {
@@ -941,6 +992,9 @@ export const Snapshot: MessageFns<Snapshot> = {
     }
     for (const v of message.blocks) {
       SignalBlock.encode(v!, writer.uint32(50).fork()).join();
+    }
+    if (message.windows !== 0) {
+      writer.uint32(56).uint32(message.windows);
     }
     return writer;
   },
@@ -1006,6 +1060,14 @@ export const Snapshot: MessageFns<Snapshot> = {
             message.blocks.push(SignalBlock.decode(reader, reader.uint32()));
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.windows = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1033,6 +1095,7 @@ export const Snapshot: MessageFns<Snapshot> = {
       : 0n;
     message.bootId = object.bootId ?? "";
     message.blocks = object.blocks?.map((e) => SignalBlock.fromPartial(e)) || [];
+    message.windows = object.windows ?? 0;
     return message;
   },
 };
@@ -1129,7 +1192,16 @@ export const SignalBlock: MessageFns<SignalBlock> = {
 };
 
 function createBaseStatus(): Status {
-  return { spoolFrames: 0n, spoolBytes: 0n, refusedFrames: 0n, droppedFrames: 0n, clockOffsetMs: 0n, startedAtMs: 0n };
+  return {
+    spoolFrames: 0n,
+    spoolBytes: 0n,
+    refusedFrames: 0n,
+    droppedFrames: 0n,
+    clockOffsetMs: 0n,
+    startedAtMs: 0n,
+    coarsenedWindows: 0n,
+    hours: [],
+  };
 }
 
 export const Status: MessageFns<Status> = {
@@ -1169,6 +1241,15 @@ export const Status: MessageFns<Status> = {
         throw new globalThis.Error("value provided for field message.startedAtMs of type uint64 too large");
       }
       writer.uint32(48).uint64(message.startedAtMs);
+    }
+    if (message.coarsenedWindows !== 0n) {
+      if (BigInt.asUintN(64, message.coarsenedWindows) !== message.coarsenedWindows) {
+        throw new globalThis.Error("value provided for field message.coarsenedWindows of type uint64 too large");
+      }
+      writer.uint32(56).uint64(message.coarsenedWindows);
+    }
+    for (const v of message.hours) {
+      HourClaim.encode(v!, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -1234,6 +1315,22 @@ export const Status: MessageFns<Status> = {
             message.startedAtMs = reader.uint64() as bigint;
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.coarsenedWindows = reader.uint64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.hours.push(HourClaim.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1269,12 +1366,163 @@ export const Status: MessageFns<Status> = {
     message.startedAtMs = (object.startedAtMs !== undefined && object.startedAtMs !== null)
       ? BigInt(object.startedAtMs)
       : 0n;
+    message.coarsenedWindows = (object.coarsenedWindows !== undefined && object.coarsenedWindows !== null)
+      ? BigInt(object.coarsenedWindows)
+      : 0n;
+    message.hours = object.hours?.map((e) => HourClaim.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseHourClaim(): HourClaim {
+  return { hourStartMs: 0n, windows: 0n, rows: 0n, frames: 0n, droppedWindows: 0n, refusedWindows: 0n };
+}
+
+export const HourClaim: MessageFns<HourClaim> = {
+  encode(message: HourClaim, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.hourStartMs !== 0n) {
+      if (BigInt.asUintN(64, message.hourStartMs) !== message.hourStartMs) {
+        throw new globalThis.Error("value provided for field message.hourStartMs of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.hourStartMs);
+    }
+    if (message.windows !== 0n) {
+      if (BigInt.asUintN(64, message.windows) !== message.windows) {
+        throw new globalThis.Error("value provided for field message.windows of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.windows);
+    }
+    if (message.rows !== 0n) {
+      if (BigInt.asUintN(64, message.rows) !== message.rows) {
+        throw new globalThis.Error("value provided for field message.rows of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.rows);
+    }
+    if (message.frames !== 0n) {
+      if (BigInt.asUintN(64, message.frames) !== message.frames) {
+        throw new globalThis.Error("value provided for field message.frames of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.frames);
+    }
+    if (message.droppedWindows !== 0n) {
+      if (BigInt.asUintN(64, message.droppedWindows) !== message.droppedWindows) {
+        throw new globalThis.Error("value provided for field message.droppedWindows of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.droppedWindows);
+    }
+    if (message.refusedWindows !== 0n) {
+      if (BigInt.asUintN(64, message.refusedWindows) !== message.refusedWindows) {
+        throw new globalThis.Error("value provided for field message.refusedWindows of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.refusedWindows);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HourClaim {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHourClaim();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.hourStartMs = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.windows = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.rows = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.frames = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.droppedWindows = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.refusedWindows = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<HourClaim>, I>>(base?: I): HourClaim {
+    return HourClaim.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<HourClaim>, I>>(object: I): HourClaim {
+    const message = createBaseHourClaim();
+    message.hourStartMs = (object.hourStartMs !== undefined && object.hourStartMs !== null)
+      ? BigInt(object.hourStartMs)
+      : 0n;
+    message.windows = (object.windows !== undefined && object.windows !== null) ? BigInt(object.windows) : 0n;
+    message.rows = (object.rows !== undefined && object.rows !== null) ? BigInt(object.rows) : 0n;
+    message.frames = (object.frames !== undefined && object.frames !== null) ? BigInt(object.frames) : 0n;
+    message.droppedWindows = (object.droppedWindows !== undefined && object.droppedWindows !== null)
+      ? BigInt(object.droppedWindows)
+      : 0n;
+    message.refusedWindows = (object.refusedWindows !== undefined && object.refusedWindows !== null)
+      ? BigInt(object.refusedWindows)
+      : 0n;
     return message;
   },
 };
 
 function createBaseConfig(): Config {
-  return { serverTimeMs: 0n, windowMs: 0, frameBytesMax: 0, framesInFlightMax: 0, refusedSignals: [] };
+  return {
+    serverTimeMs: 0n,
+    windowMs: 0,
+    frameBytesMax: 0,
+    framesInFlightMax: 0,
+    refusedSignals: [],
+    rowsMax: 0,
+    backlogInFlightMax: 0,
+  };
 }
 
 export const Config: MessageFns<Config> = {
@@ -1296,6 +1544,12 @@ export const Config: MessageFns<Config> = {
     }
     for (const v of message.refusedSignals) {
       SignalRefusal.encode(v!, writer.uint32(42).fork()).join();
+    }
+    if (message.rowsMax !== 0) {
+      writer.uint32(48).uint32(message.rowsMax);
+    }
+    if (message.backlogInFlightMax !== 0) {
+      writer.uint32(56).uint32(message.backlogInFlightMax);
     }
     return writer;
   },
@@ -1353,6 +1607,22 @@ export const Config: MessageFns<Config> = {
             message.refusedSignals.push(SignalRefusal.decode(reader, reader.uint32()));
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.rowsMax = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.backlogInFlightMax = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1377,6 +1647,8 @@ export const Config: MessageFns<Config> = {
     message.frameBytesMax = object.frameBytesMax ?? 0;
     message.framesInFlightMax = object.framesInFlightMax ?? 0;
     message.refusedSignals = object.refusedSignals?.map((e) => SignalRefusal.fromPartial(e)) || [];
+    message.rowsMax = object.rowsMax ?? 0;
+    message.backlogInFlightMax = object.backlogInFlightMax ?? 0;
     return message;
   },
 };
@@ -1630,13 +1902,19 @@ export const Refusal: MessageFns<Refusal> = {
 };
 
 function createBaseThrottle(): Throttle {
-  return { waitMs: 0 };
+  return { waitMs: 0, backlogWaitMs: 0, reason: "" };
 }
 
 export const Throttle: MessageFns<Throttle> = {
   encode(message: Throttle, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.waitMs !== 0) {
       writer.uint32(8).uint32(message.waitMs);
+    }
+    if (message.backlogWaitMs !== 0) {
+      writer.uint32(16).uint32(message.backlogWaitMs);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
     }
     return writer;
   },
@@ -1662,6 +1940,22 @@ export const Throttle: MessageFns<Throttle> = {
             message.waitMs = reader.uint32();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.backlogWaitMs = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1680,6 +1974,8 @@ export const Throttle: MessageFns<Throttle> = {
   fromPartial<I extends Exact<DeepPartial<Throttle>, I>>(object: I): Throttle {
     const message = createBaseThrottle();
     message.waitMs = object.waitMs ?? 0;
+    message.backlogWaitMs = object.backlogWaitMs ?? 0;
+    message.reason = object.reason ?? "";
     return message;
   },
 };
