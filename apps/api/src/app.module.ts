@@ -12,12 +12,24 @@ import { HostsModule } from "./features/hosts/hosts.module.ts";
 import { IngestModule } from "./features/ingest/ingest.module.ts";
 import { OpenApiModule } from "./features/openapi/openapi.module.ts";
 import { QueryModule } from "./features/query/query.module.ts";
+import { RollupsModule } from "./features/rollups/rollups.module.ts";
 import { SignalsModule } from "./features/signals/signals.module.ts";
 import { TokensModule } from "./features/tokens/tokens.module.ts";
 import { PostgresModule } from "./postgres/postgres.module.ts";
 
 @Module({
-  imports: [ClickHouseModule, PostgresModule, TokensModule, IngestModule, HealthModule, QueryModule, HostsModule, SignalsModule, OpenApiModule],
+  imports: [
+    ClickHouseModule,
+    PostgresModule,
+    TokensModule,
+    IngestModule,
+    HealthModule,
+    QueryModule,
+    RollupsModule,
+    HostsModule,
+    SignalsModule,
+    OpenApiModule,
+  ],
   providers: [
     { provide: APP_GUARD, useClass: AuthGuard },
     { provide: APP_FILTER, useClass: ProblemFilter },
