@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from "vitest";
 import { catalogue, getSignalOrThrow } from "./catalogue.ts";
-import { checkBlock, encodeBlock, schemaHash, type WireRow, wireColumns } from "./wire.ts";
+import { checkBlock, decodeBlock, encodeBlock, schemaHash, type WireRow, wireColumns } from "./wire.ts";
 
 const retransmits = getSignalOrThrow("tcp_retransmits");
 const rtt = getSignalOrThrow("tcp_rtt");
@@ -70,6 +70,33 @@ describe("encodeBlock and checkBlock", () => {
 
   it("names column and row of a value it cannot encode", () => {
     expect(() => encodeBlock(retransmits, [sampleRow(), { ...sampleRow(), segments: -1 }])).toThrow("tcp_retransmits.segments, row 1");
+  });
+});
+
+describe("decodeBlock", () => {
+  it("gives back what was encoded, for every signal of the catalogue", () => {
+    for (const signal of catalogue) {
+      const rows = [0, 1, 200].map((size) =>
+        Object.fromEntries(
+          wireColumns(signal).map(({ name, type }): [string, WireRow[string]] => {
+            if (type === "String") return [name, "ü€𝄞a".repeat(Math.min(size, 50))];
+            if (type === "UInt64") return [name, (1n << 64n) - 1n - BigInt(size)];
+            const items = Array.from({ length: size }, (_, index) => index);
+            return [name, type === "Array(UInt16)" ? items : items.map((item) => BigInt(item) << 40n)];
+          }),
+        ),
+      );
+      // At an odd position of a larger buffer, as columns lie in a message.
+      const { columns } = encodeBlock(signal, rows);
+      const shifted = columns.map((column) => Buffer.concat([Buffer.from([1, 2, 3]), column]).subarray(3));
+      expect(decodeBlock(signal, { rows: rows.length, columns: shifted })).toEqual(rows);
+      expect(decodeBlock(signal, encodeBlock(signal, []))).toEqual([]);
+    }
+  });
+
+  it("says what is wrong with a block that is cut", () => {
+    const { rows, columns } = encodeBlock(rtt, [sampleRow(rtt)]);
+    expect(() => decodeBlock(rtt, { rows, columns: columns.with(0, new Uint8Array(0)) })).toThrow("tcp_rtt.process: ends inside row 0");
   });
 });
 

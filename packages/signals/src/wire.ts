@@ -115,6 +115,60 @@ export function writeVarint(out: Uint8Array, at: number, value: number): number 
   return at;
 }
 
+/**
+ * The rows of a block, integers of 64 bits as bigint and buckets as number: what `encodeBlock` was given. Throws a TypeError that says what is
+ * wrong with a block that `checkBlock` does not accept.
+ */
+export function decodeBlock(signal: Signal, block: ColumnBlock): Record<string, WireRow[string]>[] {
+  const problem = checkBlock(signal, block);
+  if (problem !== undefined) throw new TypeError(problem);
+  const rows: Record<string, WireRow[string]>[] = Array.from({ length: block.rows }, () => ({}));
+  for (const [index, { name, type }] of wireColumns(signal).entries()) {
+    const bytes = block.columns[index] as Uint8Array;
+    const values =
+      type === "String" ? decodeStrings(bytes, block.rows) : type === "UInt64" ? decodeIntegers(bytes) : decodeArrays(type, bytes, block.rows);
+    rows.forEach((row, at) => {
+      row[name] = values[at] as WireRow[string];
+    });
+  }
+  return rows;
+}
+
+function decodeIntegers(bytes: Uint8Array): bigint[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Array.from({ length: bytes.length / 8 }, (_, index) => view.getBigUint64(index * 8, true));
+}
+
+function decodeArrays(type: "Array(UInt16)" | "Array(UInt64)", bytes: Uint8Array, rows: number): (number[] | bigint[])[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const items = rows * 8;
+  let at = 0;
+  return Array.from({ length: rows }, (_, row) => {
+    // checkBlock has seen that offsets stay below 2^32.
+    const end = view.getUint32(row * 8, true);
+    const from = at;
+    at = end;
+    return type === "Array(UInt16)"
+      ? Array.from({ length: end - from }, (__, index) => view.getUint16(items + (from + index) * 2, true))
+      : Array.from({ length: end - from }, (__, index) => view.getBigUint64(items + (from + index) * 8, true));
+  });
+}
+
+function decodeStrings(bytes: Uint8Array, rows: number): string[] {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let at = 0;
+  return Array.from({ length: rows }, () => {
+    let length = 0;
+    for (let scale = 1; ; scale *= 128) {
+      const byte = buffer[at++] as number;
+      length += (byte & 0x7f) * scale;
+      if (byte < 0x80) break;
+    }
+    at += length;
+    return buffer.toString("utf8", at - length, at);
+  });
+}
+
 /** Limits a block has to keep to; the API refuses more. */
 export const limits = {
   /** Rows of one signal in one window of one host. */
