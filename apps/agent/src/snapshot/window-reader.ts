@@ -127,13 +127,16 @@ export class KernelSource implements Disposable {
     return this.#probes.statistics();
   }
 
-  /** Ends the window: the delta since the last call (or since `open`). Throws if a call is still under way. */
-  async readWindow(): Promise<WindowData> {
+  /**
+   * Ends the window: the delta since the last call (or since `open`). Throws if a call is still under way.
+   * @param rowsMax rows of one signal in this window; above the source's own cap it changes nothing
+   */
+  async readWindow(rowsMax?: number): Promise<WindowData> {
     if (this.#isReading) throw new Error("readWindow was called while a window is being read");
     if (this.#isClosed) throw new Error("readWindow was called after close");
     this.#isReading = true;
     try {
-      return await this.#readWindow();
+      return await this.#readWindow(Math.min(this.#rowsMax, rowsMax ?? this.#rowsMax));
     } finally {
       this.#isReading = false;
       if (this.#isClosed) this.#release();
@@ -169,9 +172,9 @@ export class KernelSource implements Disposable {
     this.#last = this.#readCumulative();
   }
 
-  async #readWindow(): Promise<WindowData> {
+  async #readWindow(rowsMax: number): Promise<WindowData> {
     const broken = new Map<string, string>();
-    const rows = new WindowRows(this.#rowsMax);
+    const rows = new WindowRows(rowsMax);
     if (this.#control === null || this.#grace === null) {
       return {
         endedAtMs: Date.now(),

@@ -20,7 +20,7 @@ function open(options: Partial<SpoolOptions> = {}): Spool {
 }
 
 function frame(text = "payload", windowStartMs = 1): NewFrame {
-  return { windowStartMs, shiftMs: 7, bootTag: 9n, encode: (sequence) => Buffer.from(`${sequence}:${text}`) };
+  return { windowStartMs, windowMs: 10_000, rows: 1, shiftMs: 7, bootTag: 9n, encode: (sequence) => Buffer.from(`${sequence}:${text}`) };
 }
 
 function payload(spool: Spool, sequence: number): string | undefined {

@@ -21,6 +21,10 @@ export interface SpoolOptions {
 /** A window's frame on its way into the spool. */
 export interface NewFrame extends Omit<FrameInfo, "sentOffsetMs"> {
   readonly windowStartMs: number;
+  /** Length of the window, milliseconds. */
+  readonly windowMs: number;
+  /** Rows of all its blocks. */
+  readonly rows: number;
   /** Encodes the Snapshot under the sequence it is given. */
   readonly encode: (sequence: number) => Uint8Array;
 }

@@ -89,6 +89,8 @@ async function spoolWindow(stream?: IngestStream, payloadBytes = 10): Promise<nu
   const blocks = [{ signal: "s", schemaHash: "h", rows: 1, columns: [Buffer.alloc(payloadBytes)] }];
   const sequence = await spool.append({
     windowStartMs,
+    windowMs: 10_000,
+    rows: 1,
     shiftMs: Math.round(windowStartMs - clock.elapsedMs()),
     bootTag,
     encode: (number) =>

@@ -38,6 +38,7 @@ export interface WindowClockOptions {
  */
 export class WindowClock {
   #windowMs: number;
+  #nextWindowMs: number;
   #startMs: number;
   /** The wall clock when the window started; differs from #startMs only while the wall clock is behind what was already recorded. */
   #startWallMs: number;
@@ -45,18 +46,19 @@ export class WindowClock {
 
   constructor(options: WindowClockOptions) {
     this.#windowMs = options.windowMs;
+    this.#nextWindowMs = options.windowMs;
     this.#startWallMs = Math.round(options.wallMs);
     this.#startMs = Math.max(this.#startWallMs, (options.lastStartMs ?? 0) + 1);
     this.#startElapsedMs = options.elapsedMs;
   }
 
   get windowMs(): number {
-    return this.#windowMs;
+    return this.#nextWindowMs;
   }
 
-  /** Takes effect from the next boundary on. */
+  /** Takes effect when the current window ends: where it ends was decided when it began, and that boundary is to be recorded. */
   set windowMs(value: number) {
-    this.#windowMs = value;
+    this.#nextWindowMs = value;
   }
 
   /** Milliseconds from `wallMs` to the next multiple of the window's length; a window shorter than a tenth is left to the next one. */
@@ -79,6 +81,7 @@ export class WindowClock {
     this.#startWallMs = followsWall ? endMs : Math.round(wallMs);
     this.#startElapsedMs = elapsedMs - (followsWall ? wallMs - endMs : 0);
     this.#startMs = Math.max(this.#startWallMs, startMs + 1);
+    this.#windowMs = this.#nextWindowMs;
     return window;
   }
 

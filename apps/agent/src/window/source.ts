@@ -26,7 +26,10 @@ export interface WindowData {
 
 /** Where windows come from: the kernel, or on a host where that is impossible, a source that says so. */
 export interface WindowSource {
-  /** Everything since the previous call (or since opening). Calls must not overlap. */
-  readWindow(): Promise<WindowData>;
+  /**
+   * Everything since the previous call (or since opening). Calls must not overlap.
+   * @param rowsMax rows of one signal to stay within, the rest summed into `~other`; a source with a lower cap of its own keeps to that
+   */
+  readWindow(rowsMax?: number): Promise<WindowData>;
   close(): void;
 }

@@ -88,7 +88,7 @@ describe("WindowLoop", () => {
 
   it("takes a window length from the API, unless it makes no sense", () => {
     const loop = startLoop(new UnavailableSource("failed", ""));
-    const config = { frameBytesMax: 0, refusedSignals: [] };
+    const config = { frameBytesMax: 0, refusedSignals: [], rowsMax: 0 };
     loop.configure({ ...config, windowMs: 1_000 });
     expect(loop.windowMs).toBe(1_000);
     for (const windowMs of [0, 5, 10_000_000]) loop.configure({ ...config, windowMs });

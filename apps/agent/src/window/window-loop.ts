@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Snapshot } from "@waggle/proto";
+import { setTimeout } from "node:timers/promises";
+import { type Config as ApiConfig, Snapshot } from "@waggle/proto";
 import type { HostClock } from "../host/clock.ts";
 import type { HostIdentity } from "../host/identity.ts";
 import type { Logger } from "../log.ts";
@@ -28,6 +29,8 @@ export interface WindowLoopOptions {
   readonly windowMs: number;
   readonly log: Logger;
   readonly onWindow: (window: SpooledWindow) => void;
+  /** Waits for `ms` of `clock`'s time or until `stop` is aborted. For clocks that run at another pace than timers do. */
+  readonly sleep?: (ms: number, stop: AbortSignal) => Promise<void>;
 }
 
 /** Bytes a frame needs besides its blocks: envelope, names, lengths. */
@@ -44,8 +47,8 @@ export class WindowLoop {
   #frameBytesMax = 4 * 1024 * 1024;
   #cpuUs = 0;
   #spoolLosses = 0;
-  #isStopping = false;
-  #wake: (() => void) | undefined;
+  #rowsMax: number | undefined;
+  readonly #stop = new AbortController();
   #running: Promise<void> | undefined;
 
   constructor(options: WindowLoopOptions) {
@@ -59,10 +62,14 @@ export class WindowLoop {
     return this.#windowClock.windowMs;
   }
 
-  /** Takes over what the API asked for. A window length it does not name (0), or one out of bounds, changes nothing. */
-  configure(config: { windowMs: number; frameBytesMax: number; refusedSignals: readonly { signal: string; reason: string }[] }): void {
+  /**
+   * Takes over what the API asked for. A window length it does not name (0), or one out of bounds, changes nothing; a `rowsMax` it does not name (0)
+   * leaves the cap to the source.
+   */
+  configure(config: Pick<ApiConfig, "windowMs" | "frameBytesMax" | "refusedSignals" | "rowsMax">): void {
     if (config.windowMs >= 1_000 && config.windowMs <= 60_000) this.#windowClock.windowMs = config.windowMs;
     if (config.frameBytesMax > 2 * envelopeBytes) this.#frameBytesMax = config.frameBytesMax;
+    this.#rowsMax = config.rowsMax > 0 ? config.rowsMax : undefined;
     this.#refusedSignals.clear();
     for (const { signal, reason } of config.refusedSignals) this.#refusedSignals.set(signal, reason);
   }
@@ -73,13 +80,12 @@ export class WindowLoop {
 
   /** Ends the current window now, spools it, and resolves when that is done. */
   async stop(): Promise<void> {
-    this.#isStopping = true;
-    this.#wake?.();
+    this.#stop.abort();
     await this.#running;
   }
 
   async #run(): Promise<void> {
-    while (!this.#isStopping) {
+    while (!this.#stop.signal.aborted) {
       await this.#waitForBoundary();
       try {
         await this.#endWindow();
@@ -94,20 +100,10 @@ export class WindowLoop {
     const { clock } = this.#options;
     const delayMs = this.#windowClock.delayMs(clock.wallMs());
     const dueElapsedMs = clock.elapsedMs() + delayMs;
-    await this.#sleep(delayMs);
+    const sleep = this.#options.sleep ?? sleepByTimer;
+    await sleep(delayMs, this.#stop.signal);
     // Timers of Node.js may fire up to a millisecond early, and a window that ends at 9.999 would start the next one in the wrong second.
-    while (!this.#isStopping && clock.elapsedMs() < dueElapsedMs) await this.#sleep(1);
-  }
-
-  #sleep(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      if (this.#isStopping) return resolve();
-      const timer = setTimeout(resolve, ms);
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+    while (!this.#stop.signal.aborted && clock.elapsedMs() < dueElapsedMs) await sleep(1, this.#stop.signal);
   }
 
   async #endWindow(): Promise<void> {
@@ -115,7 +111,7 @@ export class WindowLoop {
     const askedAt = { wallMs: clock.wallMs(), elapsedMs: clock.elapsedMs() };
     let data: WindowData;
     try {
-      data = await source.readWindow();
+      data = await source.readWindow(this.#rowsMax);
     } catch (error) {
       const reason = `reading the window failed: ${(error as Error).message}`;
       log.error("reading the window failed", { error: (error as Error).message });
@@ -130,6 +126,8 @@ export class WindowLoop {
     const assembled = assembleWindow(data, own, { refusedSignals: this.#refusedSignals, bytesMax: this.#frameBytesMax - envelopeBytes });
     const sequence = await spool.append({
       windowStartMs: window.startMs,
+      windowMs: window.lengthMs,
+      rows: assembled.blocks.reduce((sum, block) => sum + block.rows, 0),
       shiftMs: window.shiftMs,
       bootTag: identity.bootTag,
       knownOffsetMs: serverClock.offsetOfWindowMs(window.shiftMs),
@@ -160,6 +158,11 @@ export class WindowLoop {
     this.#spoolLosses = losses;
     return own;
   }
+}
+
+/** Resolves, never rejects, when the time is over or `stop` is aborted. */
+async function sleepByTimer(ms: number, stop: AbortSignal): Promise<void> {
+  await setTimeout(ms, undefined, { signal: stop }).catch(() => {});
 }
 
 function cpuTimeUs(): number {
