@@ -23,6 +23,11 @@ export interface QuerySummary {
   readonly elapsedMs: number;
 }
 
+export interface InsertSummary {
+  readonly rowsRead: number;
+  readonly rowsWritten: number;
+}
+
 export interface QueryAnswer<Row> {
   readonly rows: Row[];
   readonly summary: QuerySummary;
@@ -185,6 +190,36 @@ export class ClickHouseService implements OnApplicationBootstrap, OnApplicationS
       await this.client.command({ query: "KILL QUERY WHERE query_id = {id:String} ASYNC", query_params: { id: queryId } });
     } catch (error) {
       this.log.debug({ err: error }, "could not kill a query");
+    }
+  }
+
+  /**
+   * Runs an INSERT … SELECT and returns when its rows are written, on every shard they belong to.
+   * @param sql as in {@link query}; without a FORMAT
+   * @throws as {@link query}; what was already written stays. An aborted statement is killed in ClickHouse before this returns.
+   */
+  async insertSelect(sql: string, params: Record<string, unknown>, options: QueryOptions = {}): Promise<InsertSummary> {
+    const queryId = randomUUID();
+    const { signal } = options;
+    signal?.throwIfAborted();
+    try {
+      // As a query, because only those carry long parameters in the body; it answers nothing.
+      const result = await this.client.query({
+        query: sql,
+        query_params: params,
+        format: "JSONEachRow",
+        query_id: queryId,
+        ...(signal === undefined ? {} : { abort_signal: signal }),
+        clickhouse_settings: { wait_end_of_query: 1, distributed_foreground_insert: 1, ...options.settings },
+      });
+      await result.text();
+      const summary = JSON.parse(String(result.response_headers["x-clickhouse-summary"] ?? "{}")) as Record<string, string | undefined>;
+      return { rowsRead: Number(summary["read_rows"] ?? 0), rowsWritten: Number(summary["written_rows"] ?? 0) };
+    } catch (error) {
+      // A closed connection ends no insert.
+      if (!(error instanceof ClickHouseError)) await this.kill(queryId);
+      if (signal?.aborted) throw signal.reason;
+      throw toQueryError(error);
     }
   }
 
