@@ -24,15 +24,24 @@ function dimensionColumns(names: readonly Signal["dimensions"][number][]): Stora
   return names.map((name) => ({ name, type: dimensions[name].clickhouseType }));
 }
 
-const histogramColumns: readonly StorageColumn[] = [
-  ...["count", "sum", "min", "max"].map((name) => ({ name, type: "UInt64" })),
-  { name: "k", type: "Array(UInt16)" },
-  { name: "c", type: "Array(UInt64)" },
-];
+/**
+ * Exact count, sum, min and max beside sparse pairs of bucket index and count.
+ * Many distributions are measured in µs and stored in ns: GCD takes the factor of 1,000 out. Bucket indexes of a row are near each other. Raw rows are
+ * written and merged many times over, so they take the cheaper compression; of rolled-up rows there are a sixth and they stay for long.
+ */
+function histogramColumns(level: Level): StorageColumn[] {
+  const zstd = level === "raw" ? "ZSTD(1)" : "ZSTD(3)";
+  return [
+    { name: "count", type: "UInt64" },
+    ...["sum", "min", "max"].map((name) => ({ name, type: "UInt64", codec: `GCD, T64('bit'), ${zstd}` })),
+    { name: "k", type: "Array(UInt16)", codec: `Delta(2), ${zstd}` },
+    { name: "c", type: "Array(UInt64)", codec: `T64, ${zstd}` },
+  ];
+}
 
 /** The ClickHouse columns of a signal's raw table, in order. */
 export function storageColumns(signal: Signal): readonly StorageColumn[] {
-  const measures = signal.kind === "histogram" ? histogramColumns : signal.measures.map((measure) => ({ name: measure.name, type: "UInt64" }));
+  const measures = signal.kind === "histogram" ? histogramColumns("raw") : signal.measures.map((measure) => ({ name: measure.name, type: "UInt64" }));
   return [...envelopeColumns, ...dimensionColumns(signal.dimensions), ...measures];
 }
 
@@ -50,7 +59,7 @@ export function rollupColumns(signal: Signal, scope: Scope): readonly StorageCol
   const number = (name: string): StorageColumn => ({ name, type: "UInt64" });
   const measures =
     signal.kind === "histogram"
-      ? histogramColumns
+      ? histogramColumns("1m")
       : [
           ...sumsOf(signal).map((measure) => number(measure.name)),
           ...(isHost

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import {
   catalogue,
+  columnDdl,
   envelopeColumns,
   type Layout,
   localTableName,
@@ -105,5 +106,5 @@ export function addColumnsSql(layout: Layout, table: TableDefinition, existing: 
   const missing = table.columns.filter((column) => !existing.has(column.name));
   if (missing.length === 0) return undefined;
   const name = `\`${layout.database}\`.\`${localTableName(table.name, layout)}\``;
-  return `ALTER TABLE ${name} ${missing.map((column) => `ADD COLUMN IF NOT EXISTS \`${column.name}\` ${column.type}`).join(", ")}`;
+  return `ALTER TABLE ${name} ${missing.map((column) => `ADD COLUMN IF NOT EXISTS ${columnDdl(column)}`).join(", ")}`;
 }
