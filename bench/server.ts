@@ -11,6 +11,7 @@ const root = resolve(import.meta.dirname, "..");
 
 /** The built API as a process of its own, in front of a ClickHouse of the benchmark's own. */
 export interface ApiProcess extends AsyncDisposable {
+  readonly pid: number;
   readonly restUrl: string;
   readonly ingestAddress: string;
   readonly adminToken: string;
@@ -21,7 +22,9 @@ export async function startApi(clickhouse: TestClickHouse): Promise<ApiProcess> 
   const directory = mkdtempSync(join(tmpdir(), "waggle-bench-"));
   const [httpPort, grpcPort] = [await freePort(), await freePort()];
   const url = new URL(clickhouse.url);
-  const child = spawn(process.execPath, [join(root, "apps/api/dist/main.js")], {
+  // Profilers and heap limits go in the way Node has for it.
+  const nodeOptions = process.env["WAGGLE_BENCH_API_NODE_OPTIONS"]?.split(" ") ?? [];
+  const child = spawn(process.execPath, [...nodeOptions, join(root, "apps/api/dist/main.js")], {
     cwd: join(root, "apps/api"),
     env: {
       PATH: process.env["PATH"],
@@ -34,7 +37,7 @@ export async function startApi(clickhouse: TestClickHouse): Promise<ApiProcess> 
       WAGGLE_CLICKHOUSE_PASSWORD: url.password,
       WAGGLE_CLICKHOUSE_DATABASE: clickhouse.database,
     },
-    stdio: ["ignore", "ignore", "inherit"],
+    stdio: ["ignore", process.env["WAGGLE_BENCH_API_NODE_OPTIONS"] === undefined ? "ignore" : 2, "inherit"],
   });
   const exited = once(child, "exit");
   const stop = async (): Promise<void> => {
@@ -47,6 +50,7 @@ export async function startApi(clickhouse: TestClickHouse): Promise<ApiProcess> 
     await untilReady(`${restUrl}/readyz`);
     const token = (name: string): string => readFileSync(join(directory, name), "utf8").trim();
     return {
+      pid: child.pid as number,
       restUrl,
       ingestAddress: `127.0.0.1:${grpcPort}`,
       adminToken: token("admin-token"),

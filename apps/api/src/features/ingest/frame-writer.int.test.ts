@@ -8,10 +8,10 @@ import { type ClickHouseServer, startClickHouseServer } from "@waggle/clickhouse
 import { freePort } from "@waggle/clickhouse-embedded/testing";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { makeSnapshot, retransmits, TestIngest, windowStart } from "../../../test/test-agent.ts";
+import { testConfig } from "../../../test/test-api.ts";
 import { createApp } from "../../app.ts";
 import { ClickHouseService } from "../../clickhouse/clickhouse.service.ts";
 import { createLog } from "../../common/log.ts";
-import type { Config } from "../../config/config.ts";
 import { TokensService } from "../tokens/tokens.service.ts";
 import { IngestServer } from "./ingest.grpc.ts";
 
@@ -25,14 +25,12 @@ const startServer = async () => {
   server = await startClickHouseServer({ dataDirectory: join(directory, "clickhouse"), httpPort, maxMemoryBytes: 1_024 ** 3 });
 };
 const startApi = async () => {
-  const config: Config = {
-    http: { host: "127.0.0.1", port: 0 },
-    grpc: { host: "127.0.0.1", port: 0, tls: null },
-    dataDirectory: join(directory, "api"),
-    logLevel: "silent",
-    clickhouse: { url: `http://127.0.0.1:${httpPort}`, database: "waggle", username: server.username, password: server.password },
-    databaseUrl: undefined,
-  };
+  const config = testConfig({
+    WAGGLE_API_DATA_DIRECTORY: join(directory, "api"),
+    WAGGLE_CLICKHOUSE_URL: `http://127.0.0.1:${httpPort}`,
+    WAGGLE_CLICKHOUSE_USERNAME: server.username,
+    WAGGLE_CLICKHOUSE_PASSWORD: server.password,
+  });
   app = await createApp(config, createLog("silent"));
   await app.listen(0, "127.0.0.1");
   ingest = new TestIngest(app.get(IngestServer).port);

@@ -3,6 +3,7 @@ import { Inject, Injectable } from "@nestjs/common";
 import { ClickHouseService, InsertError } from "../../clickhouse/clickhouse.service.ts";
 import { Log } from "../../common/log.ts";
 import type { Frame } from "./frame.ts";
+import { type FrameOutcome, FrameQueue, type QueueEntry } from "./frame-queue.ts";
 import { IngestMetrics } from "./ingest.metrics.ts";
 import { buildInserts, buildWindowsInsert, type NativeInsert } from "./native-body.ts";
 
@@ -10,23 +11,30 @@ import { buildInserts, buildWindowsInsert, type NativeInsert } from "./native-bo
 const LINGER_MS = 250;
 /** Between the starts of two batches, unless one is full: each insert makes a part, and parts cost merges. */
 const BATCH_INTERVAL_MS = 1_000;
-const BATCH_BYTES_MAX = 16 * 1_024 * 1_024;
+const BATCH_BYTES_MAX = 8 * 1_024 * 1_024;
 const BATCH_FRAMES_MAX = 4_096;
-/** Beyond this streams are not read from any more. */
-export const IN_FLIGHT_BYTES_MAX = 64 * 1_024 * 1_024;
-/** Streams are read from again below this. */
-const IN_FLIGHT_BYTES_RESUME = 48 * 1_024 * 1_024;
+/** Of a batch, what live frames leave to the backlog when both wait: it must not stand still for good. */
+const BACKLOG_SHARE = 1 / 8;
+/** The next batch is built and sent while ClickHouse still works on the one before. */
+const BATCHES_AT_ONCE = 2;
 /** Inserts of one batch that run side by side. */
 const INSERTS_AT_ONCE = 4;
+/** Frames taken and not yet stored: beyond this streams are not read from any more. */
+export const IN_FLIGHT_BYTES_MAX = 64 * 1_024 * 1_024;
+/** Of those, what frames of the past may be. */
+export const BACKLOG_BYTES_MAX = IN_FLIGHT_BYTES_MAX / 2;
+/** Of those, what one organisation's frames may be while others send too. */
+export const TENANT_BYTES_MAX = IN_FLIGHT_BYTES_MAX / 2;
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 5_000;
+/** A batch that takes longer is as bad as one that fails. */
+export const STALL_MS = 10_000;
 
-/** What became of a frame: stored for good, or impossible to store. Storage that fails has no outcome; the frame waits. */
-export type FrameOutcome = { readonly result: "stored" } | { readonly result: "refused"; readonly reason: string };
-
-interface Entry {
-  readonly frame: Frame;
-  readonly done: (outcome: FrameOutcome) => void;
+/** Why a frame cannot be taken now. The agent keeps it and sends it again. */
+export interface Deferral {
+  readonly reason: string;
+  /** Frames of the present have to wait as well. */
+  readonly includesLive: boolean;
 }
 
 /**
@@ -35,19 +43,26 @@ interface Entry {
  * A frame is stored when every table has accepted its rows and `windows` has its row, in that order. While ClickHouse fails the
  * batch is held and tried again with back-off; frames that ClickHouse cannot read are found by halving the batch, so they cost
  * the others nothing but time. Writing rows again is harmless, they are named by what they measured.
+ *
+ * Frames of the present go first; those of the past fill what they leave.
  */
 @Injectable()
 export class FrameWriter {
-  private queue: Entry[] = [];
-  private queueBytes = 0;
+  private readonly live = new FrameQueue();
+  private readonly backlog = new FrameQueue();
   private inFlightBytes = 0;
-  private running: Promise<void> | undefined;
+  private backlogBytes = 0;
+  private readonly bytesByTenant = new Map<string, number>();
+  /** Open streams by tenant. */
+  private readonly senders = new Map<string, number>();
+  private readonly running = new Set<Promise<void>>();
+  private stalledBatches = 0;
   private timer: NodeJS.Timeout | undefined;
   private lastStartMs = Number.NEGATIVE_INFINITY;
   private failing = false;
   private stopping = false;
-  private wakeRetry: (() => void) | undefined;
-  private readonly drainListeners = new Set<() => void>();
+  private readonly wakeRetries = new Set<() => void>();
+  private readonly changeListeners = new Set<() => void>();
 
   constructor(
     @Inject(ClickHouseService) private readonly clickhouse: ClickHouseService,
@@ -55,59 +70,90 @@ export class FrameWriter {
     @Inject(Log) private readonly log: Log,
   ) {}
 
-  /** The last insert failed for a reason of the storage. */
+  /** The last insert failed for a reason of the storage, or one takes far too long. */
   get isFailing(): boolean {
-    return this.failing || !this.clickhouse.isPrepared;
+    return this.failing || this.stalledBatches > 0 || !this.clickhouse.isPrepared;
   }
 
-  /** More is in flight than should be: stop reading. `onDrain` says when to go on. */
-  get isFull(): boolean {
-    return this.inFlightBytes >= IN_FLIGHT_BYTES_MAX;
+  /** As much of this tenant's is in flight as may be: stop reading from its streams. `onChange` says when to look again. */
+  isFullFor(tenant: string): boolean {
+    return this.inFlightBytes >= IN_FLIGHT_BYTES_MAX || (this.senders.size > 1 && (this.bytesByTenant.get(tenant) ?? 0) >= TENANT_BYTES_MAX);
   }
 
-  /** Calls back whenever the writer has room again after having been full. Returns the unsubscribe. */
-  onDrain(listener: () => void): () => void {
-    this.drainListeners.add(listener);
-    return () => this.drainListeners.delete(listener);
+  /** Why a frame of this tenant should be sent again later instead of being added now; undefined if it should be added. */
+  deferral(tenant: string, isLive: boolean): Deferral | undefined {
+    if (this.isFailing && this.isFullFor(tenant))
+      return { reason: "the storage does not take rows and the API holds all it may; keep the snapshot and send it again", includesLive: true };
+    if (!isLive && this.backlogBytes >= BACKLOG_BYTES_MAX)
+      return {
+        reason: `the API holds ${BACKLOG_BYTES_MAX / 1_048_576} MiB of past snapshots already, more would delay present ones; keep the snapshot and send it again`,
+        includesLive: false,
+      };
+    return undefined;
   }
 
-  /** Takes a frame. `done` is called once, unless the process stops first. */
-  add(frame: Frame, done: (outcome: FrameOutcome) => void): void {
-    this.queue.push({ frame, done });
-    this.queueBytes += frame.bytes;
-    this.changeInFlight(frame.bytes);
+  /** A stream of this tenant has opened. Returns what to call when it has ended. */
+  join(tenant: string): () => void {
+    this.senders.set(tenant, (this.senders.get(tenant) ?? 0) + 1);
+    return () => {
+      const rest = (this.senders.get(tenant) ?? 1) - 1;
+      if (rest > 0) this.senders.set(tenant, rest);
+      else this.senders.delete(tenant);
+    };
+  }
+
+  /** Calls back whenever `isFullFor` or `isFailing` may have changed. Returns the unsubscribe. */
+  onChange(listener: () => void): () => void {
+    this.changeListeners.add(listener);
+    return () => this.changeListeners.delete(listener);
+  }
+
+  /**
+   * Takes a frame. `done` is called once, unless the process stops first.
+   * @param isLive its window has just ended; otherwise it waits behind those that are
+   */
+  add(frame: Frame, isLive: boolean, done: (outcome: FrameOutcome) => void): void {
+    const entry = { frame, isLive, done };
+    (isLive ? this.live : this.backlog).push(entry);
+    this.changeInFlight(entry, frame.bytes);
     this.schedule();
   }
 
   /** Writes what is queued, as far as that succeeds within the time. What stays is with the agents still. */
   async stop(timeoutMs: number): Promise<void> {
     this.stopping = true;
-    this.wakeRetry?.();
+    clearTimeout(this.timer);
+    for (const wake of this.wakeRetries) wake();
     let timer: NodeJS.Timeout | undefined;
     const deadline = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, timeoutMs);
     });
     const drained = (async () => {
-      while (this.running !== undefined || (this.queue.length > 0 && !this.isFailing)) {
-        if (this.running === undefined) this.start();
-        await this.running;
+      while (this.running.size > 0 || (this.queuedFrames > 0 && !this.isFailing)) {
+        if (!this.isFailing) this.start();
+        await Promise.race(this.running);
       }
     })();
     await Promise.race([drained, deadline]);
     clearTimeout(timer);
-    clearTimeout(this.timer);
+  }
+
+  private get queuedFrames(): number {
+    return this.live.length + this.backlog.length;
   }
 
   private schedule(): void {
-    if (this.running !== undefined || this.stopping) return;
-    const isFullBatch = this.queueBytes >= BATCH_BYTES_MAX || this.queue.length >= BATCH_FRAMES_MAX;
+    if (this.stopping) return;
+    // One attempt at a time is enough to find out that the storage works again.
+    if (this.running.size >= (this.failing ? 1 : BATCHES_AT_ONCE)) return;
+    const isFullBatch = this.live.bytes + this.backlog.bytes >= BATCH_BYTES_MAX || this.queuedFrames >= BATCH_FRAMES_MAX;
     if (isFullBatch) {
       clearTimeout(this.timer);
       this.timer = undefined;
       this.start();
       return;
     }
-    if (this.timer !== undefined || this.queue.length === 0) return;
+    if (this.timer !== undefined || this.queuedFrames === 0) return;
     const waitMs = Math.max(LINGER_MS, this.lastStartMs + BATCH_INTERVAL_MS - performance.now());
     this.timer = setTimeout(() => {
       this.timer = undefined;
@@ -116,32 +162,40 @@ export class FrameWriter {
   }
 
   private start(): void {
-    if (this.running !== undefined || this.queue.length === 0) return;
+    if (this.queuedFrames === 0 || this.running.size >= BATCHES_AT_ONCE) return;
     const batch = this.takeBatch();
     this.lastStartMs = performance.now();
-    this.running = this.storeOrWait(batch)
+    let isStalled = false;
+    const stallTimer = setTimeout(() => {
+      isStalled = true;
+      this.stalledBatches++;
+      this.log.warn({ frames: batch.length, afterMs: STALL_MS }, "storage is slow");
+      this.tellChange();
+    }, STALL_MS);
+    const stored: Promise<void> = this.storeOrWait(batch)
       .catch((error) => this.log.error({ err: error }, "a batch was given up"))
       .finally(() => {
-        this.running = undefined;
+        clearTimeout(stallTimer);
+        if (isStalled) this.stalledBatches--;
+        this.running.delete(stored);
+        this.tellChange();
         this.schedule();
       });
+    this.running.add(stored);
+    this.schedule();
   }
 
-  private takeBatch(): Entry[] {
-    let bytes = 0;
-    let count = 0;
-    for (const { frame } of this.queue) {
-      if (count > 0 && (bytes + frame.bytes > BATCH_BYTES_MAX || count >= BATCH_FRAMES_MAX)) break;
-      bytes += frame.bytes;
-      count++;
-    }
-    this.queueBytes -= bytes;
-    return this.queue.splice(0, count);
+  private takeBatch(): QueueEntry[] {
+    const liveShare = this.backlog.length > 0 ? 1 - BACKLOG_SHARE : 1;
+    const batch = this.live.take(BATCH_BYTES_MAX * liveShare, BATCH_FRAMES_MAX * liveShare);
+    const bytes = batch.reduce((sum, entry) => sum + entry.frame.bytes, 0);
+    for (const entry of this.backlog.take(BATCH_BYTES_MAX - bytes, BATCH_FRAMES_MAX - batch.length)) batch.push(entry);
+    return batch;
   }
 
   /** Ends when every frame of the batch has its outcome, or the process stops while the storage fails. */
-  private async storeOrWait(batch: readonly Entry[]): Promise<void> {
-    const waiting: (readonly Entry[])[] = [batch];
+  private async storeOrWait(batch: readonly QueueEntry[]): Promise<void> {
+    const waiting: (readonly QueueEntry[])[] = [batch];
     let waitMs = FIRST_RETRY_MS;
     for (;;) {
       const entries = waiting.at(-1);
@@ -149,11 +203,11 @@ export class FrameWriter {
       try {
         await this.store(entries.map((entry) => entry.frame));
         if (this.failing) this.log.info({}, "storage accepts inserts again");
-        this.failing = false;
-        this.metrics.storageFailing.set(0);
+        this.setFailing(false);
         waitMs = FIRST_RETRY_MS;
         waiting.pop();
         for (const entry of entries) this.settle(entry, { result: "stored" });
+        this.metrics.frames.inc({ result: "stored" }, entries.length);
       } catch (error) {
         const isDataError = error instanceof InsertError && error.failure === "data";
         this.metrics.insertFailures.inc({ kind: isDataError ? "data" : "storage" });
@@ -167,12 +221,12 @@ export class FrameWriter {
             if (entry === undefined) continue;
             this.log.warn({ err: error, hostId: entry.frame.host, sequence: String(entry.frame.sequence) }, "ClickHouse cannot read a frame");
             this.settle(entry, { result: "refused", reason: `ClickHouse could not read the rows for ${error.table}` });
+            this.metrics.frames.inc({ result: "refused" });
           }
           continue;
         }
         if (!this.failing) this.log.warn({ err: error, frames: entries.length }, "storage refuses inserts; holding frames");
-        this.failing = true;
-        this.metrics.storageFailing.set(1);
+        this.setFailing(true);
         if (this.stopping) return;
         await this.sleep(waitMs);
         waitMs = Math.min(waitMs * 2, LAST_RETRY_MS);
@@ -201,15 +255,14 @@ export class FrameWriter {
 
   private async insert(insert: NativeInsert): Promise<void> {
     const stopTimer = this.metrics.insertSeconds.startTimer({ table: insert.table });
-    await this.clickhouse.insertNative(insert.table, insert.columns, insert.body);
+    await this.clickhouse.insertNative(insert.table, insert.columns, [insert.body]);
     stopTimer();
-    this.metrics.bytes.inc(insert.bytes);
+    this.metrics.bytes.inc(insert.body.length);
   }
 
-  private settle(entry: Entry, outcome: FrameOutcome): void {
-    this.metrics.frames.inc({ result: outcome.result });
+  private settle(entry: QueueEntry, outcome: FrameOutcome): void {
     try {
-      this.changeInFlight(-entry.frame.bytes);
+      this.changeInFlight(entry, -entry.frame.bytes);
       entry.done(outcome);
     } catch (error) {
       // One stream that cannot hear its answer must not cost the rest of the batch theirs; its agent sends the frame again.
@@ -217,21 +270,35 @@ export class FrameWriter {
     }
   }
 
-  private changeInFlight(bytes: number): void {
-    const before = this.inFlightBytes;
+  private changeInFlight({ frame, isLive }: QueueEntry, bytes: number): void {
     this.inFlightBytes += bytes;
+    if (!isLive) this.backlogBytes += bytes;
+    const ofTenant = (this.bytesByTenant.get(frame.tenant) ?? 0) + bytes;
+    if (ofTenant > 0) this.bytesByTenant.set(frame.tenant, ofTenant);
+    else this.bytesByTenant.delete(frame.tenant);
     this.metrics.inFlightBytes.set(this.inFlightBytes);
-    if (before >= IN_FLIGHT_BYTES_RESUME && this.inFlightBytes < IN_FLIGHT_BYTES_RESUME) for (const listener of this.drainListeners) listener();
+  }
+
+  private setFailing(failing: boolean): void {
+    if (this.failing === failing) return;
+    this.failing = failing;
+    this.metrics.storageFailing.set(failing ? 1 : 0);
+    this.tellChange();
+  }
+
+  private tellChange(): void {
+    for (const listener of [...this.changeListeners]) listener();
   }
 
   private async sleep(ms: number): Promise<void> {
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.wakeRetry = () => {
+      const wake = (): void => {
         clearTimeout(timer);
+        this.wakeRetries.delete(wake);
         resolve();
       };
+      const timer = setTimeout(wake, ms);
+      this.wakeRetries.add(wake);
     });
-    this.wakeRetry = undefined;
   }
 }

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Registry } from "prom-client";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { makeSnapshot, retransmits } from "../../../test/test-agent.ts";
 import { type ClickHouseService, InsertError } from "../../clickhouse/clickhouse.service.ts";
 import { createLog } from "../../common/log.ts";
 import { checkSnapshot, type Frame } from "./frame.ts";
-import { type FrameOutcome, FrameWriter } from "./frame-writer.service.ts";
+import type { FrameOutcome } from "./frame-queue.ts";
+import { BACKLOG_BYTES_MAX, FrameWriter, STALL_MS, TENANT_BYTES_MAX } from "./frame-writer.service.ts";
 import { IngestMetrics } from "./ingest.metrics.ts";
 
 const NOW_MS = 1_800_000_000_000;
 
-function frame(sequence: number, process: string): Frame {
+function frame(sequence: number, process: string, tenant = "t"): Frame {
   const check = checkSnapshot(
     makeSnapshot(sequence, NOW_MS - 60_000, { tcp_retransmits: [retransmits(1, process)] }),
-    { organisationId: "t", hostId: `h${sequence}` },
+    { organisationId: tenant, hostId: `h${sequence}` },
     NOW_MS,
   );
   if ("refusal" in check) throw new Error(check.refusal.reason);
@@ -40,8 +41,8 @@ function writerOver(store: FakeStore): FrameWriter {
   return new FrameWriter(store as unknown as ClickHouseService, new IngestMetrics(new Registry()), createLog("silent"));
 }
 
-function outcomeOf(writer: FrameWriter, taken: Frame): Promise<FrameOutcome> {
-  return new Promise((resolve) => writer.add(taken, resolve));
+function outcomeOf(writer: FrameWriter, taken: Frame, isLive = true): Promise<FrameOutcome> {
+  return new Promise((resolve) => writer.add(taken, isLive, resolve));
 }
 
 describe("FrameWriter", () => {
@@ -56,7 +57,7 @@ describe("FrameWriter", () => {
 
   it("answers the rest of a batch when one stream cannot take its answer", async () => {
     const writer = writerOver(new FakeStore());
-    writer.add(frame(1, "p"), () => {
+    writer.add(frame(1, "p"), true, () => {
       throw new Error("the stream is gone");
     });
     expect(await outcomeOf(writer, frame(2, "p"))).toEqual({ result: "stored" });
@@ -108,10 +109,75 @@ describe("FrameWriter", () => {
     store.fails = (table) => new InsertError(table, "storage", new Error("connect ECONNREFUSED"));
     const writer = writerOver(store);
     let outcome: FrameOutcome | undefined;
-    writer.add(frame(1, "p"), (result) => {
+    writer.add(frame(1, "p"), true, (result) => {
       outcome = result;
     });
     await writer.stop(1_000);
     expect(outcome).toBeUndefined();
+  });
+
+  it("writes frames of the present before those of the past that came first, and both in the end", async () => {
+    const store = new FakeStore();
+    const writer = writerOver(store);
+    const order: string[] = [];
+    const add = (name: string, isLive: boolean) =>
+      outcomeOf(writer, { ...frame(1, name), bytes: 1_024 * 1_024 }, isLive).then(() => order.push(name));
+    // Two full batches leave before there is a choice; then four wait, and more of the present comes than fits into a batch.
+    const past = Array.from({ length: 20 }, () => add("past", false));
+    const present = Array.from({ length: 8 }, () => add("present", true));
+    await Promise.all([...past, ...present]);
+    const times = (count: number, name: string): string[] => Array.from({ length: count }, () => name);
+    expect(order).toEqual([...times(16, "past"), ...times(7, "present"), "past", "present", ...times(3, "past")]);
+  });
+
+  it("defers the past once it holds half of what may be in flight, and takes the present still", () => {
+    const writer = writerOver(new FakeStore());
+    writer.add({ ...frame(1, "p"), bytes: BACKLOG_BYTES_MAX }, false, () => {});
+    expect(writer.deferral("t", false)).toMatchObject({ includesLive: false, reason: expect.stringContaining("32 MiB of past snapshots") });
+    expect(writer.deferral("t", true)).toBeUndefined();
+    expect(writer.isFullFor("t")).toBe(false);
+  });
+
+  it("lets one organisation hold all of what may be in flight while it is alone, and half of it beside another", () => {
+    const writer = writerOver(new FakeStore());
+    writer.join("a");
+    writer.add({ ...frame(1, "p", "a"), bytes: TENANT_BYTES_MAX }, true, () => {});
+    expect(writer.isFullFor("a")).toBe(false);
+    const leave = writer.join("b");
+    expect(writer.isFullFor("a")).toBe(true);
+    expect(writer.isFullFor("b")).toBe(false);
+    leave();
+    expect(writer.isFullFor("a")).toBe(false);
+  });
+
+  it("counts a storage that hangs as failing, and tells who waits", async () => {
+    vi.useFakeTimers();
+    try {
+      const store = new FakeStore();
+      let release = () => {};
+      const hanging = new Promise<void>((resolve) => {
+        release = resolve;
+      });
+      const insert = store.insertNative.bind(store);
+      store.insertNative = async (...parameters) => {
+        await hanging;
+        return insert(...parameters);
+      };
+      const writer = writerOver(store);
+      let changes = 0;
+      writer.onChange(() => changes++);
+      const outcome = outcomeOf(writer, frame(1, "p"));
+      await vi.advanceTimersByTimeAsync(STALL_MS);
+      expect(writer.isFailing).toBe(false);
+      await vi.advanceTimersByTimeAsync(1_000);
+      expect(writer.isFailing).toBe(true);
+      expect(changes).toBe(1);
+      release();
+      expect(await outcome).toEqual({ result: "stored" });
+      await vi.advanceTimersByTimeAsync(0);
+      expect(writer.isFailing).toBe(false);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });

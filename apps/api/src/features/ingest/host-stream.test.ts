@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Duplex } from "node:stream";
 import { setImmediate as turn } from "node:timers/promises";
-import { RefusalCode, StreamSnapshotsRequest, type StreamSnapshotsResponse } from "@waggle/proto";
+import { RefusalCode, StreamSnapshotsRequest, type StreamSnapshotsResponse, type Throttle } from "@waggle/proto";
 import { Registry } from "prom-client";
 import { describe, expect, it, vi } from "vitest";
 import { makeSnapshot } from "../../../test/test-agent.ts";
 import { Clock } from "../../common/clock.ts";
 import { createLog } from "../../common/log.ts";
 import type { Frame } from "./frame.ts";
-import type { FrameOutcome, FrameWriter } from "./frame-writer.service.ts";
+import type { FrameOutcome } from "./frame-queue.ts";
+import type { Deferral, FrameWriter } from "./frame-writer.service.ts";
 import type { HostStatusRepository } from "./host-status.repository.ts";
 import type { HostStatusService } from "./host-status.service.ts";
 import { FRAMES_IN_FLIGHT_MAX, HELLO_TIMEOUT_MS, HostStream, type SnapshotCall } from "./host-stream.ts";
@@ -26,19 +27,31 @@ class FixedClock extends Clock {
 class HeldWriter {
   isFull = false;
   isFailing = false;
-  readonly held: { frame: Frame; done: (outcome: FrameOutcome) => void }[] = [];
-  private listener = () => {};
+  deferred: Deferral | undefined;
+  readonly held: { frame: Frame; isLive: boolean; done: (outcome: FrameOutcome) => void }[] = [];
+  private listener: (() => void) | undefined;
 
-  onDrain(listener: () => void): () => void {
-    this.listener = listener;
+  join(): () => void {
     return () => {};
   }
-  add(frame: Frame, done: (outcome: FrameOutcome) => void): void {
-    this.held.push({ frame, done });
+  isFullFor(): boolean {
+    return this.isFull;
+  }
+  deferral(_: string, isLive: boolean): Deferral | undefined {
+    return this.deferred === undefined || (isLive && !this.deferred.includesLive) ? undefined : this.deferred;
+  }
+  onChange(listener: () => void): () => void {
+    this.listener = listener;
+    return () => {
+      this.listener = undefined;
+    };
+  }
+  add(frame: Frame, isLive: boolean, done: (outcome: FrameOutcome) => void): void {
+    this.held.push({ frame, isLive, done });
   }
   drain(): void {
     this.isFull = false;
-    this.listener();
+    this.listener?.();
   }
 }
 
@@ -56,8 +69,8 @@ class FakeCall extends Duplex {
   say(message: NonNullable<StreamSnapshotsRequest["message"]>): void {
     this.push(Buffer.from(StreamSnapshotsRequest.encode({ message }).finish()));
   }
-  snapshot(sequence: number): void {
-    this.say({ $case: "snapshot", value: makeSnapshot(sequence, NOW_MS - 60_000, {}) });
+  snapshot(sequence: number, agoMs = 30_000): void {
+    this.say({ $case: "snapshot", value: makeSnapshot(sequence, NOW_MS - agoMs, {}) });
   }
 }
 
@@ -119,15 +132,30 @@ describe("HostStream", () => {
     }
   });
 
-  it("asks for a pause and refuses with `retry` while the writer is full and the storage fails", async () => {
+  it("asks for a pause and refuses with `retry` what the writer cannot take", async () => {
     const { writer, call } = await open();
-    writer.isFull = true;
-    writer.isFailing = true;
+    writer.deferred = { reason: "the storage does not take rows", includesLive: true };
     call.snapshot(5);
     await turn();
     expect(call.answers.map((answer) => answer.$case)).toEqual(["throttle", "refusal"]);
+    const throttle = call.answers[0]?.value as Throttle;
+    expect(throttle.waitMs).toBeGreaterThan(0);
+    expect(throttle.reason).toBe("the storage does not take rows");
     expect(call.answers[1]?.value).toMatchObject({ sequence: 5n, code: RefusalCode.STORAGE_UNAVAILABLE, retry: true });
     expect(writer.held).toHaveLength(0);
+  });
+
+  it("sends the past away and goes on with the present while the writer has enough of the past", async () => {
+    const { writer, call } = await open();
+    writer.deferred = { reason: "enough of the past", includesLive: false };
+    call.snapshot(1, 600_000);
+    call.snapshot(2);
+    await turn();
+    expect(call.answers).toMatchObject([
+      { $case: "throttle", value: { waitMs: 0, backlogWaitMs: expect.any(Number), reason: "enough of the past" } },
+      { $case: "refusal", value: { sequence: 1n, retry: true } },
+    ]);
+    expect(writer.held.map(({ frame, isLive }) => [frame.sequence, isLive])).toEqual([[2n, true]]);
   });
 
   it("stops reading while the writer is full and the storage works, and goes on when there is room", async () => {

@@ -19,8 +19,11 @@ const WINDOW_MS_DEFAULT = 10_000;
 export const HELLO_TIMEOUT_MS = 15_000;
 /** Answers that wait for an agent that does not read them. */
 const UNREAD_ANSWERS_MAX = 1_024;
-/** While the storage fails, agents come back after this. */
-const THROTTLE_MS = 5_000;
+/** A window that ended this long ago or less is the present: it goes first. */
+export const LIVE_MS = 60_000;
+/** When snapshots cannot be taken, agents come back after this, spread so that they do not come at once. */
+const THROTTLE_MS_MIN = 3_000;
+const THROTTLE_MS_MAX = 8_000;
 
 export type SnapshotCall = ServerDuplexStream<Buffer, StreamSnapshotsResponse>;
 
@@ -43,7 +46,9 @@ export class HostStream {
   private isEnded = false;
   private isHalfClosed = false;
   private isBusy = false;
-  private readonly unsubscribe: () => void;
+  private readonly leave: () => void;
+  /** Only while the stream is not read from: the writer does not have to tell ten thousand that nothing concerns. */
+  private unsubscribe: (() => void) | undefined;
   private readonly helloTimer: NodeJS.Timeout;
 
   constructor(
@@ -53,7 +58,7 @@ export class HostStream {
     private readonly onHello: (stream: HostStream) => void,
     private readonly onEnd: (stream: HostStream) => void,
   ) {
-    this.unsubscribe = services.writer.onDrain(() => this.readOrPause());
+    this.leave = services.writer.join(sender.organisationId);
     this.helloTimer = setTimeout(
       () => this.end(status.FAILED_PRECONDITION, `no Hello within ${HELLO_TIMEOUT_MS / 1_000} s`, "no_hello"),
       HELLO_TIMEOUT_MS,
@@ -158,19 +163,18 @@ export class HostStream {
       this.refuse(check.refusal.code, snapshot.sequence, check.refusal.reason);
       return;
     }
-    if (writer.isFull && writer.isFailing) {
-      this.send({ $case: "throttle", value: { waitMs: THROTTLE_MS, backlogWaitMs: THROTTLE_MS, reason: "the storage does not take rows" } });
+    const { frame } = check;
+    const isLive = frame.tsMs + frame.windowMs >= clock.now() - LIVE_MS;
+    const deferral = writer.deferral(this.sender.organisationId, isLive);
+    if (deferral !== undefined) {
+      const waitMs = Math.round(THROTTLE_MS_MIN + Math.random() * (THROTTLE_MS_MAX - THROTTLE_MS_MIN));
+      this.send({ $case: "throttle", value: { waitMs: deferral.includesLive ? waitMs : 0, backlogWaitMs: waitMs, reason: deferral.reason } });
       metrics.frames.inc({ result: "deferred" });
-      this.refuse(
-        RefusalCode.STORAGE_UNAVAILABLE,
-        snapshot.sequence,
-        "the storage does not take rows and the API holds all it may; keep the snapshot and send it again",
-      );
+      this.refuse(RefusalCode.STORAGE_UNAVAILABLE, snapshot.sequence, deferral.reason);
       return;
     }
-    const { frame } = check;
     this.framesInFlight++;
-    writer.add(frame, (outcome) => {
+    writer.add(frame, isLive, (outcome) => {
       this.framesInFlight--;
       if (outcome.result === "stored") {
         statuses.noteWindow(this.sender.hostId, frame.tsMs + frame.windowMs);
@@ -206,9 +210,16 @@ export class HostStream {
   private readOrPause(): void {
     if (this.isEnded || this.isBusy) return;
     const { writer } = this.services;
-    const mustWait = this.framesInFlight >= FRAMES_IN_FLIGHT_MAX || (writer.isFull && !writer.isFailing);
-    if (mustWait && !this.call.isPaused()) this.call.pause();
-    if (!mustWait && this.call.isPaused()) this.call.resume();
+    const mustWait = this.framesInFlight >= FRAMES_IN_FLIGHT_MAX || (writer.isFullFor(this.sender.organisationId) && !writer.isFailing);
+    if (mustWait && !this.call.isPaused()) {
+      this.call.pause();
+      this.unsubscribe ??= writer.onChange(() => this.readOrPause());
+    }
+    if (!mustWait && this.call.isPaused()) {
+      this.unsubscribe?.();
+      this.unsubscribe = undefined;
+      this.call.resume();
+    }
   }
 
   private endIfDone(): void {
@@ -221,7 +232,8 @@ export class HostStream {
     if (this.isEnded) return;
     this.isEnded = true;
     clearTimeout(this.helloTimer);
-    this.unsubscribe();
+    this.unsubscribe?.();
+    this.leave();
     this.services.metrics.streamEnds.inc({ reason });
     this.onEnd(this);
   }

@@ -8,9 +8,9 @@ import type { NestFastifyApplication } from "@nestjs/platform-fastify";
 import { freePort } from "@waggle/clickhouse-embedded/testing";
 import { IngestServiceClient } from "@waggle/proto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { testConfig } from "../../../test/test-api.ts";
 import { createApp } from "../../app.ts";
 import { createLog } from "../../common/log.ts";
-import type { Config } from "../../config/config.ts";
 import { IngestServer } from "./ingest.grpc.ts";
 
 const hasOpenssl = (() => {
@@ -52,14 +52,12 @@ describe.skipIf(!hasOpenssl)("the ingest server with a certificate", () => {
         stdio: "ignore",
       },
     );
-    const config: Config = {
-      http: { host: "127.0.0.1", port: 0 },
-      grpc: { host: "127.0.0.1", port: 0, tls: { certificateFile, keyFile } },
-      dataDirectory: join(directory, "api"),
-      logLevel: "silent",
-      clickhouse: { url: `http://127.0.0.1:${await freePort()}`, database: "waggle", username: "default", password: "" },
-      databaseUrl: undefined,
-    };
+    const config = testConfig({
+      WAGGLE_API_DATA_DIRECTORY: join(directory, "api"),
+      WAGGLE_API_GRPC_TLS_CERTIFICATE_FILE: certificateFile,
+      WAGGLE_API_GRPC_TLS_KEY_FILE: keyFile,
+      WAGGLE_CLICKHOUSE_URL: `http://127.0.0.1:${await freePort()}`,
+    });
     app = await createApp(config, createLog("silent"));
   });
   afterAll(async () => {

@@ -6,5 +6,5 @@ import { HostStatusService } from "./host-status.service.ts";
 import { IngestServer } from "./ingest.grpc.ts";
 import { IngestMetrics } from "./ingest.metrics.ts";
 
-@Module({ providers: [IngestMetrics, FrameWriter, HostStatusRepository, HostStatusService, IngestServer], exports: [IngestServer] })
+@Module({ providers: [IngestMetrics, FrameWriter, HostStatusRepository, HostStatusService, IngestServer], exports: [IngestServer, FrameWriter] })
 export class IngestModule {}

@@ -3,13 +3,13 @@ import { encodeStrings, type Signal, type WireType, wireColumns, writeVarint } f
 import { WINDOWS_TABLE } from "../../clickhouse/schema.ts";
 import type { Frame } from "./frame.ts";
 
-/** One insert: a table, the columns in the body's order, and the body in ClickHouse's Native format, in pieces. */
+/** One insert: a table, the columns in the body's order, and the body in ClickHouse's Native format. */
 export interface NativeInsert {
   readonly table: string;
   readonly columns: readonly string[];
-  readonly body: readonly Uint8Array[];
+  /** In one piece: in many small ones the socket costs more than everything else here. */
+  readonly body: Buffer;
   readonly rows: number;
-  readonly bytes: number;
 }
 
 interface Part {
@@ -33,8 +33,7 @@ export function buildInserts(frames: readonly Frame[]): NativeInsert[] {
     }
   }
   return [...bySignal].map(([signal, parts]) => {
-    const wire = wireColumns(signal);
-    const payload = wire.map((column, index) => ({
+    const payload = wireColumns(signal).map((column, index) => ({
       name: column.name,
       type: column.type,
       buffers: concatenateColumn(
@@ -67,12 +66,15 @@ interface Column {
 function assemble(table: string, parts: readonly Part[], payload: readonly Column[]): NativeInsert {
   const rows = parts.reduce((sum, part) => sum + part.rows, 0);
   const columns = [...envelope(parts, rows), ...payload];
-  const body: Uint8Array[] = [varint(columns.length, rows)];
-  for (const column of columns) {
-    body.push(encodeStrings([column.name, column.type]));
-    for (const buffer of column.buffers) if (buffer.length > 0) body.push(buffer);
+  const pieces: Uint8Array[] = [varint(columns.length, rows)];
+  for (const column of columns) pieces.push(encodeStrings([column.name, column.type]), ...column.buffers);
+  const body = Buffer.allocUnsafeSlow(pieces.reduce((sum, piece) => sum + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    body.set(piece, at);
+    at += piece.length;
   }
-  return { table, columns: columns.map((column) => column.name), body, rows, bytes: body.reduce((sum, buffer) => sum + buffer.length, 0) };
+  return { table, columns: columns.map((column) => column.name), body, rows };
 }
 
 /** tenant, host, ts and window_ms come from the credential and the frame: a block cannot claim another tenant's rows. */
@@ -86,16 +88,43 @@ function envelope(parts: readonly Part[], rows: number): Column[] {
     at += part.rows;
   }
   return [
-    { name: "tenant", type: "String", buffers: parts.map((part) => repeat(part.frame.tenant, part.rows)) },
-    { name: "host", type: "String", buffers: parts.map((part) => repeat(part.frame.host, part.rows)) },
+    { name: "tenant", type: "LowCardinality(String)", buffers: dictionary(parts, rows, (frame) => frame.tenant) },
+    { name: "host", type: "LowCardinality(String)", buffers: dictionary(parts, rows, (frame) => frame.host) },
     { name: "ts", type: "DateTime64(3, 'UTC')", buffers: [new Uint8Array(ts.buffer)] },
     { name: "window_ms", type: "UInt32", buffers: [new Uint8Array(windowMs.buffer)] },
   ];
 }
 
-function repeat(text: string, rows: number): Uint8Array {
-  const one = encodeStrings([text]);
-  return Buffer.alloc(one.length * rows, one);
+/** Of ClickHouse's SerializationLowCardinality: the version of its keys, and that a block brings its own dictionary. */
+const SHARED_DICTIONARIES_WITH_ADDITIONAL_KEYS = 1n;
+const HAS_ADDITIONAL_KEYS = 1n << 9n;
+const NEEDS_UPDATE_DICTIONARY = 1n << 10n;
+const UINT16_INDEXES = 1n;
+const UINT32_INDEXES = 2n;
+
+/** A column of few distinct values as ClickHouse holds it, so that it need not hash each row's: the values once, then each row's index. */
+function dictionary(parts: readonly Part[], rows: number, textOf: (frame: Frame) => string): Uint8Array[] {
+  const indexOf = new Map<string, number>();
+  const isWide = parts.length > 0xffff;
+  const indexes = isWide ? new Uint32Array(rows) : new Uint16Array(rows);
+  let at = 0;
+  for (const part of parts) {
+    const value = textOf(part.frame);
+    let index = indexOf.get(value);
+    if (index === undefined) {
+      index = indexOf.size;
+      indexOf.set(value, index);
+    }
+    indexes.fill(index, at, at + part.rows);
+    at += part.rows;
+  }
+  const flags = HAS_ADDITIONAL_KEYS | NEEDS_UPDATE_DICTIONARY | (isWide ? UINT32_INDEXES : UINT16_INDEXES);
+  return [
+    new Uint8Array(BigUint64Array.of(SHARED_DICTIONARIES_WITH_ADDITIONAL_KEYS, flags, BigInt(indexOf.size)).buffer),
+    encodeStrings([...indexOf.keys()]),
+    new Uint8Array(BigUint64Array.of(BigInt(rows)).buffer),
+    new Uint8Array(indexes.buffer),
+  ];
 }
 
 function varint(...values: readonly number[]): Uint8Array {
@@ -110,15 +139,16 @@ export function concatenateColumn(type: WireType, blocks: readonly { readonly ro
   if (!type.startsWith("Array")) return blocks.map((block) => block.bytes);
   const itemBytes = type === "Array(UInt16)" ? 2 : 8;
   const rows = blocks.reduce((sum, block) => sum + block.rows, 0);
-  const offsets = new BigUint64Array(rows);
+  // Halves of 64-bit offsets. The upper ones stay 0: `checkBlock` saw to it, and no body comes near 2^32 items.
+  const offsets = new Uint32Array(rows * 2);
   const items: Uint8Array[] = [];
-  let row = 0;
-  let shift = 0n;
+  let at = 0;
+  let shift = 0;
   for (const block of blocks) {
     const view = new DataView(block.bytes.buffer, block.bytes.byteOffset, block.bytes.byteLength);
-    for (let index = 0; index < block.rows; index++) offsets[row++] = view.getBigUint64(index * 8, true) + shift;
+    for (let index = 0; index < block.rows; index++, at += 2) offsets[at] = view.getUint32(index * 8, true) + shift;
     const flat = block.bytes.subarray(block.rows * 8);
-    shift += BigInt(flat.length / itemBytes);
+    shift += flat.length / itemBytes;
     items.push(flat);
   }
   return [new Uint8Array(offsets.buffer), ...items];

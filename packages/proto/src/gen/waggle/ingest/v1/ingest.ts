@@ -165,7 +165,7 @@ export interface SignalBlock {
   schemaHash: string;
   rows: number;
   /** In the order of the signal's wire columns. */
-  columns: Buffer[];
+  columns: Uint8Array[];
 }
 
 /** The agent's own health; sent with every window, stored as the host's latest. */
@@ -1163,7 +1163,7 @@ export const SignalBlock: MessageFns<SignalBlock> = {
               break;
             }
 
-            message.columns.push(Buffer.from(reader.bytes()));
+            message.columns.push(reader.bytes());
             continue;
           }
         }
