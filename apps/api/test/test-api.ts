@@ -4,15 +4,16 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { NestFastifyApplication } from "@nestjs/platform-fastify";
-import { type TestClickHouse, withTestClickHouse } from "@waggle/clickhouse-embedded/testing";
+import { type TestClickHouse, withTestClickHouse, withTestCluster } from "@waggle/clickhouse-embedded/testing";
 import { type Signal, storageColumns } from "@waggle/signals";
 import { createApp } from "../src/app.ts";
 import { ClickHouseService } from "../src/clickhouse/clickhouse.service.ts";
 import { createLog } from "../src/common/log.ts";
-import type { Config } from "../src/config/config.ts";
+import { type Config, readConfig } from "../src/config/config.ts";
 import { TokensService } from "../src/features/tokens/tokens.service.ts";
 import { Database } from "../src/postgres/database.ts";
 import { hosts } from "../src/postgres/schema.ts";
+import { startTestPostgres, type TestPostgres } from "./test-postgres.ts";
 
 /** The whole API on free ports, over a real ClickHouse and the embedded Postgres, all of it thrown away afterwards. */
 export interface TestApi {
@@ -24,22 +25,58 @@ export interface TestApi {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-export async function startTestApi(): Promise<TestApi> {
-  const clickhouse = await withTestClickHouse();
-  const dataDirectory = await mkdtemp(join(tmpdir(), "waggle-api-"));
-  const config: Config = {
-    http: { host: "127.0.0.1", port: 0 },
-    grpc: { host: "127.0.0.1", port: 0, tls: null },
-    dataDirectory,
-    logLevel: "silent",
-    clickhouse: {
-      url: clickhouse.server.url,
-      database: clickhouse.database,
-      username: clickhouse.server.username,
-      password: clickhouse.server.password,
+/**
+ * The settings of an API of a test: free ports, no log.
+ * @param environment variables as the API reads them
+ */
+export function testConfig(environment: Readonly<Record<string, string>>): Config {
+  return readConfig({ WAGGLE_API_HTTP_PORT: "0", WAGGLE_API_GRPC_PORT: "0", WAGGLE_API_LOG_LEVEL: "silent", ...environment }).config;
+}
+
+/** A ClickHouse as WAGGLE_TEST_LAYOUT asks: one server, or two as the shards of a cluster. */
+export async function startTestStorage(): Promise<{ clickhouse: TestClickHouse; environment: Record<string, string> }> {
+  const layout = process.env["WAGGLE_TEST_LAYOUT"] ?? "one-server";
+  const credentials = ({ server, database }: TestClickHouse) => ({
+    WAGGLE_CLICKHOUSE_URL: server.url,
+    WAGGLE_CLICKHOUSE_USERNAME: server.username,
+    WAGGLE_CLICKHOUSE_PASSWORD: server.password,
+    WAGGLE_CLICKHOUSE_DATABASE: database,
+  });
+  if (layout === "one-server") {
+    const clickhouse = await withTestClickHouse();
+    return { clickhouse, environment: credentials(clickhouse) };
+  }
+  if (layout !== "two-shards") throw new Error(`WAGGLE_TEST_LAYOUT is "${layout}"; there are one-server and two-shards`);
+  const cluster = await withTestCluster();
+  return {
+    clickhouse: cluster,
+    environment: {
+      ...credentials(cluster),
+      WAGGLE_CLICKHOUSE_CLUSTER: cluster.cluster,
+      WAGGLE_CLICKHOUSE_NODE_URLS: cluster.shards.map((shard) => shard.server.url).join(","),
     },
-    databaseUrl: undefined,
   };
+}
+
+/** A Postgres as WAGGLE_TEST_DATABASE asks: undefined = the embedded one, in memory or in the data directory. */
+export async function startTestDatabase(): Promise<TestPostgres | undefined> {
+  const database = process.env["WAGGLE_TEST_DATABASE"] ?? "pglite";
+  if (database === "pglite") return undefined;
+  if (database !== "postgres") throw new Error(`WAGGLE_TEST_DATABASE is "${database}"; there are pglite and postgres`);
+  return startTestPostgres();
+}
+
+/** @param environment more variables of the API, such as `WAGGLE_API_RETENTION` */
+export async function startTestApi(environment: Readonly<Record<string, string>> = {}): Promise<TestApi> {
+  const [storage, postgres] = await Promise.all([startTestStorage(), startTestDatabase()]);
+  const { clickhouse } = storage;
+  const dataDirectory = await mkdtemp(join(tmpdir(), "waggle-api-"));
+  const config = testConfig({
+    WAGGLE_API_DATA_DIRECTORY: dataDirectory,
+    ...storage.environment,
+    ...(postgres === undefined ? {} : { WAGGLE_DATABASE_URL: postgres.url }),
+    ...environment,
+  });
   const app = await createApp(config, createLog("silent"));
   await app.get(ClickHouseService).prepare();
   await app.listen(0, "127.0.0.1");
@@ -51,10 +88,14 @@ export async function startTestApi(): Promise<TestApi> {
     async [Symbol.asyncDispose]() {
       await app.close();
       await clickhouse[Symbol.asyncDispose]();
+      await postgres?.[Symbol.asyncDispose]();
       await rm(dataDirectory, { recursive: true, force: true });
     },
   };
 }
+
+/** On two shards too, rows are there when the insert returns. */
+const foreground = { distributed_foreground_insert: 1 } as const;
 
 /** An organisation of one test: what it stores and asks never meets another test's. */
 export class TestOrganisation {
@@ -105,14 +146,19 @@ export class TestOrganisation {
     if (rows.length === 0) return;
     const known = new Set(storageColumns(signal).map((column) => column.name));
     for (const row of rows) for (const name of Object.keys(row)) if (!known.has(name)) throw new TypeError(`${signal.name} has no column ${name}`);
-    await this.api.clickhouse.client.insert({ table: signal.name, values: rows.map((row) => ({ ...row, tenant: this.id })), format: "JSONEachRow" });
+    await this.api.clickhouse.client.insert({
+      table: signal.name,
+      values: rows.map((row) => ({ ...row, tenant: this.id })),
+      format: "JSONEachRow",
+      clickhouse_settings: foreground,
+    });
   }
 
   /** Rows of the `windows` table. */
   async storeWindows(rows: readonly { host: string; ts: number; window_ms: number }[]): Promise<void> {
     if (rows.length === 0) return;
     const values = rows.map((row, index) => ({ sequence: index + 1, boot_id: "boot", clock_offset_ms: 0, ...row, tenant: this.id }));
-    await this.api.clickhouse.client.insert({ table: "windows", values, format: "JSONEachRow" });
+    await this.api.clickhouse.client.insert({ table: "windows", values, format: "JSONEachRow", clickhouse_settings: foreground });
   }
 
   /** A request with this organisation's token. */

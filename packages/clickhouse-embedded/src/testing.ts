@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomBytes } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ClickHouseClient, ClickHouseLogLevel, createClient } from "@clickhouse/client";
+import { USERNAME } from "./config.ts";
 import { ClickHouseServerError } from "./errors.ts";
 import { freePort } from "./ports.ts";
 import { type ClickHouseServer, type ClickHouseServerOptions, startClickHouseServer } from "./server.ts";
@@ -85,6 +86,51 @@ export async function withTestClickHouse(options: Partial<ClickHouseServerOption
     url.password = server.password;
     url.pathname = `/${database}`;
     return { server, dataDirectory, database, client, url: url.href, freshDatabase, [Symbol.asyncDispose]: dispose };
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+}
+
+/** Two real servers that know each other as the two shards of a cluster. The first is the one to talk to. */
+export interface TestCluster extends TestClickHouse {
+  /** As in the servers' `remote_servers`. */
+  readonly cluster: string;
+  readonly shards: readonly TestClickHouse[];
+}
+
+const TEST_CLUSTER = "test_shards";
+
+/** Like {@link withTestClickHouse}, with two servers. The fresh database is on the first only. */
+export async function withTestCluster(): Promise<TestCluster> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await startCluster();
+    } catch (error) {
+      // Their native ports are in each other's configuration, so a port taken meanwhile means to begin again.
+      if (!(error instanceof ClickHouseServerError && error.code === "port-in-use") || attempt === PORT_ATTEMPTS_MAX) throw error;
+    }
+  }
+}
+
+async function startCluster(): Promise<TestCluster> {
+  const directories = await Promise.all([0, 1].map(() => mkdtemp(join(tmpdir(), "waggle-clickhouse-"))));
+  const started: TestClickHouse[] = [];
+  const dispose = async (): Promise<void> => {
+    for (const shard of started) await shard[Symbol.asyncDispose]();
+    for (const directory of directories) await rm(directory, { recursive: true, force: true });
+  };
+  try {
+    // Each has to know the other's password before it starts.
+    const password = randomBytes(24).toString("base64url");
+    const tcpPorts = [await freePort(), await freePort()];
+    const servers = tcpPorts.map((tcpPort) => ({ host: "127.0.0.1", tcpPort, username: USERNAME, password }));
+    for (const [index, dataDirectory] of directories.entries()) {
+      await writeFile(join(dataDirectory, "password"), `${password}\n`, { mode: 0o600 });
+      started.push(await withTestClickHouse({ dataDirectory, tcpPort: tcpPorts[index] as number, clusters: { [TEST_CLUSTER]: servers } }));
+    }
+    const first = started[0] as TestClickHouse;
+    return { ...first, cluster: TEST_CLUSTER, shards: started, [Symbol.asyncDispose]: dispose };
   } catch (error) {
     await dispose();
     throw error;

@@ -33,6 +33,8 @@ export interface Layout {
     readonly name: string;
     /** Replicated* engines, which need a Keeper; false: one server per shard. */
     readonly replicated: boolean;
+    /** The servers hand statements about tables on to each other (`ON CLUSTER`, which needs a Keeper); false: they are run on every server. */
+    readonly onCluster: boolean;
   } | null;
 }
 
@@ -41,30 +43,51 @@ export function localTableName(name: string, layout: Layout): string {
   return layout.cluster === null ? name : `${name}_local`;
 }
 
-/** The statements that create a table, to be run on every server of the layout. */
+/** ` ON CLUSTER …`, which follows a table's or database's name in statements about it; empty where they are run on every server. */
+export function onClusterClause({ cluster }: Layout): string {
+  return cluster?.onCluster === true ? ` ON CLUSTER \`${cluster.name}\`` : "";
+}
+
+/** The statements that create a table, to be run on every server of the layout. On a cluster: the local table, then the one that stands for all. */
 export function tableStatements(table: TableDefinition, layout: Layout): string[] {
+  const onCluster = onClusterClause(layout);
   const columns = table.columns.map((column) => `  ${columnDdl(column)}`);
   const local = [
-    `CREATE TABLE IF NOT EXISTS \`${layout.database}\`.\`${localTableName(table.name, layout)}\` (`,
+    `CREATE TABLE IF NOT EXISTS \`${layout.database}\`.\`${localTableName(table.name, layout)}\`${onCluster} (`,
     [...columns, ...table.indexes.map((index) => `  ${index}`)].join(",\n"),
     ")",
     `ENGINE = ${engine(table, layout)}`,
     `PARTITION BY ${table.partitionBy}`,
     `ORDER BY (${table.orderBy.map((key) => (/^[a-z_]+$/.test(key) ? `\`${key}\`` : key)).join(", ")})`,
     ...(table.retentionDays === null ? [] : [`TTL ${ttlExpression(table.retentionDays)}`]),
-    "SETTINGS ttl_only_drop_parts = 1",
+    `SETTINGS ${Object.entries(tableSettings(layout))
+      .map(([name, value]) => `${name} = ${value}`)
+      .join(", ")}`,
   ].join("\n");
   if (layout.cluster === null) return [local];
   const distributed = [
-    `CREATE TABLE IF NOT EXISTS \`${layout.database}\`.\`${table.name}\` AS \`${layout.database}\`.\`${localTableName(table.name, layout)}\``,
+    `CREATE TABLE IF NOT EXISTS \`${layout.database}\`.\`${table.name}\`${onCluster} AS \`${layout.database}\`.\`${localTableName(table.name, layout)}\``,
     `ENGINE = Distributed('${layout.cluster.name}', '${layout.database}', '${localTableName(table.name, layout)}', cityHash64(${table.shardBy.join(", ")}))`,
   ].join("\n");
   return [local, distributed];
 }
 
-/** When a row may go. */
+/** When a row may go, written as ClickHouse writes it back. */
 export function ttlExpression(retentionDays: number): string {
-  return `toDateTime(ts) + INTERVAL ${retentionDays} DAY`;
+  return `toDateTime(ts) + toIntervalDay(${retentionDays})`;
+}
+
+/** MergeTree settings of every table. */
+export function tableSettings({ cluster }: Layout): Readonly<Record<string, number>> {
+  return {
+    // Whole parts or nothing: rewriting a part to drop some of its rows costs more than keeping them until the last one may go.
+    ttl_only_drop_parts: 1,
+    // A changed retention then reads only times, and rewrites nothing.
+    materialize_ttl_recalculate_only: 1,
+    // Rows are named by what they measured: a block sent twice replaces itself. Remembering blocks would make one that is sent again after its
+    // partition was dropped vanish.
+    ...(cluster?.replicated === true ? { replicated_deduplication_window: 0, replicated_deduplication_window_for_async_inserts: 0 } : {}),
+  };
 }
 
 function engine(table: TableDefinition, { cluster }: Layout): string {

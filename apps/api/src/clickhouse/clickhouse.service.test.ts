@@ -2,7 +2,7 @@
 import { createServer, type Socket } from "node:net";
 import { expect, it } from "vitest";
 import { createLog } from "../common/log.ts";
-import type { Config } from "../config/config.ts";
+import { readConfig } from "../config/config.ts";
 import { ClickHouseService } from "./clickhouse.service.ts";
 
 it("a query to a server that accepts and says nothing ends as STORAGE_UNAVAILABLE, not with the caller's patience", async () => {
@@ -11,7 +11,7 @@ it("a query to a server that accepts and says nothing ends as STORAGE_UNAVAILABL
   const port = await new Promise<number>((resolve) => {
     server.listen(0, "127.0.0.1", () => resolve((server.address() as { port: number }).port));
   });
-  const config = { clickhouse: { url: `http://127.0.0.1:${port}`, database: "waggle", username: "waggle", password: "" } } as Config;
+  const { config } = readConfig({ WAGGLE_CLICKHOUSE_URL: `http://127.0.0.1:${port}` });
   const clickhouse = new ClickHouseService(config, createLog("silent"));
   clickhouse.answerTimeoutMs = 50;
   try {

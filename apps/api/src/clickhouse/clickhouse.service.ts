@@ -3,11 +3,12 @@ import { randomUUID } from "node:crypto";
 import { Readable } from "node:stream";
 import { type ClickHouseClient, ClickHouseError, type ClickHouseSettings, createClient } from "@clickhouse/client";
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from "@nestjs/common";
-import { type Layout, tableStatements } from "@waggle/signals";
+import { type Layout, localTableName, onClusterClause, type TableDefinition } from "@waggle/signals";
 import { AppError } from "../common/app-error.ts";
 import { Log } from "../common/log.ts";
 import { Config } from "../config/config.ts";
-import { addColumnsSql, tables } from "./schema.ts";
+import { prepareServer } from "./prepare.ts";
+import { allTables } from "./schema.ts";
 
 export interface QueryOptions {
   /** Cancels the query in the client and in ClickHouse. */
@@ -43,6 +44,18 @@ const NO_SUCH_COLUMN = "16";
 /** The server is there but cannot work now: starting, out of memory, out of disk, too many parts, read-only, too many queries. */
 const BUSY_CODES = new Set(["202", "210", "241", "242", "243", "252", "164", "999", "225", "159", "160", "209", "439", "649"]);
 
+/** What every statement of ours needs to be right on a cluster. */
+const clusterSettings: ClickHouseSettings = {
+  // An insert is answered when the rows are on their shards, not when they wait on the first server to be sent there.
+  distributed_foreground_insert: 1,
+  // INSERT … SELECT adds up over all shards. The default lets every shard add up its own rows and store that as the result.
+  parallel_distributed_insert_select: "0",
+  // A condition on tenant, or tenant and host, asks only the shard that can have such rows.
+  optimize_skip_unused_shards: 1,
+  // A subquery over a table of the cluster is run once, and its answer sent along.
+  distributed_product_mode: "global",
+};
+
 const QUERY_TIMEOUT_MS = 60_000;
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 5_000;
@@ -51,6 +64,9 @@ const LAST_RETRY_MS = 5_000;
 @Injectable()
 export class ClickHouseService implements OnApplicationBootstrap, OnApplicationShutdown {
   readonly database: string;
+  /** Every table, with how long its rows are kept. */
+  readonly tables: readonly TableDefinition[];
+  readonly layout: Layout;
   /** Every query ends itself within 20 s; a server that says nothing for longer hangs. Tests lower it. */
   answerTimeoutMs = 25_000;
   private readonly client: ClickHouseClient;
@@ -61,12 +77,18 @@ export class ClickHouseService implements OnApplicationBootstrap, OnApplicationS
     @Inject(Config) private readonly config: Config,
     @Inject(Log) private readonly log: Log,
   ) {
-    this.database = config.clickhouse.database;
-    this.client = this.createClient(config.clickhouse.database);
+    const { database, cluster } = config.clickhouse;
+    this.database = database;
+    this.tables = allTables(config.retention);
+    this.layout = {
+      database,
+      cluster: cluster === null ? null : { name: cluster.name, replicated: cluster.replicated, onCluster: cluster.nodeUrls.length === 0 },
+    };
+    this.client = this.createClient(config.clickhouse.url, database);
   }
 
-  private createClient(database: string | undefined): ClickHouseClient {
-    const { url, username, password } = this.config.clickhouse;
+  private createClient(url: string, database: string | undefined): ClickHouseClient {
+    const { username, password } = this.config.clickhouse;
     return createClient({
       url,
       username,
@@ -81,6 +103,7 @@ export class ClickHouseService implements OnApplicationBootstrap, OnApplicationS
       use_multipart_params_auto: true,
       // Errors are logged once, by who asked.
       log: { level: 127 as never },
+      clickhouse_settings: this.config.clickhouse.cluster === null ? {} : clusterSettings,
     });
   }
 
@@ -113,28 +136,60 @@ export class ClickHouseService implements OnApplicationBootstrap, OnApplicationS
     }
   }
 
-  /** Creates the database and tables, and adds columns that an older version's tables lack. Safe to run on several nodes at once. */
+  /**
+   * Creates the database and tables, adds columns that an older version's tables lack, and sets how long rows are kept. Safe to run on several
+   * nodes of the API at once. Of a replicated cluster one server may be away: its replica answers for it.
+   */
   async prepare(): Promise<void> {
-    // Without a database of its own: ours may not exist yet, and ClickHouse refuses a request that names a missing one.
-    const admin = this.createClient(undefined);
+    const results = await Promise.allSettled(
+      this.maintenanceUrls.map((url) => this.withAdmin(url, (client) => prepareServer(client, this.layout, this.tables))),
+    );
+    const failures = results.flatMap((result) => (result.status === "rejected" ? [result.reason as unknown] : []));
+    const isEnough =
+      this.layout.cluster?.replicated === true && failures.length < results.length && failures.every((error) => !(error instanceof ClickHouseError));
+    if (failures.length > 0 && !isEnough) throw failures[0];
+    if (failures.length > 0)
+      this.log.warn({ err: failures[0], servers: failures.length }, "servers of the cluster do not answer; their tables were left as they are");
+    this.schemaReady = true;
+  }
+
+  /** Where statements about tables themselves go: every server, or one that hands them on. */
+  private get maintenanceUrls(): readonly string[] {
+    const { url, cluster } = this.config.clickhouse;
+    return cluster === null || cluster.nodeUrls.length === 0 ? [url] : cluster.nodeUrls;
+  }
+
+  /** Without a database of its own: ours may not exist yet, and ClickHouse refuses a request that names a missing one. */
+  private async withAdmin<T>(url: string, work: (client: ClickHouseClient) => Promise<T>): Promise<T> {
+    const client = this.createClient(url, undefined);
     try {
-      await admin.command({ query: `CREATE DATABASE IF NOT EXISTS \`${this.database}\` ENGINE = Atomic` });
-      const layout: Layout = { database: this.database, cluster: null };
-      for (const table of tables) {
-        for (const statement of tableStatements(table, layout)) await admin.command({ query: statement });
-        const answer = await admin.query({
-          query: "SELECT name FROM system.columns WHERE database = {database:String} AND table = {table:String}",
-          query_params: { database: this.database, table: table.name },
-          format: "JSONEachRow",
-        });
-        const existing = new Set((await answer.json<{ name: string }>()).map((row) => row.name));
-        const alter = addColumnsSql(layout, table, existing);
-        if (alter !== undefined) await admin.command({ query: alter });
-      }
-      this.schemaReady = true;
+      return await work(client);
     } finally {
-      await admin.close();
+      await client.close();
     }
+  }
+
+  /**
+   * Runs a statement about a table's parts (ALTER, OPTIMIZE, …) on every server that holds rows of it.
+   * @param table one of {@link tables}
+   * @param statement gets the name to write, quoted
+   * @throws what the first server that failed said; the others may have done it
+   */
+  async onEveryNode(table: string, statement: (name: string) => string): Promise<void> {
+    const name = `\`${this.database}\`.\`${localTableName(table, this.layout)}\`${onClusterClause(this.layout)}`;
+    for (const url of this.maintenanceUrls) await this.withAdmin(url, async (client) => void (await client.command({ query: statement(name) })));
+  }
+
+  /**
+   * A table of `system` over every server, for FROM.
+   * @returns `from`, and `node`: an expression that tells servers apart (String)
+   */
+  systemTable(name: string): { readonly from: string; readonly node: string } {
+    const { cluster } = this.layout;
+    // Every replica is a shard of its own here.
+    return cluster === null
+      ? { from: `system.${name}`, node: "'1'" }
+      : { from: `clusterAllReplicas('${cluster.name}', system, ${name})`, node: "toString(_shard_num)" };
   }
 
   /**

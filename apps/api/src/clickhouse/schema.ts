@@ -1,15 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import {
-  catalogue,
-  columnDdl,
-  envelopeColumns,
-  type Layout,
-  localTableName,
-  RAW_RETENTION_DAYS,
-  retentionDaysDefault,
-  signalTables,
-  type TableDefinition,
-} from "@waggle/signals";
+import { catalogue, envelopeColumns, retentionDaysDefault, signalTables, TIME_KEY, type TableDefinition } from "@waggle/signals";
+import type { Retention } from "../config/retention.ts";
 
 /** One row per accepted snapshot; written after the snapshot's signal rows, so a window found here is complete in every table. */
 export const WINDOWS_TABLE = "windows";
@@ -39,10 +30,10 @@ export const windowsTable: TableDefinition = {
     { name: "rows", type: "UInt32" },
     { name: "received_at", type: "DateTime64(3, 'UTC') DEFAULT now64(3)" },
   ],
-  orderBy: ["tenant", "toStartOfFiveMinutes(ts)", "host", "ts"],
+  orderBy: ["tenant", "toStartOfFiveMinutes(ts)", "host", TIME_KEY],
   partitionBy: "toDate(ts)",
   version: null,
-  retentionDays: RAW_RETENTION_DAYS,
+  retentionDays: retentionDaysDefault.raw,
   shardBy: ["tenant", "host"],
   indexes: [RECEIVED_INDEX],
 };
@@ -87,24 +78,20 @@ export const claimsTable: TableDefinition = {
     { name: "refused_windows", type: "UInt64" },
     { name: "received_at", type: "DateTime64(3, 'UTC') DEFAULT now64(3)" },
   ],
-  orderBy: ["tenant", "toDate(ts)", "host", "ts"],
+  orderBy: ["tenant", "toDate(ts)", "host", TIME_KEY],
   partitionBy: "toDate(ts)",
   version: "received_at",
-  retentionDays: RAW_RETENTION_DAYS,
+  retentionDays: retentionDaysDefault.raw,
   shardBy: ["tenant", "host"],
   indexes: [],
 };
 
-/** All tables. */
-export const tables: readonly TableDefinition[] = [...catalogue.flatMap((signal) => signalTables(signal)), windowsTable, rollupsTable, claimsTable];
-
-/**
- * The statement that adds what an older version's table lacks; undefined if nothing does.
- * Only measures can be added this way: a new dimension belongs to the sorting key and needs a new signal name.
- */
-export function addColumnsSql(layout: Layout, table: TableDefinition, existing: ReadonlySet<string>): string | undefined {
-  const missing = table.columns.filter((column) => !existing.has(column.name));
-  if (missing.length === 0) return undefined;
-  const name = `\`${layout.database}\`.\`${localTableName(table.name, layout)}\``;
-  return `ALTER TABLE ${name} ${missing.map((column) => `ADD COLUMN IF NOT EXISTS ${columnDdl(column)}`).join(", ")}`;
+/** All tables. Those of the bookkeeping stay as long as the longest-lived of the rows they speak of. */
+export function allTables(retention: Retention): readonly TableDefinition[] {
+  return [
+    ...catalogue.flatMap((signal) => signalTables(signal, retention.daysOf(signal.name))),
+    { ...windowsTable, retentionDays: retention.longestDays("raw") },
+    { ...rollupsTable, retentionDays: retention.longestDays("1m") },
+    { ...claimsTable, retentionDays: retention.longestDays("raw") },
+  ];
 }

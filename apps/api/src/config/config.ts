@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
+import { Retention, RetentionError } from "./retention.ts";
 
 const DATABASE_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,62}$/;
 const port = z.coerce.number().int().min(0).max(65_535);
@@ -23,6 +24,12 @@ export const environmentSchema = z.object({
     .enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"])
     .default("info")
     .describe("Least severe level that is logged."),
+  WAGGLE_API_RETENTION: z
+    .string()
+    .optional()
+    .describe(
+      "How long rows are kept, in days per level, and per signal where that differs: `raw=7d,1m=30d,1h=400d,syscall_latency.raw=3d`. What is left out keeps its default.",
+    ),
   WAGGLE_CLICKHOUSE_URL: z
     .url({ protocol: /^https?$/ })
     .default("http://127.0.0.1:7303")
@@ -35,6 +42,25 @@ export const environmentSchema = z.object({
   WAGGLE_CLICKHOUSE_USERNAME: z.string().min(1).optional().describe("ClickHouse user. Default: the URL's, or `default`."),
   WAGGLE_CLICKHOUSE_PASSWORD: z.string().optional().describe("Its password."),
   WAGGLE_CLICKHOUSE_PASSWORD_FILE: z.string().min(1).optional().describe("File that holds the password instead."),
+  WAGGLE_CLICKHOUSE_CLUSTER: z
+    .string()
+    .regex(DATABASE_NAME, "must be letters, digits and _")
+    .optional()
+    .describe(
+      "Name of the cluster in the servers' `remote_servers`. With it tables are cut into its shards, by tenant and host; without it they lie on one server.",
+    ),
+  WAGGLE_CLICKHOUSE_REPLICATED: z
+    .enum(["true", "false"])
+    .default("false")
+    .describe(
+      "Whether the cluster's shards have replicas: tables are then Replicated*, which need a Keeper and the macros `{shard}` and `{replica}`.",
+    ),
+  WAGGLE_CLICKHOUSE_NODE_URLS: z
+    .string()
+    .optional()
+    .describe(
+      "HTTP URLs of every server of the cluster, separated by commas. Tables are then made on each of them; without it by `ON CLUSTER`, which needs a Keeper.",
+    ),
   WAGGLE_DATABASE_URL: z
     .url({ protocol: /^postgres(ql)?$/ })
     .optional()
@@ -52,7 +78,15 @@ export class Config {
   };
   readonly dataDirectory!: string;
   readonly logLevel!: string;
-  readonly clickhouse!: { readonly url: string; readonly database: string; readonly username: string; readonly password: string };
+  readonly clickhouse!: {
+    readonly url: string;
+    readonly database: string;
+    readonly username: string;
+    readonly password: string;
+    /** null: one server. `nodeUrls` is empty where the servers hand statements on to each other. */
+    readonly cluster: { readonly name: string; readonly replicated: boolean; readonly nodeUrls: readonly string[] } | null;
+  };
+  readonly retention!: Retention;
   /** undefined: the embedded Postgres in the data directory. */
   readonly databaseUrl!: string | undefined;
 }
@@ -96,6 +130,11 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   if ((certificateFile === undefined) !== (keyFile === undefined)) {
     problems.push("WAGGLE_API_GRPC_TLS_CERTIFICATE_FILE and WAGGLE_API_GRPC_TLS_KEY_FILE belong together; set both or none");
   }
+  const nodeUrls = readUrls(env?.WAGGLE_CLICKHOUSE_NODE_URLS, problems);
+  if (nodeUrls.length > 0 && env?.WAGGLE_CLICKHOUSE_CLUSTER === undefined) {
+    problems.push("WAGGLE_CLICKHOUSE_NODE_URLS needs WAGGLE_CLICKHOUSE_CLUSTER, the name under which the servers know each other");
+  }
+  const retention = readRetention(env?.WAGGLE_API_RETENTION, problems);
   if (env === undefined || problems.length > 0) throw new ConfigError(`the environment is not usable:\n  ${problems.join("\n  ")}`);
 
   const warnings = Object.keys(present)
@@ -115,10 +154,41 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       database: env.WAGGLE_CLICKHOUSE_DATABASE ?? (databaseOfUrl || "waggle"),
       username: env.WAGGLE_CLICKHOUSE_USERNAME ?? (decodeURIComponent(clickhouseUrl.username) || "default"),
       password,
+      cluster:
+        env.WAGGLE_CLICKHOUSE_CLUSTER === undefined
+          ? null
+          : { name: env.WAGGLE_CLICKHOUSE_CLUSTER, replicated: env.WAGGLE_CLICKHOUSE_REPLICATED === "true", nodeUrls },
     },
+    retention,
     databaseUrl,
   };
   return { config, warnings };
+}
+
+/** Origins only: user and password are those of WAGGLE_CLICKHOUSE_URL for every server. */
+function readUrls(text: string | undefined, problems: string[]): string[] {
+  const urls: string[] = [];
+  for (const [index, part] of (text ?? "").split(",").entries()) {
+    if (part.trim() === "") continue;
+    const url = URL.canParse(part.trim()) ? new URL(part.trim()) : undefined;
+    if (url === undefined || !/^https?:$/.test(url.protocol))
+      problems.push(`WAGGLE_CLICKHOUSE_NODE_URLS: entry ${index + 1} must be a URL with the right scheme`);
+    else if (url.username !== "" || url.password !== "")
+      problems.push(`WAGGLE_CLICKHOUSE_NODE_URLS: entry ${index + 1} carries a user; set WAGGLE_CLICKHOUSE_USERNAME`);
+    else urls.push(url.origin);
+  }
+  return urls;
+}
+
+function readRetention(text: string | undefined, problems: string[]): Retention {
+  if (text === undefined) return Retention.default;
+  try {
+    return Retention.parse(text);
+  } catch (error) {
+    if (!(error instanceof RetentionError)) throw error;
+    problems.push(`WAGGLE_API_RETENTION: ${error.message}`);
+    return Retention.default;
+  }
 }
 
 /** zod's own texts may quote the value; these do not. */

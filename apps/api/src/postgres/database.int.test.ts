@@ -1,25 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { chownSync, existsSync, mkdtempSync, readdirSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { mkdtempSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePort } from "@waggle/clickhouse-embedded/testing";
 import { sql } from "drizzle-orm";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { hasPostgres, startTestPostgres, type TestPostgres } from "../../test/test-postgres.ts";
 import { HostStatusRepository } from "../features/ingest/host-status.repository.ts";
 import { hashToken, mintToken } from "../features/tokens/token.ts";
 import { TokensRepository } from "../features/tokens/tokens.repository.ts";
 import { Database } from "./database.ts";
 import { hosts } from "./schema.ts";
-
-/** Debian keeps the server's programs out of PATH, one folder per version. */
-function postgresPrograms(): string | undefined {
-  const root = "/usr/lib/postgresql";
-  const versions = existsSync(root) ? readdirSync(root).sort((a, b) => Number(b) - Number(a)) : [];
-  return versions.map((version) => join(root, version, "bin")).find((folder) => existsSync(join(folder, "initdb")));
-}
-const programs = postgresPrograms();
 
 /** Rows that both engines must treat alike: what the repositories rely on. */
 function behavesAs(open: () => Promise<Database>): void {
@@ -108,50 +100,23 @@ describe("the embedded Postgres", () => {
   });
 });
 
-describe.skipIf(programs === undefined)("a Postgres server", () => {
-  let directory: string;
-  let port: number;
-  let server: ChildProcess;
-  let url: string;
+describe.skipIf(!hasPostgres)("a Postgres server", () => {
+  let server: TestPostgres;
 
   beforeAll(async () => {
-    directory = mkdtempSync(join(tmpdir(), "waggle-postgres-"));
-    // The server refuses to run as root; its package brings a user.
-    const ids = process.getuid?.() === 0 ? { uid: userId("-u"), gid: userId("-g") } : {};
-    if (ids.uid !== undefined) chownSync(directory, ids.uid, ids.gid as number);
-    const data = join(directory, "data");
-    execFileSync(join(programs as string, "initdb"), ["-D", data, "-A", "trust", "-U", "waggle", "--no-sync"], { ...ids, cwd: "/", stdio: "ignore" });
-    port = await freePort();
-    server = spawn(
-      join(programs as string, "postgres"),
-      ["-D", data, "-p", String(port), "-c", "listen_addresses=127.0.0.1", "-k", directory, "-F"],
-      {
-        ...ids,
-        cwd: "/",
-        stdio: "ignore",
-      },
-    );
-    url = `postgres://waggle@127.0.0.1:${port}/postgres`;
+    server = await startTestPostgres();
   });
-  afterAll(async () => {
-    const exited = new Promise((resolve) => server?.once("exit", resolve));
-    if (server?.kill("SIGINT")) await exited;
-    await rm(directory, { recursive: true, force: true });
-  });
+  afterAll(() => server?.[Symbol.asyncDispose]());
 
   // Two nodes that start at once on an empty database, while the server itself is still starting.
   behavesAs(async () => {
-    const [first, second] = await Promise.all([Database.open(url, undefined), Database.open(url, undefined)]);
+    const [first, second] = await Promise.all([Database.open(server.url, undefined), Database.open(server.url, undefined)]);
     await second.close();
     return first;
   });
 
   it("that does not know the database is reported without the URL", async () => {
-    const wrong = url.replace("/postgres", "/hunter2");
+    const wrong = server.url.replace("/postgres", "/hunter2");
     await expect(Database.open(wrong, undefined)).rejects.toThrow(/^Postgres at WAGGLE_DATABASE_URL cannot be used \(3D000\)$/);
   });
 });
-
-function userId(flag: "-u" | "-g"): number {
-  return Number(execFileSync("id", [flag, "postgres"], { encoding: "utf8" }).trim());
-}

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import type { NestFastifyApplication } from "@nestjs/platform-fastify";
 import { freePort } from "@waggle/clickhouse-embedded/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { testConfig } from "../../../test/test-api.ts";
 import { createApp } from "../../app.ts";
 import { createLog } from "../../common/log.ts";
-import type { Config } from "../../config/config.ts";
 import { hashToken, mintToken } from "./token.ts";
 import { TokensRepository } from "./tokens.repository.ts";
 import { TokensService } from "./tokens.service.ts";
@@ -18,14 +18,7 @@ let url: string;
 
 /** Nothing listens at the ClickHouse address: signing in must not need it. */
 async function start(): Promise<void> {
-  const config: Config = {
-    http: { host: "127.0.0.1", port: 0 },
-    grpc: { host: "127.0.0.1", port: 0, tls: null },
-    dataDirectory,
-    logLevel: "silent",
-    clickhouse: { url: `http://127.0.0.1:${await freePort()}`, database: "waggle", username: "default", password: "" },
-    databaseUrl: undefined,
-  };
+  const config = testConfig({ WAGGLE_API_DATA_DIRECTORY: dataDirectory, WAGGLE_CLICKHOUSE_URL: `http://127.0.0.1:${await freePort()}` });
   app = await createApp(config, createLog("silent"));
   await app.listen(0, "127.0.0.1");
   url = await app.getUrl();
