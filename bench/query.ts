@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-import { connect, enrol, HostStream } from "../apps/simulator/src/connection.ts";
-import { makeFleet } from "../apps/simulator/src/fleet.ts";
-import { simulateWindow } from "../apps/simulator/src/workload.ts";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { withTestClickHouse } from "../packages/clickhouse-embedded/src/testing.ts";
 import type { BenchResult } from "./report.ts";
 import { type ApiProcess, startApi } from "./server.ts";
 
 const HOSTS = 20;
 const WINDOWS = 360;
-const WINDOW_MS = 10_000;
 const RUNS = 11;
 /** What a person waits for without noticing. */
 const LIMIT_MS = 200;
@@ -63,24 +64,18 @@ export async function run(): Promise<BenchResult> {
 
 const at = (sorted: readonly number[], q: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] as number;
 
+/** History goes in the way a fleet sends it. */
 async function fill(api: ApiProcess): Promise<void> {
-  const client = connect(api.ingestAddress);
-  const newestMs = Math.floor(Date.now() / WINDOW_MS) * WINDOW_MS - WINDOW_MS;
-  await Promise.all(
-    makeFleet(1, HOSTS).map(async (host) => {
-      const stream = new HostStream(client, await enrol(client, api.enrolmentToken, host), host, WINDOW_MS);
-      const { framesInFlightMax } = await stream.ready;
-      const inFlight = new Set<Promise<void>>();
-      for (let window = WINDOWS - 1; window >= 0; window--) {
-        while (inFlight.size >= framesInFlightMax) await Promise.race(inFlight);
-        const startMs = newestMs - window * WINDOW_MS;
-        const sent = stream.send(startMs, WINDOW_MS, simulateWindow(1, host, startMs, WINDOW_MS)).finally(() => inFlight.delete(sent));
-        inFlight.add(sent);
-      }
-      await Promise.all(inFlight);
-    }),
-  );
-  client.close();
+  const directory = mkdtempSync(join(tmpdir(), "waggle-bench-fill-"));
+  const tokenFile = join(directory, "token");
+  writeFileSync(tokenFile, api.enrolmentToken, { mode: 0o600 });
+  const words = ["--api", api.ingestAddress, "--token-file", tokenFile, "--hosts", String(HOSTS), "--backfill", "60", "--until", "now"];
+  const simulator = spawn(process.execPath, [resolve(import.meta.dirname, "../apps/simulator/dist/simulator.mjs"), ...words], {
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  const [code] = (await once(simulator, "exit")) as [number | null];
+  rmSync(directory, { recursive: true });
+  if (code !== 0) throw new Error(`the simulator ended with ${code}`);
 }
 
 async function ask(api: ApiProcess, query: Record<string, unknown>): Promise<{ milliseconds: number; rowsRead: number }> {

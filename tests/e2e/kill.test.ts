@@ -46,7 +46,7 @@ function killNine(address: StackAddress, pattern: RegExp): void {
 interface LedgerLine {
   host: string;
   windowStart: string;
-  sums: Record<string, string>;
+  signals: Record<string, Record<string, string | number>>;
 }
 
 describe("kill -9 of agent, API and ClickHouse during a run", () => {
@@ -101,7 +101,7 @@ describe("kill -9 of agent, API and ClickHouse during a run", () => {
       ["syscalls", "count"],
       ["agent_coverage", "windows"],
     ] as const) {
-      const expected = ledger.reduce((sum, line) => sum + Number(line.sums[`${signal}.${measure}`]), 0);
+      const expected = ledger.reduce((sum, line) => sum + Number(line.signals[signal]?.[measure] ?? 0), 0);
       const stored = await client.sum(signal, measure, "host:sim-*", began);
       expect(stored, `${signal}.${measure}`).toBe(expected);
     }

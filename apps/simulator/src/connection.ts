@@ -4,12 +4,14 @@ import {
   type Config,
   type HostFacts,
   IngestServiceClient,
+  IngestServiceService,
   type Refusal,
-  type Snapshot,
-  type StreamSnapshotsRequest,
+  type Status,
+  StreamSnapshotsRequest,
   type StreamSnapshotsResponse,
+  type Throttle,
 } from "@waggle/proto";
-import { catalogue, encodeBlock, schemaHash, type WireRow } from "@waggle/signals";
+import { catalogue, schemaHash } from "@waggle/signals";
 import type { SimulatedHost } from "./fleet.ts";
 
 function bearer(token: string): Metadata {
@@ -18,12 +20,20 @@ function bearer(token: string): Metadata {
   return metadata;
 }
 
-/** One client for the whole fleet: its streams share a connection, as agents behind one proxy would. */
+/** A connection of its own to one API node; the streams opened on it share it, as agents behind one proxy would. */
 export function connect(address: string): IngestServiceClient {
   return new IngestServiceClient(address, credentials.createInsecure(), {
     "grpc.max_receive_message_length": 1024 * 1024,
+    "grpc.max_send_message_length": -1,
     "grpc.keepalive_time_ms": 20_000,
     "grpc.keepalive_timeout_ms": 10_000,
+    "grpc.initial_reconnect_backoff_ms": 100,
+    "grpc.max_reconnect_backoff_ms": 1_000,
+    // Two clients of one address would otherwise share a connection.
+    "grpc.use_local_subchannel_pool": 1,
+    "grpc.enable_channelz": 0,
+    "grpc.enable_retries": 0,
+    "grpc.service_config_disable_resolution": 1,
   });
 }
 
@@ -54,95 +64,105 @@ export function enrol(client: IngestServiceClient, token: string, host: Simulate
   });
 }
 
-export class RefusedError extends Error {
-  override readonly name = "RefusedError";
-  readonly refusal: Refusal;
-  constructor(refusal: Refusal) {
-    super(refusal.reason);
-    this.refusal = refusal;
-  }
+const signals = catalogue.map((signal) => ({ name: signal.name, schemaHash: schemaHash(signal) }));
+
+export interface StreamHandlers {
+  /** The API took the Hello, or changed its mind about what it wants. */
+  onConfig(config: Config): void;
+  onAck(sequence: bigint): void;
+  onRefusal(refusal: Refusal): void;
+  onThrottle?(throttle: Throttle): void;
+  /** Once; nothing follows, and what is not answered by now never will be. */
+  onEnd(error: Error): void;
 }
 
-/** One host's stream. `send` resolves when the API acknowledged the window, and rejects when it refused it or the stream ended. */
-export class HostStream {
-  readonly #call: ClientDuplexStream<StreamSnapshotsRequest, StreamSnapshotsResponse>;
-  readonly #host: SimulatedHost;
-  readonly #waiting = new Map<bigint, { resolve: () => void; reject: (error: Error) => void }>();
-  #sequence = 0n;
-  /** Why the stream is over; what is sent after it would never be answered. */
-  #endedBy: Error | undefined;
-  readonly ready: Promise<Config>;
+export interface StreamOptions {
+  readonly client: IngestServiceClient;
+  readonly credential: string;
+  readonly host: SimulatedHost;
+  readonly windowMs: number;
+  /** What the host adds to its clock to get the right time. */
+  readonly clockOffsetMs?: number;
+}
 
-  constructor(client: IngestServiceClient, credential: string, host: SimulatedHost, windowMs: number) {
-    this.#host = host;
-    this.#call = client.streamSnapshots(bearer(credential));
-    this.ready = new Promise((resolve, reject) => {
-      this.#call.on("data", (response: StreamSnapshotsResponse) => {
-        const message = response.message;
-        if (message?.$case === "config") {
+/** One host's stream. Says Hello as it opens; snapshots go out as the bytes that `FrameEncoder` made. */
+export class HostStream {
+  readonly #call: ClientDuplexStream<Uint8Array, StreamSnapshotsResponse>;
+  readonly #handlers: StreamHandlers;
+  #isEnded = false;
+
+  constructor({ client, credential, host, windowMs, clockOffsetMs = 0 }: StreamOptions, handlers: StreamHandlers) {
+    this.#handlers = handlers;
+    const { path, responseDeserialize } = IngestServiceService.streamSnapshots;
+    this.#call = client.makeBidiStreamRequest(
+      path,
+      (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+      responseDeserialize,
+      bearer(credential),
+    );
+    const silence = setTimeout(() => this.#end(new Error(`no answer to the Hello within ${ANSWER_TIMEOUT_MS / 1000} s`)), ANSWER_TIMEOUT_MS);
+    this.#call.on("data", ({ message }: StreamSnapshotsResponse) => {
+      if (this.#isEnded) return;
+      switch (message?.$case) {
+        case "config":
           clearTimeout(silence);
-          resolve(message.value);
-        } else if (message?.$case === "ack") this.#settle(message.value.sequence, undefined);
-        else if (message?.$case === "refusal") this.#settle(message.value.sequence, new RefusedError(message.value));
-      });
-      const ended = (error: Error): void => {
-        clearTimeout(silence);
-        this.#endedBy ??= error;
-        reject(error);
-        for (const sequence of [...this.#waiting.keys()]) this.#settle(sequence, error);
-      };
-      const silence = setTimeout(() => {
-        this.#call.cancel();
-        ended(new Error(`no answer to the Hello within ${ANSWER_TIMEOUT_MS / 1000} s`));
-      }, ANSWER_TIMEOUT_MS);
-      this.#call.on("error", ended);
-      this.#call.on("end", () => ended(new Error("the API ended the stream")));
+          return handlers.onConfig(message.value);
+        case "ack":
+          return handlers.onAck(message.value.sequence);
+        case "refusal":
+          return handlers.onRefusal(message.value);
+        case "throttle":
+          return handlers.onThrottle?.(message.value);
+      }
     });
-    this.ready.catch(() => {});
-    this.#call.write({
+    const ended = (error: Error): void => {
+      clearTimeout(silence);
+      this.#end(error);
+    };
+    this.#call.on("error", ended);
+    this.#call.on("end", () => ended(new Error("the API ended the stream")));
+    this.#write({
       message: {
         $case: "hello",
         value: {
           bootId: host.bootId,
           facts: factsOf(host),
           windowMs,
-          signals: catalogue.map((signal) => ({ name: signal.name, schemaHash: schemaHash(signal) })),
+          signals,
           firstUnacknowledgedSequence: 0n,
-          hostTimeMs: BigInt(Date.now()),
+          hostTimeMs: BigInt(Date.now() - clockOffsetMs),
         },
       },
     });
   }
 
-  send(windowStartMs: number, windowMs: number, rows: ReadonlyMap<string, readonly WireRow[]>): Promise<void> {
-    if (this.#endedBy !== undefined) return Promise.reject(this.#endedBy);
-    const sequence = ++this.#sequence;
-    const snapshot: Snapshot = {
-      sequence,
-      windowStartMs: BigInt(windowStartMs),
-      windowMs,
-      clockOffsetMs: 0n,
-      windows: 1,
-      bootId: this.#host.bootId,
-      blocks: catalogue.map((signal) => {
-        const block = encodeBlock(signal, rows.get(signal.name) ?? []);
-        return { signal: signal.name, schemaHash: schemaHash(signal), rows: block.rows, columns: block.columns.map((column) => Buffer.from(column)) };
-      }),
-    };
-    return new Promise((resolve, reject) => {
-      this.#waiting.set(sequence, { resolve, reject });
-      this.#call.write({ message: { $case: "snapshot", value: snapshot } });
-    });
+  /** Sends an encoded StreamSnapshotsRequest. Returns false when the connection wants to be spared until `onDrain`. */
+  send(request: Buffer): boolean {
+    return this.#isEnded ? false : this.#call.write(request);
   }
 
+  sendStatus(status: Status): void {
+    this.#write({ message: { $case: "status", value: status } });
+  }
+
+  /** Says that nothing more follows; answers still arrive. */
   close(): void {
     this.#call.end();
   }
 
-  #settle(sequence: bigint, error: Error | undefined): void {
-    const waiter = this.#waiting.get(sequence);
-    this.#waiting.delete(sequence);
-    if (error === undefined) waiter?.resolve();
-    else waiter?.reject(error);
+  /** Breaks the stream off, as a lost connection would. */
+  cancel(): void {
+    this.#end(new Error("cut"));
+  }
+
+  #write(request: StreamSnapshotsRequest): void {
+    if (!this.#isEnded) this.#call.write(StreamSnapshotsRequest.encode(request).finish());
+  }
+
+  #end(error: Error): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#call.cancel();
+    this.#handlers.onEnd(error);
   }
 }

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from "node:crypto";
+import { fractionOf } from "./random.ts";
+
+/** What is wrong with a host for as long as the simulation lasts. */
+export type Sickness = "lossy" | "slow-disk" | "refused";
 
 /** A made-up host. Its name starts with `sim-` wherever it is shown. */
 export interface SimulatedHost {
@@ -9,25 +13,40 @@ export interface SimulatedHost {
   /** 64 hex digits, stable for seed and index: enrolling again gives the same host. */
   readonly machineKey: string;
   readonly bootId: string;
-  /** True for the few hosts that lose packets to their database, so that there is something to find. */
-  readonly isLossy: boolean;
+  /** Few hosts have one, so that there is something to find. */
+  readonly sickness: Sickness | undefined;
+  /** How much busier than the middle of the fleet, 0.2 to 8: most hosts are near 1, a few far above. */
+  readonly load: number;
+  /** Which of its role's sets of processes and peers it has, 0 to `VARIANTS - 1`. */
+  readonly variant: number;
 }
 
 export const roles = ["web", "api", "db", "cache", "batch"] as const;
 export type Role = (typeof roles)[number];
+
+/** Sets of processes and peers per role. Hosts of one service talk to the same peers, so sharing a set is what a real fleet does too. */
+export const VARIANTS = 32;
+
+/** One host in fifty is sick; the first one always, and lossy, so that the smallest fleet has something to find. */
+const SICK_SHARE = 0.02;
+const sicknesses: readonly Sickness[] = ["lossy", "slow-disk", "refused"];
 
 /** The fleet of a seed: the same hosts every time. */
 export function makeFleet(seed: number, hostCount: number): SimulatedHost[] {
   return Array.from({ length: hostCount }, (_, index) => {
     const role = roles[index % roles.length] as Role;
     const digest = createHash("sha256").update(`waggle simulated host ${seed} ${index}`).digest("hex");
+    const isSick = fractionOf(seed, index, 1) < SICK_SHARE;
     return {
       index,
       name: `sim-${role}-${String(Math.floor(index / roles.length) + 1).padStart(2, "0")}`,
       role,
       machineKey: digest,
       bootId: [digest.slice(0, 8), digest.slice(8, 12), digest.slice(12, 16), digest.slice(16, 20), digest.slice(20, 32)].join("-"),
-      isLossy: role === "web" && index % 3 === 0,
+      sickness: index === 0 ? "lossy" : isSick ? sicknesses[Math.floor(fractionOf(seed, index, 2) * sicknesses.length)] : undefined,
+      // Pareto with a cap: the middle is near 1.
+      load: Math.min(8, 0.1 + 0.5 / (1 - fractionOf(seed, index, 3)) ** 0.7),
+      variant: Math.floor(fractionOf(seed, index, 4) * VARIANTS),
     };
   });
 }

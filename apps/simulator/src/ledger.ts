@@ -1,37 +1,159 @@
 // SPDX-License-Identifier: Apache-2.0
-
 import { once } from "node:events";
-import { createWriteStream, type WriteStream } from "node:fs";
-import { catalogue, type WireRow } from "@waggle/signals";
+import { createWriteStream, existsSync, readFileSync, truncateSync, type WriteStream } from "node:fs";
+import type { Signal } from "@waggle/signals";
+import type { WindowBlocks } from "./workload.ts";
 
 /**
- * The simulator's own account of what the API acknowledged: one JSON line per host and window with the sum of every measure of
- * every signal. What the store holds must equal it.
+ * Sums over the rows of one signal, as decimal text: every measure that adds up, and for a histogram `min` and `max` over all rows, `buckets` (the
+ * values in all buckets) and `bucketIndexes` (the same, each times its bucket's index: it tells when values lie in the wrong bucket).
  */
-export class Ledger {
-  readonly #stream: WriteStream | undefined;
+export type SignalSums = { readonly rows: number } & Readonly<Record<string, number | string>>;
 
-  constructor(path: string | undefined) {
-    this.#stream = path === undefined ? undefined : createWriteStream(path, { flags: "a", mode: 0o640 });
+/** One acknowledged window of one host, by signal. */
+export interface LedgerLine {
+  readonly host: string;
+  /** ISO 8601, on the API's clock. */
+  readonly windowStart: string;
+  readonly windowMs: number;
+  readonly signals: Readonly<Record<string, SignalSums>>;
+}
+
+/** The same over all windows of a host that started in an hour. An hour may have several lines: they add up. */
+export interface LedgerTotalsLine {
+  readonly host: string;
+  readonly hour: string;
+  readonly windows: number;
+  readonly signals: Readonly<Record<string, SignalSums>>;
+}
+
+/** Sums up the rows of a window. */
+export function sumsOfWindow(blocks: WindowBlocks): Record<string, SignalSums> {
+  return Object.fromEntries(blocks.map(({ signal, block }) => [signal.name, sumsOfBlock(signal, block.rows, block.columns)]));
+}
+
+function sumsOfBlock(signal: Signal, rows: number, columns: readonly Uint8Array[]): SignalSums {
+  const measures = columns.slice(signal.dimensions.length).map((bytes) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+  if (signal.kind !== "histogram") {
+    const sums: Record<string, string> = {};
+    signal.measures.forEach(({ name, kind }, index) => {
+      if (kind === "sum") sums[name] = String(numbers(measures[index] as Buffer).reduce((sum, value) => sum + value, 0n));
+    });
+    return { rows, ...sums };
+  }
+  const [count, sum, min, max, k, c] = measures as [Buffer, Buffer, Buffer, Buffer, Buffer, Buffer];
+  const total = (values: readonly bigint[]): string => String(values.reduce((all, value) => all + value, 0n));
+  const inBuckets = numbers(c.subarray(rows * 8));
+  let bucketIndexes = 0n;
+  inBuckets.forEach((values, item) => {
+    bucketIndexes += values * BigInt(k.readUInt16LE(rows * 8 + item * 2));
+  });
+  return {
+    rows,
+    count: total(numbers(count)),
+    sum: total(numbers(sum)),
+    min: String(extreme(numbers(min), (value, least) => value < least)),
+    max: String(extreme(numbers(max), (value, most) => value > most)),
+    buckets: total(inBuckets),
+    bucketIndexes: String(bucketIndexes),
+  };
+}
+
+function extreme(values: readonly bigint[], isBetter: (value: bigint, best: bigint) => boolean): bigint {
+  let best = values[0] as bigint;
+  for (const value of values) if (isBetter(value, best)) best = value;
+  return best;
+}
+
+function numbers(bytes: Buffer): bigint[] {
+  return Array.from({ length: bytes.length / 8 }, (_, index) => bytes.readBigUInt64LE(index * 8));
+}
+
+/** Adds two sums of one signal. */
+export function addSums(a: SignalSums | undefined, b: SignalSums): SignalSums {
+  if (a === undefined) return b;
+  const added: Record<string, number | string> = {};
+  for (const [name, value] of Object.entries(b)) {
+    const other = a[name] as typeof value;
+    if (name === "rows") added[name] = Number(other) + Number(value);
+    else if (name === "min") added[name] = BigInt(other) < BigInt(value) ? other : value;
+    else if (name === "max") added[name] = BigInt(other) > BigInt(value) ? other : value;
+    else added[name] = String(BigInt(other) + BigInt(value));
+  }
+  return added as SignalSums;
+}
+
+const HOUR_MS = 3_600_000;
+
+/** The simulator's own account of what the API acknowledged, as JSON lines. What the store holds must equal it. */
+export class Ledger {
+  readonly #stream: WriteStream;
+  /** By host and hour, in the totals form; undefined: one line per window. */
+  readonly #totals: Map<string, { host: string; hourMs: number; windows: number; signals: Record<string, SignalSums> }> | undefined;
+  #newestHourMs = 0;
+
+  constructor(path: string, form: "windows" | "totals") {
+    this.#stream = createWriteStream(path, { flags: "a", mode: 0o640 });
+    this.#totals = form === "totals" ? new Map() : undefined;
   }
 
-  acknowledged(host: string, windowStartMs: number, windowMs: number, rows: ReadonlyMap<string, readonly WireRow[]>): void {
-    if (this.#stream === undefined) return;
-    const sums: Record<string, string> = {};
-    for (const signal of catalogue) {
-      const measures =
-        signal.kind === "histogram" ? ["count", "sum"] : signal.measures.filter((measure) => measure.kind === "sum").map((measure) => measure.name);
-      for (const measure of measures) {
-        const total = (rows.get(signal.name) ?? []).reduce((sum, row) => sum + BigInt(row[measure] as number | bigint), 0n);
-        sums[`${signal.name}.${measure}`] = String(total);
-      }
+  acknowledged(host: string, windowStartMs: number, windowMs: number, blocks: WindowBlocks): void {
+    const signals = sumsOfWindow(blocks);
+    if (this.#totals === undefined) {
+      const line: LedgerLine = { host, windowStart: new Date(windowStartMs).toISOString(), windowMs, signals };
+      this.#stream.write(`${JSON.stringify(line)}\n`);
+      return;
     }
-    this.#stream.write(`${JSON.stringify({ host, windowStart: new Date(windowStartMs).toISOString(), windowMs, sums })}\n`);
+    const hourMs = windowStartMs - (windowStartMs % HOUR_MS);
+    const key = `${host} ${hourMs}`;
+    let total = this.#totals.get(key);
+    if (total === undefined) {
+      total = { host, hourMs, windows: 0, signals: {} };
+      this.#totals.set(key, total);
+    }
+    total.windows++;
+    for (const [name, sums] of Object.entries(signals)) total.signals[name] = addSums(total.signals[name], sums);
+    if (hourMs <= this.#newestHourMs) return;
+    // Hours long past change no more, or rarely: another line then.
+    this.#newestHourMs = hourMs;
+    this.#writeTotals((candidate) => candidate.hourMs < hourMs - HOUR_MS);
   }
 
   async close(): Promise<void> {
-    if (this.#stream === undefined) return;
+    this.#writeTotals(() => true);
     this.#stream.end();
     await once(this.#stream, "finish");
   }
+
+  #writeTotals(isDue: (total: { hourMs: number }) => boolean): void {
+    for (const [key, total] of this.#totals ?? []) {
+      if (!isDue(total)) continue;
+      const line: LedgerTotalsLine = { host: total.host, hour: new Date(total.hourMs).toISOString(), windows: total.windows, signals: total.signals };
+      this.#stream.write(`${JSON.stringify(line)}\n`);
+      this.#totals?.delete(key);
+    }
+  }
+}
+
+/**
+ * Window starts (Unix ms) that a ledger holds, by host name; empty if there is no such file. A last line that a kill cut off is taken out of
+ * the file, so that what is appended starts on a line of its own.
+ */
+export function readLedgerWindows(path: string): Map<string, Set<number>> {
+  const windows = new Map<string, Set<number>>();
+  if (!existsSync(path)) return windows;
+  const bytes = readFileSync(path);
+  const end = bytes.lastIndexOf(0x0a) + 1;
+  if (end < bytes.length) truncateSync(path, end);
+  for (const text of bytes.toString("utf8", 0, end).split("\n")) {
+    if (text === "") continue;
+    const { host, windowStart } = JSON.parse(text) as LedgerLine;
+    let starts = windows.get(host);
+    if (starts === undefined) {
+      starts = new Set();
+      windows.set(host, starts);
+    }
+    starts.add(Date.parse(windowStart));
+  }
+  return windows;
 }

@@ -1,76 +1,111 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
-import { Command, InvalidArgumentError } from "commander";
-import { connect } from "./connection.ts";
+import { Faults } from "./faults.ts";
 import { makeFleet } from "./fleet.ts";
-import { Ledger } from "./ledger.ts";
-import { SimulatedAgent } from "./simulated-agent.ts";
+import { FrameEncoder } from "./frame.ts";
+import { InFlightBytes } from "./in-flight-bytes.ts";
+import { Ledger, readLedgerWindows } from "./ledger.ts";
+import { parseOptions, type SimulatorOptions } from "./options.ts";
+import { SimulatedFleet } from "./simulated-fleet.ts";
+import { Workload } from "./workload.ts";
 
-const WINDOW_MS = 10_000;
-/** Windows of the past that every host takes at once; well below what it keeps while the API is away. */
-const WINDOWS_AT_ONCE = 60;
+/** Streams that open at a time. */
+const OPENING_MAX = 64;
+/** How long what was sent may take to be answered: at the end of its time, and when it is told to stop. */
+const DRAIN_MS = 60_000;
+const DRAIN_STOPPED_MS = 2_000;
+const PROGRESS_MS = 10_000;
 
-const wholeNumber = (min: number, max: number) => (text: string) => {
-  const value = Number(text);
-  if (!/^\d+$/.test(text) || value < min || value > max) throw new InvalidArgumentError(`expected a whole number from ${min} to ${max}`);
-  return value;
-};
-
-interface Options {
-  hosts: number;
-  api: string;
-  tokenFile: string;
-  duration?: number;
-  seed: number;
-  backfill: number;
-  ledger?: string;
-}
-
-const command = new Command("waggle simulate")
-  .description("A fleet of made-up hosts over the real wire. Host names start with sim-.")
-  .option("--hosts <n>", "hosts in the fleet", wholeNumber(1, 10_000), 20)
-  .option("--api <address>", "host:port of the ingest API", "127.0.0.1:7302")
-  .option("--token-file <file>", "file with an enrolment token", ".waggle/data/enrolment-token")
-  .option("--duration <seconds>", "stop after this long", wholeNumber(1, 86_400))
-  .option("--seed <n>", "the same seed gives the same fleet and numbers", wholeNumber(0, 2 ** 31 - 1), 1)
-  .option("--backfill <minutes>", "windows of the past to send first", wholeNumber(0, 1_440), 0)
-  .option("--ledger <file>", "write what was acknowledged, one JSON line per host and window")
-  .action(run);
-
-async function run(options: Options): Promise<void> {
-  const token = readFileSync(options.tokenFile, "utf8").trim();
-  const client = connect(options.api);
-  const ledger = new Ledger(options.ledger);
-  const agents = makeFleet(options.seed, options.hosts).map(
-    (host) => new SimulatedAgent({ client, token, host, seed: options.seed, windowMs: WINDOW_MS, ledger, say: (line) => console.log(line) }),
+async function run(options: SimulatorOptions): Promise<void> {
+  const token = readToken(options.tokenFile);
+  const done = options.resume && options.ledger !== undefined ? readLedgerWindows(options.ledger) : undefined;
+  const ledger = options.ledger === undefined ? undefined : new Ledger(options.ledger, options.ledgerForm);
+  const { seed, rows, windowMs, incidents } = options;
+  const fleet = new SimulatedFleet(
+    { ...options, hosts: makeFleet(seed, options.hosts), done },
+    {
+      token,
+      workload: new Workload({ seed, rows, windowMs, incidents }),
+      encoder: new FrameEncoder(),
+      ledger,
+      faults: new Faults(seed, options.faults),
+      bytes: new InFlightBytes(options.inFlightBytesMax),
+      opening: { free: OPENING_MAX },
+      startedAtMs: Date.now(),
+      say: sayFirst(20),
+    },
   );
 
   const stop = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stop.abort());
-  const endAtMs = options.duration === undefined ? Number.POSITIVE_INFINITY : Date.now() + options.duration * 1000;
-
-  // gRPC does not keep a process alive while it waits to connect again; this does.
-  const alive = setInterval(() => {}, 60_000);
-  let windowStartMs = (Math.floor(Date.now() / WINDOW_MS) - 1 - options.backfill * 6) * WINDOW_MS;
-  console.log(`${options.hosts} simulated hosts (seed ${options.seed}) send to ${options.api}`);
-  while (!stop.signal.aborted && Date.now() < endAtMs) {
-    const due: number[] = [];
-    for (; windowStartMs + WINDOW_MS <= Date.now() && due.length < WINDOWS_AT_ONCE; windowStartMs += WINDOW_MS) due.push(windowStartMs);
-    if (due.length > 0) await Promise.all(agents.map((agent) => agent.windows(due)));
-    else await sleep(windowStartMs + WINDOW_MS - Date.now(), undefined, { signal: stop.signal }).catch(() => {});
+  let isStopped = false;
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.on(signal, () => {
+      isStopped = true;
+      stop.abort();
+    });
   }
-  clearInterval(alive);
-  for (const agent of agents) agent.close();
-  await ledger.close();
-  client.close();
-  const acknowledged = agents.reduce((sum, agent) => sum + agent.acknowledged, 0);
-  const dropped = agents.reduce((sum, agent) => sum + agent.dropped, 0);
-  console.log(`${acknowledged} windows acknowledged, ${dropped} given up`);
+  const timer = Number.isFinite(options.durationMs) ? setTimeout(() => stop.abort(), options.durationMs) : undefined;
+  console.log(
+    `${options.hosts} simulated hosts (seed ${seed}, ${rows} rows, ${windowMs / 1000} s windows from ${new Date(options.fromMs).toISOString()}) send to ${options.addresses.join(", ")} over ${options.connections} connections`,
+  );
+  const progress = setInterval(() => console.log(progressOf(fleet)), PROGRESS_MS);
+  await fleet.run(stop.signal, () => (isStopped ? DRAIN_STOPPED_MS : DRAIN_MS));
+  clearTimeout(timer);
+  clearInterval(progress);
+  const { acknowledged, refused, waiting, rows: rowsDelivered } = totalsOf(fleet);
+  await fleet.close();
+  await ledger?.close();
+  console.log(`${acknowledged} windows (${rowsDelivered} rows) acknowledged, ${refused} refused for good, ${waiting} not delivered`);
+}
+
+function totalsOf(fleet: SimulatedFleet) {
+  const totals = { acknowledged: 0, rows: 0, refused: 0, waiting: 0, connected: 0 };
+  for (const agent of fleet.agents) {
+    totals.acknowledged += agent.acknowledged;
+    totals.rows += agent.acknowledgedRows;
+    totals.refused += agent.refused;
+    totals.waiting += agent.waiting + agent.unsent;
+    if (agent.isConnected) totals.connected++;
+  }
+  return totals;
+}
+
+let lastRows = 0;
+let lastAtMs = performance.now();
+function progressOf(fleet: SimulatedFleet): string {
+  const { acknowledged, rows, waiting, connected } = totalsOf(fleet);
+  const nowMs = performance.now();
+  const rate = Math.round(((rows - lastRows) / (nowMs - lastAtMs)) * 1000);
+  [lastRows, lastAtMs] = [rows, nowMs];
+  return `${connected} of ${fleet.agents.length} hosts connected, ${acknowledged} windows acknowledged, ${waiting} waiting, ${rate} rows/s`;
+}
+
+function readToken(path: string): string {
+  try {
+    return readFileSync(path, "utf8").trim();
+  } catch (error) {
+    throw new Error(
+      `the token file ${path} cannot be read (${(error as NodeJS.ErrnoException).code ?? "error"}); ./waggle up writes one, or name another with --token-file`,
+    );
+  }
+}
+
+/** Ten thousand hosts that lose one API say the same thing: the first of each few seconds are enough. */
+function sayFirst(linesMax: number): (line: string) => void {
+  let said = 0;
+  let sinceMs = 0;
+  return (line) => {
+    const nowMs = performance.now();
+    if (nowMs - sinceMs > PROGRESS_MS) {
+      if (said > linesMax) console.log(`… and ${said - linesMax} more hosts`);
+      [said, sinceMs] = [0, nowMs];
+    }
+    if (++said <= linesMax) console.log(line);
+  };
 }
 
 try {
-  await command.parseAsync();
+  await run(parseOptions(process.argv.slice(2), Date.now()));
 } catch (error) {
   console.error(`waggle simulate: ${(error as Error).message}`);
   process.exitCode = 1;

@@ -1,107 +1,341 @@
 // SPDX-License-Identifier: Apache-2.0
 import { status } from "@grpc/grpc-js";
-import type { IngestServiceClient } from "@waggle/proto";
-import { enrol, HostStream, RefusedError } from "./connection.ts";
+import type { Config, IngestServiceClient, Refusal, Throttle } from "@waggle/proto";
+import type { ApiConnection } from "./api-nodes.ts";
+import { enrol, HostStream } from "./connection.ts";
+import type { Faults } from "./faults.ts";
 import type { SimulatedHost } from "./fleet.ts";
+import type { FrameEncoder } from "./frame.ts";
+import { HourClaims } from "./hour-claims.ts";
+import type { InFlightBytes } from "./in-flight-bytes.ts";
 import type { Ledger } from "./ledger.ts";
-import { simulateWindow } from "./workload.ts";
+import { type DueWindow, WindowQueue } from "./window-queue.ts";
+import type { Workload } from "./workload.ts";
 
-/** Windows a host keeps while the API is away; the oldest goes first, and is reported. */
-const PENDING_WINDOWS_MAX = 360;
-/** Windows sent before the first of them is acknowledged. The API writes once a second: one by one, fifteen minutes of backfill would take ninety seconds. */
-const IN_FLIGHT_MAX = 16;
+const BACKOFF_MS_MIN = 250;
+const BACKOFF_MS_MAX = 5_000;
+/** How often a host says what it made, when that changed. */
+const STATUS_MS = 30_000;
+/** An API that owes answers and is silent for so long is as good as away. */
+const SILENCE_MS_MAX = 60_000;
+
+/** What the hosts of a fleet share. */
+export interface FleetServices {
+  readonly token: string;
+  readonly workload: Workload;
+  readonly encoder: FrameEncoder;
+  readonly ledger: Ledger | undefined;
+  readonly faults: Faults;
+  readonly bytes: InFlightBytes;
+  /** Streams that may be opening at a time: ten thousand Hellos at once help nobody. */
+  readonly opening: { free: number };
+  readonly startedAtMs: number;
+  readonly say: (line: string) => void;
+}
+
+interface SentWindow extends DueWindow {
+  readonly bytes: number;
+  readonly rows: number;
+}
+
+type Phase = "closed" | "opening" | "open";
 
 /** One host of the fleet: makes its windows and sends each until it is acknowledged, over as many streams as that takes. */
 export class SimulatedAgent {
-  readonly #client: IngestServiceClient;
-  readonly #token: string;
-  readonly #host: SimulatedHost;
-  readonly #seed: number;
-  readonly #windowMs: number;
-  readonly #ledger: Ledger;
-  readonly #say: (line: string) => void;
-  readonly #pending: number[] = [];
+  readonly host: SimulatedHost;
+  readonly #services: FleetServices;
+  readonly #connection: ApiConnection;
+  readonly #queue: WindowQueue;
+  readonly #isDone: ((startMs: number) => boolean) | undefined;
+  readonly #clockOffsetMs: number;
+  readonly #claims = new HourClaims();
+  readonly #inFlight = new Map<bigint, SentWindow>();
+  #backlogInFlight = 0;
   #credential: string | undefined;
   #stream: HostStream | undefined;
-  #draining: Promise<void> | undefined;
-  #isAway = false;
+  #config: Config | undefined;
+  #phase: Phase = "closed";
+  #openAtMs = 0;
+  #failures = 0;
+  #holdUntilMs = 0;
+  #backlogHoldUntilMs = 0;
+  #heardAtMs = 0;
+  #statusAtMs = 0;
+  #isReported = false;
+  #isClosing = false;
+  readonly #timers = new Set<NodeJS.Timeout>();
   acknowledged = 0;
-  dropped = 0;
+  acknowledgedRows = 0;
+  refused = 0;
+  /** Windows that were due and never sent. */
+  unsent = 0;
 
-  constructor(options: {
-    client: IngestServiceClient;
-    token: string;
-    host: SimulatedHost;
-    seed: number;
-    windowMs: number;
-    ledger: Ledger;
-    say: (line: string) => void;
-  }) {
-    this.#client = options.client;
-    this.#token = options.token;
-    this.#host = options.host;
-    this.#seed = options.seed;
-    this.#windowMs = options.windowMs;
-    this.#ledger = options.ledger;
-    this.#say = options.say;
+  /**
+   * @param fromMs start of the first window
+   * @param doneWindows starts of windows that an earlier run delivered
+   */
+  constructor(services: FleetServices, connection: ApiConnection, host: SimulatedHost, fromMs: number, doneWindows?: ReadonlySet<number>) {
+    this.#services = services;
+    this.#connection = connection;
+    this.host = host;
+    this.#queue = new WindowQueue(services.workload.options.windowMs, fromMs);
+    this.#isDone = doneWindows === undefined ? undefined : (startMs) => doneWindows.has(startMs);
+    this.#clockOffsetMs = services.faults.clockOffsetMs(host.index);
   }
 
-  /** Takes the windows into account and sends what is pending. Never rejects: what failed is tried again with the next windows. */
-  async windows(windowStartsMs: readonly number[]): Promise<void> {
-    this.#pending.push(...windowStartsMs);
-    while (this.#pending.length > PENDING_WINDOWS_MAX) {
-      this.#pending.shift();
-      this.dropped++;
+  /** Windows due and neither acknowledged nor refused for good. */
+  get waiting(): number {
+    return this.#queue.length + this.#inFlight.size;
+  }
+
+  get isIdle(): boolean {
+    return this.#queue.isEmpty && this.#inFlight.size === 0;
+  }
+
+  /** Whether a stream stands. */
+  get isConnected(): boolean {
+    return this.#phase === "open";
+  }
+
+  /**
+   * Looks at the clocks: windows that are due, streams to open again, silence.
+   * @param nowMs the real time
+   * @param dueMs the simulated time
+   */
+  tick(nowMs: number, dueMs: number): void {
+    this.#queue.extend(dueMs, this.#isDone);
+    if (this.#phase === "closed" && nowMs >= this.#openAtMs && this.#services.opening.free > 0) void this.#open();
+    if (this.#phase !== "open") return;
+    if (this.#inFlight.size > 0 && nowMs - this.#heardAtMs > SILENCE_MS_MAX) {
+      this.#services.say(`${this.host.name}: the API left ${this.#inFlight.size} windows unanswered for ${SILENCE_MS_MAX / 1000} s`);
+      this.#stream?.cancel();
+      return;
     }
-    this.#draining ??= this.#drain()
-      .catch((error: Error) => {
-        this.#stream = undefined;
-        if ((error as { code?: number }).code === status.UNAUTHENTICATED) this.#credential = undefined;
-        // One line per outage, not one per window.
-        if (!this.#isAway) this.#say(`${this.#host.name}: ${error.message}`);
-        this.#isAway = true;
-      })
-      .finally(() => {
-        this.#draining = undefined;
-      });
-    await this.#draining;
+    if (nowMs >= this.#statusAtMs && this.#claims.hasChanged) this.#sendStatus(nowMs, false);
   }
 
+  /** Sends one window if one is due and all limits allow. Returns whether it did, and so may again. */
+  sendNext(nowMs: number): boolean {
+    const stream = this.#stream;
+    const config = this.#config;
+    if (this.#phase !== "open" || stream === undefined || config === undefined || nowMs < this.#holdUntilMs || this.#services.bytes.isFull)
+      return false;
+    if (this.#inFlight.size >= Math.max(1, config.framesInFlightMax)) return false;
+    const backlogMax = config.backlogInFlightMax === 0 ? Number.POSITIVE_INFINITY : config.backlogInFlightMax;
+    const window = this.#queue.take(nowMs >= this.#backlogHoldUntilMs && this.#backlogInFlight < backlogMax);
+    if (window === undefined) return false;
+    this.#send(stream, window, nowMs);
+    return true;
+  }
+
+  /** From now on only what was sent before is sent, until it is answered. */
+  finish(): void {
+    this.unsent = this.#queue.clearUnsent();
+  }
+
+  /** Says the last figures and ends the stream. */
   close(): void {
+    this.#isClosing = true;
+    for (const timer of this.#timers) clearTimeout(timer);
+    if (this.#phase === "open" && this.#claims.hasChanged) this.#sendStatus(Date.now(), false);
     this.#stream?.close();
   }
 
-  async #drain(): Promise<void> {
-    this.#credential ??= await enrol(this.#client, this.#token, this.#host);
-    if (this.#stream === undefined) {
-      this.#stream = new HostStream(this.#client, this.#credential, this.#host, this.#windowMs);
-      await this.#stream.ready;
-    }
-    while (this.#pending.length > 0) {
-      const sent = this.#pending.slice(0, IN_FLIGHT_MAX);
-      const stream = this.#stream;
-      const outcomes = await Promise.allSettled(sent.map((windowStartMs) => this.#send(stream, windowStartMs)));
-      const settled = new Set(sent.filter((_, index) => outcomes[index]?.status === "fulfilled"));
-      for (let at = this.#pending.length - 1; at >= 0; at--) if (settled.has(this.#pending[at] as number)) this.#pending.splice(at, 1);
-      const failures = outcomes.filter((outcome) => outcome.status === "rejected").map((outcome) => outcome.reason as Error);
-      const broken = failures.find((error) => !(error instanceof RefusedError));
-      if (broken !== undefined) throw broken;
-      if (failures.length > 0) return;
+  async #open(): Promise<void> {
+    this.#phase = "opening";
+    this.#services.opening.free--;
+    const { client } = this.#connection;
+    try {
+      this.#credential ??= await enrol(client, this.#services.token, this.host);
+      if (this.#isClosing) return;
+      const { windowMs } = this.#services.workload.options;
+      this.#stream = new HostStream(
+        { client, credential: this.#credential, host: this.host, windowMs, clockOffsetMs: this.#clockOffsetMs },
+        {
+          onConfig: (config) => this.#acceptConfig(config),
+          onAck: (sequence) => this.#acceptAck(sequence),
+          onRefusal: (refusal) => this.#acceptRefusal(refusal),
+          onThrottle: (throttle) => this.#acceptThrottle(throttle),
+          onEnd: (error) => this.#lost(client, error),
+        },
+      );
+    } catch (error) {
+      this.#lost(client, error as Error);
     }
   }
 
-  /** Resolves when the window is acknowledged or will never be. Rejects when it has to be sent again. */
-  async #send(stream: HostStream, windowStartMs: number): Promise<void> {
-    const rows = simulateWindow(this.#seed, this.#host, windowStartMs, this.#windowMs);
-    try {
-      await stream.send(windowStartMs, this.#windowMs, rows);
-      this.#ledger.acknowledged(this.#host.name, windowStartMs, this.#windowMs, rows);
-      this.acknowledged++;
-      this.#isAway = false;
-    } catch (error) {
-      if (!(error instanceof RefusedError) || error.refusal.retry) throw error;
-      this.#say(`${this.#host.name}: window refused: ${error.message}`);
-      this.dropped++;
+  #acceptConfig(config: Config): void {
+    const isFirst = this.#phase === "opening";
+    this.#config = config;
+    this.#heardAtMs = Date.now();
+    if (!isFirst) return;
+    this.#phase = "open";
+    this.#services.opening.free++;
+    this.#sendStatus(this.#heardAtMs, true);
+  }
+
+  #lost(client: IngestServiceClient, error: Error): void {
+    if (this.#phase === "opening") this.#services.opening.free++;
+    this.#phase = "closed";
+    this.#stream = undefined;
+    this.#config = undefined;
+    for (const { startMs, bytes } of this.#inFlight.values()) {
+      this.#services.bytes.release(bytes);
+      this.#queue.retry(startMs);
     }
+    this.#inFlight.clear();
+    this.#backlogInFlight = 0;
+    if (this.#isClosing) return;
+    if ((error as { code?: number }).code === status.UNAUTHENTICATED) this.#credential = undefined;
+    else this.#connection.failed(client);
+    // One line per outage.
+    if (!this.#isReported && error.message !== "cut") {
+      this.#services.say(`${this.host.name}: ${error.message}`);
+      this.#isReported = true;
+    }
+    const backoffMs = Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** this.#failures++);
+    // Hosts that lost the same node shall not all come back in the same moment.
+    this.#openAtMs = Date.now() + backoffMs * (0.5 + Math.random());
+  }
+
+  #send(stream: HostStream, window: DueWindow, nowMs: number): void {
+    const { faults } = this.#services;
+    const { startMs } = window;
+    const { request, rows } = this.#encode(startMs);
+    const sequence = this.#sequenceOf(startMs);
+    if (!window.isRetry) this.#claims.made(startMs - this.#clockOffsetMs, rows);
+    if (this.#inFlight.size === 0) this.#heardAtMs = nowMs;
+    this.#inFlight.set(sequence, { ...window, bytes: request.length, rows });
+    if (!window.isLive) this.#backlogInFlight++;
+    this.#services.bytes.take(request.length);
+    const { index } = this.host;
+    // A window that comes again was hit before: it would never get through.
+    if (window.isRetry) stream.send(request);
+    else if (faults.hits("delay", index, startMs)) this.#after(faults.delayMs(index, startMs), () => stream.send(request));
+    else stream.send(request);
+    if (window.isRetry) return;
+    if (faults.hits("duplicate", index, startMs)) {
+      stream.send(request);
+      this.#sendElsewhere(request);
+    }
+    if (faults.hits("cut", index, startMs)) stream.cancel();
+  }
+
+  #encode(startMs: number): { request: Buffer; rows: number } {
+    const { workload, encoder } = this.#services;
+    const blocks = workload.window(this.host, startMs);
+    const request = encoder.encode(
+      {
+        sequence: Number(this.#sequenceOf(startMs)),
+        windowStartMs: startMs - this.#clockOffsetMs,
+        windowMs: workload.options.windowMs,
+        clockOffsetMs: this.#clockOffsetMs,
+        bootId: this.host.bootId,
+      },
+      blocks,
+    );
+    return { request, rows: blocks.reduce((sum, { block }) => sum + block.rows, 0) };
+  }
+
+  /** Windows are numbered by their time, so that a window keeps its number when a run is repeated or gone on with. */
+  #sequenceOf(startMs: number): bigint {
+    return BigInt(Math.floor(startMs / this.#services.workload.options.windowMs));
+  }
+
+  /** A copy to another node, over a stream that ends with it. What becomes of it nobody asks. */
+  #sendElsewhere(request: Buffer): void {
+    const client = this.#connection.otherClient;
+    if (client === undefined || this.#credential === undefined) return;
+    const stream: HostStream = new HostStream(
+      {
+        client,
+        credential: this.#credential,
+        host: this.host,
+        windowMs: this.#services.workload.options.windowMs,
+        clockOffsetMs: this.#clockOffsetMs,
+      },
+      {
+        onConfig: () => {
+          stream.send(request);
+          stream.close();
+        },
+        onAck: () => {},
+        onRefusal: () => {},
+        onEnd: () => {},
+      },
+    );
+  }
+
+  #acceptAck(sequence: bigint): void {
+    this.#heardAtMs = Date.now();
+    const sent = this.#settle(sequence);
+    if (sent === undefined) return;
+    const { ledger, workload, faults } = this.#services;
+    const { startMs } = sent;
+    this.acknowledged++;
+    this.acknowledgedRows += sent.rows;
+    this.#failures = 0;
+    this.#isReported = false;
+    ledger?.acknowledged(this.host.name, startMs, workload.options.windowMs, workload.window(this.host, startMs));
+    if (faults.hits("resend", this.host.index, startMs))
+      this.#after(faults.delayMs(this.host.index, startMs), () => this.#stream?.send(this.#encode(startMs).request));
+  }
+
+  #acceptRefusal(refusal: Refusal): void {
+    this.#heardAtMs = Date.now();
+    const sent = this.#settle(refusal.sequence);
+    if (sent === undefined) return;
+    if (refusal.retry) {
+      this.#queue.retry(sent.startMs);
+      const waitMs = this.#heardAtMs + BACKOFF_MS_MIN * (1 + Math.random());
+      if (sent.isLive) this.#holdUntilMs = Math.max(this.#holdUntilMs, waitMs);
+      else this.#backlogHoldUntilMs = Math.max(this.#backlogHoldUntilMs, waitMs);
+      return;
+    }
+    this.refused++;
+    this.#claims.refused(sent.startMs - this.#clockOffsetMs, sent.rows);
+    this.#services.say(`${this.host.name}: window refused: ${refusal.reason}`);
+  }
+
+  #acceptThrottle({ waitMs, backlogWaitMs, reason }: Throttle): void {
+    const nowMs = Date.now();
+    this.#holdUntilMs = Math.max(this.#holdUntilMs, nowMs + waitMs);
+    this.#backlogHoldUntilMs = Math.max(this.#backlogHoldUntilMs, nowMs + backlogWaitMs);
+    if (!this.#isReported && reason !== "") {
+      this.#services.say(`${this.host.name}: the API asks to wait: ${reason}`);
+      this.#isReported = true;
+    }
+  }
+
+  #settle(sequence: bigint): SentWindow | undefined {
+    const sent = this.#inFlight.get(sequence);
+    if (sent === undefined) return undefined;
+    this.#inFlight.delete(sequence);
+    if (!sent.isLive) this.#backlogInFlight--;
+    this.#services.bytes.release(sent.bytes);
+    return sent;
+  }
+
+  #sendStatus(nowMs: number, isFirst: boolean): void {
+    // Spread over the period, as the windows themselves are not.
+    this.#statusAtMs = nowMs + STATUS_MS * (0.5 + Math.random());
+    this.#stream?.sendStatus({
+      spoolFrames: BigInt(this.waiting),
+      spoolBytes: 0n,
+      refusedFrames: BigInt(this.refused),
+      droppedFrames: 0n,
+      clockOffsetMs: BigInt(this.#clockOffsetMs),
+      startedAtMs: BigInt(this.#services.startedAtMs),
+      coarsenedWindows: 0n,
+      hours: this.#claims.take(isFirst),
+    });
+  }
+
+  #after(delayMs: number, act: () => void): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      act();
+    }, delayMs);
+    this.#timers.add(timer);
   }
 }

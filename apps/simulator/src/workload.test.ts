@@ -1,36 +1,112 @@
 // SPDX-License-Identifier: Apache-2.0
-import { catalogue, checkBlock, encodeBlock } from "@waggle/signals";
+import { StreamSnapshotsRequest } from "@waggle/proto";
+import { bucketIndex, catalogue, checkBlock, decodeBlock, getSignalOrThrow, type WireRow } from "@waggle/signals";
 import { describe, expect, it } from "vitest";
-import { makeFleet } from "./fleet.ts";
-import { simulateWindow } from "./workload.ts";
+import { makeFleet, type SimulatedHost } from "./fleet.ts";
+import { FrameEncoder } from "./frame.ts";
+import type { Incident } from "./incident.ts";
+import { sumsOfWindow } from "./ledger.ts";
+import { Workload } from "./workload.ts";
 
-const fleet = makeFleet(7, 50);
-const start = Date.UTC(2026, 10, 1);
+const fleet = makeFleet(7, 200);
+const start = Date.UTC(2026, 10, 1, 14);
+const workload = (options: Partial<Workload["options"]> = {}) => new Workload({ seed: 7, rows: 30, windowMs: 10_000, incidents: [], ...options });
+const rowsOf = (made: Workload, host: SimulatedHost, startMs = start) =>
+  new Map<string, WireRow[]>(made.window(host, startMs).map(({ signal, block }) => [signal.name, decodeBlock(signal, block)]));
 
-describe("simulateWindow", () => {
-  it("gives the same rows for the same seed, host and window, and others for another seed", () => {
-    const [host] = fleet;
-    if (host === undefined) throw new Error("empty fleet");
-    expect(simulateWindow(7, host, start, 10_000)).toEqual(simulateWindow(7, host, start, 10_000));
-    expect(simulateWindow(8, host, start, 10_000)).not.toEqual(simulateWindow(7, host, start, 10_000));
+describe("Workload", () => {
+  it("gives the same rows for the same seed, host and window whatever was asked before, and others for another seed, host or window", () => {
+    const [host, other] = fleet as [SimulatedHost, SimulatedHost];
+    const made = workload();
+    const first = rowsOf(made, host);
+    for (const index of [5, 6, 7]) made.window(fleet[index] as SimulatedHost, start + 10_000);
+    expect(rowsOf(made, host)).toEqual(first);
+    expect(rowsOf(workload(), host)).toEqual(first);
+    expect(rowsOf(workload({ seed: 8 }), host)).not.toEqual(first);
+    expect(rowsOf(made, host, start + 10_000)).not.toEqual(first);
+    expect(rowsOf(made, other)).not.toEqual(first);
   });
 
-  it("makes blocks that the API would accept, with counts equal to the sum of their buckets", () => {
-    for (const host of fleet) {
-      const rows = simulateWindow(7, host, start, 10_000);
-      for (const signal of catalogue) {
-        expect(checkBlock(signal, encodeBlock(signal, rows.get(signal.name) ?? []))).toBeUndefined();
-        if (signal.kind !== "histogram") continue;
-        for (const row of rows.get(signal.name) ?? []) {
-          const total = (row["c"] as bigint[]).reduce((sum, value) => sum + value, 0n);
-          expect(total).toBe(BigInt(row["count"] as number));
+  it.each([8, 30, 100, 1_000])(
+    "makes blocks the API accepts at %d rows: names once, buckets that ascend, lie within min and max and add up",
+    (rows) => {
+      const made = workload({ rows, incidents: [{ kind: "rtt", startMs: start, endMs: start + 1, role: undefined }] });
+      for (const host of fleet.slice(0, 40)) {
+        for (const { signal, block } of made.window(host, start)) {
+          expect(checkBlock(signal, block)).toBeUndefined();
+          const decoded = decodeBlock(signal, block);
+          expect(new Set(decoded.map((row) => JSON.stringify(signal.dimensions.map((name) => row[name])))).size).toBe(block.rows);
+          if (signal.kind !== "histogram") continue;
+          for (const row of decoded) {
+            const [k, c] = [row["k"] as number[], row["c"] as bigint[]];
+            expect(k).toEqual([...new Set(k)].sort((a, b) => a - b));
+            expect(c.reduce((sum, values) => sum + values, 0n)).toBe(row["count"]);
+            expect([bucketIndex(row["min"] as bigint), bucketIndex(row["max"] as bigint)]).toEqual([k[0], k.at(-1)]);
+          }
         }
       }
+    },
+  );
+
+  it.each([8, 30, 100, 300])("makes %d rows on average, besides one of agent_coverage per signal", (rows) => {
+    const made = workload({ rows });
+    let total = 0;
+    for (let hour = 0; hour < 24; hour++) {
+      for (const host of fleet.slice(0, 50)) for (const { block } of made.window(host, start + hour * 3_600_000)) total += block.rows;
+    }
+    const average = total / (24 * 50) - catalogue.length;
+    expect(average).toBeGreaterThan(rows * 0.75);
+    expect(average).toBeLessThan(rows * 1.3);
+  });
+
+  it("counts the same segments sent again in tcp_connections, tcp_retransmits and the accounting", () => {
+    const made = workload({ incidents: [{ kind: "retransmits", startMs: start, endMs: start + 10_000, role: "api" }] });
+    for (const host of fleet) {
+      const sums = sumsOfWindow(made.window(host, start));
+      expect(sums["tcp_retransmits"]?.["segments"]).toBe(sums["tcp_connections"]?.["segments_retransmitted"]);
+      expect(sums["agent_accounting"]?.["counted"]).toBe(sums["tcp_retransmits"]?.["segments"]);
     }
   });
 
-  it("names a host once and marks it as simulated", () => {
+  it.each<[Incident["kind"], string, string]>([
+    ["retransmits", "tcp_retransmits", "segments"],
+    ["rtt", "tcp_rtt", "bucketIndexes"],
+    ["connect-failures", "tcp_connect_failures", "count"],
+    ["syscalls", "syscall_errors", "count"],
+  ])("shows the incident %s in %s.%s of the role it was asked for, while it lasts, and nowhere else", (kind, signal, measure) => {
+    const healthy = workload();
+    const ill = workload({ incidents: [{ kind, startMs: start, endMs: start + 60_000, role: "web" }] });
+    const sum = (made: Workload, role: string, startMs: number) =>
+      fleet
+        .filter((host) => host.role === role && host.sickness === undefined)
+        .reduce((total, host) => total + Number(sumsOfWindow(made.window(host, startMs))[signal]?.[measure] ?? 0), 0);
+    expect(sum(ill, "web", start + 50_000)).toBeGreaterThan(1.05 * sum(healthy, "web", start + 50_000) + 10);
+    expect(sum(ill, "web", start + 60_000)).toBe(sum(healthy, "web", start + 60_000));
+    expect(sum(ill, "api", start)).toBe(sum(healthy, "api", start));
+  });
+});
+
+describe("makeFleet", () => {
+  it("names a host once, marks it as simulated, and makes few of them sick, the first one lossy", () => {
     expect(new Set(fleet.map((host) => host.name)).size).toBe(fleet.length);
     expect(fleet.every((host) => host.name.startsWith("sim-"))).toBe(true);
+    expect(fleet[0]?.sickness).toBe("lossy");
+    const sick = makeFleet(1, 5_000).filter((host) => host.sickness !== undefined).length;
+    expect(sick).toBeGreaterThan(50);
+    expect(sick).toBeLessThan(200);
   });
+});
+
+it("FrameEncoder writes what the codec reads", () => {
+  const host = fleet[3] as SimulatedHost;
+  const blocks = workload({ rows: 300 }).window(host, start);
+  const header = { sequence: 42, windowStartMs: start, windowMs: 10_000, clockOffsetMs: -5_000, bootId: host.bootId };
+  const { message } = StreamSnapshotsRequest.decode(new FrameEncoder().encode(header, blocks));
+  if (message?.$case !== "snapshot") throw new Error("no snapshot");
+  expect(message.value).toMatchObject({ sequence: 42n, windowStartMs: BigInt(start), windowMs: 10_000, clockOffsetMs: -5_000n, bootId: host.bootId });
+  expect(message.value.blocks.map((block) => block.signal)).toEqual(blocks.map(({ signal }) => signal.name));
+  for (const [index, block] of message.value.blocks.entries()) {
+    const { signal, block: made } = blocks[index] as (typeof blocks)[number];
+    expect(decodeBlock(getSignalOrThrow(block.signal), block)).toEqual(decodeBlock(signal, made));
+  }
 });

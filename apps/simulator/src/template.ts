@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+import { bucketIndex, type DimensionName, encodeStrings, type Signal } from "@waggle/signals";
+import type { Role } from "./fleet.ts";
+import { fractionOf } from "./random.ts";
+import { callKinds, commonProcesses, DATABASE_PORT, flowKinds } from "./services.ts";
+
+/** Names of the rows of one signal, encoded once. A window has the first `n` of them, so busier windows have longer tails. */
+export class NamedRows {
+  readonly capacity: number;
+  readonly #columns: readonly { readonly bytes: Uint8Array; readonly ends: Uint32Array }[];
+
+  constructor(signal: Signal, names: readonly Readonly<Partial<Record<DimensionName, string>>>[]) {
+    this.capacity = names.length;
+    this.#columns = signal.dimensions.map((dimension) => {
+      const encoded = names.map((name) => encodeStrings([name[dimension] ?? ""]));
+      const ends = new Uint32Array(names.length + 1);
+      encoded.forEach((bytes, row) => {
+        ends[row + 1] = (ends[row] as number) + bytes.length;
+      });
+      return { bytes: Buffer.concat(encoded), ends };
+    });
+  }
+
+  /** The dimension columns of the first `rows` rows, in Native encoding; shared, not to be written to. */
+  columns(rows: number): Uint8Array[] {
+    return this.#columns.map(({ bytes, ends }) => bytes.subarray(0, ends[rows]));
+  }
+}
+
+/** What the workload's signals are made from. */
+export interface SignalSet {
+  readonly connections: Signal;
+  readonly retransmits: Signal;
+  readonly rtt: Signal;
+  readonly connectLatency: Signal;
+  readonly connectFailures: Signal;
+  readonly syscalls: Signal;
+  readonly syscallErrors: Signal;
+  readonly syscallLatency: Signal;
+  readonly cost: Signal;
+}
+
+/** Rows of each signal in an average window. */
+export interface RowCounts {
+  readonly flows: number;
+  readonly rtt: number;
+  readonly retransmits: number;
+  readonly connects: number;
+  readonly calls: number;
+  readonly latencies: number;
+  readonly errors: number;
+  readonly programs: number;
+}
+
+/** Row counts vary with the time of day by up to this factor. */
+export const TAIL_FACTOR = 1.25;
+/** Rows of tcp_connect_failures when connects do fail. */
+const FAILURE_ROWS = 4;
+
+/** Shares out `rows` among the signals. Few rows go to the signals that dashboards open with. */
+export function shareRows(rows: number): RowCounts {
+  const programs = rows < 20 ? 1 : 3;
+  // One row is agent_accounting's.
+  const rest = Math.max(5, rows - programs - 1);
+  const share = (fraction: number): number => Math.max(1, Math.round(rest * fraction));
+  const counts = { rtt: share(0.22), retransmits: share(0.1), connects: share(0.08), calls: share(0.16), latencies: share(0.12) };
+  const errors = rest < 12 ? 0 : share(0.08);
+  const used = Object.values(counts).reduce((sum, count) => sum + count, errors);
+  return { ...counts, errors, programs, flows: Math.max(1, rest - used, counts.rtt, counts.retransmits) };
+}
+
+/** Amounts of a row in an average window of 10 s on an average host; index = row. */
+export interface FlowAmounts {
+  readonly segments: Float64Array;
+  readonly bytesPerSegment: Float64Array;
+  readonly rttBucket: Uint16Array;
+  /** 1 where the flow leads to the database. */
+  readonly isDatabase: Uint8Array;
+}
+
+export interface CallAmounts {
+  readonly count: Float64Array;
+  readonly latencyBucket: Uint16Array;
+  readonly errorShare: Float64Array;
+  readonly isFsync: Uint8Array;
+}
+
+/** All that hosts of one role and variant have in common: names encoded once, and amounts that windows vary. */
+export class HostTemplate {
+  readonly connections: NamedRows;
+  /** What was sent again in time, by flow. */
+  readonly retransmits: NamedRows;
+  /** What had to time out, by `timeoutFlows`; the first `databaseTimeouts` lead to the database. */
+  readonly timeouts: NamedRows;
+  readonly timeoutFlows: Uint32Array;
+  readonly databaseTimeouts: number;
+  readonly rtt: NamedRows;
+  readonly connectLatency: NamedRows;
+  readonly connectFailures: NamedRows;
+  readonly syscalls: NamedRows;
+  readonly syscallErrors: NamedRows;
+  readonly syscallLatency: NamedRows;
+  readonly cost: NamedRows;
+  readonly flows: FlowAmounts;
+  /** Of the rows of tcp_connect_latency. */
+  readonly connects: { readonly rttBucket: Uint16Array; readonly weight: Float64Array };
+  readonly calls: CallAmounts;
+
+  constructor(signals: SignalSet, counts: RowCounts, seed: number, role: Role, variant: number) {
+    const most = (count: number): number => Math.ceil(count * TAIL_FACTOR);
+    const flows = makeFlows(role, most(counts.flows), seed, variant);
+    const named = (signal: Signal, rows: readonly Readonly<Partial<Record<DimensionName, string>>>[]) => new NamedRows(signal, rows);
+    this.connections = named(
+      signals.connections,
+      flows.map((flow) => flow.name),
+    );
+    this.rtt = named(
+      signals.rtt,
+      flows.slice(0, most(counts.rtt)).map((flow) => flow.name),
+    );
+    const lossy = flows.slice(0, most(counts.retransmits));
+    this.retransmits = named(
+      signals.retransmits,
+      lossy.map((flow, row) => ({ ...flow.name, class: row % 4 === 3 ? "tlp" : "fast" })),
+    );
+    const isDatabase = (flow: Flow): boolean => flow.name.peer_port === DATABASE_PORT;
+    // Those to the database first: on a lossy host they are the ones that time out.
+    const timeouts = [...lossy.filter(isDatabase), ...lossy.filter((flow) => !isDatabase(flow))];
+    this.timeouts = named(
+      signals.retransmits,
+      timeouts.map((flow) => ({ ...flow.name, class: "timeout" })),
+    );
+    this.timeoutFlows = Uint32Array.from(timeouts, (flow) => flows.indexOf(flow));
+    this.databaseTimeouts = lossy.filter(isDatabase).length;
+    this.flows = {
+      segments: Float64Array.from(flows, (_, row) => 20_000 / (row + 1) ** 0.9),
+      bytesPerSegment: Float64Array.from(flows, (_, row) => 300 + Math.floor(1_100 * fractionOf(seed, variant, row, 5))),
+      rttBucket: Uint16Array.from(flows, (flow) => bucketIndex(BigInt(flow.rttNs))),
+      isDatabase: Uint8Array.from(flows, (flow) => (isDatabase(flow) ? 1 : 0)),
+    };
+    // The tail of a long list has more clients than a short one.
+    const clients = makeFlows(role, most(counts.connects) * 8, seed, variant).filter((flow) => flow.name.role === "client");
+    const connects = clients.slice(0, most(counts.connects));
+    this.connectLatency = named(
+      signals.connectLatency,
+      connects.map((flow) => flow.name),
+    );
+    this.connects = {
+      rttBucket: Uint16Array.from(connects, (flow) => bucketIndex(BigInt(flow.rttNs))),
+      weight: Float64Array.from(connects, (_, row) => 40 / (row + 1)),
+    };
+    this.connectFailures = named(
+      signals.connectFailures,
+      clients.slice(0, FAILURE_ROWS).map((flow, row) => ({ ...flow.name, errno: row % 2 === 0 ? "ECONNREFUSED" : "ETIMEDOUT" })),
+    );
+
+    const processes = [...new Set(flowKinds[role].map((kind) => kind.process)), ...commonProcesses];
+    const calls = Array.from({ length: most(Math.max(counts.calls, counts.latencies)) }, (_, row) => {
+      // Busy processes make many kinds of calls, the others few: walk the triangle of process × call.
+      const process = row % processes.length;
+      const call = Math.floor(row / processes.length);
+      const kind = callKinds[call % callKinds.length] as (typeof callKinds)[number];
+      const batch = Math.floor(call / callKinds.length);
+      const name = `${processes[process]}${batch === 0 ? "" : `-${batch}`}`;
+      return { kind, name: { process: name, unit: `${processes[process]}.service`, syscall: kind.syscall }, weight: 1 / (process + 1 + batch) };
+    });
+    const names = calls.map((call) => call.name);
+    this.syscalls = named(signals.syscalls, names.slice(0, most(counts.calls)));
+    this.syscallLatency = named(signals.syscallLatency, names.slice(0, most(counts.latencies)));
+    this.syscallErrors = named(
+      signals.syscallErrors,
+      calls.slice(0, most(counts.errors)).map((call) => ({ ...call.name, errno: call.kind.errno })),
+    );
+    this.calls = {
+      count: Float64Array.from(calls, (call) => call.kind.count * call.weight),
+      latencyBucket: Uint16Array.from(calls, (call) => bucketIndex(BigInt(call.kind.latencyNs))),
+      errorShare: Float64Array.from(calls, (call) => call.kind.errorShare),
+      isFsync: Uint8Array.from(calls, (call) => (call.kind.syscall === "fsync" ? 1 : 0)),
+    };
+    this.cost = named(
+      signals.cost,
+      ["waggle-agent", "on_sys_exit", "on_inet_sock_set_state"].slice(0, counts.programs).map((program) => ({ program })),
+    );
+  }
+}
+
+interface Flow {
+  readonly name: Readonly<Record<"process" | "unit" | "role" | "peer" | "peer_port" | "port", string>>;
+  readonly rttNs: number;
+}
+
+/** Distinct flows, the busiest first. */
+function makeFlows(role: Role, count: number, seed: number, variant: number): Flow[] {
+  const kinds = flowKinds[role];
+  return Array.from({ length: count }, (_, row) => {
+    const kind = kinds[row % kinds.length] as (typeof kinds)[number];
+    const peer = Math.floor(row / kinds.length);
+    // Peers of a service are shared by its hosts, clients of the public side are not.
+    const offset = kind.network.startsWith("10.") ? variant % 4 : Math.floor(fractionOf(seed, variant, 6) * 200);
+    const address = peer + offset * 64;
+    const isClient = kind.side === "client";
+    return {
+      name: {
+        process: kind.process,
+        unit: `${kind.process}.service`,
+        role: kind.side,
+        peer: `${kind.network}.${Math.floor(address / 250) % 256}.${1 + (address % 250)}`,
+        peer_port: isClient ? kind.port : "ephemeral",
+        port: isClient ? "ephemeral" : kind.port,
+      },
+      rttNs: kind.rttNs,
+    };
+  });
+}
