@@ -94,9 +94,6 @@ export async function startTestApi(environment: Readonly<Record<string, string>>
   };
 }
 
-/** On two shards too, rows are there when the insert returns. */
-const foreground = { distributed_foreground_insert: 1 } as const;
-
 /** An organisation of one test: what it stores and asks never meets another test's. */
 export class TestOrganisation {
   readonly id: string;
@@ -150,7 +147,6 @@ export class TestOrganisation {
       table: signal.name,
       values: rows.map((row) => ({ ...row, tenant: this.id })),
       format: "JSONEachRow",
-      clickhouse_settings: foreground,
     });
   }
 
@@ -158,7 +154,7 @@ export class TestOrganisation {
   async storeWindows(rows: readonly { host: string; ts: number; window_ms: number }[]): Promise<void> {
     if (rows.length === 0) return;
     const values = rows.map((row, index) => ({ sequence: index + 1, boot_id: "boot", clock_offset_ms: 0, ...row, tenant: this.id }));
-    await this.api.clickhouse.client.insert({ table: "windows", values, format: "JSONEachRow", clickhouse_settings: foreground });
+    await this.api.clickhouse.client.insert({ table: "windows", values, format: "JSONEachRow" });
   }
 
   /** A request with this organisation's token. */

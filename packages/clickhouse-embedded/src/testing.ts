@@ -65,6 +65,8 @@ export async function withTestClickHouse(options: Partial<ClickHouseServerOption
       database,
       // Tests provoke errors on purpose and assert them; a copy of each on the terminal hides the one that matters.
       log: { level: ClickHouseLogLevel.OFF },
+      // On a cluster too, what was inserted can be read.
+      clickhouse_settings: { distributed_foreground_insert: 1 },
     });
     clients.push(client);
     // Not through that client: a request that names a missing database as its default is refused before it is read.

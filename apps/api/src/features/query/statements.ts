@@ -321,7 +321,8 @@ function groupColumns(plan: Plan, top: readonly (readonly string[])[] | null, pa
   if (top === null) return plan.by.map((name, index) => `toString(${identifier(name)}) AS g${index}`);
   const shown = `arrayConcat(${list(chunksOfGroups(top).map((chunk) => parameters.add("Array(Array(String))", chunk)))})`;
   const parts = plan.by.map((_, index) => `shown[${index + 1}]`);
-  const isShown = `(${plan.by.map((name) => `toString(${identifier(name)})`).join(", ")}) IN (SELECT ${parts.join(", ")} FROM (SELECT arrayJoin(${shown}) AS shown))`;
+  // GLOBAL, for a cluster: each server would make the set itself, and give it a name that the asking one does not know.
+  const isShown = `(${plan.by.map((name) => `toString(${identifier(name)})`).join(", ")}) GLOBAL IN (SELECT ${parts.join(", ")} FROM (SELECT arrayJoin(${shown}) AS shown))`;
   const other = parameters.add("String", OTHER);
   return plan.by.map((name, index) => `if(${isShown}, toString(${identifier(name)}), ${other}) AS g${index}`);
 }
