@@ -52,7 +52,7 @@ function Commands({ close, onHelp }: { close: () => void; onHelp: () => void }) 
               key={host.id}
               value={host.name}
               onSelect={run(() => router.push(links.host(host.name)))}
-              hint={host.state === "reporting" ? "" : host.state}
+              hint={[host.simulated ? "simulated" : "", host.state === "reporting" ? "" : host.state].filter((t) => t !== "").join(", ")}
             />
           ))}
         </Command.Group>

@@ -6,6 +6,7 @@ import Link from "next/link";
 import { useRouter, useSelectedLayoutSegment } from "next/navigation";
 import { type ReactNode, useMemo, useRef, useState } from "react";
 import { signOut } from "@/lib/api/client";
+import { useHosts } from "@/lib/api/hooks";
 import { shareLink, useLinks } from "@/lib/links";
 import { TablesContext, useShortcuts } from "@/lib/shortcuts";
 import { useView, ViewProvider } from "@/lib/view";
@@ -16,6 +17,7 @@ import { LiveButton } from "./live-button";
 import { CommandPalette } from "./palette";
 import { RangePicker } from "./range-picker";
 import styles from "./shell.module.css";
+import { SimulatedBanner } from "./simulated";
 import { ThemeMenu } from "./theme-menu";
 
 /** The frame of every signed-in page: where one can go, what is shown, from when to when. */
@@ -85,6 +87,7 @@ function Column({ children }: { children: ReactNode }) {
   const [tables, setTables] = useState({ all: false, revision: 0 });
   const filter = useRef<HTMLInputElement>(null);
 
+  const hosts = useHosts().data;
   const [said, setSaid] = useState("");
 
   async function copyLink(): Promise<void> {
@@ -128,6 +131,7 @@ function Column({ children }: { children: ReactNode }) {
           <RangePicker />
           <LiveButton />
         </header>
+        <SimulatedBanner hosts={hosts} />
         <main id="main" className={styles["main"]} tabIndex={-1}>
           {children}
         </main>

@@ -30,6 +30,7 @@ function host(name: string, state: Host["state"] = "reporting"): Host {
     cpus: 1,
     memoryBytes: 1,
     agentVersion: "",
+    simulated: false,
     windowSeconds: 10,
     clockOffsetMs: 0,
     signals: [],

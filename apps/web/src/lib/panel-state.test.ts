@@ -20,6 +20,7 @@ function host(overrides: Partial<Host> = {}): Host {
     cpus: 2,
     memoryBytes: 1,
     agentVersion: "0.1.0",
+    simulated: false,
     windowSeconds: 10,
     clockOffsetMs: 0,
     signals: [],

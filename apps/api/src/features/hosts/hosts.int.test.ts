@@ -69,7 +69,7 @@ describe("the host list", () => {
     ]);
     for (const name of ["web-1", id]) {
       const host = (await (await organisation.request(`/hosts/${name}`)).json()) as Host;
-      expect(host).toMatchObject({ id, name: "web-1", kernel: "6.12.1", cpus: 8, windowSeconds: 10 });
+      expect(host).toMatchObject({ id, name: "web-1", simulated: false, kernel: "6.12.1", cpus: 8, windowSeconds: 10 });
       expect(host.agent).toEqual({ rssBytes: 70_000_000, cpuRatio: 0.005, kernelRatio: 0.002, mapBytes: 4_000, spoolFrames: 3, refusedFrames: null });
       expect(host.signals.find((signal) => signal.name === "tcp_rtt")).toEqual({
         name: "tcp_rtt",

@@ -17,6 +17,7 @@ export const hostSchema = z
   .object({
     id: z.string(),
     name: z.string(),
+    simulated: z.boolean().meta({ description: "Made up by a simulator, by its own account at enrolment; no machine of this name exists." }),
     state: z.enum(hostStates).meta({
       description: "`reporting`: its last window ended at most three windows ago; `late`: at most 2 minutes ago; `waiting`: it never delivered one.",
     }),

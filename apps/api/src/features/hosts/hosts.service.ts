@@ -68,6 +68,7 @@ function rowToHost(row: HostRow, states: readonly SignalStateRow[], cost: AgentC
   return {
     id: row.id,
     name: row.name,
+    simulated: row.simulated,
     state,
     lastSeenAt: toTime(lastMs),
     stateSince: toTime(state === "waiting" ? row.enrolledAt.getTime() : state === "reporting" ? runStart(run, row.windowMs, nowMs) : lastMs),

@@ -11,6 +11,7 @@ import combStyles from "@/components/charts/comb.module.css";
 import type { Column } from "@/components/data-table";
 import type { Panel } from "@/components/panel";
 import { Segments } from "@/components/segments";
+import { SimulatedBadge } from "@/components/simulated";
 import type { PanelResult } from "@/lib/api/hooks";
 import type { CombGroup } from "@/lib/comb";
 import { useLinks } from "@/lib/links";
@@ -77,7 +78,17 @@ export function CombCard({
   const labels = scaleLabels(metric);
 
   const columns: Column<HostRow>[] = [
-    { key: "host", header: "host", sort: (r) => r.host.name, render: (r) => r.host.name },
+    {
+      key: "host",
+      header: "host",
+      sort: (r) => r.host.name,
+      render: (r) => (
+        <>
+          {r.host.name}
+          <SimulatedBadge host={r.host} />
+        </>
+      ),
+    },
     { key: "state", header: "state", sort: (r) => r.host.state, render: (r) => r.host.state },
     ...FLEET_METRICS.map(
       (m): Column<HostRow> => ({

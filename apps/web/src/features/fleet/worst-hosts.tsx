@@ -5,6 +5,7 @@ import { formatValue } from "@waggle/units";
 import Link from "next/link";
 import cardStyles from "@/components/chart-card.module.css";
 import { type Column, DataTable } from "@/components/data-table";
+import { SimulatedBadge } from "@/components/simulated";
 import { StatusMark } from "@/components/status-mark";
 import { useLinks } from "@/lib/links";
 import { useView } from "@/lib/view";
@@ -30,6 +31,7 @@ export function WorstHosts({ rows, loading }: { rows: readonly HostRow[]; loadin
           <Link href={links.host(row.host.name)} className={styles["link"]}>
             {row.host.name}
           </Link>
+          <SimulatedBadge host={row.host} />
           {row.host.state !== "reporting" && (
             <span className={styles["dim"]} title={stateText(row, view.nowMs, view.zone)}>
               {" "}

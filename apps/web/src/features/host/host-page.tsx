@@ -4,6 +4,7 @@
 import { useMemo } from "react";
 import { PanelState } from "@/components/panel-state";
 import { SentenceText } from "@/components/sentence";
+import { SimulatedBadge } from "@/components/simulated";
 import { useHost, usePanelQuery } from "@/lib/api/hooks";
 import type { Host } from "@/lib/api/types";
 import { hostSentence } from "@/lib/findings";
@@ -89,7 +90,8 @@ function HostView({ host }: { host: Host }) {
   return (
     <GapKnowledgeContext value={gaps}>
       <h1 className={styles["title"]}>
-        {host.name} <span>{known || host.state !== "reporting" ? <SentenceText sentence={sentence} /> : ""}</span>
+        {host.name}
+        <SimulatedBadge host={host} /> <span>{known || host.state !== "reporting" ? <SentenceText sentence={sentence} /> : ""}</span>
       </h1>
       <HostFactsLine host={host} />
       <div className={styles["stack"]}>

@@ -6,6 +6,7 @@ import Link from "next/link";
 import cardStyles from "@/components/chart-card.module.css";
 import { type Column, DataTable } from "@/components/data-table";
 import { PanelState } from "@/components/panel-state";
+import { SimulatedBadge } from "@/components/simulated";
 import { StatusMark } from "@/components/status-mark";
 import { useHosts, usePanelQuery } from "@/lib/api/hooks";
 import { useLinks } from "@/lib/links";
@@ -62,6 +63,7 @@ export function HostsPage() {
           <Link className={styles["link"]} href={links.host(r.host.name)}>
             {r.host.name}
           </Link>
+          <SimulatedBadge host={r.host} />
         </>
       ),
     },

@@ -133,6 +133,23 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/limits": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** What the organisation may use and uses now */
+        readonly get: operations["getLimits"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/session": {
         readonly parameters: {
             readonly query?: never;
@@ -330,6 +347,8 @@ export interface components {
         readonly Host: {
             readonly id: string;
             readonly name: string;
+            /** @description Made up by a simulator, by its own account at enrolment; no machine of this name exists. */
+            readonly simulated: boolean;
             /**
              * @description `reporting`: its last window ended at most three windows ago; `late`: at most 2 minutes ago; `waiting`: it never delivered one.
              * @enum {string}
@@ -421,6 +440,41 @@ export interface components {
                 };
             };
         };
+        /** @description What the organisation may use and uses now. Each API node counts what passes through it. */
+        readonly Limits: {
+            readonly rowsPerSecond: {
+                /** @description Signal rows that agents may send per second, averaged over 10 s. */
+                readonly max: number;
+                /** @description Over the last 10 s; above `max` while frames are sent away. */
+                readonly used: number;
+            };
+            readonly hosts: {
+                /** @description Hosts that may be enrolled. */
+                readonly max: number;
+                /** @description Enrolled and not retired. */
+                readonly used: number;
+            };
+            readonly series: {
+                /** @description Rows of every host's newest window, summed. */
+                readonly max: number;
+                /** @description Now, of the hosts that report to this API node. */
+                readonly used: number;
+                /** @description What agents were told to stay within per signal and window, the rest in `~other`; null: their own setting. */
+                readonly rowsMaxPerSignal: number | null;
+            };
+            readonly queryRowsPerMinute: {
+                /** @description Stored rows that queries may read per minute. */
+                readonly max: number;
+                /** @description Over the last minute; above `max` while queries are answered 429. */
+                readonly used: number;
+            };
+            readonly queriesAtOnce: {
+                /** @description Queries that may run at the same time. */
+                readonly max: number;
+                /** @description Running now. */
+                readonly used: number;
+            };
+        };
     };
     responses: never;
     parameters: never;
@@ -481,6 +535,15 @@ export interface operations {
             };
             /** @description VALIDATION_FAILED: The request is not valid. SIGNAL_NOT_FOUND: There is no such signal. */
             readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -582,6 +645,15 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description INTERNAL: Something broke on our side. */
             readonly 500: {
                 headers: {
@@ -675,6 +747,15 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description INTERNAL: Something broke on our side. */
             readonly 500: {
                 headers: {
@@ -761,6 +842,15 @@ export interface operations {
             };
             /** @description VALIDATION_FAILED: The request is not valid. SIGNAL_NOT_FOUND: There is no such signal. */
             readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -972,6 +1062,53 @@ export interface operations {
             };
             /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
             readonly 503: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly getLimits: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Limits and present use. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Limits"];
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
