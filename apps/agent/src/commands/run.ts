@@ -41,6 +41,8 @@ export async function run(environment: NodeJS.ProcessEnv, stop: AbortSignal): Pr
     stateDirectory: config.stateDirectory,
     bytesMax: config.spoolBytesMax,
     framesMax: Math.ceil((config.spoolHoursMax * 3_600_000) / config.windowMs),
+    spanMsMax: config.spoolHoursMax * 3_600_000,
+    rowsMax: config.rowsMax,
     log,
   });
   const serverClock = new ServerClock(identity.bootTag);

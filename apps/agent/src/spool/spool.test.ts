@@ -23,8 +23,8 @@ function frame(text = "payload", windowStartMs = 1): NewFrame {
   return { windowStartMs, windowMs: 10_000, rows: 1, shiftMs: 7, bootTag: 9n, encode: (sequence) => Buffer.from(`${sequence}:${text}`) };
 }
 
-function payload(spool: Spool, sequence: number): string | undefined {
-  const read = spool.read(sequence);
+async function payload(spool: Spool, sequence: number): Promise<string | undefined> {
+  const read = await spool.read(sequence);
   return read === undefined ? undefined : Buffer.from(read.payload).toString();
 }
 
@@ -35,7 +35,7 @@ describe("Spool", () => {
     const spool = open();
     expect(await spool.append(frame())).toBe(1);
     expect(existsSync(file(1))).toBe(true);
-    expect(payload(spool, 1)).toBe("1:payload");
+    expect(await payload(spool, 1)).toBe("1:payload");
     expect(spool.acknowledge(1)).toBe(true);
     expect(existsSync(file(1))).toBe(false);
     expect(spool.state).toMatchObject({ frames: 0, bytes: 0, droppedFrames: 0, refusedFrames: 0, corruptFrames: 0 });
@@ -49,7 +49,7 @@ describe("Spool", () => {
     const second = open();
     expect([...second.sequences()]).toEqual([4, 5, 6, 7, 8, 9, 10, 11]);
     expect(second.lastWindowStartMs).toBe(120);
-    expect(payload(second, 10)).toBe("10:n10");
+    expect(await payload(second, 10)).toBe("10:n10");
     expect(await second.append(frame())).toBe(13);
   });
 
@@ -72,7 +72,7 @@ describe("Spool", () => {
     truncateSync(`${file(2)}.tmp`, frameHeaderBytes + 2);
     const second = open();
     expect([...second.sequences()]).toEqual([1]);
-    expect(payload(second, 1)).toBe("1:whole");
+    expect(await payload(second, 1)).toBe("1:whole");
     expect(readdirSync(join(stateDirectory, "spool"))).toHaveLength(1);
     expect(await second.append(frame())).toBe(3);
   });
@@ -89,10 +89,10 @@ describe("Spool", () => {
     await spool.append(frame());
     harm(file(1));
     const reopened = open();
-    expect(payload(reopened, 1)).toBeUndefined();
+    expect(await payload(reopened, 1)).toBeUndefined();
     expect(reopened.state).toMatchObject({ frames: 1, corruptFrames: 1 });
     expect(existsSync(file(1, "corrupt"))).toBe(true);
-    expect(payload(reopened, 2)).toBe("2:payload");
+    expect(await payload(reopened, 2)).toBe("2:payload");
   });
 
   it("drops the oldest frames beyond its bytes and counts them", async () => {
@@ -132,9 +132,9 @@ describe("Spool", () => {
   it("remembers across a restart with what clock offset a frame was sent", async () => {
     const spool = open();
     await spool.append({ ...frame(), knownOffsetMs: 5 });
-    expect(spool.read(1)).toMatchObject({ knownOffsetMs: 5, sentOffsetMs: undefined, shiftMs: 7, bootTag: 9n });
+    expect(await spool.read(1)).toMatchObject({ knownOffsetMs: 5, sentOffsetMs: undefined, shiftMs: 7, bootTag: 9n });
     spool.stamp(1, -86_400_000);
-    expect(open().read(1)).toMatchObject({ sentOffsetMs: -86_400_000, knownOffsetMs: undefined, shiftMs: 7 });
+    expect(await open().read(1)).toMatchObject({ sentOffsetMs: -86_400_000, knownOffsetMs: undefined, shiftMs: 7 });
   });
 
   it("says which directory it cannot use", () => {
@@ -157,14 +157,14 @@ describe("Spool on a full disk", () => {
     await spool.append(frame("b"));
     await spool.append(frame("c"));
     expect(spool.state).toMatchObject({ frames: 3, memoryFrames: 2, droppedFrames: 0, problem: expect.stringContaining("ENOSPC") });
-    expect(payload(spool, 2)).toBe("2:b");
+    expect(await payload(spool, 2)).toBe("2:b");
     spool.stamp(2, 42);
     isFull = false;
     await spool.append(frame("d"));
     expect(spool.state).toMatchObject({ frames: 4, memoryFrames: 0, problem: undefined });
     const reopened = open();
-    expect([1, 2, 3, 4].map((sequence) => payload(reopened, sequence))).toEqual(["1:a", "2:b", "3:c", "4:d"]);
-    expect(reopened.read(2)?.sentOffsetMs).toBe(42);
+    expect(await Promise.all([1, 2, 3, 4].map((sequence) => payload(reopened, sequence)))).toEqual(["1:a", "2:b", "3:c", "4:d"]);
+    expect((await reopened.read(2))?.sentOffsetMs).toBe(42);
   });
 
   it("stays within its memory, giving up the oldest and counting it", async () => {

@@ -1,16 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
+import { Snapshot } from "@waggle/proto";
 import type { Logger } from "../log.ts";
+import { mergeSnapshots } from "./coarsen.ts";
 import { temporarySuffix, writeDurably } from "./durable-file.ts";
-import { decodeFrameFile, encodeFrameFile, encodeStamp, type FrameFile, type FrameInfo, stampPosition } from "./frame-file.ts";
+import {
+  decodeFrameFile,
+  decodeFrameHeader,
+  encodeFrameFile,
+  encodeStamp,
+  type FrameExtent,
+  type FrameFile,
+  type FrameHeader,
+  type FrameInfo,
+  frameHeaderBytes,
+  stampPosition,
+} from "./frame-file.ts";
+import type { HourClaim } from "./hour-claims.ts";
+import { coarseLengthsMs, findMergeableRun, type MergeCandidate, slewMsMax } from "./mergeable-run.ts";
+import { type AnnouncedMerge, encodeProgress, newProgress, type Progress, readProgress } from "./progress-file.ts";
 
 export interface SpoolOptions {
   /** The agent's state directory; the spool owns `spool/`, `refused/`, `corrupt/` and `progress.json` in it. */
   readonly stateDirectory: string;
   readonly bytesMax: number;
-  /** The age bound, as a number of windows: a wall clock that jumps a year must not empty the spool. */
+  /** How many files. */
   readonly framesMax: number;
+  /** The age bound, as the summed length of windows: a wall clock that jumps a year must not empty the spool. Milliseconds. */
+  readonly spanMsMax?: number;
+  /** Rows of one signal in merged windows; the rest goes to `~other`. */
+  readonly rowsMax?: number;
   /** Bytes held in memory while the disk takes nothing. */
   readonly memoryBytesMax?: number;
   readonly log: Logger;
@@ -34,27 +56,54 @@ export interface SpoolState {
   readonly frames: number;
   readonly bytes: number;
   readonly memoryFrames: number;
+  /** Windows in these frames; more than frames where windows were merged. */
+  readonly windows: number;
   /** 0 if nothing waits. */
   readonly firstSequence: number;
   readonly lastSequence: number;
   /** Since the agent started: given up because the spool was full, or unreadable and so lost. */
   readonly droppedFrames: number;
   readonly corruptFrames: number;
+  /** Windows in both. */
+  readonly lostWindows: number;
   /** Refused for good by the API since the agent started. */
   readonly refusedFrames: number;
+  /** Merged into longer ones since the agent started. */
+  readonly coarsenedWindows: number;
+  /** Length to which windows are merged now, as the spool is filling; undefined while there is room. Milliseconds. */
+  readonly coarseLengthMs: number | undefined;
   /** What keeps the disk from being used now; undefined if nothing does. */
   readonly problem: string | undefined;
 }
 
-interface Entry {
+interface Entry extends MergeCandidate {
   bytes: number;
   /** Set while the frame is in memory only. */
   memory: Buffer | undefined;
+  readonly windows: number;
+  readonly rows: number;
+  readonly throughSequence: number;
+  isUnsent: boolean;
+  startsAnew: boolean;
+  /** Being written or merged: not to be sent now. */
+  isHidden: boolean;
 }
 
-interface Progress {
+/** A merge that is worked out and not yet done. */
+interface Merge {
+  readonly run: readonly (readonly [number, Entry])[];
+  readonly bytes: Buffer;
+  readonly extent: FrameExtent;
+  readonly announced: AnnouncedMerge;
+}
+
+/** A merged frame that became unreadable while some of what was merged is still there: what is lost with it. */
+interface TornMerge {
   readonly sequence: number;
   readonly windowStartMs: number;
+  readonly windows: number;
+  /** Its rows less those of the frames that are still there. */
+  readonly rows: number;
 }
 
 const nameDigits = 20;
@@ -62,10 +111,20 @@ const frameSuffix = ".frame";
 /** Refused and unreadable frames are evidence for a person, not data on its way: a few are enough. */
 const keptFilesMax = 32;
 const keptBytesMax = 16 * 1024 * 1024;
+const keptDirectories = ["refused", "corrupt"] as const;
+/** How full the spool is when windows are merged to each of `coarseLengthsMs`. */
+const coarsenAt = [0.5, 0.65, 0.8] as const;
+/** Runs looked at per window that comes in; one merge is enough, as it frees more than a window needs. */
+const mergeAttemptsMax = 3;
+/** What the API takes at least (Config.frame_bytes_max is 4 MiB unless it is configured otherwise). */
+const mergedBytesMax = 4_000_000;
+/** The newest frames are on their way or about to be. */
+const liveFrames = 2;
 
 /**
- * What the API has not acknowledged yet: one file per window, oldest first, bounded. A frame is on disk before it is sent and leaves it when it
- * is acknowledged, refused for good, or the oldest of a full spool. One process at a time may use a state directory.
+ * What the API has not acknowledged yet: one file per frame, bounded. A frame is on disk before it is sent and leaves it when it is
+ * acknowledged, refused for good, or the oldest of a full spool. Before a spool gets full, windows that were never sent are merged into longer ones. One
+ * process at a time may use a state directory.
  */
 export class Spool {
   readonly #options: SpoolOptions;
@@ -73,13 +132,20 @@ export class Spool {
   readonly #memoryBytesMax: number;
   /** By sequence, ascending: sequences only rise, so insertion order is the order. */
   readonly #entries = new Map<number, Entry>();
+  readonly #setAside = new Set<number>();
   #bytes = 0;
+  #windows = 0;
+  #spanMs = 0;
   #memoryBytes = 0;
   #memoryFrames = 0;
-  #progress: Progress = { sequence: 0, windowStartMs: 0 };
+  #progress: Progress = newProgress();
   #droppedFrames = 0;
   #corruptFrames = 0;
+  #lostWindows = 0;
   #refusedFrames = 0;
+  #coarsenedWindows = 0;
+  /** The coarsest since the spool was last well below where merging begins. */
+  #coarseLengthMs: number | undefined;
   #problem: string | undefined;
 
   private constructor(options: SpoolOptions) {
@@ -92,7 +158,7 @@ export class Spool {
   static open(options: SpoolOptions): Spool {
     const spool = new Spool(options);
     try {
-      for (const name of ["spool", "refused", "corrupt"]) mkdirSync(join(options.stateDirectory, name), { recursive: true, mode: 0o700 });
+      spool.#makeDirectories();
       spool.#load();
     } catch (error) {
       throw new Error(
@@ -110,11 +176,15 @@ export class Spool {
       frames: this.#entries.size,
       bytes: this.#bytes,
       memoryFrames: this.#memoryFrames,
+      windows: this.#windows,
       firstSequence: this.#entries.keys().next().value ?? 0,
       lastSequence: this.#progress.sequence,
       droppedFrames: this.#droppedFrames,
       corruptFrames: this.#corruptFrames,
+      lostWindows: this.#lostWindows,
       refusedFrames: this.#refusedFrames,
+      coarsenedWindows: this.#coarsenedWindows,
+      coarseLengthMs: this.#coarseLengthMs,
       problem: this.#problem,
     };
   }
@@ -124,9 +194,34 @@ export class Spool {
     return this.#progress.windowStartMs;
   }
 
-  /** Sequences that wait, oldest first. Frames may be acknowledged, refused and dropped while iterating. */
-  sequences(): IterableIterator<number> {
-    return this.#entries.keys();
+  /** Rises when the figures of some hour change. */
+  get claimsRevision(): number {
+    return this.#progress.hours.revision;
+  }
+
+  /** What became of the windows of the newest two hours, of hours from `fromMs` on, and of hours that changed after `revision`; oldest first. */
+  claims(since: { readonly fromMs?: number; readonly revision?: number } = {}): HourClaim[] {
+    return this.#progress.hours.list(since);
+  }
+
+  /** True for the newest frames: what is happening now, as opposed to what waits from before. */
+  isLive(sequence: number): boolean {
+    return sequence > this.#progress.sequence - liveFrames;
+  }
+
+  /** False once the frame is acknowledged, refused, dropped or merged into another. */
+  has(sequence: number): boolean {
+    return this.#entries.has(sequence);
+  }
+
+  /** True if the frame waits and may be sent now. */
+  isWaiting(sequence: number): boolean {
+    return this.#entries.get(sequence)?.isHidden === false;
+  }
+
+  /** Sequences that wait and may be sent, oldest first. Frames may be acknowledged, refused and dropped while iterating. */
+  *sequences(): IterableIterator<number> {
+    for (const [sequence, entry] of this.#entries) if (!entry.isHidden) yield sequence;
   }
 
   /**
@@ -135,59 +230,278 @@ export class Spool {
    */
   async append(frame: NewFrame): Promise<number> {
     const sequence = this.#progress.sequence + 1;
-    const bytes = encodeFrameFile({
-      payload: frame.encode(sequence),
-      shiftMs: frame.shiftMs,
-      bootTag: frame.bootTag,
-      knownOffsetMs: frame.knownOffsetMs,
-    });
-    this.#progress = { sequence, windowStartMs: frame.windowStartMs };
-    this.#entries.set(sequence, { bytes: bytes.length, memory: bytes });
-    this.#bytes += bytes.length;
-    this.#memoryBytes += bytes.length;
-    this.#memoryFrames++;
-    this.#dropBeyondBounds();
+    const { windowStartMs, windowMs, rows, shiftMs, bootTag, knownOffsetMs } = frame;
+    const extent: FrameExtent = { windowStartMs, windowMs, windows: 1, rows, throughSequence: sequence };
+    const bytes = encodeFrameFile({ payload: frame.encode(sequence), shiftMs, bootTag, knownOffsetMs, extent });
+    const entry = newEntry(extent, { shiftMs, bootTag, knownOffsetMs }, bytes.length, bytes);
+    entry.isHidden = true;
+    this.#progress = { ...this.#progress, sequence, windowStartMs };
+    this.#progress.hours.add(windowStartMs, { windows: 1, rows, frames: 1 });
+    this.#entries.set(sequence, entry);
+    this.#tally(entry, 1);
+    const files = this.#dropBeyondBounds();
+    let merge: Merge | undefined;
     try {
       await this.#flushMemory();
-      await this.#write(join(this.#options.stateDirectory, "progress.json"), `${JSON.stringify(this.#progress)}\n`);
+      merge = await this.#planMerge(bootTag, false);
+      await this.#saveProgress(merge);
+      if (merge !== undefined) await this.#merge(merge);
+      merge = undefined;
       if (this.#problem !== undefined) this.#options.log.info("spool writes to disk again", { directory: this.#options.stateDirectory });
       this.#problem = undefined;
     } catch (error) {
+      if (merge !== undefined) this.#cancelMerge(merge);
       const problem = (error as Error).message;
       if (this.#problem === undefined) this.#options.log.error("spool cannot write to disk, holding windows in memory", { error: problem });
       this.#problem = problem;
-      this.#dropBeyondMemory(["ENOSPC", "EDQUOT"].includes((error as NodeJS.ErrnoException).code ?? ""));
+      await this.#makeRoomInMemory(bootTag, ["ENOSPC", "EDQUOT"].includes((error as NodeJS.ErrnoException).code ?? ""));
+    } finally {
+      entry.isHidden = false;
+      for (const file of files) this.#deleteFile(file);
+      this.#progress.hours.forget(this.#entries.values().next().value?.windowStartMs ?? windowStartMs);
     }
     return sequence;
   }
 
-  /** The frame, or undefined if it is gone. An unreadable file is set aside, counted, and gone. */
-  read(sequence: number): FrameFile | undefined {
+  /** The frame, or undefined if it is gone or not to be sent now. An unreadable file is set aside, counted, and gone. */
+  async read(sequence: number): Promise<FrameFile | undefined> {
     const entry = this.#entries.get(sequence);
-    if (entry === undefined) return undefined;
-    let decoded: FrameFile | string;
-    try {
-      decoded = decodeFrameFile(entry.memory ?? readFileSync(this.#path(sequence)));
-    } catch (error) {
-      decoded = (error as Error).message;
-    }
-    if (typeof decoded !== "string") return decoded;
-    this.#corruptFrames++;
-    this.#options.log.error("spooled window is unreadable and was set aside", { sequence, problem: decoded, file: this.#path(sequence) });
-    this.#keep(sequence, "corrupt");
-    this.#forget(sequence);
-    return undefined;
+    if (entry === undefined || entry.isHidden) return undefined;
+    const frame = await this.#readEntry(sequence, entry);
+    // Merged, acknowledged or dropped while it was being read.
+    return entry.isHidden || this.#entries.get(sequence) !== entry ? undefined : frame;
   }
 
   /** Remembers, beyond a crash of the agent, with what clock offset a frame is being sent. */
   stamp(sequence: number, sentOffsetMs: number): void {
     const entry = this.#entries.get(sequence);
     if (entry === undefined) return;
+    entry.isUnsent = false;
     const stamp = encodeStamp({ sentOffsetMs });
-    if (entry.memory !== undefined) {
-      stamp.copy(entry.memory, stampPosition);
-      return;
+    if (entry.memory !== undefined) stamp.copy(entry.memory, stampPosition);
+    else this.#stampFile(sequence, stamp);
+  }
+
+  /** The API has stored the frame. Returns false if it was not waiting. */
+  acknowledge(sequence: number): boolean {
+    if (!this.#entries.has(sequence)) return false;
+    this.#remove(sequence);
+    return true;
+  }
+
+  /** The API will never store the frame: it is moved to `refused/` with the reason beside it, so that it blocks nothing and can be looked at. */
+  refuse(sequence: number, reason: string): void {
+    const entry = this.#entries.get(sequence);
+    if (entry === undefined) return;
+    this.#refusedFrames++;
+    this.#progress.hours.add(entry.windowStartMs, { refusedWindows: entry.windows, rows: -entry.rows, frames: -1 });
+    this.#keep(sequence, "refused", reason);
+    this.#forget(sequence);
+  }
+
+  #path(sequence: number, directory = "spool"): string {
+    return join(this.#options.stateDirectory, directory, String(sequence).padStart(nameDigits, "0") + frameSuffix);
+  }
+
+  get #progressPath(): string {
+    return join(this.#options.stateDirectory, "progress.json");
+  }
+
+  /** Others may read status.json in the state directory; what is in these is closed to them. */
+  #makeDirectories(): void {
+    mkdirSync(this.#options.stateDirectory, { recursive: true, mode: 0o755 });
+    for (const name of ["spool", ...keptDirectories]) mkdirSync(join(this.#options.stateDirectory, name), { recursive: true, mode: 0o700 });
+  }
+
+  /** Writes a file; a directory that somebody removed is made again. */
+  async #writeFile(path: string, bytes: Uint8Array | string): Promise<void> {
+    try {
+      await this.#write(path, bytes);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      this.#options.log.error("a directory of the spool is gone, making it again", { directory: this.#options.stateDirectory });
+      this.#makeDirectories();
+      await this.#write(path, bytes);
     }
+  }
+
+  async #saveProgress(merge: Merge | undefined): Promise<void> {
+    await this.#writeFile(this.#progressPath, encodeProgress({ ...this.#progress, merge: merge?.announced, setAside: [...this.#setAside] }));
+  }
+
+  #load(): void {
+    const directory = join(this.#options.stateDirectory, "spool");
+    for (const name of readdirSync(directory)) if (name.endsWith(temporarySuffix)) this.#recover(join(directory, name));
+    const saved = this.#readProgress();
+    const sequences = this.#sequencesIn("spool");
+    const headers = new Map(sequences.map((sequence) => [sequence, this.#readHeader(sequence)]));
+    const torn: TornMerge[] = [];
+    for (const sequence of sequences) {
+      const header = headers.get(sequence);
+      if (sequence <= saved.droppedThrough) {
+        this.#deleteFile(sequence);
+        headers.delete(sequence);
+      } else if (header?.extent !== undefined && headers.has(sequence)) torn.push(...this.#settleLeftovers(sequence, header.extent, headers));
+    }
+    const bootTags = new Map<bigint, bigint>();
+    let last: Entry | undefined;
+    for (const [sequence, header] of headers) {
+      // What cannot be read any more lay between its neighbours.
+      const extent = header?.extent ?? {
+        windowStartMs: last === undefined ? saved.windowStartMs : last.windowStartMs + last.windowMs,
+        windowMs: 0,
+        windows: 1,
+        rows: 0,
+        throughSequence: sequence,
+      };
+      const entry = newEntry(extent, header, sizeOf(this.#path(sequence)), undefined);
+      // Thousands of frames share a few boots.
+      const bootTag = bootTags.get(entry.bootTag) ?? entry.bootTag;
+      bootTags.set(bootTag, bootTag);
+      last = { ...entry, bootTag };
+      this.#entries.set(sequence, last);
+      this.#tally(last, 1);
+    }
+    this.#loadClaims(saved, torn);
+  }
+
+  /** progress.json is written after the frame and before what follows from it: a kill in between leaves it behind, or ahead of, the files. */
+  #loadClaims(saved: Progress, torn: readonly TornMerge[]): void {
+    const { hours, merge } = saved;
+    for (const [sequence, { windowStartMs, windows, rows }] of this.#entries)
+      if (sequence > saved.sequence) hours.add(windowStartMs, { windows, rows, frames: 1 });
+    if (merge !== undefined && this.#entries.get(merge.sequence)?.throughSequence !== merge.throughSequence) {
+      const isUndone = [...this.#entries.keys()].some((sequence) => sequence >= merge.sequence && sequence <= merge.throughSequence);
+      if (isUndone) hours.add(merge.windowStartMs, { frames: merge.framesLess, rows: merge.rowsLess });
+    }
+    for (const { sequence, windowStartMs, windows, rows } of torn) {
+      const before = merge?.sequence === sequence ? merge.rowsLess : 0;
+      hours.add(windowStartMs, { droppedWindows: windows, rows: -before - rows, frames: -1 });
+      this.#lostWindows += windows;
+    }
+    for (const directory of keptDirectories) {
+      for (const sequence of this.#sequencesIn(directory)) {
+        const isKnown = saved.setAside === undefined || saved.setAside.includes(sequence) || this.#setAside.has(sequence);
+        this.#setAside.add(sequence);
+        const extent = isKnown ? undefined : this.#readHeader(sequence, directory)?.extent;
+        if (extent === undefined) continue;
+        const { windowStartMs, windows, rows } = extent;
+        const isNew = sequence > saved.sequence;
+        hours.add(windowStartMs, {
+          windows: isNew ? windows : 0,
+          [directory === "refused" ? "refusedWindows" : "droppedWindows"]: windows,
+          rows: isNew ? 0 : -rows,
+          frames: isNew ? 0 : -1,
+        });
+      }
+    }
+    const sequence = [...this.#entries.keys(), ...this.#setAside].reduce((most, candidate) => Math.max(most, candidate), saved.sequence);
+    const newest = [...this.#entries.values()].at(-1)?.windowStartMs ?? 0;
+    this.#progress = { ...saved, sequence, windowStartMs: Math.max(saved.windowStartMs, newest), merge: undefined };
+  }
+
+  /** A kill behind the writing of a merged frame leaves the frames that are in it: sent as well, they would count twice. */
+  #settleLeftovers(sequence: number, extent: FrameExtent, headers: Map<number, FrameHeader | undefined>): TornMerge[] {
+    if (extent.throughSequence <= sequence) return [];
+    const leftovers = [...headers.keys()].filter((candidate) => candidate > sequence && candidate <= extent.throughSequence);
+    if (leftovers.length === 0) return [];
+    const merged = decodeFrameFile(readFileSync(this.#path(sequence)));
+    // Torn, it is worth less than what was merged into it.
+    if (typeof merged === "string") {
+      const left = (name: "windows" | "rows"): number => leftovers.reduce((sum, leftover) => sum + (headers.get(leftover)?.extent?.[name] ?? 0), 0);
+      this.#corruptFrames++;
+      this.#options.log.error("merged window is unreadable and was set aside; what is left of its windows is sent", { sequence, problem: merged });
+      this.#keep(sequence, "corrupt");
+      headers.delete(sequence);
+      return [
+        { sequence, windowStartMs: extent.windowStartMs, windows: Math.max(1, extent.windows - left("windows")), rows: extent.rows - left("rows") },
+      ];
+    }
+    for (const leftover of leftovers) {
+      this.#deleteFile(leftover);
+      headers.delete(leftover);
+    }
+    this.#options.log.info("windows that had been merged were deleted", { sequence, frames: leftovers.length });
+    return [];
+  }
+
+  /** undefined: the file's beginning is no header. */
+  #readHeader(sequence: number, directory = "spool"): FrameHeader | undefined {
+    const bytes = Buffer.alloc(frameHeaderBytes);
+    const file = openSync(this.#path(sequence, directory), "r");
+    try {
+      const header = decodeFrameHeader(bytes.subarray(0, readSync(file, bytes, 0, frameHeaderBytes, 0)));
+      return typeof header === "string" ? undefined : header;
+    } finally {
+      closeSync(file);
+    }
+  }
+
+  /** A kill between writing and renaming leaves a whole frame under its temporary name; a kill while writing leaves rubbish. */
+  #recover(path: string): void {
+    const decoded = path.endsWith(frameSuffix + temporarySuffix) ? decodeFrameFile(readFileSync(path)) : "not a frame";
+    if (typeof decoded === "string") rmSync(path, { force: true });
+    else renameSync(path, path.slice(0, -temporarySuffix.length));
+  }
+
+  #readProgress(): Progress {
+    try {
+      return readProgress(this.#progressPath) ?? newProgress();
+    } catch (error) {
+      this.#options.log.error("progress file is unreadable, going on from the newest spooled window", {
+        file: this.#progressPath,
+        error: (error as Error).message,
+      });
+      return newProgress();
+    }
+  }
+
+  /** Ascending. */
+  #sequencesIn(directory: string): number[] {
+    return readdirSync(join(this.#options.stateDirectory, directory))
+      .filter((name) => name.endsWith(frameSuffix) && /^\d+$/.test(name.slice(0, -frameSuffix.length)))
+      .map((name) => Number.parseInt(name, 10))
+      .filter(Number.isSafeInteger)
+      .sort((a, b) => a - b);
+  }
+
+  async #readEntry(sequence: number, entry: Entry): Promise<FrameFile | undefined> {
+    let decoded: FrameFile | string;
+    try {
+      decoded = decodeFrameFile(entry.memory ?? (await readFile(this.#path(sequence))));
+    } catch (error) {
+      decoded = (error as Error).message;
+    }
+    if (typeof decoded !== "string") return decoded;
+    if (this.#entries.get(sequence) !== entry) return undefined;
+    this.#corruptFrames++;
+    this.#options.log.error("spooled window is unreadable and was set aside", { sequence, problem: decoded, file: this.#path(sequence) });
+    this.#giveUp(entry);
+    this.#keep(sequence, "corrupt");
+    this.#forget(sequence);
+    return undefined;
+  }
+
+  async #flushMemory(): Promise<void> {
+    if (this.#memoryFrames === 0) return;
+    for (const [sequence, entry] of this.#entries) {
+      const bytes = entry.memory;
+      if (bytes === undefined) continue;
+      const stamp = Buffer.from(stampOf(bytes));
+      await this.#writeFile(this.#path(sequence), bytes);
+      if (this.#entries.get(sequence) !== entry) {
+        // Acknowledged or refused while it was being written.
+        rmSync(this.#path(sequence), { force: true });
+        continue;
+      }
+      this.#tally(entry, -1);
+      entry.memory = undefined;
+      this.#tally(entry, 1);
+      if (!stamp.equals(stampOf(bytes))) this.#stampFile(sequence, stampOf(bytes));
+    }
+  }
+
+  #stampFile(sequence: number, stamp: Uint8Array): void {
     try {
       const file = openSync(this.#path(sequence), "r+");
       try {
@@ -200,119 +514,177 @@ export class Spool {
     }
   }
 
-  /** The API has stored the frame. Returns false if it was not waiting. */
-  acknowledge(sequence: number): boolean {
-    if (!this.#entries.has(sequence)) return false;
-    this.#remove(sequence);
-    return true;
-  }
-
-  /** The API will never store the frame: it is moved to `refused/` with the reason beside it, so that it blocks nothing and can be looked at. */
-  refuse(sequence: number, reason: string): void {
-    if (!this.#entries.has(sequence)) return;
-    this.#refusedFrames++;
-    this.#keep(sequence, "refused", reason);
-    this.#forget(sequence);
-  }
-
-  #path(sequence: number, directory = "spool"): string {
-    return join(this.#options.stateDirectory, directory, String(sequence).padStart(nameDigits, "0") + frameSuffix);
-  }
-
-  #load(): void {
-    const directory = join(this.#options.stateDirectory, "spool");
-    for (const name of readdirSync(directory)) if (name.endsWith(temporarySuffix)) this.#recover(join(directory, name));
-    const frames = readdirSync(directory).filter((name) => name.endsWith(frameSuffix) && /^\d+$/.test(name.slice(0, -frameSuffix.length)));
-    for (const name of frames.sort()) {
-      const { size } = statSync(join(directory, name));
-      this.#entries.set(Number.parseInt(name, 10), { bytes: size, memory: undefined });
-      this.#bytes += size;
+  /** How long merged windows may become at this filling; undefined: there is room. The more is waiting, the coarser. */
+  #chooseCoarseLength(): number | undefined {
+    const filled = Math.max(this.#bytes / this.#options.bytesMax, this.#entries.size / this.#options.framesMax);
+    const length = coarseLengthsMs.filter((_, index) => filled > (coarsenAt[index] as number)).at(-1);
+    if (length !== undefined && length > (this.#coarseLengthMs ?? 0)) {
+      this.#coarseLengthMs = length;
+      this.#options.log.warn("spool is filling, merging waiting windows", { lengthMs: length, frames: this.#entries.size, bytes: this.#bytes });
     }
-    const progress = this.#readProgress();
-    // progress.json is written after the frame: a kill between the two leaves it one behind.
-    const highest = [...this.#entries.keys(), ...this.#sequencesIn("refused"), ...this.#sequencesIn("corrupt")];
-    this.#progress = { ...progress, sequence: highest.reduce((most, sequence) => Math.max(most, sequence), progress.sequence) };
-    this.#dropBeyondBounds();
+    if (filled < coarsenAt[0] * 0.8) this.#coarseLengthMs = undefined;
+    return length;
   }
 
-  /** A kill between writing and renaming leaves a whole frame under its temporary name; a kill while writing leaves rubbish. */
-  #recover(path: string): void {
-    const decoded = path.endsWith(frameSuffix + temporarySuffix) ? decodeFrameFile(readFileSync(path)) : "not a frame";
-    if (typeof decoded === "string") rmSync(path, { force: true });
-    else renameSync(path, path.slice(0, -temporarySuffix.length));
-  }
-
-  #readProgress(): Progress {
-    const path = join(this.#options.stateDirectory, "progress.json");
-    try {
-      const { sequence, windowStartMs } = JSON.parse(readFileSync(path, "utf8")) as Progress;
-      if (Number.isSafeInteger(sequence) && sequence >= 0 && Number.isSafeInteger(windowStartMs)) return { sequence, windowStartMs };
-      throw new Error("sequence or windowStartMs is no whole number");
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
-        this.#options.log.error("progress file is unreadable, going on from the newest spooled window", {
-          file: path,
-          error: (error as Error).message,
-        });
+  /** Works out the next merge: the oldest windows that go together, in the finest length that still has some. */
+  async #planMerge(bootTag: bigint, inMemory: boolean): Promise<Merge | undefined> {
+    const lengthMsMax = inMemory ? coarseLengthsMs.at(-1) : this.#chooseCoarseLength();
+    if (lengthMsMax === undefined) return undefined;
+    for (let attempt = 0; attempt < mergeAttemptsMax; attempt++) {
+      const run = coarseLengthsMs
+        .filter((lengthMs) => lengthMs <= lengthMsMax)
+        .map((lengthMs) => findMergeableRun(this.#mergeable(inMemory), lengthMs, bootTag))
+        .find((found) => found.length > 0);
+      if (run === undefined) return undefined;
+      for (const [, entry] of run) entry.isHidden = true;
+      const merge = await this.#workOut(run);
+      if (merge !== undefined) {
+        this.#progress.hours.add(merge.extent.windowStartMs, { frames: -merge.announced.framesLess, rows: -merge.announced.rowsLess });
+        return merge;
       }
-      return { sequence: 0, windowStartMs: 0 };
+      for (const [, entry] of run) entry.isHidden = false;
     }
+    return undefined;
   }
 
-  #sequencesIn(directory: string): number[] {
-    return readdirSync(join(this.#options.stateDirectory, directory))
-      .map((name) => Number.parseInt(name, 10))
-      .filter(Number.isSafeInteger);
-  }
-
-  async #flushMemory(): Promise<void> {
-    if (this.#memoryFrames === 0) return;
+  *#mergeable(inMemory: boolean): IterableIterator<readonly [number, Entry]> {
     for (const [sequence, entry] of this.#entries) {
-      const bytes = entry.memory;
-      if (bytes === undefined) continue;
-      await this.#write(this.#path(sequence), bytes);
-      if (this.#entries.get(sequence) !== entry) {
-        // Acknowledged or refused while it was being written.
-        rmSync(this.#path(sequence), { force: true });
-        continue;
+      if (this.isLive(sequence)) return;
+      if ((entry.memory !== undefined) === inMemory) yield [sequence, entry];
+    }
+  }
+
+  /** The merged frame; undefined if these do not go together, which is then noted on the first that does not. */
+  async #workOut(run: readonly (readonly [number, Entry])[]): Promise<Merge | undefined> {
+    const [[firstSequence]] = run as [readonly [number, Entry]];
+    const frames: FrameFile[] = [];
+    const snapshots: Snapshot[] = [];
+    const startAnew = (index: number, reason: string): undefined => {
+      const [sequence, entry] = run[index] as readonly [number, Entry];
+      this.#options.log.debug("waiting windows are not merged", { sequence, reason });
+      entry.startsAnew = true;
+      if (index === 0) entry.isUnsent = false;
+    };
+    for (const [index, [sequence, entry]] of run.entries()) {
+      const frame = await this.#readEntry(sequence, entry);
+      if (frame === undefined) return undefined;
+      const first = frames[0] ?? frame;
+      if (frame.sentOffsetMs !== undefined || Math.abs(frame.shiftMs - first.shiftMs) > slewMsMax) return startAnew(index, "another clock");
+      frames.push(frame);
+      try {
+        snapshots.push(Snapshot.decode(frame.payload));
+      } catch (error) {
+        return startAnew(index, (error as Error).message);
       }
-      entry.memory = undefined;
-      this.#memoryBytes -= bytes.length;
-      this.#memoryFrames--;
+    }
+    try {
+      const merged = await mergeSnapshots(snapshots, { rowsMax: this.#options.rowsMax ?? 2_000, pause: setImmediate });
+      if ("reason" in merged) return startAnew(merged.index, merged.reason);
+      const rows = merged.blocks.reduce((sum, block) => sum + block.rows, 0);
+      const extent: FrameExtent = {
+        windowStartMs: Number(merged.windowStartMs),
+        windowMs: merged.windowMs,
+        windows: merged.windows,
+        rows,
+        throughSequence: (run.at(-1) as readonly [number, Entry])[1].throughSequence,
+      };
+      const [{ shiftMs, bootTag }] = frames as [FrameFile];
+      const knownOffsetMs = frames.find((frame) => frame.knownOffsetMs !== undefined)?.knownOffsetMs;
+      const bytes = encodeFrameFile({ payload: Snapshot.encode(merged).finish(), shiftMs, bootTag, knownOffsetMs, extent });
+      if (bytes.length > mergedBytesMax) return startAnew(Math.ceil(run.length / 2), `${bytes.length} bytes together`);
+      const announced: AnnouncedMerge = {
+        sequence: firstSequence,
+        throughSequence: extent.throughSequence,
+        windowStartMs: extent.windowStartMs,
+        framesLess: run.length - 1,
+        rowsLess: run.reduce((sum, [, entry]) => sum + entry.rows, -rows),
+      };
+      return { run, bytes, extent, announced };
+    } catch (error) {
+      return startAnew(run.length - 1, (error as Error).message);
     }
   }
 
-  #dropBeyondBounds(): void {
-    while (this.#entries.size > 1 && (this.#bytes > this.#options.bytesMax || this.#entries.size > this.#options.framesMax)) {
-      this.#dropOldest("the spool is full");
-    }
+  /** The merged frame takes the place of the first, then the others go; in this order nothing is lost, and `#settleLeftovers` knows a kill in between. */
+  async #merge({ run, bytes, extent }: Merge): Promise<void> {
+    const [[sequence, first]] = run as [readonly [number, Entry]];
+    const isInMemory = first.memory !== undefined;
+    if (!isInMemory) await this.#writeFile(this.#path(sequence), bytes);
+    const merged: Entry = {
+      ...first,
+      bytes: bytes.length,
+      memory: isInMemory ? bytes : undefined,
+      windowMs: extent.windowMs,
+      windows: extent.windows,
+      rows: extent.rows,
+      throughSequence: extent.throughSequence,
+      isHidden: false,
+    };
+    this.#tally(first, -1);
+    this.#entries.set(sequence, merged);
+    this.#tally(merged, 1);
+    for (const [other] of run.slice(1)) this.#remove(other);
+    this.#coarsenedWindows += run.reduce((sum, [, entry]) => sum + (entry.windows === 1 ? 1 : 0), 0);
+    this.#options.log.debug("waiting windows merged", { sequence, frames: run.length, lengthMs: extent.windowMs, bytes: bytes.length });
   }
 
-  /** On a full disk the oldest frames on it make room for the next write; on a broken one only memory can be given up. */
-  #dropBeyondMemory(diskIsFull: boolean): void {
+  #cancelMerge({ run, extent, announced }: Merge): void {
+    for (const [, entry] of run) entry.isHidden = false;
+    this.#progress.hours.add(extent.windowStartMs, { frames: announced.framesLess, rows: announced.rowsLess });
+  }
+
+  /** Returns the sequences whose files are to be deleted once it is written down that they were given up. */
+  #dropBeyondBounds(): number[] {
+    const { bytesMax, framesMax, spanMsMax = Number.POSITIVE_INFINITY } = this.#options;
+    const files: number[] = [];
+    while (this.#entries.size > 1 && (this.#bytes > bytesMax || this.#entries.size > framesMax || this.#spanMs > spanMsMax)) {
+      const [sequence, entry] = this.#entries.entries().next().value as [number, Entry];
+      this.#progress = { ...this.#progress, droppedThrough: entry.throughSequence };
+      if (entry.memory === undefined) files.push(sequence);
+      this.#drop(sequence, entry, "the spool is full");
+    }
+    return files;
+  }
+
+  /** While the disk takes nothing: windows in memory are merged, and beyond its bound given up. */
+  async #makeRoomInMemory(bootTag: bigint, diskIsFull: boolean): Promise<void> {
+    if (this.#memoryBytes > this.#memoryBytesMax / 2) {
+      const merge = await this.#planMerge(bootTag, true);
+      if (merge !== undefined) await this.#merge(merge);
+    }
+    // On a full disk the oldest frames on it make room for the next write; on a broken one only memory can be given up.
     let freedBytes = 0;
+    let isDropped = false;
     while (this.#memoryFrames > 1 && this.#memoryBytes - freedBytes > this.#memoryBytesMax) {
       const [sequence, entry] = [...this.#entries].find(([, candidate]) => diskIsFull || candidate.memory !== undefined) as [number, Entry];
-      if (entry.memory === undefined) freedBytes += entry.bytes;
-      this.#drop(sequence, "the disk takes nothing and memory is full");
+      const isOnDisk = entry.memory === undefined;
+      if (isOnDisk) freedBytes += entry.bytes;
+      this.#drop(sequence, entry, "the disk takes nothing and memory is full");
+      if (isOnDisk) this.#deleteFile(sequence);
+      isDropped ||= isOnDisk;
     }
+    if (isDropped) await this.#saveProgress(undefined).catch(() => {});
   }
 
-  #dropOldest(why: string): void {
-    const sequence = this.#entries.keys().next().value;
-    if (sequence !== undefined) this.#drop(sequence, why);
-  }
-
-  #drop(sequence: number, why: string): void {
+  #drop(sequence: number, entry: Entry, why: string): void {
     this.#droppedFrames++;
-    this.#options.log.warn("oldest window dropped", { sequence, why, droppedFrames: this.#droppedFrames });
-    this.#remove(sequence);
+    this.#giveUp(entry);
+    this.#forget(sequence);
+    this.#options.log.warn("oldest window dropped", { sequence, windows: entry.windows, why, droppedFrames: this.#droppedFrames });
+  }
+
+  #giveUp({ windowStartMs, windows, rows }: Entry): void {
+    this.#lostWindows += windows;
+    this.#progress.hours.add(windowStartMs, { droppedWindows: windows, rows: -rows, frames: -1 });
   }
 
   #remove(sequence: number): void {
     const inMemory = this.#entries.get(sequence)?.memory !== undefined;
     this.#forget(sequence);
-    if (inMemory) return;
+    if (!inMemory) this.#deleteFile(sequence);
+  }
+
+  #deleteFile(sequence: number): void {
     try {
       rmSync(this.#path(sequence), { force: true });
     } catch (error) {
@@ -324,38 +696,68 @@ export class Spool {
     const entry = this.#entries.get(sequence);
     if (entry === undefined) return;
     this.#entries.delete(sequence);
-    this.#bytes -= entry.bytes;
-    if (entry.memory === undefined) return;
-    this.#memoryBytes -= entry.memory.length;
-    this.#memoryFrames--;
+    this.#tally(entry, -1);
   }
 
-  #keep(sequence: number, directory: "refused" | "corrupt", reason?: string): void {
+  #tally(entry: Entry, sign: 1 | -1): void {
+    this.#bytes += sign * entry.bytes;
+    this.#windows += sign * entry.windows;
+    this.#spanMs += sign * entry.windowMs;
+    if (entry.memory === undefined) return;
+    this.#memoryBytes += sign * entry.memory.length;
+    this.#memoryFrames += sign;
+  }
+
+  #keep(sequence: number, directory: (typeof keptDirectories)[number], reason?: string): void {
     const target = this.#path(sequence, directory);
     try {
       const memory = this.#entries.get(sequence)?.memory;
       if (memory === undefined) renameSync(this.#path(sequence), target);
       else writeFileSync(target, memory, { mode: 0o600 });
       if (reason !== undefined) writeFileSync(`${target}.reason`, `${reason}\n`, { mode: 0o600 });
+      this.#setAside.add(sequence);
       this.#boundKept(directory);
     } catch (error) {
       this.#options.log.warn("window could not be set aside", { sequence, directory, error: (error as Error).message });
-      rmSync(this.#path(sequence), { force: true });
+      this.#deleteFile(sequence);
     }
   }
 
-  #boundKept(directory: string): void {
-    const files = readdirSync(join(this.#options.stateDirectory, directory))
-      .filter((name) => name.endsWith(frameSuffix))
-      .sort()
-      .reverse();
+  #boundKept(directory: (typeof keptDirectories)[number]): void {
     let bytes = 0;
-    for (const [index, name] of files.entries()) {
-      const path = join(this.#options.stateDirectory, directory, name);
-      bytes += statSync(path).size;
+    for (const [index, sequence] of this.#sequencesIn(directory).reverse().entries()) {
+      const path = this.#path(sequence, directory);
+      bytes += sizeOf(path);
       if (index < keptFilesMax && bytes <= keptBytesMax) continue;
       rmSync(path, { force: true });
       rmSync(`${path}.reason`, { force: true });
+      this.#setAside.delete(sequence);
     }
   }
+}
+
+function newEntry(extent: FrameExtent, info: FrameInfo | undefined, bytes: number, memory: Buffer | undefined): Entry {
+  return {
+    bytes,
+    memory,
+    windowStartMs: extent.windowStartMs,
+    windowMs: extent.windowMs,
+    windows: extent.windows,
+    rows: extent.rows,
+    throughSequence: extent.throughSequence,
+    bootTag: info?.bootTag ?? 0n,
+    knownOffsetMs: info?.knownOffsetMs ?? 0,
+    // Frames whose extent is not known have a length of 0, and no stretch of time of their own.
+    isUnsent: info !== undefined && info.sentOffsetMs === undefined && extent.windowMs > 0,
+    startsAnew: false,
+    isHidden: false,
+  };
+}
+
+function stampOf(bytes: Buffer): Buffer {
+  return bytes.subarray(stampPosition, stampPosition + 12);
+}
+
+function sizeOf(path: string): number {
+  return statSync(path).size;
 }

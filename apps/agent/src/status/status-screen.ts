@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { formatBytes, formatCount, formatDuration, formatMoment, formatRate, formatRatio } from "@waggle/units";
+import type { SpoolState } from "../spool/spool.ts";
+import type { StreamState } from "../stream/ingest-stream.ts";
 import { budget, type LastWindow, type StatusReport } from "./status-report.ts";
 
 /** One screen for people: is it connected, is anything waiting or lost, what does each program cost. */
@@ -28,11 +30,13 @@ export function renderStatus(report: StatusReport, nowMs: number, notRunning: st
       ],
       [
         "spool",
-        `${formatCount(spool.frames)} waiting, ${formatBytes(spool.bytes)}${spool.memoryFrames > 0 ? `, ${spool.memoryFrames} of them in memory: ${spool.problem}` : ""}`,
+        `${formatCount(spool.windows)} windows waiting in ${formatCount(spool.frames)} frames, ${formatBytes(spool.bytes)}${spool.memoryFrames > 0 ? `, ${spool.memoryFrames} of them in memory: ${spool.problem}` : ""}`,
       ],
+      ...(stream.backlogFrames === 0 ? [] : [["backlog", describeBacklog(stream)]]),
+      ...(spool.coarsenedWindows === 0 && spool.coarseLengthMs === undefined ? [] : [["coarsened", describeCoarsening(spool)]]),
       [
         "lost",
-        `${spool.droppedFrames} dropped, ${spool.corruptFrames} unreadable, ${spool.refusedFrames} refused${stream.lastRefusal === undefined ? "" : ` (last: ${stream.lastRefusal})`}`,
+        `${formatCount(spool.lostWindows)} windows in ${spool.droppedFrames} dropped and ${spool.corruptFrames} unreadable frames; frames refused: ${spool.refusedFrames}${stream.lastRefusal === undefined ? "" : ` (last: ${stream.lastRefusal})`}`,
       ],
       [
         "clock",
@@ -40,11 +44,32 @@ export function renderStatus(report: StatusReport, nowMs: number, notRunning: st
           ? "agrees with the API's"
           : `${formatDuration(Math.abs(stream.clockOffsetMs) * 1e6)} ${stream.clockOffsetMs < 0 ? "ahead of" : "behind"} the API's; windows are corrected`,
       ],
-      ...(stream.throttledUntilMs === undefined ? [] : [["throttled", `until ${formatMoment(stream.throttledUntilMs, nowMs, "local")}`]]),
+      ...describeThrottle(stream, nowMs),
     ]),
   ];
   if (report.lastWindow === null) return [...lines, "", "no window has ended yet", ""].join("\n");
   return [...lines, "", ...renderWindow(report.lastWindow), ""].join("\n");
+}
+
+function describeBacklog({ backlogFrames, backlogFramesPerSecond }: StreamState): string {
+  const waiting = `${formatCount(backlogFrames)} frames behind the newest`;
+  return backlogFramesPerSecond === undefined
+    ? `${waiting}, none went in the last minute`
+    : `${waiting}, gone in ${formatDuration((backlogFrames / backlogFramesPerSecond) * 1e9)} at ${formatRate(backlogFramesPerSecond)}`;
+}
+
+function describeCoarsening({ coarsenedWindows, coarseLengthMs }: SpoolState): string {
+  const sofar = `${formatCount(coarsenedWindows)} were merged into longer ones`;
+  return coarseLengthMs === undefined
+    ? sofar
+    : `${sofar}; the spool is filling, waiting windows are merged to ${formatDuration(coarseLengthMs * 1e6)}`;
+}
+
+function describeThrottle({ throttledUntilMs, backlogThrottledUntilMs, throttleReason }: StreamState, nowMs: number): string[][] {
+  const untilMs = throttledUntilMs ?? backlogThrottledUntilMs;
+  if (untilMs === undefined) return [];
+  const what = throttledUntilMs === undefined ? "the backlog" : "all windows";
+  return [["throttled", `${what} until ${formatMoment(untilMs, nowMs, "local")}${throttleReason === "" ? "" : `: ${throttleReason}`}`]];
 }
 
 function renderWindow(window: LastWindow): string[] {

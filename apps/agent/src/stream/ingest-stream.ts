@@ -10,15 +10,18 @@ import {
   type SignalSchema,
   StreamSnapshotsRequest,
   type StreamSnapshotsResponse,
+  type Throttle,
 } from "@waggle/proto";
 import type { ApiAddress } from "../config/config.ts";
 import type { HostClock } from "../host/clock.ts";
 import type { HostIdentity } from "../host/identity.ts";
 import type { Logger } from "../log.ts";
+import type { FrameFile } from "../spool/frame-file.ts";
 import type { Spool } from "../spool/spool.ts";
 import { Backoff } from "./backoff.ts";
 import { bearer, createIngestClient, openSnapshotStream, type SnapshotStream, waitForConnection } from "./client.ts";
 import { type Credential, readCredential, readEnrolmentToken, writeCredential } from "./credential.ts";
+import { DrainRate } from "./drain-rate.ts";
 import type { ServerClock } from "./server-clock.ts";
 import { encodeSnapshotRequest } from "./snapshot-request.ts";
 
@@ -63,8 +66,16 @@ export interface StreamState {
   /** What ended or prevented the last stream, and the last refusal, in words. */
   readonly lastError: string | undefined;
   readonly lastRefusal: string | undefined;
-  /** Set while the API asked to be spared. */
+  /** Set while the API asked to be spared altogether. */
   readonly throttledUntilMs: number | undefined;
+  /** Set while the API takes new windows only. */
+  readonly backlogThrottledUntilMs: number | undefined;
+  /** Why the last of these waits was asked for, in words; empty if the API did not say. */
+  readonly throttleReason: string;
+  /** Frames that wait from before the two newest windows. */
+  readonly backlogFrames: number;
+  /** At what rate the backlog went in the last minute; undefined if it did not. */
+  readonly backlogFramesPerSecond: number | undefined;
 }
 
 const connectTimeoutMs = 10_000;
@@ -72,14 +83,24 @@ const statusDelayMs = 1_000;
 /** Times a frame that is refused for its clock offset, or that alone broke a stream, is tried before it is set aside. */
 const attemptsMax = 3;
 
+/** Two kinds of frames with a pace of their own: the newest two windows, and what waits from before. */
+type Lane = "live" | "backlog";
+
+const dayMs = 86_400_000;
+
 /**
- * The agent's side of the ingest stream: enrols, says hello, sends what is spooled oldest first and within the API's limits, frees what is
- * acknowledged, and comes back with growing random waits when the connection ends. What it cannot deliver stays in the spool.
+ * The agent's side of the ingest stream: enrols, says hello, sends the newest windows at once and behind them what is spooled, oldest first, within
+ * the API's limits, frees what is acknowledged, and comes back with growing random waits when the connection ends. What it cannot deliver
+ * stays in the spool.
  */
 export class IngestStream {
   readonly #options: IngestStreamOptions;
   readonly #backoff: Backoff;
-  readonly #retryBackoff = new Backoff({ minMs: 500, maxMs: 30_000 });
+  readonly #retryBackoffs: Readonly<Record<Lane, Backoff>> = {
+    live: new Backoff({ minMs: 500, maxMs: 30_000 }),
+    backlog: new Backoff({ minMs: 500, maxMs: 30_000 }),
+  };
+  readonly #drainRate = new DrainRate();
   readonly #inFlight = new Set<number>();
   readonly #attempts = new Map<number, number>();
   #stream: SnapshotStream | undefined;
@@ -87,12 +108,24 @@ export class IngestStream {
   #credential: Credential | undefined;
   #mayUseToken = false;
   #isBlocked = false;
-  #holdUntilMs = 0;
-  #holdTimer: NodeJS.Timeout | undefined;
+  /** Lanes that are reading a frame from disk now. */
+  readonly #feeding = new Set<Lane>();
+  /** By the clock that does not step; the live lane's wait holds the backlog too. */
+  readonly #holdUntilMs: Record<Lane, number> = { live: 0, backlog: 0 };
+  readonly #holdTimers: Partial<Record<Lane, NodeJS.Timeout>> = {};
+  /**
+   * A window that the API could not store yet. Until it is told otherwise only this one is tried: a window that was never sent can still be merged
+   * with others, one that may be stored cannot.
+   */
+  #probe: number | undefined;
+  /** Frames one of which broke the stream. They go out one at a time, to find it. */
+  readonly #suspects = new Set<number>();
+  /** Revision of the claims in the last Status, and in the last one that the API was heard after. */
+  #claimsSent = -1;
+  #claimsHeard = -1;
+  #isClaimsDayDue = false;
   /** Set while a Status is due: sent right behind its window, it would always say that one window waits. */
   #statusTimer: NodeJS.Timeout | undefined;
-  /** Up to this sequence frames go out one at a time, to find the one that breaks the stream. */
-  #singlyUntil = 0;
   #isStopping = false;
   #wake: (() => void) | undefined;
   #endSession: ((error: Error) => void) | undefined;
@@ -119,18 +152,27 @@ export class IngestStream {
       lastError: undefined,
       lastRefusal: undefined,
       throttledUntilMs: undefined,
+      backlogThrottledUntilMs: undefined,
+      throttleReason: "",
+      backlogFrames: 0,
+      backlogFramesPerSecond: undefined,
     };
   }
 
   get state(): StreamState {
     const { clock, serverClock } = this.#options;
     const now = clock.elapsedMs();
-    const holdMs = this.#holdUntilMs - now;
+    const wallMs = (untilMs: number): number | undefined => (untilMs > now ? Math.round(clock.wallMs() + untilMs - now) : undefined);
+    const { live, backlog } = this.#holdUntilMs;
     return {
       ...this.#state,
+      backlogFrames: this.#backlogFrames(),
+      backlogFramesPerSecond: this.#drainRate.perSecond(now),
       inFlightFrames: this.#inFlight.size,
       clockOffsetMs: serverClock.offsetNowMs(clock.wallMs(), now),
-      throttledUntilMs: holdMs > 0 ? Math.round(clock.wallMs() + holdMs) : undefined,
+      throttledUntilMs: wallMs(live),
+      backlogThrottledUntilMs: backlog > live ? wallMs(backlog) : undefined,
+      throttleReason: Math.max(live, backlog) > now ? this.#state.throttleReason : "",
     };
   }
 
@@ -214,6 +256,7 @@ export class IngestStream {
       this.#config = undefined;
       this.#inFlight.clear();
       this.#isBlocked = false;
+      this.#probe = undefined;
       this.#state.connectedSinceMs = undefined;
       client.close();
     }
@@ -230,6 +273,7 @@ export class IngestStream {
     stream.on("data", (response: StreamSnapshotsResponse) => {
       if (this.#stream !== stream) return;
       this.#lastHeardElapsedMs = clock.elapsedMs();
+      this.#claimsHeard = this.#claimsSent;
       const { message } = response;
       switch (message?.$case) {
         case "config": {
@@ -246,7 +290,7 @@ export class IngestStream {
           this.#acceptRefusal(message.value);
           break;
         case "throttle":
-          this.#hold(message.value.waitMs);
+          this.#acceptThrottle(message.value);
           break;
       }
       this.#pump();
@@ -305,35 +349,76 @@ export class IngestStream {
     }
     for (const { signal, reason } of config.refusedSignals) this.#options.log.warn("the API does not take a signal", { signal, reason });
     this.#options.onConfig?.(config);
-    if (isFirst) this.#sendStatus();
+    if (!isFirst) return;
+    this.#isClaimsDayDue = true;
+    this.#sendStatus();
   }
 
   #acceptAck(sequence: number): void {
-    this.#inFlight.delete(sequence);
-    this.#attempts.delete(sequence);
+    const lane = this.#laneOf(sequence);
+    this.#settle(sequence);
     if (!this.#options.spool.acknowledge(sequence)) return;
+    this.#probe = undefined;
     this.#state.acknowledgedFrames++;
     this.#state.lastAckAtMs = Math.round(this.#options.clock.wallMs());
     this.#backoff.reset();
-    this.#retryBackoff.reset();
+    this.#retryBackoffs[lane].reset();
+    if (lane === "backlog") this.#drainRate.add(this.#options.clock.elapsedMs());
     if (this.#statusTimer !== undefined && this.#options.spool.state.frames === 0) this.#sendStatus();
   }
 
-  #acceptRefusal(refusal: Refusal): void {
-    const { spool, clock, serverClock, log } = this.#options;
-    const sequence = Number(refusal.sequence);
+  /** A frame has its answer. */
+  #settle(sequence: number): void {
     this.#inFlight.delete(sequence);
+    this.#attempts.delete(sequence);
+    this.#suspects.delete(sequence);
+  }
+
+  /** The probe stays what it was when it was first refused: what it finds out holds for new windows. */
+  #laneOf(sequence: number): Lane {
+    return this.#options.spool.isLive(sequence) || sequence === this.#probe ? "live" : "backlog";
+  }
+
+  #acceptThrottle({ waitMs, backlogWaitMs, reason }: Throttle): void {
+    if (reason !== this.#state.throttleReason && reason !== "")
+      this.#options.log.warn("the API asks to wait", { reason, waitMs, backlogWaitMs, waitingFrames: this.#options.spool.state.frames });
+    this.#state.throttleReason = reason;
+    this.#hold("live", waitMs);
+    this.#hold("backlog", backlogWaitMs);
+  }
+
+  #acceptRefusal(refusal: Refusal): void {
+    const { log } = this.#options;
+    const sequence = Number(refusal.sequence);
     this.#state.lastRefusal = refusal.reason;
     if (refusal.retry) {
-      const waitMs = this.#retryBackoff.nextMs();
+      const lane = this.#laneOf(sequence);
+      this.#inFlight.delete(sequence);
+      const waitMs = this.#retryBackoffs[lane].nextMs();
       log.info("the API cannot store a window now", { sequence, reason: refusal.reason, waitMs: Math.round(waitMs) });
-      this.#hold(waitMs);
+      if (lane === "live") this.#probe ??= sequence;
+      this.#state.throttleReason = refusal.reason;
+      this.#hold(lane, waitMs);
       return;
     }
     if (refusal.code === RefusalCode.CLOCK_SKEW && refusal.serverTimeMs !== 0n && this.#countAttempt(sequence) <= attemptsMax) {
+      this.#correct(sequence, refusal).then(
+        () => this.#pump(),
+        (error: unknown) => log.error("window could not be corrected", { sequence, error: String(error) }),
+      );
+      return;
+    }
+    this.#inFlight.delete(sequence);
+    this.#refuse(sequence, refusal.code, refusal.reason);
+  }
+
+  /** The frame counts as under way until it is clear what becomes of it, so that it is not sent meanwhile as it was. */
+  async #correct(sequence: number, refusal: Refusal): Promise<void> {
+    const { spool, clock, serverClock, log } = this.#options;
+    try {
       const elapsedMs = clock.elapsedMs();
       serverClock.observe(Number(refusal.serverTimeMs), elapsedMs, elapsedMs);
-      const frame = spool.read(sequence);
+      const frame = await spool.read(sequence);
       if (frame === undefined) return;
       const correctedMs = serverClock.correctedOffsetMs(frame, clock.wallMs(), elapsedMs);
       if (correctedMs !== frame.sentOffsetMs) {
@@ -342,14 +427,17 @@ export class IngestStream {
         spool.stamp(sequence, correctedMs);
         return;
       }
+      this.#refuse(sequence, refusal.code, refusal.reason);
+    } finally {
+      this.#inFlight.delete(sequence);
     }
-    this.#refuse(sequence, refusal.code, refusal.reason);
   }
 
   #refuse(sequence: number, code: RefusalCode, reason: string): void {
     const name = Object.entries(RefusalCode).find(([, value]) => value === code)?.[0] ?? String(code);
     this.#state.lastRefusal = `${name}: ${reason}`;
     this.#attempts.delete(sequence);
+    this.#suspects.delete(sequence);
     this.#options.log.error("the API refused a window for good", { sequence, code: name, reason });
     this.#options.spool.refuse(sequence, this.#state.lastRefusal);
   }
@@ -360,65 +448,123 @@ export class IngestStream {
     return attempts;
   }
 
-  /** Sends no snapshot for so long. */
-  #hold(waitMs: number): void {
+  /** Sends nothing of a lane for so long. */
+  #hold(lane: Lane, waitMs: number): void {
     const untilMs = this.#options.clock.elapsedMs() + waitMs;
-    if (untilMs <= this.#holdUntilMs) return;
-    this.#holdUntilMs = untilMs;
-    this.#pumpAfter(waitMs);
+    if (waitMs <= 0 || untilMs <= this.#holdUntilMs[lane]) return;
+    this.#holdUntilMs[lane] = untilMs;
+    this.#pumpAfter(lane, waitMs);
   }
 
-  #pumpAfter(waitMs: number): void {
-    clearTimeout(this.#holdTimer);
-    this.#holdTimer = setTimeout(() => this.#pump(), Math.ceil(waitMs));
-    this.#holdTimer.unref();
+  #pumpAfter(lane: Lane, waitMs: number): void {
+    clearTimeout(this.#holdTimers[lane]);
+    this.#holdTimers[lane] = setTimeout(() => this.#pump(), Math.ceil(waitMs));
+    this.#holdTimers[lane].unref();
   }
 
-  /** Sends frames, oldest first, until the API's limit, the connection's back-pressure, or the end of the spool. */
+  /** Sends what may be sent: until the API's limits, the connection's back-pressure, or the end of the spool. */
   #pump(): void {
-    const { spool, clock, serverClock } = this.#options;
-    if (spool.state.frames === 0) this.#onIdle?.();
-    const stream = this.#stream;
+    if (this.#options.spool.state.frames === 0) this.#onIdle?.();
+    this.#startFeeding("live");
+    this.#startFeeding("backlog");
+  }
+
+  #startFeeding(lane: Lane): void {
+    if (!this.#feeding.has(lane)) this.#feed(lane).catch((error: unknown) => this.#endSession?.(error as Error));
+  }
+
+  /** One frame after the other; each is read without holding up the process, so that a long backlog delays nothing else. */
+  async #feed(lane: Lane): Promise<void> {
+    this.#feeding.add(lane);
+    try {
+      for (;;) {
+        const sequence = this.#next(lane);
+        if (sequence === undefined) return;
+        const stream = this.#stream;
+        const frame = await this.#options.spool.read(sequence);
+        // Meanwhile the stream may have ended, the frame been merged, the API asked for a pause.
+        if (frame !== undefined && this.#stream === stream && this.#next(lane) === sequence) this.#send(sequence, frame);
+      }
+    } finally {
+      this.#feeding.delete(lane);
+      if (lane === "live") this.#startFeeding("backlog");
+    }
+  }
+
+  /** The frame to send next, or undefined if none may be sent now. */
+  #next(lane: Lane): number | undefined {
+    const { spool, clock } = this.#options;
     const config = this.#config;
-    if (stream === undefined || config === undefined || this.#isBlocked) return;
-    const holdMs = this.#holdUntilMs - clock.elapsedMs();
+    if (this.#stream === undefined || config === undefined || this.#isBlocked) return undefined;
+    const untilMs = lane === "live" ? this.#holdUntilMs.live : Math.max(this.#holdUntilMs.live, this.#holdUntilMs.backlog);
+    const holdMs = untilMs - clock.elapsedMs();
     if (holdMs > 0) {
       // Timers of Node.js may fire a little early; then this is the wait for the rest.
-      this.#pumpAfter(holdMs);
+      this.#pumpAfter(lane, holdMs);
+      return undefined;
+    }
+    if (this.#probe !== undefined && !spool.has(this.#probe)) this.#probe = undefined;
+    if (this.#probe !== undefined) return lane === "live" && !this.#inFlight.has(this.#probe) ? this.#probe : undefined;
+    for (const suspect of this.#suspects) if (!spool.has(suspect)) this.#suspects.delete(suspect);
+    if (this.#suspects.size > 0) {
+      const [suspect] = this.#suspects;
+      return lane === "live" && this.#inFlight.size === 0 ? suspect : undefined;
+    }
+    const inFlightMax = Math.max(1, config.framesInFlightMax);
+    if (lane === "live") {
+      if (this.#inFlight.size >= inFlightMax) return undefined;
+      const { lastSequence } = spool.state;
+      return [lastSequence - 1, lastSequence].find((sequence) => spool.isWaiting(sequence) && !this.#inFlight.has(sequence));
+    }
+    if (this.#next("live") !== undefined) return undefined;
+    // What is happening now must not wait for room: it is kept free, as far as there is any to share.
+    const ownMax = Math.max(1, inFlightMax - Math.min(2, inFlightMax - 1));
+    const backlogMax = config.backlogInFlightMax > 0 ? Math.min(ownMax, config.backlogInFlightMax) : ownMax;
+    let underWay = 0;
+    for (const sequence of this.#inFlight) if (!spool.isLive(sequence)) underWay++;
+    if (underWay >= backlogMax || this.#inFlight.size >= inFlightMax) return undefined;
+    for (const sequence of spool.sequences()) {
+      if (spool.isLive(sequence)) return undefined;
+      if (!this.#inFlight.has(sequence)) return sequence;
+    }
+    return undefined;
+  }
+
+  #send(sequence: number, frame: FrameFile): void {
+    const { spool, clock, serverClock } = this.#options;
+    const frameBytesMax = this.#config?.frameBytesMax ?? 0;
+    const offsetMs = serverClock.offsetOfFrameMs(frame, clock.wallMs(), clock.elapsedMs());
+    const request = encodeSnapshotRequest(frame.payload, offsetMs);
+    if (frameBytesMax > 0 && request.length > frameBytesMax) {
+      this.#refuse(
+        sequence,
+        RefusalCode.TOO_LARGE,
+        `the frame has ${request.length} bytes, the API takes ${frameBytesMax}; lower WAGGLE_AGENT_ROWS_MAX`,
+      );
       return;
     }
-    for (const sequence of spool.sequences()) {
-      const inFlightMax = sequence <= this.#singlyUntil ? 1 : Math.max(1, config.framesInFlightMax);
-      if (this.#inFlight.size >= inFlightMax) return;
-      if (this.#inFlight.has(sequence)) continue;
-      const frame = spool.read(sequence);
-      if (frame === undefined) continue;
-      const offsetMs = serverClock.offsetOfFrameMs(frame, clock.wallMs(), clock.elapsedMs());
-      const request = encodeSnapshotRequest(frame.payload, offsetMs);
-      if (config.frameBytesMax > 0 && request.length > config.frameBytesMax) {
-        this.#refuse(
-          sequence,
-          RefusalCode.TOO_LARGE,
-          `the frame has ${request.length} bytes, the API takes ${config.frameBytesMax}; lower WAGGLE_AGENT_ROWS_MAX`,
-        );
-        continue;
-      }
-      if (frame.sentOffsetMs === undefined) spool.stamp(sequence, offsetMs);
-      if (this.#inFlight.size === 0) this.#lastHeardElapsedMs = clock.elapsedMs();
-      this.#inFlight.add(sequence);
-      this.#state.sentFrames++;
-      if (!stream.write(request)) {
-        this.#isBlocked = true;
-        return;
-      }
-    }
+    if (frame.sentOffsetMs === undefined) spool.stamp(sequence, offsetMs);
+    if (this.#inFlight.size === 0) this.#lastHeardElapsedMs = clock.elapsedMs();
+    this.#inFlight.add(sequence);
+    this.#state.sentFrames++;
+    if (this.#stream?.write(request) === false) this.#isBlocked = true;
+  }
+
+  #backlogFrames(): number {
+    const { frames, lastSequence } = this.#options.spool.state;
+    const live = [lastSequence - 1, lastSequence].filter((sequence) => this.#options.spool.has(sequence)).length;
+    return frames - live;
   }
 
   #sendStatus(): void {
     clearTimeout(this.#statusTimer);
     this.#statusTimer = undefined;
     if (this.#stream === undefined || this.#config === undefined || this.#isBlocked) return;
-    const { frames, bytes, refusedFrames, droppedFrames, corruptFrames } = this.#options.spool.state;
+    const { spool, clock } = this.#options;
+    const { frames, bytes, refusedFrames, droppedFrames, corruptFrames, coarsenedWindows } = spool.state;
+    const hours = spool.claims({ revision: this.#claimsHeard, ...(this.#isClaimsDayDue ? { fromMs: clock.wallMs() - dayMs } : {}) });
+    this.#claimsSent = spool.claimsRevision;
+    this.#isClaimsDayDue = false;
     const status = {
       spoolFrames: BigInt(frames),
       spoolBytes: BigInt(bytes),
@@ -426,8 +572,15 @@ export class IngestStream {
       droppedFrames: BigInt(droppedFrames + corruptFrames),
       clockOffsetMs: BigInt(this.state.clockOffsetMs),
       startedAtMs: BigInt(this.#options.startedAtMs),
-      coarsenedWindows: 0n,
-      hours: [],
+      coarsenedWindows: BigInt(coarsenedWindows),
+      hours: hours.map((hour) => ({
+        hourStartMs: BigInt(hour.hourStartMs),
+        windows: BigInt(hour.windows),
+        rows: BigInt(hour.rows),
+        frames: BigInt(hour.frames),
+        droppedWindows: BigInt(hour.droppedWindows),
+        refusedWindows: BigInt(hour.refusedWindows),
+      })),
     };
     if (!this.#stream.write(StreamSnapshotsRequest.encode({ message: { $case: "status", value: status } }).finish())) this.#isBlocked = true;
   }
@@ -452,10 +605,10 @@ export class IngestStream {
         return new Error(`another agent streams as this host (${error.details}); two agents share a credential or a machine id`);
       case grpcStatus.INVALID_ARGUMENT: {
         // Some frame in flight cannot be read over there. Sent one by one, the frame that is alone when it happens again is the one.
-        const [first, ...others] = [...this.#inFlight].sort((a, b) => a - b);
+        const [first, ...others] = this.#inFlight;
         if (first !== undefined && others.length === 0 && this.#countAttempt(first) >= attemptsMax)
           this.#refuse(first, RefusalCode.MALFORMED, error.details);
-        else this.#singlyUntil = Math.max(this.#singlyUntil, first ?? 0, ...others);
+        else for (const sequence of this.#inFlight) this.#suspects.add(sequence);
         break;
       }
     }

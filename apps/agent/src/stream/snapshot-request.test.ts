@@ -8,7 +8,7 @@ const snapshot = Snapshot.fromPartial({
   windowStartMs: 1_700_000_000_000n,
   windowMs: 10_000,
   bootId: "boot",
-  blocks: [{ signal: "s", schemaHash: "h", rows: 1, columns: [Buffer.alloc(40_000, 7)] }],
+  blocks: [{ signal: "s", schemaHash: "h", rows: 1, columns: [new Uint8Array(40_000).fill(7)] }],
 });
 const encoded = Snapshot.encode(snapshot).finish();
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { catalogue, checkBlock, getSignalOrThrow, limits, schemaHash, type WireRow } from "@waggle/signals";
+import { catalogue, checkBlock, decodeBlock, getSignalOrThrow, limits, schemaHash, type WireRow, wireColumns } from "@waggle/signals";
 import { describe, expect, it } from "vitest";
 import { type AssembledWindow, assembleWindow, truncate } from "./assemble.ts";
 import type { WindowData } from "./source.ts";
 import { UnavailableSource } from "./unavailable-source.ts";
 
-const own = { cpuNs: 5_000_000n, rssBytes: 80_000_000n, droppedFrames: 0n };
+const own = { cpuNs: 5_000_000n, rssBytes: 80_000_000n, lostWindows: 0n, coarsenedWindows: 0n };
 const options = { refusedSignals: new Map<string, string>(), bytesMax: 4_000_000 };
 const kernelSignals = catalogue.filter((signal) => signal.bpf !== null).map((signal) => signal.name);
 
@@ -24,29 +24,19 @@ function windowData(overrides: Partial<WindowData> = {}): WindowData {
 
 const syscallRow = (process: string): WireRow => ({ process, unit: "", syscall: "getppid", count: 1n });
 
-/** Decodes the strings of a block's column. */
 function strings(assembled: AssembledWindow, signal: string, column: number): string[] {
-  const block = assembled.blocks.find((candidate) => candidate.signal === signal);
-  const bytes = block?.columns[column] ?? Buffer.alloc(0);
-  const values: string[] = [];
-  for (let at = 0; at < bytes.length; ) {
-    let length = 0;
-    let shift = 0;
-    for (;;) {
-      const byte = bytes[at++] as number;
-      length |= (byte & 0x7f) << shift;
-      shift += 7;
-      if (byte < 0x80) break;
-    }
-    values.push(bytes.toString("utf8", at, at + length));
-    at += length;
-  }
-  return values;
+  return values(assembled, signal, column) as string[];
 }
 
 function integers(assembled: AssembledWindow, signal: string, column: number): bigint[] {
-  const bytes = assembled.blocks.find((candidate) => candidate.signal === signal)?.columns[column] ?? Buffer.alloc(0);
-  return Array.from({ length: bytes.length / 8 }, (_, row) => bytes.readBigUInt64LE(row * 8));
+  return values(assembled, signal, column) as bigint[];
+}
+
+/** A column of a block; empty if there is no block. */
+function values(assembled: AssembledWindow, name: string, column: number): WireRow[string][] {
+  const signal = getSignalOrThrow(name);
+  const block = assembled.blocks.find((candidate) => candidate.signal === name);
+  return block === undefined ? [] : decodeBlock(signal, block).map((row) => row[wireColumns(signal)[column]?.name ?? ""] as WireRow[string]);
 }
 
 describe("assembleWindow", () => {
@@ -106,10 +96,10 @@ describe("assembleWindow", () => {
         { reason: "unused", count: 0n },
       ],
     });
-    const assembled = assembleWindow(data, { ...own, droppedFrames: 2n }, options);
-    expect(strings(assembled, "agent_accounting", 0)).toEqual(["RetransSegs", "dropped:map_full", "dropped:spool_frames"]);
-    expect(integers(assembled, "agent_accounting", 1)).toEqual([3n, 0n, 0n]);
-    expect(integers(assembled, "agent_accounting", 2)).toEqual([4n, 7n, 2n]);
+    const assembled = assembleWindow(data, { ...own, lostWindows: 2n, coarsenedWindows: 6n }, options);
+    expect(strings(assembled, "agent_accounting", 0)).toEqual(["RetransSegs", "dropped:map_full", "dropped:spool_windows", "coarsened:windows"]);
+    expect(integers(assembled, "agent_accounting", 1)).toEqual([3n, 0n, 0n, 6n]);
+    expect(integers(assembled, "agent_accounting", 2)).toEqual([4n, 7n, 2n, 6n]);
   });
 
   it("keeps back a signal that the API does not take, and says so in the coverage", () => {

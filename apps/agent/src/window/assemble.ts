@@ -10,7 +10,9 @@ export interface OwnCost {
   /** Resident memory at its end. */
   readonly rssBytes: bigint;
   /** Windows that were given up or became unreadable in the spool since the previous window. */
-  readonly droppedFrames: bigint;
+  readonly lostWindows: bigint;
+  /** Windows that were merged into longer ones in the spool since the previous window. */
+  readonly coarsenedWindows: bigint;
 }
 
 export interface AssembleOptions {
@@ -106,12 +108,13 @@ function costRows(data: WindowData, own: OwnCost): WireRow[] {
 
 /**
  * A drop is a difference like any other: the kernel had it (`kernel`), no row has it (`counted`). Drops that ended in `~other` are still named, as
- * the row they belong to is not known.
+ * the row they belong to is not known. Coarsened windows are on both sides: nothing of them is missing but where in the longer window it was.
  */
 function accountingRows(data: WindowData, own: OwnCost): WireRow[] {
   const drops = data.drops.filter((drop) => drop.count > 0n).map((drop) => ({ quantity: `dropped:${drop.reason}`, counted: 0n, kernel: drop.count }));
-  const frames = own.droppedFrames > 0n ? [{ quantity: "dropped:spool_frames", counted: 0n, kernel: own.droppedFrames }] : [];
-  return [...data.accounting.map(({ quantity, counted, kernel }) => ({ quantity, counted, kernel })), ...drops, ...frames];
+  const lost = own.lostWindows > 0n ? [{ quantity: "dropped:spool_windows", counted: 0n, kernel: own.lostWindows }] : [];
+  const coarsened = own.coarsenedWindows > 0n ? [{ quantity: "coarsened:windows", counted: own.coarsenedWindows, kernel: own.coarsenedWindows }] : [];
+  return [...data.accounting.map(({ quantity, counted, kernel }) => ({ quantity, counted, kernel })), ...drops, ...lost, ...coarsened];
 }
 
 function encode(signal: Signal, rows: readonly WireRow[]): SignalBlock {

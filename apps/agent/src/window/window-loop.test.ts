@@ -41,7 +41,7 @@ function startLoop(source: WindowSource, windows: SpooledWindow[] = []): WindowL
 }
 
 const pass = (ms: number) => Object.assign(clock, { wall: clock.wall + ms, elapsed: clock.elapsed + ms });
-const snapshot = (sequence: number) => Snapshot.decode(spool.read(sequence)?.payload as Uint8Array);
+const snapshot = async (sequence: number) => Snapshot.decode((await spool.read(sequence))?.payload as Uint8Array);
 
 describe("WindowLoop", () => {
   it("spools the last, partial window with its true start and length when it stops", async () => {
@@ -50,9 +50,9 @@ describe("WindowLoop", () => {
     pass(1_234);
     await loop.stop();
     expect(windows).toHaveLength(1);
-    expect(snapshot(1)).toMatchObject({ sequence: 1n, windowStartMs: 1_700_000_003_200n, windowMs: 1_234, bootId: "boot", clockOffsetMs: 0n });
-    expect(snapshot(1).blocks.find((block) => block.signal === "agent_coverage")?.rows).toBe(catalogue.length);
-    expect(spool.read(1)).toMatchObject({ bootTag: 7n, shiftMs: 1_700_000_003_200 - 50_000 });
+    expect(await snapshot(1)).toMatchObject({ sequence: 1n, windowStartMs: 1_700_000_003_200n, windowMs: 1_234, bootId: "boot", clockOffsetMs: 0n });
+    expect((await snapshot(1)).blocks.find((block) => block.signal === "agent_coverage")?.rows).toBe(catalogue.length);
+    expect(await spool.read(1)).toMatchObject({ bootTag: 7n, shiftMs: 1_700_000_003_200 - 50_000 });
   });
 
   it("ends the window when the source cut its counters, not when it was asked to", async () => {
@@ -60,7 +60,7 @@ describe("WindowLoop", () => {
     const loop = startLoop({ readWindow: async () => ({ ...data, endedAtMs: clock.wall + 70 }), close: () => {} });
     pass(2_000);
     await loop.stop();
-    expect(snapshot(1).windowMs).toBe(2_070);
+    expect((await snapshot(1)).windowMs).toBe(2_070);
   });
 
   it("reports a window that could not be read as failed, and goes on", async () => {
@@ -83,7 +83,7 @@ describe("WindowLoop", () => {
     const second = startLoop(new UnavailableSource("failed", ""));
     pass(1_000);
     await second.stop();
-    expect(snapshot(2).windowStartMs).toBeGreaterThan(snapshot(1).windowStartMs);
+    expect((await snapshot(2)).windowStartMs).toBeGreaterThan((await snapshot(1)).windowStartMs);
   });
 
   it("takes a window length from the API, unless it makes no sense", () => {

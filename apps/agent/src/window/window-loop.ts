@@ -46,7 +46,8 @@ export class WindowLoop {
   readonly #refusedSignals = new Map<string, string>();
   #frameBytesMax = 4 * 1024 * 1024;
   #cpuUs = 0;
-  #spoolLosses = 0;
+  #lostWindows = 0;
+  #coarsenedWindows = 0;
   #rowsMax: number | undefined;
   readonly #stop = new AbortController();
   #running: Promise<void> | undefined;
@@ -147,15 +148,16 @@ export class WindowLoop {
 
   #measureOwnCost(): OwnCost {
     const cpuUs = cpuTimeUs();
-    const { droppedFrames, corruptFrames } = this.#options.spool.state;
-    const losses = droppedFrames + corruptFrames;
+    const { lostWindows, coarsenedWindows } = this.#options.spool.state;
     const own = {
       cpuNs: BigInt(Math.max(0, cpuUs - this.#cpuUs)) * 1000n,
       rssBytes: BigInt(process.memoryUsage.rss()),
-      droppedFrames: BigInt(losses - this.#spoolLosses),
+      lostWindows: BigInt(lostWindows - this.#lostWindows),
+      coarsenedWindows: BigInt(coarsenedWindows - this.#coarsenedWindows),
     };
     this.#cpuUs = cpuUs;
-    this.#spoolLosses = losses;
+    this.#lostWindows = lostWindows;
+    this.#coarsenedWindows = coarsenedWindows;
     return own;
   }
 }
