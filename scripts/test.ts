@@ -38,15 +38,32 @@ interface VitestReport {
   testResults: { status: string; name: string; assertionResults: unknown[] }[];
 }
 
-function vitest(size: string): void {
+interface VitestOptions {
+  readonly title?: string;
+  /** Of test files; none: all of the size. */
+  readonly paths?: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+/** The API's integration tests run once more on each of these; the first run is on one embedded ClickHouse and the embedded Postgres. */
+const otherStores: readonly VitestOptions[] = [
+  {
+    title: "integration, on two ClickHouse shards and a Postgres server",
+    paths: ["apps/api"],
+    environment: { WAGGLE_TEST_LAYOUT: "two-shards", WAGGLE_TEST_DATABASE: "postgres" },
+  },
+];
+
+function vitest(size: string, { title = size, paths = [], environment = {} }: VitestOptions = {}): void {
   const directory = mkdtempSync(join(tmpdir(), "waggle-test-"));
   const file = join(directory, "report.json");
-  console.log(`\n── ${size}`);
+  console.log(`\n── ${title}`);
   const { status } = spawnSync(
     "pnpm",
-    ["exec", "vitest", "run", "--project", size, "--reporter=default", "--reporter=json", `--outputFile.json=${file}`],
+    ["exec", "vitest", "run", "--project", size, "--reporter=default", "--reporter=json", `--outputFile.json=${file}`, ...paths],
     {
       cwd: root,
+      env: { ...process.env, ...environment },
       stdio: "inherit",
     },
   );
@@ -70,7 +87,11 @@ if (asked === undefined || asked === "unit") {
   check("types", "pnpm", ["-r", "--workspace-concurrency=2", "--if-present", "typecheck"]);
   check("types of scripts and tests", "pnpm", ["exec", "tsc", "-p", "tsconfig.json"]);
 }
-for (const size of sizes) if (asked === undefined || asked === size) vitest(size);
+for (const size of sizes) {
+  if (asked !== undefined && asked !== size) continue;
+  vitest(size);
+  if (size === "integration") for (const store of otherStores) vitest(size, store);
+}
 
 const strict = process.env["CI"] === "true";
 if (strict && skipped > 0) {

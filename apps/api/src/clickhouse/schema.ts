@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { catalogue, envelopeColumns, retentionDaysDefault, signalTables, TIME_KEY, type TableDefinition } from "@waggle/signals";
+import { catalogue, envelopeColumns, retentionDaysDefault, signalTables, type TableDefinition, TIME_KEY } from "@waggle/signals";
 import type { Retention } from "../config/retention.ts";
 
 /** One row per accepted snapshot; written after the snapshot's signal rows, so a window found here is complete in every table. */

@@ -50,8 +50,30 @@ describe("readConfig", () => {
       database: "fleet",
       username: "ada",
       password: "s@cret",
+      cluster: null,
     });
     expect(readConfig({ WAGGLE_CLICKHOUSE_URL: url, WAGGLE_CLICKHOUSE_DATABASE: "other" }).config.clickhouse.database).toBe("other");
+  });
+
+  it("reads a cluster whose servers are named, and refuses servers without a cluster or with a user of their own", () => {
+    const cluster = {
+      WAGGLE_CLICKHOUSE_CLUSTER: "shards",
+      WAGGLE_CLICKHOUSE_REPLICATED: "true",
+      WAGGLE_CLICKHOUSE_NODE_URLS: "http://a:8123, https://b:8443/",
+    };
+    expect(readConfig(cluster).config.clickhouse.cluster).toEqual({
+      name: "shards",
+      replicated: true,
+      nodeUrls: ["http://a:8123", "https://b:8443"],
+    });
+    expect(() => readConfig({ WAGGLE_CLICKHOUSE_NODE_URLS: "http://a:8123" })).toThrow("needs WAGGLE_CLICKHOUSE_CLUSTER");
+    const withPassword = { ...cluster, WAGGLE_CLICKHOUSE_NODE_URLS: "http://a:8123,http://ada:hunter2@b:8123" };
+    expect(() => readConfig(withPassword)).toThrow("entry 2 carries a user");
+    expect(() => readConfig(withPassword)).not.toThrow("hunter2");
+  });
+
+  it("refuses a retention that cannot be, by the variable's name", () => {
+    expect(() => readConfig({ WAGGLE_API_RETENTION: "raw=seven" })).toThrow("WAGGLE_API_RETENTION: ");
   });
 
   it("refuses half a TLS configuration", () => {

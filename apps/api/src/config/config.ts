@@ -6,6 +6,7 @@ import { Retention, RetentionError } from "./retention.ts";
 
 const DATABASE_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,62}$/;
 const port = z.coerce.number().int().min(0).max(65_535);
+const limit = (defaultValue: number) => z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER).default(defaultValue);
 
 /** Every variable the API reads, with its default. Values of secrets never appear in messages. */
 export const environmentSchema = z.object({
@@ -30,6 +31,13 @@ export const environmentSchema = z.object({
     .describe(
       "How long rows are kept, in days per level, and per signal where that differs: `raw=7d,1m=30d,1h=400d,syscall_latency.raw=3d`. What is left out keeps its default.",
     ),
+  WAGGLE_API_LIMIT_ROWS_PER_SECOND: limit(2_000_000).describe(
+    "Signal rows an organisation may send per second, averaged over 10 s. This and the limits below hold for organisations without one of their own, on each API node.",
+  ),
+  WAGGLE_API_LIMIT_HOSTS: limit(50_000).describe("Hosts an organisation may have enrolled."),
+  WAGGLE_API_LIMIT_SERIES: limit(20_000_000).describe("Series an organisation may have: rows of every host's newest window, summed."),
+  WAGGLE_API_LIMIT_QUERY_ROWS_PER_MINUTE: limit(20_000_000_000).describe("Stored rows an organisation's queries may read per minute."),
+  WAGGLE_API_LIMIT_QUERIES_AT_ONCE: limit(100).describe("Queries an organisation may run at the same time."),
   WAGGLE_CLICKHOUSE_URL: z
     .url({ protocol: /^https?$/ })
     .default("http://127.0.0.1:7303")
@@ -78,6 +86,14 @@ export class Config {
   };
   readonly dataDirectory!: string;
   readonly logLevel!: string;
+  /** What an organisation may use that has no limits of its own. */
+  readonly limits!: {
+    readonly rowsPerSecondMax: number;
+    readonly hostsMax: number;
+    readonly seriesMax: number;
+    readonly queryRowsPerMinuteMax: number;
+    readonly queriesAtOnceMax: number;
+  };
   readonly clickhouse!: {
     readonly url: string;
     readonly database: string;
@@ -149,6 +165,13 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     },
     dataDirectory: resolve(env.WAGGLE_API_DATA_DIRECTORY),
     logLevel: env.WAGGLE_API_LOG_LEVEL,
+    limits: {
+      rowsPerSecondMax: env.WAGGLE_API_LIMIT_ROWS_PER_SECOND,
+      hostsMax: env.WAGGLE_API_LIMIT_HOSTS,
+      seriesMax: env.WAGGLE_API_LIMIT_SERIES,
+      queryRowsPerMinuteMax: env.WAGGLE_API_LIMIT_QUERY_ROWS_PER_MINUTE,
+      queriesAtOnceMax: env.WAGGLE_API_LIMIT_QUERIES_AT_ONCE,
+    },
     clickhouse: {
       url: clickhouseUrl.origin,
       database: env.WAGGLE_CLICKHOUSE_DATABASE ?? (databaseOfUrl || "waggle"),
