@@ -2,11 +2,15 @@
 import { Global, Inject, Module, type OnApplicationShutdown } from "@nestjs/common";
 import { Config } from "../config/config.ts";
 import { Database } from "./database.ts";
+import { LeasesRepository } from "./leases.repository.ts";
 
 @Global()
 @Module({
-  providers: [{ provide: Database, inject: [Config], useFactory: (config: Config) => Database.open(config.databaseUrl, config.dataDirectory) }],
-  exports: [Database],
+  providers: [
+    { provide: Database, inject: [Config], useFactory: (config: Config) => Database.open(config.databaseUrl, config.dataDirectory) },
+    LeasesRepository,
+  ],
+  exports: [Database, LeasesRepository],
 })
 export class PostgresModule implements OnApplicationShutdown {
   constructor(@Inject(Database) private readonly database: Database) {}

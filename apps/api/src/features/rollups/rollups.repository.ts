@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Inject, Injectable } from "@nestjs/common";
+import { levelMs, ROLLUP_BUCKET_MS, type Signal } from "@waggle/signals";
+import { eq, sql } from "drizzle-orm";
+import { ClickHouseService, type InsertSummary } from "../../clickhouse/clickhouse.service.ts";
+import { ROLLUPS_TABLE, WINDOWS_TABLE } from "../../clickhouse/schema.ts";
+import { Database } from "../../postgres/database.ts";
+import { rollupProgress, storageFloors } from "../../postgres/schema.ts";
+import type { ArrivalCount } from "./pending-buckets.ts";
+import { type RollupScope, rollupStatement } from "./statements.ts";
+import { type RollupStep, rollupSteps, stepShapes } from "./steps.ts";
+
+/** A host whose bucket has more frames than were taken in; `host` is '' for a fleet step. */
+export interface Behind {
+  readonly host: string;
+  /** Frames there are. */
+  readonly frames: number;
+  /** Source rows of all signals that they had; 0 where that is not known. */
+  readonly rows: number;
+}
+
+export interface BehindInBucket {
+  readonly behind: readonly Behind[];
+  /** Frames of the bucket over all hosts: rises with every frame, so of two roll-ups the higher has seen more. */
+  readonly version: number;
+}
+
+export interface StepProgress {
+  readonly completeUntilMs: number;
+  readonly scannedUntilMs: number;
+}
+
+/** A statement is cut so that it ends long before this; the server ends it if it does not. */
+const STATEMENT_SECONDS_MAX = 50;
+const STATEMENT_BYTES_MAX = 1_024 ** 3;
+
+/** What the roller reads and writes. Times are Unix milliseconds. */
+@Injectable()
+export class RollupsRepository {
+  constructor(
+    @Inject(ClickHouseService) private readonly clickhouse: ClickHouseService,
+    @Inject(Database) private readonly database: Database,
+  ) {}
+
+  /**
+   * Buckets of every tenant in which the step's source got something since; one look for all tenants, each bucket's tenant in the answer.
+   * @param sinceMs on ClickHouse's clock; 0: everything there is
+   * @returns what was found, and ClickHouse's clock before it looked
+   */
+  async arrivals(step: RollupStep, sinceMs: number, signal: AbortSignal): Promise<{ found: ArrivalCount[]; nowMs: number }> {
+    const { from, bucketMs } = stepShapes[step];
+    const { rows: clock } = await this.clickhouse.query<{ nowMs: number }>("SELECT toUnixTimestamp64Milli(now64(3)) AS nowMs", {}, { signal });
+    const { rows } = await this.clickhouse.query<ArrivalCount>(
+      `SELECT toString(tenant) AS tenant, toUnixTimestamp(${bucketStart[bucketMs]}) * 1000 AS bucketMs,
+        count() AS arrivals, toUnixTimestamp64Milli(max(received_at)) AS lastArrivalMs
+      FROM ${from === null ? WINDOWS_TABLE : ROLLUPS_TABLE}
+      WHERE received_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') ${from === null ? "" : "AND step = {source:String}"}
+      GROUP BY tenant, bucketMs`,
+      { since: sinceMs, ...(from === null ? {} : { source: from }) },
+      { signal },
+    );
+    return { found: rows, nowMs: clock[0]?.nowMs ?? 0 };
+  }
+
+  /** What of a bucket has to be rolled up (again). Counted before anything is read, so what comes later is never taken for seen. */
+  async behind(step: RollupStep, tenant: string, bucketMs: number, signal: AbortSignal): Promise<BehindInBucket> {
+    const shape = stepShapes[step];
+    const isFleet = shape.scope === "fleet";
+    const range = "ts >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND ts < fromUnixTimestamp64Milli({to:Int64}, 'UTC')";
+    const host = isFleet ? "''" : "toString(host)";
+    const there =
+      shape.from === null
+        ? `SELECT ${host} AS host, count() AS frames, sum(\`rows\`) AS source_rows FROM ${WINDOWS_TABLE} FINAL PREWHERE tenant = {tenant:String} AND ${range} GROUP BY host`
+        : `SELECT ${host} AS host, sum(frames) AS frames, 0 AS source_rows FROM ${ROLLUPS_TABLE} FINAL
+          PREWHERE tenant = {tenant:String} AND step = {source:String} AND ${range} GROUP BY host`;
+    const { rows } = await this.clickhouse.query<{ host: string; frames: number; source_rows: number; total: number }>(
+      `SELECT host, frames, source_rows, total
+      FROM (SELECT host, frames, source_rows, sum(frames) OVER () AS total FROM (${there})) AS there
+      LEFT JOIN (
+        SELECT toString(host) AS host, frames AS taken FROM ${ROLLUPS_TABLE} FINAL
+        PREWHERE tenant = {tenant:String} AND step = {step:String} AND ts = fromUnixTimestamp64Milli({from:Int64}, 'UTC')
+      ) AS noted USING (host)
+      WHERE frames > taken
+      ORDER BY host`,
+      { tenant, step, from: bucketMs, to: bucketMs + shape.bucketMs, ...(shape.from === null ? {} : { source: shape.from }) },
+      { signal },
+    );
+    return { behind: rows.map((row) => ({ host: row.host, frames: row.frames, rows: row.source_rows })), version: rows[0]?.total ?? 0 };
+  }
+
+  /** Makes and writes one signal's rows of a bucket. */
+  async roll(signal: Signal, step: RollupStep, scope: RollupScope, abort: AbortSignal): Promise<InsertSummary> {
+    const { sql: statement, params, settings } = rollupStatement(signal, step, scope);
+    return this.clickhouse.insertSelect(statement, params, {
+      signal: abort,
+      settings: {
+        ...settings,
+        max_threads: 1,
+        max_execution_time: STATEMENT_SECONDS_MAX,
+        max_memory_usage: String(STATEMENT_BYTES_MAX),
+        max_bytes_before_external_group_by: String(STATEMENT_BYTES_MAX / 2),
+      },
+    });
+  }
+
+  /** Says that the bucket's rows of every signal are written. Only ever after they are. */
+  async note(step: RollupStep, tenant: string, bucketMs: number, taken: readonly Behind[], signal: AbortSignal): Promise<void> {
+    await this.clickhouse.insertSelect(
+      `INSERT INTO ${ROLLUPS_TABLE} (tenant, step, ts, host, frames)
+      SELECT {tenant:String}, {step:String}, fromUnixTimestamp64Milli({at:Int64}, 'UTC'), host, frames
+      FROM (SELECT 1) ARRAY JOIN {hosts:Array(String)} AS host, {frames:Array(UInt64)} AS frames`,
+      { tenant, step, at: bucketMs, hosts: taken.map(({ host }) => host), frames: taken.map(({ frames }) => frames) },
+      { signal },
+    );
+  }
+
+  async loadProgress(): Promise<ReadonlyMap<RollupStep, StepProgress>> {
+    const rows = await this.database.db.select().from(rollupProgress);
+    const known = rows.filter((row): row is typeof row & { step: RollupStep } => (rollupSteps as readonly string[]).includes(row.step));
+    return new Map(known.map((row) => [row.step, { completeUntilMs: row.completeUntil.getTime(), scannedUntilMs: row.scannedUntil.getTime() }]));
+  }
+
+  async saveProgress(progress: ReadonlyMap<RollupStep, StepProgress>): Promise<void> {
+    if (progress.size === 0) return;
+    await this.database.db
+      .insert(rollupProgress)
+      .values(
+        [...progress].map(([step, { completeUntilMs, scannedUntilMs }]) => ({
+          step,
+          completeUntil: new Date(completeUntilMs),
+          scannedUntil: new Date(scannedUntilMs),
+        })),
+      )
+      .onConflictDoUpdate({
+        target: rollupProgress.step,
+        set: {
+          // A node that lost its lease without noticing may be behind the one that has it.
+          completeUntil: sql`greatest(${rollupProgress.completeUntil}, excluded.complete_until)`,
+          scannedUntil: sql`excluded.scanned_until`,
+        },
+      });
+  }
+
+  /** Raw rows older than this were given up to save the disk; 0: none were. */
+  async rawFloorMs(): Promise<number> {
+    const rows = await this.database.db.select().from(storageFloors).where(eq(storageFloors.level, "raw"));
+    return rows[0]?.droppedBefore.getTime() ?? 0;
+  }
+}
+
+const bucketStart: Readonly<Record<number, string>> = { [ROLLUP_BUCKET_MS]: "toStartOfFiveMinutes(ts)", [levelMs["1h"]]: "toStartOfHour(ts)" };
