@@ -514,9 +514,13 @@ export class Spool {
     }
   }
 
-  /** How long merged windows may become at this filling; undefined: there is room. The more is waiting, the coarser. */
-  #chooseCoarseLength(): number | undefined {
-    const filled = Math.max(this.#bytes / this.#options.bytesMax, this.#entries.size / this.#options.framesMax);
+  /**
+   * How long merged windows may become at this filling; undefined: there is room. The more is waiting, the coarser; before the next length is reached, all has
+   * been merged to the one before.
+   */
+  #chooseCoarseLength(inMemory: boolean): number | undefined {
+    const { bytesMax, framesMax } = this.#options;
+    const filled = inMemory ? this.#memoryBytes / this.#memoryBytesMax : Math.max(this.#bytes / bytesMax, this.#entries.size / framesMax);
     const length = coarseLengthsMs.filter((_, index) => filled > (coarsenAt[index] as number)).at(-1);
     if (length !== undefined && length > (this.#coarseLengthMs ?? 0)) {
       this.#coarseLengthMs = length;
@@ -526,16 +530,13 @@ export class Spool {
     return length;
   }
 
-  /** Works out the next merge: the oldest windows that go together, in the finest length that still has some. */
+  /** Works out the next merge: the oldest windows that go together. */
   async #planMerge(bootTag: bigint, inMemory: boolean): Promise<Merge | undefined> {
-    const lengthMsMax = inMemory ? coarseLengthsMs.at(-1) : this.#chooseCoarseLength();
-    if (lengthMsMax === undefined) return undefined;
+    const lengthMs = this.#chooseCoarseLength(inMemory);
+    if (lengthMs === undefined) return undefined;
     for (let attempt = 0; attempt < mergeAttemptsMax; attempt++) {
-      const run = coarseLengthsMs
-        .filter((lengthMs) => lengthMs <= lengthMsMax)
-        .map((lengthMs) => findMergeableRun(this.#mergeable(inMemory), lengthMs, bootTag))
-        .find((found) => found.length > 0);
-      if (run === undefined) return undefined;
+      const run = findMergeableRun(this.#mergeable(inMemory), lengthMs, bootTag);
+      if (run.length === 0) return undefined;
       for (const [, entry] of run) entry.isHidden = true;
       const merge = await this.#workOut(run);
       if (merge !== undefined) {
@@ -648,10 +649,8 @@ export class Spool {
 
   /** While the disk takes nothing: windows in memory are merged, and beyond its bound given up. */
   async #makeRoomInMemory(bootTag: bigint, diskIsFull: boolean): Promise<void> {
-    if (this.#memoryBytes > this.#memoryBytesMax / 2) {
-      const merge = await this.#planMerge(bootTag, true);
-      if (merge !== undefined) await this.#merge(merge);
-    }
+    const merge = await this.#planMerge(bootTag, true);
+    if (merge !== undefined) await this.#merge(merge);
     // On a full disk the oldest frames on it make room for the next write; on a broken one only memory can be given up.
     let freedBytes = 0;
     let isDropped = false;
