@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { getSignalOrThrow, OTHER } from "@waggle/signals";
 import { describe, expect, it } from "vitest";
-import { assembleSeries, type FormRows } from "./assemble.ts";
+import { assembleSeries, type FormRows, ratesOfFleet } from "./assemble.ts";
 import { Reports } from "./coverage.ts";
 import { measuresOf, type Selection, toSelection } from "./measures.ts";
 import type { HeatmapSeries, ValueSeries } from "./query.schemas.ts";
-import type { Plan } from "./statements.ts";
+import type { Plan } from "./sql.ts";
 
 const steps = { fromMs: 0, toMs: 40_000, stepMs: 10_000, count: 4 };
 
@@ -22,18 +22,14 @@ function plan(signal: string, selections: readonly Selection[], by: readonly str
 /** host a reported in steps 0 and 1, host b in steps 1 and 2, nobody in step 3. */
 const reports = new Reports(
   [
-    ["a", [0, 1]],
-    ["b", [1, 2]],
-  ].map(([host_id, reported]) => ({
-    host_id: host_id as string,
-    steps: reported as number[],
-    covered: [10_000, 10_000],
-    last_reporting_ms: 1,
-    last_ms: 1,
-    last_state: "exact",
-    last_reason: "",
-    first_ms: 0,
-  })),
+    { step: 0, hosts: 1, covered_ms: 10_000 },
+    { step: 1, hosts: 2, covered_ms: 20_000 },
+    { step: 2, hosts: 1, covered_ms: 10_000 },
+  ],
+  [
+    { host_id: "a", steps: [0, 1], covered_ms: [10_000, 10_000] },
+    { host_id: "b", steps: [1, 2], covered_ms: [10_000, 10_000] },
+  ],
   4,
 );
 const name = (id: string): string => `host-${id}`;
@@ -74,7 +70,7 @@ describe("series", () => {
   it("have no percentile, mean or extreme of nothing", () => {
     for (const aggregate of ["p50", "avg", "min", "max"]) {
       const of = selection("tcp_rtt", "rtt", aggregate);
-      const row = { step: 1, indexes: [80], counts: [3], least: 1_100, most: 1_100, n: 3, total: 3_300, lowest: 1_100, highest: 1_100 };
+      const row = { step: 1, indexes: [80], counts: [3], n: 3, total: 3_300, lowest: 1_100, highest: 1_100 };
       expect(picture(assembleSeries(plan("tcp_rtt", [of]), null, table([row], of), reports, name)), aggregate).toEqual([[[null, 1_100, null, null]]]);
     }
     const count = selection("tcp_rtt", "rtt", "count");
@@ -97,4 +93,23 @@ describe("series", () => {
       ],
     ]);
   });
+});
+
+it("the rate of a fleet's sum is over the mean time of the hosts that reported, and unknown where none did", () => {
+  const selections = [selection("syscalls", "count", "rate"), selection("syscalls", "count", "sum")];
+  const rows = [0, 1, 3].map((step) => ({ step, v0: 600, v1: 600 }));
+  const partly = new Reports(
+    [
+      { step: 0, hosts: 2, covered_ms: 20_000 },
+      { step: 1, hosts: 2, covered_ms: 15_000 },
+    ],
+    [],
+    4,
+  );
+  const table = ratesOfFleet({ form: "sums", selections, rows }, partly);
+  expect(table.rows.map((row) => [row.v0, row.v1])).toEqual([
+    [60, 600],
+    [80, 600],
+    [null, 600],
+  ]);
 });

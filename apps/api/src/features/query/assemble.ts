@@ -2,10 +2,11 @@
 import { bucketLower, bucketUpper, OTHER } from "@waggle/signals";
 import { AppError } from "../../common/app-error.ts";
 import type { Reports } from "./coverage.ts";
-import { type Form, type QuantileName, quantiles, type Selection } from "./measures.ts";
-import { quantile } from "./quantile.ts";
+import { type QuantileName, quantiles, type Selection, type StatementForm } from "./measures.ts";
+import { quantile, valueInBucket } from "./quantile.ts";
 import type { HeatmapSeries, ValueSeries } from "./query.schemas.ts";
-import type { Plan } from "./statements.ts";
+import type { Plan } from "./sql.ts";
+import { quantilesOf } from "./statements.ts";
 
 /** Cells of all heat maps of one answer; more would be megabytes that no screen can show. */
 const CELLS_MAX = 2_000_000;
@@ -15,7 +16,7 @@ export type SeriesRow = Readonly<Record<string, unknown>>;
 
 /** The rows of one statement and the selections it answers. */
 export interface FormRows {
-  readonly form: Form;
+  readonly form: StatementForm;
   readonly selections: readonly Selection[];
   readonly rows: readonly SeriesRow[];
 }
@@ -129,11 +130,30 @@ function reader(selection: Selection, table: FormRows): (row: SeriesRow) => numb
         default:
           return (row) => (row.total as number) / (row.n as number);
       }
+    case "quantiles": {
+      const position = quantilesOf(table.selections).indexOf(selection.aggregate as QuantileName);
+      return (row) => valueInBucket((row.ranks as number[])[position] as number, row.lowest as number, row.highest as number);
+    }
     case "buckets": {
       const q = quantiles[selection.aggregate as QuantileName];
-      return (row) => quantile({ indexes: row.indexes as number[], counts: row.counts as number[] }, q, row.least as number, row.most as number);
+      return (row) => quantile({ indexes: row.indexes as number[], counts: row.counts as number[] }, q, row.lowest as number, row.highest as number);
     }
   }
+}
+
+/**
+ * Rates out of the sums of a fleet reading: over the mean time that the hosts which reported in the step did so. Equal to adding up each host's rate
+ * when all of them reported all of the step.
+ */
+export function ratesOfFleet(table: FormRows, reports: Reports): FormRows {
+  const rates = table.selections.flatMap((selection, index) => (selection.aggregate === "rate" ? [`v${index}`] : []));
+  const rows = table.rows.map((row) => {
+    const step = row.step as number;
+    const coveredMs = reports.coveredMs(step);
+    const perSecond = (value: unknown): number | null => (coveredMs > 0 ? ((value as number) * 1_000 * reports.hosts(step)) / coveredMs : null);
+    return { ...row, ...Object.fromEntries(rates.map((name) => [name, perSecond(row[name])])) };
+  });
+  return { ...table, rows };
 }
 
 function heatmapOf(rows: readonly SeriesRow[], count: number, isReported: (step: number) => boolean): Pick<HeatmapSeries, "buckets" | "cells"> {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from "vitest";
-import { assembleCoverage, type CoverageRow, type KnownHost, Reports } from "./coverage.ts";
+import { assembleCoverage, type HostReport, type KnownHost, Reports } from "./coverage.ts";
+import type { Steps } from "./time-range.ts";
 
 const minute = 60_000;
 const now = 1_800_000_000_000;
@@ -17,21 +18,37 @@ const host = (name: string, overrides: Partial<KnownHost> = {}): KnownHost => ({
   lastWindowEndMs: now,
   ...overrides,
 });
-const row = (name: string, steps: number[], overrides: Partial<CoverageRow> = {}): CoverageRow => ({
-  host_id: `id-${name}`,
-  steps,
-  covered: steps.map(() => 10_000),
-  last_reporting_ms: now,
-  last_ms: now,
-  last_state: "exact",
-  last_reason: "",
-  first_ms: live.fromMs,
-  ...overrides,
-});
+interface Row {
+  readonly id: string;
+  readonly steps: readonly number[];
+  readonly covered: readonly number[];
+  readonly report: HostReport;
+}
+const row = (name: string, steps: number[], overrides: Partial<HostReport> & { covered?: number[] } = {}): Row => {
+  const { covered = steps.map(() => 10_000), ...rest } = overrides;
+  const coveredMs = covered.reduce((sum, ms) => sum + ms, 0);
+  const report = { coveredMs, lastReportingMs: now, lastMs: now, lastState: "exact", lastReason: "", firstMs: live.fromMs, ...rest };
+  return { id: `id-${name}`, steps, covered, report };
+};
+const reportsOf = (rows: readonly Row[], count: number): Reports => {
+  const at = Array.from({ length: count }, (_, step) => rows.filter((row) => row.steps.includes(step)));
+  const ofSteps = at.map((present, step) => ({
+    step,
+    hosts: present.length,
+    covered_ms: present.reduce((sum, row) => sum + (row.covered[row.steps.indexOf(step)] as number), 0),
+  }));
+  return new Reports(
+    ofSteps,
+    rows.map(({ id, steps, covered }) => ({ host_id: id, steps, covered_ms: covered })),
+    count,
+  );
+};
+const coverageOf = (steps: Steps, hosts: readonly KnownHost[], rows: readonly Row[], nowMs: number, notes: readonly string[] = []) =>
+  assembleCoverage(steps, hosts, new Map(rows.map(({ id, report }) => [id, report])), reportsOf(rows, steps.count), nowMs, notes);
 
 describe("the share of expected host time", () => {
   it("counts what was reported over what was expected", () => {
-    const coverage = assembleCoverage(past, [host("a"), host("b")], [row("a", [0, 1, 2]), row("b", [0, 2, 4])], now);
+    const coverage = coverageOf(past, [host("a"), host("b")], [row("a", [0, 1, 2]), row("b", [0, 2, 4])], now);
     expect(coverage.steps).toEqual([1, 0.5, 1, 0, 0.5, 0]);
   });
 
@@ -39,27 +56,27 @@ describe("the share of expected host time", () => {
     // 3 s into the newest window.
     const at = now + 3_000;
     const steps = { ...live, toMs: live.toMs + 20_000, count: 8 };
-    const coverage = assembleCoverage(steps, [host("a")], [row("a", [0, 1, 2, 3, 4, 5])], at);
+    const coverage = coverageOf(steps, [host("a")], [row("a", [0, 1, 2, 3, 4, 5])], at);
     expect(coverage.steps).toEqual([1, 1, 1, 1, 1, 1, 0, 0]);
     const coarse = { ...live, stepMs: 2 * minute, fromMs: now - minute, toMs: now + minute, count: 1 };
-    expect(assembleCoverage(coarse, [host("a")], [row("a", [0], { covered: [minute] })], at).steps).toEqual([1]);
+    expect(coverageOf(coarse, [host("a")], [row("a", [0], { covered: [minute] })], at).steps).toEqual([1]);
   });
 
   it("does not expect a host before it was enrolled or after it was retired", () => {
     const young = host("a", { enrolledAtMs: past.fromMs + 30_000 });
-    expect(assembleCoverage(past, [young], [row("a", [3, 4, 5], { first_ms: past.fromMs + 30_000 })], now).steps).toEqual([0, 0, 0, 1, 1, 1]);
+    expect(coverageOf(past, [young], [row("a", [3, 4, 5], { firstMs: past.fromMs + 30_000 })], now).steps).toEqual([0, 0, 0, 1, 1, 1]);
     const coarse = { ...past, stepMs: minute, count: 1 };
-    expect(assembleCoverage(coarse, [young], [row("a", [0], { covered: [30_000], first_ms: past.fromMs + 30_000 })], now).steps).toEqual([1]);
+    expect(coverageOf(coarse, [young], [row("a", [0], { covered: [30_000], firstMs: past.fromMs + 30_000 })], now).steps).toEqual([1]);
     const retired = host("a", { retiredAtMs: past.fromMs + 20_000 });
-    expect(assembleCoverage(coarse, [retired], [row("a", [0], { covered: [10_000], first_ms: past.fromMs })], now).steps).toEqual([0.5]);
+    expect(coverageOf(coarse, [retired], [row("a", [0], { covered: [10_000], firstMs: past.fromMs })], now).steps).toEqual([0.5]);
   });
 });
 
 describe("a missing host", () => {
-  const missing = (steps: typeof live, known: KnownHost, rows: CoverageRow[]) => assembleCoverage(steps, [known], rows, now).missing[0];
+  const missing = (steps: typeof live, known: KnownHost, rows: Row[]) => coverageOf(steps, [known], rows, now).missing[0];
 
   it("in a live range is one that stopped, in a past one only one that was never there", () => {
-    const stopped = row("a", [0], { last_reporting_ms: now - 5 * minute, last_ms: now - 5 * minute });
+    const stopped = row("a", [0], { lastReportingMs: now - 5 * minute, lastMs: now - 5 * minute });
     const range = { ...live, fromMs: now - 10 * minute, stepMs: 100_000 };
     expect(missing(range, host("a"), [stopped])).toEqual({
       host: "a",
@@ -67,17 +84,17 @@ describe("a missing host", () => {
       reason: "offline",
       since: new Date(now - 5 * minute).toISOString(),
     });
-    expect(missing(past, host("a"), [row("a", [0], { last_reporting_ms: past.fromMs + 10_000 })])).toBeUndefined();
+    expect(missing(past, host("a"), [row("a", [0], { lastReportingMs: past.fromMs + 10_000 })])).toBeUndefined();
   });
 
   it("is not one that is merely late", () => {
-    expect(missing(live, host("a"), [row("a", [0], { last_reporting_ms: now - minute, last_ms: now - minute })])).toBeUndefined();
+    expect(missing(live, host("a"), [row("a", [0], { lastReportingMs: now - minute, lastMs: now - minute })])).toBeUndefined();
   });
 
   it("that reports other signals shows the state and reason of this one", () => {
-    const shed = row("a", [0, 1], { last_reporting_ms: now - 5 * minute, last_state: "shed", last_reason: "over budget" });
+    const shed = row("a", [0, 1], { lastReportingMs: now - 5 * minute, lastState: "shed", lastReason: "over budget" });
     expect(missing(live, host("a"), [shed])).toMatchObject({ state: "shed", reason: "over budget", since: new Date(now - 5 * minute).toISOString() });
-    const failed = row("a", [], { last_reporting_ms: 0, last_state: "failed", last_reason: "" });
+    const failed = row("a", [], { lastReportingMs: 0, lastState: "failed", lastReason: "" });
     expect(missing(live, host("a"), [failed])).toMatchObject({
       state: "failed",
       reason: "the signal is failed",
@@ -97,20 +114,19 @@ describe("a missing host", () => {
 
   it("is listed up to a bound, and what is left out is said", () => {
     const hosts = Array.from({ length: 150 }, (_, i) => host(`h${i}`, { lastWindowEndMs: null }));
-    const coverage = assembleCoverage(live, hosts, [], now);
+    const coverage = coverageOf(live, hosts, [], now);
     expect(coverage.missing).toHaveLength(100);
     expect(coverage).toMatchObject({ hosts: 150, reporting: 0, note: "50 more hosts are missing than are listed." });
   });
 });
 
-it("a range that begins before the retention says so", () => {
-  const old = { ...past, fromMs: now - 8 * 86_400_000 };
-  expect(assembleCoverage(old, [host("a")], [], now).note).toContain("retention");
+it("what the planner has to say stands in the note", () => {
+  expect(coverageOf(past, [host("a")], [], now, ["The range begins before the retention of 400 days."]).note).toContain("retention");
 });
 
 describe("reports", () => {
   it("know who else reported in a step", () => {
-    const reports = new Reports([row("a", [0, 1]), row("b", [1])], 3);
+    const reports = reportsOf([row("a", [0, 1]), row("b", [1])], 3);
     expect([0, 1, 2].map((step) => reports.any(step))).toEqual([true, true, false]);
     expect([0, 1, 2].map((step) => reports.anyBut(["id-a"], step))).toEqual([false, true, false]);
     expect(reports.host("id-b", 0)).toBe(false);

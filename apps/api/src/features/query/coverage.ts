@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { RAW_RETENTION_DAYS } from "@waggle/signals";
 import type { Coverage } from "./query.schemas.ts";
 import { type Steps, WINDOW_MS } from "./time-range.ts";
 
@@ -20,97 +19,168 @@ export interface KnownHost {
   readonly lastWindowEndMs: number | null;
 }
 
-/** A row of `coverageStatement`. */
-export interface CoverageRow {
+/** What a host said about the signal over the whole range. Instants are Unix milliseconds, 0 = never. */
+export interface HostReport {
+  /** Time in which the signal was really measured. */
+  readonly coveredMs: number;
+  /** End of the newest window in which it was. */
+  readonly lastReportingMs: number;
+  /** End of the newest window about which the host said anything. */
+  readonly lastMs: number;
+  readonly lastState: string;
+  readonly lastReason: string;
+  /** Start of the first window about which the host said anything. */
+  readonly firstMs: number;
+}
+
+/** The row of `hostsStatement`. */
+export interface HostsRow {
+  readonly host_id: readonly string[];
+  readonly covered_ms: readonly number[];
+  readonly last_reporting_ms: readonly number[];
+  readonly last_ms: readonly number[];
+  readonly last_state: readonly string[];
+  readonly last_reason: readonly string[];
+  readonly first_ms: readonly number[];
+}
+
+/** A row of `stepsStatement`. */
+export interface StepsRow {
+  readonly step: number;
+  readonly hosts: number;
+  readonly covered_ms: number;
+}
+
+/** A row of `hostStepsStatement`. */
+export interface HostStepsRow {
   readonly host_id: string;
   readonly steps: readonly number[];
-  readonly covered: readonly number[];
-  readonly last_reporting_ms: number;
-  readonly last_ms: number;
-  readonly last_state: string;
-  readonly last_reason: string;
-  readonly first_ms: number;
+  readonly covered_ms: readonly number[];
+}
+
+export function hostReports(row: HostsRow | undefined): ReadonlyMap<string, HostReport> {
+  return new Map(
+    row?.host_id.map((id, index) => [
+      id,
+      {
+        coveredMs: row.covered_ms[index] ?? 0,
+        lastReportingMs: row.last_reporting_ms[index] ?? 0,
+        lastMs: row.last_ms[index] ?? 0,
+        lastState: row.last_state[index] ?? "",
+        lastReason: row.last_reason[index] ?? "",
+        firstMs: row.first_ms[index] ?? 0,
+      },
+    ]),
+  );
 }
 
 /** Who reported when. */
 export class Reports {
-  /** Per step: how many hosts reported. */
-  readonly hostCounts: readonly number[];
-  private readonly byHost: ReadonlyMap<string, readonly boolean[]>;
+  private readonly covered: readonly number[];
+  private readonly hostCounts: readonly number[];
+  private readonly byHost: ReadonlyMap<string, ReadonlyMap<number, number>>;
 
-  constructor(rows: readonly CoverageRow[], count: number) {
+  /** @param ofHosts of the hosts that have a series of their own */
+  constructor(ofSteps: readonly StepsRow[], ofHosts: readonly HostStepsRow[], count: number) {
+    const covered = new Array<number>(count).fill(0);
     const hostCounts = new Array<number>(count).fill(0);
-    const byHost = new Map<string, boolean[]>();
-    for (const row of rows) {
-      const reported = new Array<boolean>(count).fill(false);
-      for (const step of row.steps) {
-        reported[step] = true;
-        hostCounts[step] = (hostCounts[step] ?? 0) + 1;
-      }
-      byHost.set(row.host_id, reported);
+    for (const row of ofSteps) {
+      covered[row.step] = row.covered_ms;
+      hostCounts[row.step] = row.hosts;
     }
+    this.covered = covered;
     this.hostCounts = hostCounts;
-    this.byHost = byHost;
+    this.byHost = new Map(ofHosts.map((row) => [row.host_id, new Map(row.steps.map((step, index) => [step, row.covered_ms[index] ?? 0]))]));
+  }
+
+  /** Of a range that is one step. */
+  static ofOneStep(hosts: ReadonlyMap<string, HostReport>): Reports {
+    const reporting = [...hosts].filter(([, report]) => report.coveredMs > 0);
+    const coveredMs = reporting.reduce((sum, [, report]) => sum + report.coveredMs, 0);
+    return new Reports(
+      [{ step: 0, hosts: reporting.length, covered_ms: coveredMs }],
+      reporting.map(([id, report]) => ({ host_id: id, steps: [0], covered_ms: [report.coveredMs] })),
+      1,
+    );
+  }
+
+  /** Time in which the signal was measured in the step, over all hosts. */
+  coveredMs(step: number): number {
+    return this.covered[step] ?? 0;
+  }
+
+  /** How many hosts reported in the step. */
+  hosts(step: number): number {
+    return this.hostCounts[step] ?? 0;
   }
 
   /** Whether any host reported in the step. */
   any(step: number): boolean {
-    return (this.hostCounts[step] ?? 0) > 0;
+    return this.coveredMs(step) > 0;
   }
 
   host(hostId: string, step: number): boolean {
-    return this.byHost.get(hostId)?.[step] ?? false;
+    return (this.byHost.get(hostId)?.get(step) ?? 0) > 0;
   }
 
   /** Whether any host but these reported in the step. */
   anyBut(hostIds: readonly string[], step: number): boolean {
-    return (this.hostCounts[step] ?? 0) > hostIds.filter((hostId) => this.host(hostId, step)).length;
+    return this.coveredMs(step) > hostIds.reduce((sum, hostId) => sum + (this.byHost.get(hostId)?.get(step) ?? 0), 0);
   }
 }
 
 /**
  * The coverage block of an answer.
  * @param expected hosts that match the filter and were enrolled, and not retired, in the range
+ * @param further notes of the planner
  */
-export function assembleCoverage(steps: Steps, expected: readonly KnownHost[], rows: readonly CoverageRow[], nowMs: number): Coverage {
-  const byHost = new Map(rows.map((row) => [row.host_id, row]));
+export function assembleCoverage(
+  steps: Steps,
+  expected: readonly KnownHost[],
+  byHost: ReadonlyMap<string, HostReport>,
+  reports: Reports,
+  nowMs: number,
+  further: readonly string[] = [],
+): Coverage {
   const missing = expected.flatMap((host) => missingEntry(host, byHost.get(host.id), steps, nowMs) ?? []);
   return {
     hosts: expected.length,
     reporting: expected.length - missing.length,
     missing: missing.slice(0, MISSING_MAX),
-    steps: fractions(steps, expected, byHost, nowMs),
-    note: notes(steps, expected, byHost, nowMs, missing.length),
+    steps: fractions(steps, expected, byHost, reports, nowMs),
+    note: notes(expected, byHost, missing.length, further),
   };
 }
 
 /** Per step: reported host time ÷ expected host time. */
-function fractions(steps: Steps, expected: readonly KnownHost[], byHost: ReadonlyMap<string, CoverageRow>, nowMs: number): number[] {
+function fractions(steps: Steps, expected: readonly KnownHost[], byHost: ReadonlyMap<string, HostReport>, reports: Reports, nowMs: number): number[] {
   const settledMs = Math.floor((nowMs - SETTLE_MS) / WINDOW_MS) * WINDOW_MS;
   const expectedMs = new Array<number>(steps.count).fill(0);
-  const coveredMs = new Array<number>(steps.count).fill(0);
+  const stepEndMs = (step: number): number => Math.min(steps.fromMs + (step + 1) * steps.stepMs, settledMs);
+  let throughout = 0;
   for (const host of expected) {
-    const row = byHost.get(host.id);
     // Windows may be older than the enrolment (a spool that was filled before); then the host counts from the first of them.
-    const startMs = Math.min(host.enrolledAtMs, row?.first_ms ?? Number.POSITIVE_INFINITY);
-    const endMs = Math.min(settledMs, host.retiredAtMs ?? Number.POSITIVE_INFINITY);
+    const startMs = Math.min(host.enrolledAtMs, byHost.get(host.id)?.firstMs ?? Number.POSITIVE_INFINITY);
+    if (startMs <= steps.fromMs && host.retiredAtMs === null) {
+      throughout++;
+      continue;
+    }
+    const endMs = host.retiredAtMs ?? Number.POSITIVE_INFINITY;
     for (let step = 0; step < steps.count; step++) {
       const stepMs = steps.fromMs + step * steps.stepMs;
-      expectedMs[step] = (expectedMs[step] as number) + Math.max(0, Math.min(stepMs + steps.stepMs, endMs) - Math.max(stepMs, startMs));
+      expectedMs[step] = (expectedMs[step] as number) + Math.max(0, Math.min(stepEndMs(step), endMs) - Math.max(stepMs, startMs));
     }
-    row?.steps.forEach((step, index) => {
-      coveredMs[step] = (coveredMs[step] ?? 0) + (row.covered[index] ?? 0);
-    });
   }
-  return expectedMs.map((wanted, step) => {
-    const covered = coveredMs[step] as number;
+  return expectedMs.map((some, step) => {
+    const wanted = some + throughout * Math.max(0, stepEndMs(step) - (steps.fromMs + step * steps.stepMs));
+    const covered = reports.coveredMs(step);
     if (covered === 0) return 0;
     return wanted <= covered ? 1 : Math.round((covered / wanted) * 10_000) / 10_000;
   });
 }
 
 /** Why a host does not report; undefined if it does. In a range that reaches the present, a host that stopped is missing. */
-function missingEntry(host: KnownHost, row: CoverageRow | undefined, steps: Steps, nowMs: number): Coverage["missing"][number] | undefined {
+function missingEntry(host: KnownHost, row: HostReport | undefined, steps: Steps, nowMs: number): Coverage["missing"][number] | undefined {
   const entry = (state: string, reason: string, sinceMs: number | null) => ({
     host: host.name,
     reason,
@@ -120,12 +190,12 @@ function missingEntry(host: KnownHost, row: CoverageRow | undefined, steps: Step
   const isLive = steps.toMs >= nowMs - SETTLE_MS - WINDOW_MS;
   const isFresh = (ms: number): boolean => ms > 0 && (!isLive || ms >= nowMs - OFFLINE_AFTER_MS);
   if (row !== undefined) {
-    if (isFresh(row.last_reporting_ms)) return undefined;
-    if (!isFresh(row.last_ms)) return entry("offline", "offline", row.last_ms);
+    if (isFresh(row.lastReportingMs)) return undefined;
+    if (!isFresh(row.lastMs)) return entry("offline", "offline", row.lastMs);
     return entry(
-      row.last_state,
-      row.last_reason === "" ? `the signal is ${row.last_state}` : row.last_reason,
-      row.last_reporting_ms > 0 ? row.last_reporting_ms : row.first_ms,
+      row.lastState,
+      row.lastReason === "" ? `the signal is ${row.lastState}` : row.lastReason,
+      row.lastReportingMs > 0 ? row.lastReportingMs : row.firstMs,
     );
   }
   const lastMs = host.lastWindowEndMs;
@@ -135,21 +205,15 @@ function missingEntry(host: KnownHost, row: CoverageRow | undefined, steps: Step
   return entry("offline", "offline in this range", null);
 }
 
-function notes(
-  steps: Steps,
-  expected: readonly KnownHost[],
-  byHost: ReadonlyMap<string, CoverageRow>,
-  nowMs: number,
-  missing: number,
-): string | null {
+function notes(expected: readonly KnownHost[], byHost: ReadonlyMap<string, HostReport>, missing: number, further: readonly string[]): string | null {
   const parts: string[] = [];
   if (expected.length === 0) parts.push("No enrolled host matches.");
-  if (steps.fromMs < nowMs - RAW_RETENTION_DAYS * 86_400_000) parts.push(`The range begins before the retention of ${RAW_RETENTION_DAYS} days.`);
+  parts.push(...further);
   for (const state of ["fallback", "sampled"]) {
-    const affected = expected.filter((host) => byHost.get(host.id)?.last_state === state);
+    const affected = expected.filter((host) => byHost.get(host.id)?.lastState === state);
     const first = affected[0];
     if (first === undefined) continue;
-    const reason = byHost.get(first.id)?.last_reason ?? "";
+    const reason = byHost.get(first.id)?.lastReason ?? "";
     parts.push(`${state} on ${affected.length === 1 ? first.name : `${affected.length} hosts`}${reason === "" ? "" : `: ${reason}`}.`);
   }
   if (missing > MISSING_MAX) parts.push(`${missing - MISSING_MAX} more hosts are missing than are listed.`);

@@ -41,7 +41,7 @@ export function mainUnit(signal: Signal): Unit {
   return signal.distribution?.unit ?? signal.measures[0]?.unit ?? "1";
 }
 
-/** How a selection is computed; one statement computes all selections of a form. */
+/** How a selection is computed. */
 export type Form =
   /** Sums and rates of sums. */
   | "sums"
@@ -54,6 +54,9 @@ export type Form =
   /** Percentiles and heat maps. */
   | "buckets";
 
+/** Forms as statements: percentiles alone need one bucket each, with a heat map all of them. */
+export type StatementForm = Form | "quantiles";
+
 /** A selection that is known to fit its signal. */
 export interface Selection {
   readonly measure: string;
@@ -61,6 +64,12 @@ export interface Selection {
   /** Of the answer's values. */
   readonly unit: string;
   readonly form: Form;
+}
+
+/** The selections by the statement that computes them. */
+export function byStatement(selections: readonly Selection[]): ReadonlyMap<StatementForm, readonly Selection[]> {
+  const hasHeatmap = selections.some((selection) => selection.aggregate === "heatmap");
+  return Map.groupBy(selections, (selection): StatementForm => (selection.form === "buckets" && !hasHeatmap ? "quantiles" : selection.form));
 }
 
 /** Resolves a measure and aggregate that fit each other. */

@@ -24,11 +24,15 @@ export function quantile(buckets: Buckets, q: number, min: number, max: number):
   for (const [position, count] of buckets.counts.entries()) {
     seen += count;
     if (seen < rank) continue;
-    const index = buckets.indexes[position] as number;
-    const lower = Math.max(min, bucketLower(index));
-    const upper = Math.min(max, bucketUpper(index));
-    // Bucket 0 holds 0 and 1 ns and has no geometric middle; a crossed pair means min and max lie outside the bucket's float bounds.
-    return index === 0 || lower >= upper ? Math.min(max, Math.max(min, upper)) : Math.sqrt(lower * upper);
+    return valueInBucket(buckets.indexes[position] as number, min, max);
   }
   return max;
+}
+
+/** What a value in a grid bucket is read as, in nanoseconds; min and max are the exact extremes of the distribution it belongs to. */
+export function valueInBucket(index: number, min: number, max: number): number {
+  const lower = Math.max(min, bucketLower(index));
+  const upper = Math.min(max, bucketUpper(index));
+  // Bucket 0 holds 0 and 1 ns and has no geometric middle; a crossed pair means min and max lie outside the bucket's float bounds.
+  return index === 0 || lower >= upper ? Math.min(max, Math.max(min, upper)) : Math.sqrt(lower * upper);
 }

@@ -6,7 +6,8 @@ import { AppError } from "../../common/app-error.ts";
 import { Database } from "../../postgres/database.ts";
 import { hosts } from "../../postgres/schema.ts";
 import type { KnownHost } from "./coverage.ts";
-import { estimateStatement, type Statement } from "./statements.ts";
+import type { Source } from "./sources.ts";
+import { identifier, Parameters, type Plan, type Statement, scopeOf } from "./sql.ts";
 
 /** What one query may cost. ClickHouse knows the rows from its primary key before it reads any. */
 const defaultLimits = {
@@ -69,6 +70,23 @@ export class QueryRepository {
     }
   }
 
+  /**
+   * How many rows a plan would read, from the primary keys alone. Of a cluster ClickHouse knows only what lies on the server that is asked.
+   * @throws AppError as of `run`
+   */
+  async estimateRows(plan: Plan, tables: readonly { source: Source; table: string }[], signal: AbortSignal | undefined): Promise<number> {
+    if (tables.length === 0) return 0;
+    const parameters = new Parameters();
+    const branches = tables.map(({ source, table }) => {
+      // Only filters of the sorting key's first columns keep rows from being read.
+      const ofSignal = table.startsWith("agent_coverage") ? ` AND signal = ${parameters.add("String", plan.signal.name)}` : "";
+      return `SELECT 1 FROM ${identifier(table)} WHERE ${scopeOf(plan, source, parameters)}${ofSignal}`;
+    });
+    const statement = estimateStatement({ sql: branches.join(" UNION ALL "), parameters: parameters.values });
+    const { rows } = await this.clickhouse.query<{ rows: number }>(statement.sql, statement.parameters, { signal });
+    return Number(rows[0]?.rows ?? 0);
+  }
+
   /** The same error, naming what the statement would read. */
   private async explain(error: AppError, statement: Statement, signal: AbortSignal | undefined): Promise<AppError> {
     const estimate = estimateStatement(statement);
@@ -88,4 +106,9 @@ export class QueryRepository {
       },
     );
   }
+}
+
+/** How many rows ClickHouse would read. Column `rows`. */
+function estimateStatement(statement: Statement): Statement {
+  return { sql: `SELECT sum(rows) AS rows FROM (EXPLAIN ESTIMATE ${statement.sql})`, parameters: statement.parameters };
 }

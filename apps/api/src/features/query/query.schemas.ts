@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { levels } from "@waggle/signals";
 import { z } from "zod";
 import { aggregates } from "./measures.ts";
 import { WHERE_LENGTH_MAX } from "./where.ts";
@@ -68,7 +69,9 @@ export const querySchema = z
       .min(1)
       .max(LIMIT_MAX_ONE_POINT)
       .default(LIMIT_DEFAULT)
-      .meta({ description: `Series to show; the rest is merged into \`~other\`. More than ${LIMIT_MAX} take \`points\` = 1.` }),
+      .meta({
+        description: `Series to show: those with the largest value of the first selection when \`points\` is 1, otherwise those with the largest volume (a histogram's count, or the first selection's sum). The rest is merged into \`~other\`. More than ${LIMIT_MAX} take \`points\` = 1.`,
+      }),
   })
   .superRefine(({ limit, points }, context) => {
     if (limit > LIMIT_MAX && points !== 1)
@@ -129,12 +132,23 @@ export const answerSchema = z
       signal: z.string(),
       from: timeSchema,
       to: timeSchema,
-      stepSeconds: z.number(),
+      stepSeconds: z
+        .number()
+        .meta({ description: "Length of a step: as short as `points` allows, longer where shorter steps would take too many rows to read." }),
       points: z.int(),
       unit: z.string().meta({ description: "Unit of the first selection." }),
       errorBound: z.number().optional().meta({ description: "Largest relative error of percentiles." }),
       coverage: coverageSchema,
       truncated: z.object({ shown: z.int(), total: z.int() }).nullable().meta({ description: "Set when the rest was merged into `~other`." }),
+      level: z
+        .enum(levels)
+        .meta({ description: "The coarsest rows the values were made of: windows as the agents sent them (`raw`), minutes or hours." }),
+      scope: z
+        .enum(["host", "fleet"])
+        .meta({ description: "`fleet`: rows in which all hosts were added up already; the newest are always added up from hosts." }),
+      sources: z
+        .array(z.object({ level: z.enum(levels), scope: z.enum(["host", "fleet"]), from: timeSchema, to: timeSchema }))
+        .meta({ description: "Which rows were read for which part of the range." }),
       rowsRead: z.int(),
       elapsedMs: z.number(),
     }),

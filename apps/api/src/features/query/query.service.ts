@@ -1,24 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Inject, Injectable } from "@nestjs/common";
-import { RELATIVE_ERROR_MAX } from "@waggle/signals";
+import { OTHER, RELATIVE_ERROR_MAX } from "@waggle/signals";
 import { type Caller, requireScope } from "../../common/caller.ts";
 import { Clock } from "../../common/clock.ts";
-import { assembleSeries, type FormRows, type SeriesRow } from "./assemble.ts";
-import { assembleCoverage, type CoverageRow, type KnownHost, Reports } from "./coverage.ts";
-import type { Form } from "./measures.ts";
+import { assembleSeries, type FormRows, ratesOfFleet, type SeriesRow } from "./assemble.ts";
+import {
+  assembleCoverage,
+  type HostReport,
+  type HostStepsRow,
+  type HostsRow,
+  hostReports,
+  type KnownHost,
+  Reports,
+  type StepsRow,
+} from "./coverage.ts";
+import { hostStepsStatement, hostsStatement, stepsStatement } from "./coverage-statements.ts";
+import { byStatement } from "./measures.ts";
+import { type Planned, QueryPlanner } from "./planner.ts";
 import { QueryRepository } from "./query.repository.ts";
 import type { Answer, Query } from "./query.schemas.ts";
 import { type ResolvedQuery, resolveQuery } from "./resolve.ts";
-import { coverageStatement, type Plan, rankStatement, seriesStatement } from "./statements.ts";
+import { coarsestLevel, type Source } from "./sources.ts";
+import type { Plan, Statement } from "./sql.ts";
+import { isFleet, isRankable, type Reading, rankedStatement, seriesStatement, valueRankStatement, volumeStatement } from "./statements.ts";
 import { matchesFilter } from "./where.ts";
 
-const forms: readonly Form[] = ["sums", "gaugesByHost", "gaugesByWindow", "extents", "buckets"];
-
-/** The planner: one query object in, one columnar answer out. */
+/** One query object in, one columnar answer out. */
 @Injectable()
 export class QueryService {
   constructor(
     @Inject(QueryRepository) private readonly repository: QueryRepository,
+    @Inject(QueryPlanner) private readonly planner: QueryPlanner,
     @Inject(Clock) private readonly clock: Clock,
   ) {}
 
@@ -32,24 +44,23 @@ export class QueryService {
     const startedAt = performance.now();
     const nowMs = this.clock.now();
     const resolved = resolveQuery(query, nowMs);
-    const { steps } = resolved;
     const known = await this.repository.listHosts(caller.organisationId);
     const matching = known.filter((host) => matchesHost(resolved, host));
-    const plan: Plan = {
-      ...resolved,
-      tenant: caller.organisationId,
-      hosts: resolved.hostFilters.length === 0 ? null : matching.map((host) => host.id),
-    };
+    const { range, points, hostFilters, ...rest } = resolved;
+    const hosts = hostFilters.length === 0 ? null : matching.map((host) => host.id);
+    const planned = await this.planner.choose({ ...rest, tenant: caller.organisationId, hosts }, range, points, matching.length, nowMs, signal);
+    const { plan } = planned;
+    const { steps } = plan;
 
-    const read = plan.hosts?.length === 0 ? nothing(plan) : await this.read(plan, signal);
+    const read = hosts?.length === 0 ? nothing(plan) : await this.read(planned, signal);
     // A host that has windows older than its enrolment (it filled its spool before) is expected where they are.
-    const heard = new Set(read.coverage.map((row) => row.host_id));
     const isExpected = (host: KnownHost): boolean =>
-      (host.enrolledAtMs < steps.toMs || heard.has(host.id)) && (host.retiredAtMs === null || host.retiredAtMs > steps.fromMs);
+      (host.enrolledAtMs < steps.toMs || read.hosts.has(host.id)) && (host.retiredAtMs === null || host.retiredAtMs > steps.fromMs);
     const names = new Map(known.map((host) => [host.id, host.name]));
-    const reports = new Reports(read.coverage, steps.count);
-    const series = assembleSeries(plan, read.top, read.tables, reports, (id) => names.get(id) ?? id);
+    const series = assembleSeries(plan, read.top, read.tables, read.reports, (id) => names.get(id) ?? id);
     const shown = read.top?.length ?? 0;
+    const sources = hosts?.length === 0 ? [] : sourcesOf(planned.readings);
+    const notes = [...planned.notes, ...rateNotes(planned, read.reports, nowMs)];
     return {
       meta: {
         signal: plan.signal.name,
@@ -59,8 +70,16 @@ export class QueryService {
         points: steps.count,
         unit: plan.selections[0]?.unit ?? "1",
         ...(plan.selections.some((selection) => selection.form === "buckets") ? { errorBound: RELATIVE_ERROR_MAX } : {}),
-        coverage: assembleCoverage(steps, matching.filter(isExpected), read.coverage, nowMs),
+        coverage: assembleCoverage(steps, matching.filter(isExpected), read.hosts, read.reports, nowMs, notes),
         truncated: read.groups > shown ? { shown, total: read.groups } : null,
+        level: coarsestLevel(sources),
+        scope: sources.some((source) => source.scope === "fleet") ? "fleet" : "host",
+        sources: sources.map(({ level, scope, fromMs, toMs }) => ({
+          level,
+          scope,
+          from: new Date(fromMs).toISOString(),
+          to: new Date(toMs).toISOString(),
+        })),
         rowsRead: read.rowsRead,
         elapsedMs: Math.round((performance.now() - startedAt) * 10) / 10,
       },
@@ -68,58 +87,130 @@ export class QueryService {
     };
   }
 
-  private async read(plan: Plan, signal: AbortSignal | undefined): Promise<ReadResult> {
+  private async read(planned: Planned, signal: AbortSignal | undefined): Promise<ReadResult> {
     // One failed statement ends the others: nobody waits for their rows any more.
     const siblings = new AbortController();
     const either = signal === undefined ? siblings.signal : AbortSignal.any([signal, siblings.signal]);
+    let rowsRead = 0;
+    const run: Run = async <Row>(statement: Statement) => {
+      const answer = await this.repository.run<Row>(statement, either);
+      rowsRead += answer.rowsRead;
+      return answer.rows;
+    };
     try {
-      const [coverage, read] = await Promise.all([this.repository.run<CoverageRow>(coverageStatement(plan), either), this.readSeries(plan, either)]);
-      return { ...read, coverage: coverage.rows, rowsRead: read.rowsRead + coverage.rowsRead };
+      const { plan } = planned;
+      const isOneStep = plan.steps.count === 1;
+      const [[hostsRow], ofSteps, found] = await Promise.all([
+        run<HostsRow>(hostsStatement(plan, planned.hostSources)),
+        isOneStep ? [] : run<StepsRow>(stepsStatement(plan, planned.stepSources)),
+        readSeries(planned, run),
+      ]);
+      const hosts = hostReports(hostsRow);
+      const reports = isOneStep ? Reports.ofOneStep(hosts) : new Reports(ofSteps, found.hostSteps, plan.steps.count);
+      const tables = found.tables.map((table) => (table.isFleet ? ratesOfFleet(table, reports) : table));
+      return { ...found, tables, hosts, reports, rowsRead };
     } catch (error) {
       siblings.abort(error);
       throw error;
     }
   }
-
-  private async readSeries(plan: Plan, signal: AbortSignal): Promise<Omit<ReadResult, "coverage">> {
-    let rowsRead = 0;
-    let groups = 0;
-    let top: string[][] | null = null;
-    if (plan.by.length > 0) {
-      const ranked = await this.repository.run<SeriesRow>(rankStatement(plan), signal);
-      rowsRead += ranked.rowsRead;
-      groups = Number(ranked.rows[0]?.groups ?? 0);
-      top = ranked.rows.map((row) => plan.by.map((_, index) => String(row[`g${index}`])));
-    }
-    // Where everything is shown, nothing has to be looked up per row; the agent's own overflow is called ~other already.
-    const shown = groups > (top?.length ?? 0) ? top : null;
-    const tables = await Promise.all(
-      forms.map(async (form): Promise<FormRows | undefined> => {
-        const selections = plan.selections.filter((selection) => selection.form === form);
-        if (selections.length === 0) return undefined;
-        const answer = await this.repository.run<SeriesRow>(seriesStatement(plan, form, selections, shown), signal);
-        rowsRead += answer.rowsRead;
-        return { form, selections, rows: answer.rows };
-      }),
-    );
-    return { top, groups, tables: tables.filter((table) => table !== undefined), rowsRead };
-  }
 }
 
-interface ReadResult {
-  readonly coverage: readonly CoverageRow[];
+type Run = <Row>(statement: Statement) => Promise<Row[]>;
+type FoundTable = FormRows & { readonly isFleet: boolean };
+
+async function readSeries(planned: Planned, run: Run): Promise<Found> {
+  const { plan, readings } = planned;
+  const first = readings.find((reading) => reading.selections.includes(plan.selections[0] as Reading["selections"][number])) as Reading;
+  const tableOf = (reading: Reading, rows: readonly SeriesRow[]): FoundTable => ({
+    form: reading.form,
+    selections: reading.selections,
+    rows,
+    isFleet: isFleet(reading),
+  });
+  if (plan.by.length === 0) {
+    const tables = await Promise.all(readings.map(async (reading) => tableOf(reading, await run<SeriesRow>(seriesStatement(plan, reading, null)))));
+    return { top: null, groups: 0, tables, hostSteps: [] };
+  }
+  const isRanked = isRankable(plan, first);
+  const ranked = await run<SeriesRow>(rankStatement(planned, first));
+  const groups = Number(ranked[0]?.groups ?? 0);
+  const top = ranked.map((row) => plan.by.map((_, index) => String(row[`g${index}`]))).filter((group) => group.some((value) => value !== OTHER));
+  // Where everything is shown, nothing has to be looked up per row; the agent's own overflow is called ~other already.
+  const shown = groups > top.length ? top : null;
+  const [hostSteps, tables] = await Promise.all([
+    readHostSteps(planned, top, run),
+    Promise.all(
+      readings.map(async (reading) =>
+        tableOf(reading, isRanked && reading === first ? ranked : await run<SeriesRow>(seriesStatement(plan, reading, shown))),
+      ),
+    ),
+  ]);
+  return { top, groups, tables, hostSteps };
+}
+
+/** One value per group ranks the groups itself; over many steps their volume does. */
+function rankStatement({ plan, volumeSources }: Planned, first: Reading): Statement {
+  if (isRankable(plan, first)) return rankedStatement(plan, first);
+  const isVolume = plan.signal.kind === "histogram" || first.form === "sums";
+  if (plan.steps.count > 1 || isVolume) return volumeStatement(plan, isVolume ? volumeSources : first.sources);
+  return valueRankStatement(plan, first);
+}
+
+/** Hosts that have a series each are told apart step by step. */
+async function readHostSteps({ plan, hostStepSources }: Planned, top: readonly (readonly string[])[], run: Run): Promise<HostStepsRow[]> {
+  const at = plan.by.indexOf("host");
+  if (at < 0 || plan.steps.count === 1) return [];
+  const hosts = [...new Set(top.map((group) => group[at] as string))];
+  return hosts.length === 0 ? [] : run<HostStepsRow>(hostStepsStatement({ ...plan, hosts }, hostStepSources));
+}
+
+function sourcesOf(readings: readonly Reading[]): readonly Source[] {
+  const all = readings.flatMap((reading) => reading.sources);
+  return [...new Map(all.map((source) => [JSON.stringify(source), source])).values()].sort((a, b) => a.fromMs - b.fromMs);
+}
+
+/** A host that reported in a part of a step only counts for less in a rate that is made of the fleet's sum. */
+function rateNotes({ plan, readings }: Planned, reports: Reports, nowMs: number): string[] {
+  const isOfFleet = readings.some((reading) => isFleet(reading) && reading.selections.some((selection) => selection.aggregate === "rate"));
+  if (!isOfFleet) return [];
+  const { steps } = plan;
+  const isPartial = (step: number): boolean => {
+    const fromMs = steps.fromMs + step * steps.stepMs;
+    const lengthMs = Math.min(steps.stepMs, nowMs - 60_000 - fromMs);
+    return reports.coveredMs(step) < 0.99 * reports.hosts(step) * lengthMs;
+  };
+  if (!Array.from({ length: steps.count }, (_, step) => step).some(isPartial)) return [];
+  return ["Rates are the fleet's sums over the mean time hosts reported: where some reported in part of a step only, that is an estimate."];
+}
+
+interface Found {
   /** Groups that get a series of their own; null when the query has no `by`. */
   readonly top: readonly (readonly string[])[] | null;
   /** How many groups there are in all. */
   readonly groups: number;
+  readonly tables: readonly FoundTable[];
+  readonly hostSteps: readonly HostStepsRow[];
+}
+
+interface ReadResult extends Pick<Found, "top" | "groups"> {
   readonly tables: readonly FormRows[];
+  readonly hosts: ReadonlyMap<string, HostReport>;
+  readonly reports: Reports;
   readonly rowsRead: number;
 }
 
 /** No host matches, so nothing has to be read. */
 function nothing(plan: Plan): ReadResult {
-  const tables = forms.map((form) => ({ form, selections: plan.selections.filter((selection) => selection.form === form), rows: [] }));
-  return { coverage: [], top: plan.by.length > 0 ? [] : null, groups: 0, tables, rowsRead: 0 };
+  const tables = [...byStatement(plan.selections)].map(([form, selections]) => ({ form, selections, rows: [] }));
+  return {
+    top: plan.by.length > 0 ? [] : null,
+    groups: 0,
+    tables,
+    hosts: new Map(),
+    reports: new Reports([], [], plan.steps.count),
+    rowsRead: 0,
+  };
 }
 
 /** A host is meant by its name or by its id. */

@@ -4,7 +4,7 @@ import { AppError, type FieldProblem } from "../../common/app-error.ts";
 import { type Aggregate, measuresOf, type Selection, toSelection } from "./measures.ts";
 import { nearestName } from "./nearest-name.ts";
 import type { Query } from "./query.schemas.ts";
-import { parseTimeRange, planSteps, type Steps } from "./time-range.ts";
+import { parseTimeRange, type TimeRange } from "./time-range.ts";
 import { type Filter, parseWhere } from "./where.ts";
 
 /** A query whose names are all in the catalogue and whose texts are read; hosts are not looked up yet. */
@@ -14,7 +14,8 @@ export interface ResolvedQuery {
   readonly by: readonly string[];
   readonly filters: readonly Filter[];
   readonly hostFilters: readonly Filter[];
-  readonly steps: Steps;
+  readonly range: TimeRange;
+  readonly points: number;
   readonly limit: number;
 }
 
@@ -57,7 +58,8 @@ export function resolveQuery(query: Query, nowMs: number): ResolvedQuery {
     by: query.by,
     filters: filters.filter((filter) => filter.key !== "host"),
     hostFilters: filters.filter((filter) => filter.key === "host"),
-    steps: planSteps(range.range, query.points),
+    range: range.range,
+    points: query.points,
     limit: query.limit,
   };
 }

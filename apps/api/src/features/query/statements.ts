@@ -1,336 +1,438 @@
 // SPDX-License-Identifier: Apache-2.0
-import { OTHER, reportingStates, type Signal } from "@waggle/signals";
-import type { Form, Selection } from "./measures.ts";
-import { type Steps, WINDOW_MS } from "./time-range.ts";
-import { type Filter, globToLike } from "./where.ts";
+import { OTHER, type Signal, tableName } from "@waggle/signals";
+import { coveredTime, slotsStatement } from "./coverage-statements.ts";
+import { type QuantileName, quantiles, type Selection, type StatementForm } from "./measures.ts";
+import type { Source } from "./sources.ts";
+import {
+  aggregated,
+  conditionsOf,
+  endOf,
+  identifier,
+  type Key,
+  list,
+  maxPart,
+  minPart,
+  Parameters,
+  type Part,
+  type Plan,
+  type Statement,
+  stepKey,
+  sumPart,
+} from "./sql.ts";
 
-/** A query that has been checked against the catalogue: every name in it may stand in SQL. */
-export interface Plan {
-  /** The caller's organisation. */
-  readonly tenant: string;
-  readonly signal: Signal;
+/** What a statement answers, and the tables it is answered from. */
+export interface Reading {
+  readonly form: StatementForm;
   readonly selections: readonly Selection[];
-  /** Dimensions of the signal, or `host`. */
-  readonly by: readonly string[];
-  /** Filters on dimensions of the signal; the host filter is resolved into `hosts`. */
-  readonly filters: readonly Filter[];
-  /** Values of the `host` column; null = every host of the tenant. */
-  readonly hosts: readonly string[] | null;
-  readonly steps: Steps;
-  readonly limit: number;
-}
-
-/** SQL with typed parameters. Values never stand in the text. */
-export interface Statement {
-  readonly sql: string;
-  readonly parameters: Readonly<Record<string, unknown>>;
-}
-
-/** Collects parameter values and hands out their placeholders. A value that is used twice is sent once: a host list can be long. */
-class Parameters {
-  readonly values: Record<string, unknown> = {};
-  private readonly placeholders = new Map<string, Map<unknown, string>>();
-
-  add(type: string, value: unknown): string {
-    const ofType = this.placeholders.get(type) ?? new Map<unknown, string>();
-    this.placeholders.set(type, ofType);
-    let placeholder = ofType.get(value);
-    if (placeholder === undefined) {
-      const name = `p${Object.keys(this.values).length}`;
-      this.values[name] = value;
-      placeholder = `{${name}:${type}}`;
-      ofType.set(value, placeholder);
-    }
-    return placeholder;
-  }
-}
-
-/** The groups with the largest totals, largest first. Columns: g0…, total, groups (how many there are in all). */
-export function rankStatement(plan: Plan): Statement {
-  const parameters = new Parameters();
-  const names = plan.by.map((_, index) => `g${index}`);
-  const columns = plan.by.map((name, index) => `toString(${identifier(name)}) AS g${index}`);
-  // The agent's own overflow row joins the rest; it is nobody's series.
-  const allOther = names.map((name) => `${name} = ${parameters.add("String", OTHER)}`).join(" AND ");
-  const sql = `
-    SELECT ${names.join(", ")}, total, count() OVER () AS groups
-    FROM (
-      SELECT ${columns.join(", ")}, ${rankExpression(plan)} AS total
-      FROM ${rows(plan)}
-      WHERE ${conditions(plan, parameters)}
-      GROUP BY ${names.join(", ")}
-    )
-    WHERE NOT (${allOther})
-    ORDER BY total DESC, ${names.join(", ")}
-    LIMIT ${parameters.add("UInt32", plan.limit)}`;
-  return { sql, parameters: parameters.values };
-}
-
-function rankExpression(plan: Plan): string {
-  if (plan.signal.kind === "histogram") return "sum(`count`)";
-  return `sum(${identifier((plan.selections[0] as Selection).measure)})`;
+  /** Rows of the signal. */
+  readonly sources: readonly Source[];
+  /** Host coverage over the same range, for forms that weigh each host by the time it reported. */
+  readonly coverage: readonly Source[];
 }
 
 /**
- * The values of all selections of one form. Columns: step, g0…, then v0… in the order of the selections (sums, gauges), or as
- * `extents` and `buckets` say.
+ * Forms whose groups can be put together after each group's value is known: then ranking, values and `~other` are one statement. A least and a
+ * largest sum over hosts cannot, nor is a heat map a value to rank by.
+ */
+const rankableForms: readonly StatementForm[] = ["sums", "gaugesByHost", "extents", "quantiles"];
+
+/** Whether `rankedStatement` answers the reading: one value over the whole range, in a form that can be ranked by. */
+export function isRankable(plan: Plan, reading: Reading): boolean {
+  return plan.steps.count === 1 && rankableForms.includes(reading.form);
+}
+
+/** Whether the reading is out of rows in which hosts are added up already. */
+export function isFleet(reading: Pick<Reading, "sources">): boolean {
+  return reading.sources.some((source) => source.scope === "fleet");
+}
+
+/**
+ * The groups with the largest volume (a histogram's count, otherwise the first selection's sum), largest first. Columns: g0…, total, groups (how
+ * many there are in all).
+ * @param sources of the range as one step
+ */
+export function volumeStatement(plan: Plan, sources: readonly Source[]): Statement {
+  const parameters = new Parameters();
+  const first = plan.selections[0] as Selection;
+  const measure = plan.signal.kind === "histogram" ? "count" : first.measure;
+  const sql = aggregated({
+    sources,
+    keys: groupKeys(plan, null, parameters),
+    parts: [sumPart("total", `sum(${identifier(measure)})`)],
+    table: tableOf(plan.signal),
+    where: (source) => conditionsOf(plan, source, parameters),
+  });
+  return topStatement(plan, sql, "total", parameters);
+}
+
+/** The groups with the largest value of the first selection, one value over the whole range. Columns as of `volumeStatement`. */
+export function valueRankStatement(plan: Plan, reading: Reading): Statement {
+  const parameters = new Parameters();
+  const first = reading.selections.filter((selection) => selection === plan.selections[0]);
+  return topStatement(plan, valuesOf(plan, { ...reading, selections: first }, null, parameters).sql, "v0", parameters);
+}
+
+function topStatement(plan: Plan, sql: string, value: string, parameters: Parameters): Statement {
+  const names = groupNames(plan);
+  return {
+    sql: `
+    SELECT ${list(names)}, ${value} AS total, count() OVER () AS groups
+    FROM (${sql}
+    ) AS ranked
+    WHERE NOT (${isAllOther(names, parameters)})
+    ORDER BY total DESC NULLS LAST, ${list(names)}
+    LIMIT ${parameters.add("UInt32", plan.limit)}`,
+    parameters: parameters.values,
+  };
+}
+
+/** The agent's own overflow row joins the rest; it is nobody's series. */
+function isAllOther(names: readonly string[], parameters: Parameters): string {
+  const other = parameters.add("String", OTHER);
+  return names.map((name) => `${name} = ${other}`).join(" AND ");
+}
+
+/**
+ * One value per group over the whole range, largest first by the first selection of the plan, the rest merged into `~other`, in one pass.
+ * Columns as of `seriesStatement`, and groups (how many there are in all), position (of the group; 1 = first).
+ * @param reading must be `isRankable` and hold the first selection of the plan
+ */
+export function rankedStatement(plan: Plan, reading: Reading): Statement {
+  const parameters = new Parameters();
+  const names = groupNames(plan);
+  const values = valuesOf(plan, reading, null, parameters);
+  const order = values.order(plan.selections[0] as Selection).map((expression) => `${expression} DESC NULLS LAST`);
+  const other = parameters.add("String", OTHER);
+  const limit = parameters.add("UInt32", plan.limit);
+  const sql = `
+    SELECT any(step) AS step, any(groups) AS groups, min(row_position) AS position,
+      ${list(names.map((name) => `shown_${name} AS ${name}`))}, ${list(values.columns.map(({ name, merge }) => `${merge}(${name}) AS merged_${name}`))}
+    FROM (
+      SELECT step, ${list(values.columns.map(({ name }) => name))}, countIf(NOT is_other) OVER () AS groups,
+        row_number() OVER (ORDER BY ${list(["is_other", ...order, ...names])}) AS row_position,
+        ${list(names.map((name) => `if(row_position <= ${limit}, toString(${name}), ${other}) AS shown_${name}`))}
+      FROM (
+        SELECT *, (${isAllOther(names, parameters)}) AS is_other
+        FROM (${values.sql}
+        ) AS found
+      ) AS marked
+    ) AS ranked
+    GROUP BY ${list(names.map((name) => `shown_${name}`))}
+    ORDER BY position`;
+  const finished = values.columns.map(({ name, finish }) => `${finish(`merged_${name}`)} AS ${name}`);
+  return { sql: `SELECT step, groups, position, ${list([...names, ...finished])} FROM (${sql}\n)`, parameters: parameters.values };
+}
+
+/**
+ * The values of all selections of a reading. Columns: step, g0…, and by form
+ * - sums, gaugesByHost, gaugesByWindow: v0… in the order of the selections (a rate of a fleet reading is a plain sum, to be divided by who reported)
+ * - extents: n, total, lowest, highest
+ * - quantiles: ranks (bucket index by position in `quantilesOf`), lowest, highest
+ * - buckets: indexes (ascending), counts, lowest, highest
  * @param top the groups that get a series of their own; everything else becomes `~other`. null = all of them.
  */
-export function seriesStatement(plan: Plan, form: Form, selections: readonly Selection[], top: readonly (readonly string[])[] | null): Statement {
+export function seriesStatement(plan: Plan, reading: Reading, top: readonly (readonly string[])[] | null): Statement {
   const parameters = new Parameters();
-  const context: Context = { plan, parameters, groups: groupColumns(plan, top, parameters), names: plan.by.map((_, index) => `g${index}`) };
-  const sql = {
-    sums: () => sums(context, selections),
-    gaugesByHost: () => gaugesByHost(context, selections),
-    gaugesByWindow: () => gaugesByWindow(context, selections),
-    extents: () => extents(context),
-    buckets: () => buckets(context),
-  }[form]();
-  return { sql, parameters: parameters.values };
+  const { sql, columns } = valuesOf(plan, reading, top, parameters);
+  const values = columns.map(({ name, finish }) => `${finish(`found.${name}`)} AS ${name}`);
+  return { sql: `SELECT ${list(["step", ...groupNames(plan), ...values])} FROM (${sql}\n    ) AS found`, parameters: parameters.values };
 }
+
+/** The quantiles that a reading's statement gives, in the order of its `ranks`. */
+export function quantilesOf(selections: readonly Selection[]): readonly QuantileName[] {
+  return [...new Set(selections.map((selection) => selection.aggregate as QuantileName))];
+}
+
+/** A SELECT of step, g0… and columns that can be merged with those of other groups and then finished. */
+interface Values {
+  readonly sql: string;
+  readonly columns: readonly { readonly name: string; readonly merge: string; readonly finish: (column: string) => string }[];
+  /** What groups are ranked by, most significant first. */
+  readonly order: (selection: Selection) => readonly string[];
+}
+
+const asIs = (column: string): string => column;
 
 interface Context {
   readonly plan: Plan;
+  readonly reading: Reading;
   readonly parameters: Parameters;
-  /** `… AS g0`, `… AS g1` */
-  readonly groups: readonly string[];
+  readonly groups: readonly Key[];
   readonly names: readonly string[];
 }
+
+function valuesOf(plan: Plan, reading: Reading, top: readonly (readonly string[])[] | null, parameters: Parameters): Values {
+  const context: Context = { plan, reading, parameters, groups: groupKeys(plan, top, parameters), names: groupNames(plan) };
+  switch (reading.form) {
+    case "sums":
+      return additive(context, sums(context));
+    case "gaugesByHost":
+      return additive(context, gaugesByHost(context));
+    case "gaugesByWindow":
+      return additive(context, gaugesByWindow(context));
+    case "extents":
+      return extents(context);
+    case "quantiles":
+      return quantileRanks(context);
+    case "buckets":
+      return buckets(context);
+  }
+}
+
+function additive({ reading }: Context, sql: string): Values {
+  return {
+    sql,
+    columns: reading.selections.map((_, index) => ({ name: `v${index}`, merge: "sum", finish: asIs })),
+    order: (selection) => [`v${reading.selections.indexOf(selection)}`],
+  };
+}
+
+const measuresIn = (reading: Reading): readonly string[] => [...new Set(reading.selections.map((selection) => selection.measure))];
 
 /**
  * A rate divides each host's sum by the time that host reported in the step, and only then adds up hosts: a host that was away for
  * half the step must not look half as busy.
  */
-function sums({ plan, parameters, groups, names }: Context, selections: readonly Selection[]): string {
-  const isRate = selections.some((selection) => selection.aggregate === "rate");
-  const measures = [...new Set(selections.map((selection) => selection.measure))];
-  const totals = measures.map((measure, index) => `sum(${identifier(measure)}) AS s${index}`);
-  if (!isRate) {
-    const values = selections.map((selection, index) => `s${measures.indexOf(selection.measure)} AS v${index}`);
+function sums({ plan, reading, parameters, groups, names }: Context): string {
+  const measures = measuresIn(reading);
+  const parts = measures.map((measure, index) => sumPart(`s${index}`, `sum(${identifier(measure)})`));
+  const rows = { sources: reading.sources, parts, table: tableOf(plan.signal), where: whereOf(plan, parameters) };
+  const total = (selection: Selection): string => `s${measures.indexOf(selection.measure)}`;
+  const isByHost = !isFleet(reading) && reading.selections.some((selection) => selection.aggregate === "rate");
+  if (!isByHost) {
+    const values = reading.selections.map((selection, index) => `${total(selection)} AS v${index}`);
     return `
     SELECT ${list(["step", ...names, ...values])}
-    FROM (
-      SELECT ${list([step(plan, parameters), ...groups, ...totals])}
-      FROM ${rows(plan)}
-      WHERE ${conditions(plan, parameters)}
-      GROUP BY ${list(["step", ...names])}
-    )`;
+    FROM (${aggregated({ ...rows, keys: [stepKey(plan, parameters), ...groups] })})`;
   }
-  const values = selections.map((selection, index) => {
-    const total = `s${measures.indexOf(selection.measure)}`;
-    return `${selection.aggregate === "rate" ? `sum(toFloat64(${total}) * 1000 / nullIf(covered_ms, 0))` : `sum(${total})`} AS v${index}`;
+  const values = reading.selections.map((selection, index) => {
+    const value = selection.aggregate === "rate" ? `sum(toFloat64(${total(selection)}) * 1000 / nullIf(covered_ms, 0))` : `sum(${total(selection)})`;
+    return `${value} AS v${index}`;
   });
   return `
     SELECT ${list(["step", ...names, ...values])}
-    FROM (
-      SELECT ${list(["host", step(plan, parameters), ...groups, ...totals])}
-      FROM ${rows(plan)}
-      WHERE ${conditions(plan, parameters)}
-      GROUP BY ${list(["host", "step", ...names])}
-    ) AS hosts
-    ANY LEFT JOIN (${coveredTime(plan, parameters)}) AS cover USING (host, step)
-    GROUP BY ${list(["step", ...names])}`;
-}
-
-/** last: each host's value in its newest reported window; avg: over the time the host reported. A reported window without a row is 0. */
-function gaugesByHost({ plan, parameters, groups, names }: Context, selections: readonly Selection[]): string {
-  const measures = [...new Set(selections.map((selection) => selection.measure))];
-  const totals = measures.map((measure, index) => `sum(${identifier(measure)}) AS s${index}`);
-  const values = selections.map((selection, index) => {
-    const total = `s${measures.indexOf(selection.measure)}`;
-    return selection.aggregate === "last"
-      ? `sumIf(${total}, ts = last_ts) AS v${index}`
-      : `sum(toFloat64(${total}) * length_ms / nullIf(covered_ms, 0)) AS v${index}`;
-  });
-  return `
-    SELECT ${list(["step", ...names, ...values])}
-    FROM (
-      SELECT ${list(["host", "ts", step(plan, parameters), "any(window_ms) AS length_ms", ...groups, ...totals])}
-      FROM ${rows(plan)}
-      WHERE ${conditions(plan, parameters)}
-      GROUP BY ${list(["host", "ts", "step", ...names])}
-    ) AS hosts
-    ANY LEFT JOIN (${coveredTime(plan, parameters)}) AS cover USING (host, step)
+    FROM (${aggregated({ ...rows, keys: [HOST, stepKey(plan, parameters), ...groups] })}) AS hosts
+    ANY LEFT JOIN (${coveredTime(plan, reading.coverage, parameters)}) AS cover USING (host, step)
     GROUP BY ${list(["step", ...names])}`;
 }
 
 /**
- * min and max of the sum over hosts at one moment. Moments are window slots on the wall clock, so that a host whose agent
- * started in the middle of a window lines up with the others; of two windows in one slot the later counts.
+ * last: each host's value in its newest reported window; avg: over the time the host reported. A reported window without a row is 0. Both are the
+ * same at every level: rolled-up rows keep the newest value with its time, and the sum of value × time.
  */
-function gaugesByWindow({ plan, parameters, groups, names }: Context, selections: readonly Selection[]): string {
-  const measures = [...new Set(selections.map((selection) => selection.measure))];
-  const index = (selection: Selection): number => measures.indexOf(selection.measure);
-  const slot = `intDiv(toUnixTimestamp64Milli(ts), ${WINDOW_MS})`;
-  const values = selections.map((selection, position) => {
-    const total = `t${index(selection)}`;
-    // A slot that was reported but has no row for this group held 0.
-    return `${selection.aggregate === "max" ? `max(${total})` : `if(count() < any(covered_slots), 0, min(${total}))`} AS v${position}`;
+function gaugesByHost({ plan, reading, parameters, groups, names }: Context): string {
+  const measures = measuresIn(reading);
+  const isLast = reading.selections.some((selection) => selection.aggregate === "last");
+  const parts = measures.flatMap((measure, index) => [
+    sumPart(`s${index}`, `sum(${identifier(measure)})`),
+    sumPart(`t${index}`, ({ level }) => (level === "raw" ? `sum(${identifier(measure)} * window_ms)` : `sum(${identifier(`${measure}_time`)})`)),
+  ]);
+  const keys = [HOST, stepKey(plan, parameters), ...groups, ...(isLast ? [{ alias: "window_end", expression: endOf }] : [])];
+  const values = reading.selections.map((selection, position) => {
+    const index = measures.indexOf(selection.measure);
+    return selection.aggregate === "last"
+      ? `sumIf(s${index}, window_end = last_reported) AS v${position}`
+      : `sum(toFloat64(t${index}) / nullIf(covered_ms, 0)) AS v${position}`;
   });
   return `
     SELECT ${list(["step", ...names, ...values])}
-    FROM (
-      SELECT ${list(["step", "slot", ...names, ...measures.map((_, i) => `sum(r${i}) AS t${i}`)])}
+    FROM (${aggregated({ sources: reading.sources, keys, parts, table: tableOf(plan.signal), where: whereOf(plan, parameters) })}) AS hosts
+    ANY LEFT JOIN (${coveredTime(plan, reading.coverage, parameters)}) AS cover USING (host, step)
+    GROUP BY ${list(["step", ...names])}`;
+}
+
+/**
+ * min and max of the sum over hosts at one moment.
+ *
+ * In raw rows moments are slots on the wall clock, as long as the longest window, so that hosts whose windows differ in start or length line up; of two
+ * windows in one slot the later counts. In rolled-up rows a moment is the row's minute or hour, of which each host and key gives its own extreme: the
+ * least is then a lower bound and the largest an upper one, and exact for one key of one host.
+ */
+function gaugesByWindow({ plan, reading, parameters, groups, names }: Context): string {
+  const measures = measuresIn(reading);
+  const raw = reading.sources.filter((source) => source.level === "raw");
+  const rolled = reading.sources.filter((source) => source.level !== "raw");
+  const rawCoverage = reading.coverage.filter((source) => source.level === "raw");
+  const step = stepKey(plan, parameters);
+  const table = tableOf(plan.signal);
+  const where = whereOf(plan, parameters);
+  const extremes = measures.flatMap((_, i) => [`sum(low${i}) AS low${i}`, `sum(high${i}) AS high${i}`]);
+  const slot = "intDiv(toUnixTimestamp64Milli(ts), slot_ms) * slot_ms";
+  const ofRaw = `
+      SELECT ${list(["step", "moment", ...names, ...measures.flatMap((_, i) => [`sum(r${i}) AS low${i}`, `sum(r${i}) AS high${i}`])])}
       FROM (
-        SELECT ${list(["host", "step", `${slot} AS slot`, ...names, ...measures.map((_, i) => `argMax(s${i}, ts) AS r${i}`)])}
-        FROM (
-          SELECT ${list(["host", "ts", step(plan, parameters), ...groups, ...measures.map((measure, i) => `sum(${identifier(measure)}) AS s${i}`)])}
-          FROM ${rows(plan)}
-          WHERE ${conditions(plan, parameters)}
-          GROUP BY ${list(["host", "ts", "step", ...names])}
-        )
-        GROUP BY ${list(["host", "step", "slot", ...names])}
+        SELECT ${list(["host", "step", `${slot} AS moment`, ...names, ...measures.map((_, i) => `argMax(s${i}, ts) AS r${i}`)])}
+        FROM (${aggregated({
+          sources: raw,
+          keys: [HOST, { alias: "ts", expression: "ts" }, step, ...groups],
+          parts: measures.map((measure, i) => sumPart(`s${i}`, `sum(${identifier(measure)})`)),
+          table,
+          where,
+        })})
+        GROUP BY ${list(["host", "step", "moment", ...names])}
       )
-      GROUP BY ${list(["step", "slot", ...names])}
-    ) AS slots
+      GROUP BY ${list(["step", "moment", ...names])}`;
+  const moment: Key = { alias: "moment", expression: "toUnixTimestamp64Milli(ts)" };
+  // A key that had a row in only part of what the host reported held 0 in the rest.
+  const ofRolled = `
+      SELECT ${list(["step", "moment", ...names, ...extremes])}
+      FROM (
+        SELECT ${list(["step", "moment", ...names, ...measures.flatMap((_, i) => [`if(key_ms < covered_ms, 0, low${i}) AS low${i}`, `high${i}`])])}
+        FROM (${aggregated({
+          sources: rolled,
+          keys: [HOST, moment, step, ...groups, ...keyColumns(plan)],
+          parts: [
+            sumPart("key_ms", "sum(window_ms)"),
+            ...measures.flatMap((measure, i) => [
+              sumPart(`low${i}`, `sum(${identifier(`${measure}_min`)})`),
+              sumPart(`high${i}`, `sum(${identifier(`${measure}_max`)})`),
+            ]),
+          ],
+          table,
+          where,
+        })}) AS keyed
+        ANY LEFT JOIN (${coveredTime(
+          plan,
+          reading.coverage.filter((source) => source.level !== "raw"),
+          parameters,
+          [moment],
+        )}) AS cover USING (host, step, moment)
+      ) AS extremes
+      GROUP BY ${list(["step", "moment", ...names])}`;
+  const slotMs = slotsStatement(plan, rawCoverage, parameters);
+  const index = (selection: Selection): number => measures.indexOf(selection.measure);
+  const values = reading.selections.map((selection, position) => {
+    const value =
+      selection.aggregate === "max" ? `max(high${index(selection)})` : `if(count() < any(covered_moments), 0, min(low${index(selection)}))`;
+    // A moment that was reported but has no row for this group held 0.
+    return `${value} AS v${position}`;
+  });
+  const momentOf = (source: Source): string => (source.level === "raw" ? slot : (moment.expression as string));
+  return `
+    WITH (${slotMs}) AS slot_ms
+    SELECT ${list(["step", ...names, ...values])}
+    FROM (
+      ${[...(raw.length > 0 ? [ofRaw] : []), ...(rolled.length > 0 ? [ofRolled] : [])].join("\n      UNION ALL")}
+    ) AS moments
     ANY LEFT JOIN (
-      SELECT ${step(plan, parameters)}, uniqExact(${slot}) AS covered_slots
-      FROM ${coverageRows(plan, parameters)}
+      SELECT step, uniqExact(moment) AS covered_moments
+      FROM (${coveredTime(plan, reading.coverage, parameters, [{ alias: "moment", expression: momentOf }])})
       GROUP BY step
     ) AS cover USING (step)
     GROUP BY ${list(["step", ...names])}`;
 }
 
-/** Columns behind the groups: count, sum, min, max. */
-function extents({ plan, parameters, groups, names }: Context): string {
-  return `
-    SELECT ${list([step(plan, parameters), ...groups, "sum(`count`) AS n", "sum(`sum`) AS total", "min(`min`) AS lowest", "max(`max`) AS highest"])}
-    FROM ${rows(plan)}
-    WHERE ${conditions(plan, parameters)} AND \`count\` > 0
-    GROUP BY ${list(["step", ...names])}`;
+/** Every dimension, so that a row is a group of its own. */
+function keyColumns(plan: Plan): readonly Key[] {
+  return plan.signal.dimensions.map((name, index) => ({ alias: `d${index}`, expression: identifier(name) }));
 }
 
-/** Columns behind the groups: bucket indexes (ascending), their counts, min, max. */
-function buckets({ plan, parameters, groups, names }: Context): string {
-  return `
-    SELECT ${list(["step", ...names, "groupArray(bucket) AS indexes", "groupArray(n) AS counts", "min(lowest) AS least", "max(highest) AS most"])}
-    FROM (
-      SELECT ${list([step(plan, parameters), ...groups, "bucket", "sum(amount) AS n", "min(`min`) AS lowest", "max(`max`) AS highest"])}
-      FROM ${rows(plan)} ARRAY JOIN \`k\` AS bucket, \`c\` AS amount
-      WHERE ${conditions(plan, parameters)}
-      GROUP BY ${list(["step", ...names, "bucket"])}
-      ORDER BY bucket
-    )
-    GROUP BY ${list(["step", ...names])}`;
+/** Columns behind the groups: count, sum, min, max. */
+function extents({ plan, reading, parameters, groups }: Context): Values {
+  const sql = aggregated({
+    sources: reading.sources,
+    keys: [stepKey(plan, parameters), ...groups],
+    parts: [sumPart("n", "sum(`count`)"), sumPart("total", "sum(`sum`)"), minPart("lowest", "min(`min`)"), maxPart("highest", "max(`max`)")],
+    table: tableOf(plan.signal),
+    where: (source) => `${conditionsOf(plan, source, parameters)} AND \`count\` > 0`,
+  });
+  return {
+    sql,
+    columns: [
+      { name: "n", merge: "sum", finish: asIs },
+      { name: "total", merge: "sum", finish: asIs },
+      { name: "lowest", merge: "min", finish: asIs },
+      { name: "highest", merge: "max", finish: asIs },
+    ],
+    order: ({ aggregate }) => [aggregate === "count" ? "n" : aggregate === "min" ? "lowest" : aggregate === "max" ? "highest" : "total / n"],
+  };
 }
 
 /**
- * What every host said about the signal, one row per host: host_id, steps and covered_ms (parallel arrays: time in which the
- * signal was really measured), last_reporting_ms and last_ms (ends of windows, 0 = none), the newest state with its reason, and
- * first_ms (start of the first window in the range).
+ * The bucket in which the value of each quantile's rank lies. Measured with 10,000 hosts × 24 h: hosts' distributions as arrays take 69 ms, joined
+ * 94 ms, through sumMap 164 ms; for few groups of long arrays joining them is the faster one (22 ms against 38 ms).
  */
-export function coverageStatement(plan: Plan): Statement {
-  const parameters = new Parameters();
-  const speaksAll = plan.signal.name === "agent_coverage";
-  const reporting = speaksAll ? "1" : `state IN ${parameters.add("Array(String)", reportingStates)}`;
-  const state = speaksAll ? "'exact'" : "toString(state)";
-  const reason = speaksAll ? "''" : "reason";
-  const end = "toUnixTimestamp64Milli(ts) + window_ms";
+function quantileRanks({ plan, reading, parameters, groups }: Context): Values {
+  const isMany = plan.by.includes("host");
+  // Nudged down so that 0.99 · 100 is rank 99 in spite of binary fractions.
+  const levels = quantilesOf(reading.selections).map((name) => quantiles[name] * (1 - Number.EPSILON));
+  const name = isMany ? "quantilesExactWeightedArray" : "quantilesExactWeighted";
+  const state: Part = {
+    name: "ranks",
+    inner: `${name}State(${list(levels.map(String))})(${isMany ? "`k`, `c`" : "bucket, amount"})`,
+    merge: `${name}MergeState(${list(levels.map(String))})`,
+  };
+  const sql = aggregated({
+    sources: reading.sources,
+    keys: [stepKey(plan, parameters), ...groups],
+    parts: [state, minPart("lowest", "min(`min`)"), maxPart("highest", "max(`max`)")],
+    table: tableOf(plan.signal),
+    ...(isMany ? {} : { join: "ARRAY JOIN `k` AS bucket, `c` AS amount" }),
+    where: (source) => `${conditionsOf(plan, source, parameters)} AND \`count\` > 0`,
+  });
+  const finish = (column: string): string => `finalizeAggregation(${column})`;
+  return {
+    sql,
+    columns: [
+      { name: "ranks", merge: state.merge, finish },
+      { name: "lowest", merge: "min", finish: asIs },
+      { name: "highest", merge: "max", finish: asIs },
+    ],
+    // Of two groups in one bucket the one that reaches higher comes first.
+    order: ({ aggregate }) => [`${finish("ranks")}[${quantilesOf(reading.selections).indexOf(aggregate as QuantileName) + 1}]`, "highest"],
+  };
+}
+
+/** Columns behind the groups: bucket indexes (ascending), their counts, min, max. */
+function buckets({ plan, reading, parameters, groups, names }: Context): Values {
+  const rows = aggregated({
+    sources: reading.sources,
+    keys: [stepKey(plan, parameters), ...groups, { alias: "bucket", expression: "index" }],
+    parts: [sumPart("amount", "sum(of_index)"), minPart("least", "min(`min`)"), maxPart("most", "max(`max`)")],
+    table: tableOf(plan.signal),
+    join: "ARRAY JOIN `k` AS index, `c` AS of_index",
+    where: whereOf(plan, parameters),
+  });
   const sql = `
-    SELECT toString(host) AS host_id, groupArrayIf(step, covered_ms > 0) AS steps, groupArrayIf(covered_ms, covered_ms > 0) AS covered,
-      max(reporting_end) AS last_reporting_ms, max(any_end) AS last_ms,
-      argMax(step_state, any_end) AS last_state, argMax(step_reason, any_end) AS last_reason, min(any_start) AS first_ms
-    FROM (
-      SELECT host, ${step(plan, parameters)}, sumIf(window_ms, ${reporting}) AS covered_ms,
-        maxIf(${end}, ${reporting}) AS reporting_end, max(${end}) AS any_end, min(toUnixTimestamp64Milli(ts)) AS any_start,
-        argMax(${state}, ts) AS step_state, argMax(${reason}, ts) AS step_reason
-      FROM ${coverageTable(plan)}
-      WHERE ${scope(plan, parameters)}${speaksAll ? "" : ` AND signal = ${parameters.add("String", plan.signal.name)}`}
-      GROUP BY host, step
-      ORDER BY step
-    )
-    GROUP BY host`;
-  return { sql, parameters: parameters.values };
+    SELECT ${list(["step", ...names, "groupArray(bucket) AS indexes", "groupArray(amount) AS counts", "min(least) AS lowest", "max(most) AS highest"])}
+    FROM (SELECT * FROM (${rows}) ORDER BY bucket)
+    GROUP BY ${list(["step", ...names])}`;
+  // Never merged: a heat map is no value to rank by.
+  return { sql, columns: ["indexes", "counts", "lowest", "highest"].map((name) => ({ name, merge: "any", finish: asIs })), order: () => [] };
 }
 
-/** How many rows ClickHouse would read, from the primary key alone. Column `rows`. */
-export function estimateStatement(statement: Statement): Statement {
-  return { sql: `SELECT sum(rows) AS rows FROM (EXPLAIN ESTIMATE ${statement.sql})`, parameters: statement.parameters };
+const HOST: Key = { alias: "host", expression: "host" };
+
+function tableOf(signal: Signal): (source: Source) => string {
+  return ({ level, scope }) => tableName(signal, level, scope);
 }
 
-/** host, step, covered_ms, last_ts of the reported windows. */
-function coveredTime(plan: Plan, parameters: Parameters): string {
-  return `
-      SELECT host, ${step(plan, parameters)}, sum(window_ms) AS covered_ms, max(ts) AS last_ts
-      FROM ${coverageRows(plan, parameters)}
-      GROUP BY host, step`;
+function whereOf(plan: Plan, parameters: Parameters): (source: Source) => string {
+  return (source) => conditionsOf(plan, source, parameters);
 }
 
-/** Table and conditions of the windows in which the signal was really measured. */
-function coverageRows(plan: Plan, parameters: Parameters): string {
-  const where = scope(plan, parameters);
-  if (plan.signal.name === "agent_coverage") return `${coverageTable(plan)} WHERE ${where}`;
-  const signal = parameters.add("String", plan.signal.name);
-  return `${coverageTable(plan)} WHERE ${where} AND signal = ${signal} AND state IN ${parameters.add("Array(String)", reportingStates)}`;
+function groupNames(plan: Plan): readonly string[] {
+  return plan.by.map((_, index) => `g${index}`);
 }
 
-/** A window that arrived has coverage rows by contract, so `windows` is the coverage of agent_coverage itself. */
-function coverageTable(plan: Plan): string {
-  return plan.signal.name === "agent_coverage" ? "`windows` FINAL" : "`agent_coverage` FINAL";
-}
-
-/** FINAL: a frame that was sent twice counts once, merged or not. */
-function rows(plan: Plan): string {
-  return `${identifier(plan.signal.name)} FINAL`;
-}
-
-/** Tenant, time and hosts: the start of every condition. */
-function scope(plan: Plan, parameters: Parameters): string {
-  const { tenant, steps, hosts } = plan;
-  const parts = [
-    `tenant = ${parameters.add("String", tenant)}`,
-    `ts >= fromUnixTimestamp64Milli(${parameters.add("Int64", steps.fromMs)}, 'UTC')`,
-    `ts < fromUnixTimestamp64Milli(${parameters.add("Int64", steps.toMs)}, 'UTC')`,
-  ];
-  if (hosts !== null) parts.push(`host IN ${hostSet(plan, hosts, parameters)}`);
-  return parts.join(" AND ");
-}
-
-/** ClickHouse takes at most 128 KiB in one parameter, which is some 3,000 host ids. */
-const HOSTS_PER_PARAMETER = 2_000;
-const chunksOf = new WeakMap<Plan, readonly (readonly string[])[]>();
-
-function hostSet(plan: Plan, hosts: readonly string[], parameters: Parameters): string {
-  if (hosts.length <= HOSTS_PER_PARAMETER) return parameters.add("Array(String)", hosts);
-  let chunks = chunksOf.get(plan);
-  if (chunks === undefined) {
-    chunks = Array.from({ length: Math.ceil(hosts.length / HOSTS_PER_PARAMETER) }, (_, i) =>
-      hosts.slice(i * HOSTS_PER_PARAMETER, (i + 1) * HOSTS_PER_PARAMETER),
-    );
-    chunksOf.set(plan, chunks);
-  }
-  return `arrayConcat(${list(chunks.map((chunk) => parameters.add("Array(String)", chunk)))})`;
-}
-
-function conditions(plan: Plan, parameters: Parameters): string {
-  return [scope(plan, parameters), ...plan.filters.map((filter) => condition(filter, parameters))].join(" AND ");
-}
-
-function condition(filter: Filter, parameters: Parameters): string {
-  const column = identifier(filter.key);
-  const exact = filter.patterns.filter((pattern) => !pattern.glob).map((pattern) => pattern.text);
-  const any = [
-    ...(exact.length > 0 ? [`${column} IN ${parameters.add("Array(String)", exact)}`] : []),
-    ...filter.patterns.filter((pattern) => pattern.glob).map((pattern) => `${column} LIKE ${parameters.add("String", globToLike(pattern.text))}`),
-  ].join(" OR ");
-  return filter.negated ? `NOT (${any})` : `(${any})`;
-}
-
-function groupColumns(plan: Plan, top: readonly (readonly string[])[] | null, parameters: Parameters): string[] {
+function groupKeys(plan: Plan, top: readonly (readonly string[])[] | null, parameters: Parameters): readonly Key[] {
   if (plan.by.length === 0) return [];
-  if (top === null) return plan.by.map((name, index) => `toString(${identifier(name)}) AS g${index}`);
+  if (top === null) return plan.by.map((name, index) => ({ alias: `g${index}`, expression: identifier(name) }));
   const shown = `arrayConcat(${list(chunksOfGroups(top).map((chunk) => parameters.add("Array(Array(String))", chunk)))})`;
   const parts = plan.by.map((_, index) => `shown[${index + 1}]`);
   // GLOBAL, for a cluster: each server would make the set itself, and give it a name that the asking one does not know.
   const isShown = `(${plan.by.map((name) => `toString(${identifier(name)})`).join(", ")}) GLOBAL IN (SELECT ${parts.join(", ")} FROM (SELECT arrayJoin(${shown}) AS shown))`;
   const other = parameters.add("String", OTHER);
-  return plan.by.map((name, index) => `if(${isShown}, toString(${identifier(name)}), ${other}) AS g${index}`);
+  return plan.by.map((name, index) => ({ alias: `g${index}`, expression: `if(${isShown}, toString(${identifier(name)}), ${other})` }));
 }
 
 /** A parameter's 128 KiB, less what escaping may add: a backslash becomes four. */
 const GROUP_BYTES_PER_PARAMETER = 24 * 1_024;
+const groupChunks = new WeakMap<readonly (readonly string[])[], readonly (readonly (readonly string[])[])[]>();
 
-function chunksOfGroups(groups: readonly (readonly string[])[]): (readonly string[])[][] {
+function chunksOfGroups(groups: readonly (readonly string[])[]): readonly (readonly (readonly string[])[])[] {
+  const known = groupChunks.get(groups);
+  if (known !== undefined) return known;
   const chunks: (readonly string[])[][] = [[]];
   let bytes = 0;
   for (const group of groups) {
@@ -342,19 +444,6 @@ function chunksOfGroups(groups: readonly (readonly string[])[]): (readonly strin
     chunks.at(-1)?.push(group);
     bytes += size;
   }
+  groupChunks.set(groups, chunks);
   return chunks;
-}
-
-function step(plan: Plan, parameters: Parameters): string {
-  return `toUInt32(intDiv(toUnixTimestamp64Milli(ts) - ${parameters.add("Int64", plan.steps.fromMs)}, ${parameters.add("Int64", plan.steps.stepMs)})) AS step`;
-}
-
-function list(parts: readonly string[]): string {
-  return parts.join(", ");
-}
-
-/** Names come from the catalogue; this is the second lock on the door. */
-function identifier(name: string): string {
-  if (!/^[a-z][a-z0-9_]*$/.test(name)) throw new TypeError(`"${name}" cannot be an identifier`);
-  return `\`${name}\``;
 }

@@ -37,12 +37,12 @@ describe("a range", () => {
     expect(problem(Math.floor(now / 1000), "now")).toMatchObject({ pointer: "/from", suggestion: `${Math.floor(now / 1000)}000` });
   });
 
-  it("must not be empty, reversed, in the future or longer than 31 days", () => {
+  it("must not be empty, reversed, in the future or longer than 400 days", () => {
     expect(problem("now", "now")?.detail).toContain("empty");
     expect(problem("now", "now-1h")?.detail).toContain("empty");
     expect(problem("now+1h", "now+2h")?.detail).toContain("future");
-    expect(problem("now-32d", "now")?.detail).toContain("32 days");
-    expect(problem("now-31d", "now")).toBeUndefined();
+    expect(problem("now-401d", "now")?.detail).toContain("401 days");
+    expect(problem("now-400d", "now")).toBeUndefined();
   });
 });
 
@@ -52,7 +52,7 @@ describe("the steps of a range", () => {
   });
 
   it("lie on multiples of their length and cover the range", () => {
-    for (const hours of [0.1, 1, 3, 7, 24, 100, 744]) {
+    for (const hours of [0.1, 1, 3, 7, 24, 100, 744, 9_600]) {
       for (const points of [1, 2, 7, 60, 300, 600]) {
         const range = { fromMs: now - hours * 3_600_000, toMs: now };
         const steps = planSteps(range, points);
@@ -74,5 +74,15 @@ describe("the steps of a range", () => {
       stepMs: 3_610_000,
       count: 1,
     });
+  });
+
+  it("are no shorter than rows of a coarser level, and one step ends at their marks", () => {
+    const range = { fromMs: now - 900_000, toMs: now };
+    expect(planSteps(range, 300, 60_000)).toMatchObject({ stepMs: 60_000, count: 16 });
+    expect(planSteps(range, 300, 3_600_000)).toMatchObject({ stepMs: 3_600_000, count: 2 });
+    const hour = Math.floor(now / 3_600_000) * 3_600_000;
+    expect(planSteps(range, 1, 3_600_000)).toMatchObject({ fromMs: hour - 3_600_000, toMs: hour + 3_600_000 });
+    // The open hour is not rolled up: its end stays where it was asked.
+    expect(planSteps(range, 1, 3_600_000, hour)).toMatchObject({ fromMs: hour - 3_600_000, toMs: now + 3_000 });
   });
 });

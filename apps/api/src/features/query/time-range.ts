@@ -3,8 +3,9 @@ import type { FieldProblem } from "../../common/app-error.ts";
 
 /** Raw windows end on multiples of this. */
 export const WINDOW_MS = 10_000;
-/** The longest range one query may cover. */
-export const RANGE_MS_MAX = 31 * 86_400_000;
+/** The longest range one query may cover, in days: as long as hours are kept by default. */
+const RANGE_DAYS_MAX = 400;
+export const RANGE_MS_MAX = RANGE_DAYS_MAX * 86_400_000;
 const EPOCH_MS_MIN = Date.UTC(2000, 0, 1);
 const EPOCH_MS_MAX = Date.UTC(2100, 0, 1);
 
@@ -75,7 +76,11 @@ export function parseTimeRange(from: string | number, to: string | number, nowMs
     const days = Math.ceil((toMs - fromMs) / 86_400_000);
     return {
       problems: [
-        { pointer: "/from", detail: `The range covers ${days} days; at most 31 can be asked at once.`, suggestion: iso(toMs - RANGE_MS_MAX) },
+        {
+          pointer: "/from",
+          detail: `The range covers ${days} days; at most ${RANGE_DAYS_MAX} can be asked at once.`,
+          suggestion: iso(toMs - RANGE_MS_MAX),
+        },
       ],
     };
   }
@@ -112,12 +117,14 @@ export interface Steps extends TimeRange {
 
 /**
  * Cuts a range into at most `points` steps. The ends move outwards to step marks, so no step is cut; with `points` = 1 the whole
- * range is one step and its ends move to window marks only.
+ * range is one step and its ends move to marks of `grainMs` only.
+ * @param grainMs least step length; of one step, what its ends are multiples of
+ * @param completeMs the end of a range of one step that lies behind this stays at a window mark: nothing coarser is stored there yet
  */
-export function planSteps(range: TimeRange, points: number): Steps {
+export function planSteps(range: TimeRange, points: number, grainMs = WINDOW_MS, completeMs = Number.POSITIVE_INFINITY): Steps {
   if (points === 1) {
-    const fromMs = floorTo(range.fromMs, WINDOW_MS);
-    const toMs = ceilTo(range.toMs, WINDOW_MS);
+    const fromMs = floorTo(range.fromMs, grainMs);
+    const toMs = ceilTo(range.toMs, ceilTo(range.toMs, grainMs) <= completeMs ? grainMs : WINDOW_MS);
     return { fromMs, toMs, stepMs: toMs - fromMs, count: 1 };
   }
   const cut = (stepMs: number): Steps => {
@@ -126,14 +133,16 @@ export function planSteps(range: TimeRange, points: number): Steps {
     return { fromMs, toMs, stepMs, count: (toMs - fromMs) / stepMs };
   };
   for (const seconds of stepSeconds) {
+    if (seconds * 1_000 < grainMs) continue;
     const steps = cut(seconds * 1_000);
     if (steps.count <= points) return steps;
   }
   // Longer than `points` days: whole days, as many as it takes. Moving both ends out costs up to two steps.
+  const daysMax = RANGE_DAYS_MAX * 2;
   let days = Math.max(2, Math.ceil((range.toMs - range.fromMs) / 86_400_000 / points));
-  while (cut(days * 86_400_000).count > points && days < 64) days++;
+  while (cut(days * 86_400_000).count > points && days < daysMax) days++;
   const steps = cut(days * 86_400_000);
-  return steps.count <= points ? steps : planSteps(range, 1);
+  return steps.count <= points ? steps : planSteps(range, 1, grainMs, completeMs);
 }
 
 function floorTo(value: number, unit: number): number {

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+import { getSignalOrThrow, reportingStates, tableName } from "@waggle/signals";
+import type { Source } from "./sources.ts";
+import {
+  type Aggregation,
+  aggregated,
+  endOf,
+  type Key,
+  list,
+  maxPart,
+  minPart,
+  Parameters,
+  type Part,
+  type Plan,
+  type Statement,
+  scopeOf,
+  stepKey,
+  sumPart,
+} from "./sql.ts";
+import { WINDOW_MS } from "./time-range.ts";
+
+const coverage = getSignalOrThrow("agent_coverage");
+const HOST: Key = { alias: "host", expression: "host" };
+
+/**
+ * What every host said about the signal over the whole range, as one row of parallel arrays (ten thousand rows of named fields would be read
+ * longer than they are computed): host_id, covered_ms (time in which the signal was really measured), last_reporting_ms and last_ms (ends of
+ * windows, 0 = none), the newest state with its reason, first_ms (start of the first window).
+ */
+export function hostsStatement(plan: Plan, sources: readonly Source[]): Statement {
+  const parameters = new Parameters();
+  const isReporting = `state IN ${reporting(parameters)}`;
+  const end = (source: Source): string => `toUnixTimestamp64Milli(${endOf(source)})`;
+  const newest: Part = {
+    name: "newest",
+    inner: (source) => `argMaxState(tuple(toString(state), reason), ${end(source)})`,
+    merge: "argMaxMergeState",
+  };
+  const sql = aggregated({
+    sources,
+    keys: [HOST],
+    parts: [
+      sumPart("covered_ms", `sumIf(window_ms, ${isReporting})`),
+      maxPart("last_reporting_ms", (source) => `maxIf(${end(source)}, ${isReporting})`),
+      maxPart("last_ms", (source) => `max(${end(source)})`),
+      minPart("first_ms", "min(toUnixTimestamp64Milli(ts))"),
+      newest,
+    ],
+    ...table(plan, parameters),
+  });
+  const columns = ["covered_ms", "last_reporting_ms", "last_ms", "first_ms"].map((name) => `groupArray(${name}) AS ${name}`);
+  return {
+    sql: `
+    SELECT groupArray(toString(host)) AS host_id, ${list(columns)},
+      groupArray(said.1) AS last_state, groupArray(said.2) AS last_reason
+    FROM (SELECT *, finalizeAggregation(newest) AS said FROM (${sql}))`,
+    parameters: parameters.values,
+  };
+}
+
+/**
+ * Who reported in each step. Columns: step, covered_ms (over all hosts), hosts (how many reported in it; of a step that is read from several fleet rows
+ * the most that reported at one time).
+ */
+export function stepsStatement(plan: Plan, sources: readonly Source[]): Statement {
+  const parameters = new Parameters();
+  const step = stepKey(plan, parameters);
+  const where = reportedTable(plan, parameters);
+  const ofHosts = sources.filter((source) => source.scope === "host");
+  const ofFleet = sources.filter((source) => source.scope === "fleet");
+  const branches = [
+    ...(ofFleet.length === 0
+      ? []
+      : [
+          `
+      SELECT step, max(at_once) AS hosts_max, sum(ms) AS covered
+      FROM (${aggregated({ sources: ofFleet, keys: [step, { alias: "at", expression: "ts" }], parts: [sumPart("at_once", "sum(hosts)"), sumPart("ms", "sum(window_ms)")], ...where })})
+      GROUP BY step`,
+        ]),
+    ...(ofHosts.length === 0
+      ? []
+      : [
+          `
+      SELECT step, toUInt64(count()) AS hosts_max, sum(ms) AS covered
+      FROM (${aggregated({ sources: ofHosts, keys: [HOST, step], parts: [sumPart("ms", "sum(window_ms)")], ...where })})
+      GROUP BY step`,
+        ]),
+  ];
+  return {
+    sql: `
+    SELECT step, max(hosts_max) AS hosts, sum(covered) AS covered_ms
+    FROM (${branches.join("\n      UNION ALL")})
+    GROUP BY step`,
+    parameters: parameters.values,
+  };
+}
+
+/** When the plan's hosts reported, one row per host: host_id, steps and covered_ms (parallel arrays). */
+export function hostStepsStatement(plan: Plan, sources: readonly Source[]): Statement {
+  const parameters = new Parameters();
+  return {
+    sql: `
+    SELECT toString(host) AS host_id, groupArray(step) AS steps, groupArray(covered) AS covered_ms
+    FROM (${aggregated({ sources, keys: [HOST, stepKey(plan, parameters)], parts: [sumPart("covered", "sum(window_ms)")], ...reportedTable(plan, parameters) })})
+    WHERE covered > 0
+    GROUP BY host`,
+    parameters: parameters.values,
+  };
+}
+
+/** A SELECT of host, step, further keys, covered_ms and last_reported (end of the newest window) of the reported windows. */
+export function coveredTime(plan: Plan, sources: readonly Source[], parameters: Parameters, keys: readonly Key[] = []): string {
+  return aggregated({
+    sources,
+    keys: [HOST, stepKey(plan, parameters), ...keys],
+    parts: [sumPart("covered_ms", "sum(window_ms)"), maxPart("last_reported", (source) => `max(${endOf(source)})`)],
+    ...reportedTable(plan, parameters),
+  });
+}
+
+/** A SELECT of how long a moment of raw rows is: as long as the longest window, at least a default one, at most a step. */
+export function slotsStatement(plan: Plan, sources: readonly Source[], parameters: Parameters): string {
+  const shortest = parameters.add("Int64", WINDOW_MS);
+  if (sources.length === 0) return `SELECT ${shortest}`;
+  const longest = aggregated({ sources, keys: [], parts: [maxPart("longest", "max(window_ms)")], ...reportedTable(plan, parameters) });
+  return `SELECT greatest(${shortest}, least(toInt64(max(longest)), ${parameters.add("Int64", plan.steps.stepMs)})) FROM (${longest})`;
+}
+
+/** Windows in which the signal was really measured. */
+function reportedTable(plan: Plan, parameters: Parameters): Pick<Aggregation, "table" | "where"> {
+  const all = table(plan, parameters);
+  return { ...all, where: (source) => `${all.where(source)} AND state IN ${reporting(parameters)}` };
+}
+
+/** Windows about which the host said anything. */
+function table(plan: Plan, parameters: Parameters): Pick<Aggregation, "table" | "where"> {
+  return {
+    table: ({ level, scope }) => tableName(coverage, level, scope),
+    where: (source) => `${scopeOf(plan, source, parameters)} AND signal = ${parameters.add("String", plan.signal.name)}`,
+  };
+}
+
+function reporting(parameters: Parameters): string {
+  return parameters.add("Array(String)", reportingStates);
+}
