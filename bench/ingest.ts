@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import { fork } from "node:child_process";
 import { once } from "node:events";
+import { join } from "node:path";
 import { Readable } from "node:stream";
 import type { Frame } from "../apps/api/src/features/ingest/frame.ts";
 import { buildInserts } from "../apps/api/src/features/ingest/native-body.ts";
@@ -7,8 +9,9 @@ import { makeFleet, type SimulatedHost } from "../apps/simulator/src/fleet.ts";
 import { type TestClickHouse, withTestClickHouse } from "../packages/clickhouse-embedded/src/testing.ts";
 import { createTableSql, encodeBlock, getSignalOrThrow, type WireRow } from "../packages/signals/src/index.ts";
 import { BenchAgent, connectTo, encodeFrameBody, enrol } from "./agents.ts";
-import { cpuSeconds } from "./process.ts";
-import type { BenchResult } from "./report.ts";
+import type { FleetOrder, FleetReport } from "./fleet.ts";
+import { cpuSeconds, rssBytes } from "./process.ts";
+import type { BenchOptions, BenchResult } from "./report.ts";
 import { startApi } from "./server.ts";
 
 const HOSTS = 200;
@@ -31,13 +34,17 @@ const ROWS_PER_FRAME: Readonly<Record<string, number>> = {
 };
 const rowsPerFrame = Object.values(ROWS_PER_FRAME).reduce((sum, rows) => sum + rows, 0) + 1;
 
+const AGENT_WINDOWS = 7;
+const AGENT_ROWS_PER_FRAME = 100;
+
 /**
  * The whole ingest path (gRPC, checks, concatenation, ClickHouse, acknowledgement) beside bare Native inserts of the same rows into
  * the same tables: what the path costs on top of the database.
  */
-export async function run(): Promise<BenchResult> {
+export async function run(options: BenchOptions): Promise<BenchResult> {
   await using clickhouse = await withTestClickHouse({ maxMemoryBytes: 4 * 1_024 ** 3 });
   const totalRows = HOSTS * FRAMES_PER_HOST * rowsPerFrame;
+  const agents = options.agents === 0 ? null : await measureAgents(options);
   const endToEnd = await measureEndToEnd(clickhouse);
   const bareSeconds = await measureBareInsert(clickhouse);
   const endToEndRowsPerSecond = totalRows / endToEnd.seconds;
@@ -56,6 +63,18 @@ export async function run(): Promise<BenchResult> {
       },
       { what: "CPU of the API itself", value: apiCpuMicrosecondsPerRow, unit: "µs/row", against: { what: "limit", value: 0.5 } },
       { what: "hosts at 10 s windows that is", value: hostsPerMachine, unit: "hosts" },
+      ...(agents === null
+        ? []
+        : [
+            {
+              what: `CPU of the API with ${agents.connected.toLocaleString("en-US")} agents`,
+              value: agents.apiCpuCores,
+              unit: "cores",
+              against: { what: "limit", value: 1 },
+            },
+            { what: "its resident memory, largest", value: agents.apiRssMb, unit: "MB", against: { what: "limit", value: 700 } },
+            { what: "from sending to acknowledgement, worst", value: agents.ackMs.max, unit: "ms", against: { what: "limit", value: 3_000 } },
+          ]),
     ],
     json: {
       endToEndRowsPerSecond,
@@ -65,7 +84,71 @@ export async function run(): Promise<BenchResult> {
       rows: totalRows,
       rowsPerFrame,
       hosts: HOSTS,
+      agents,
     },
+  };
+}
+
+/** What the API costs with that many agents connected, each sending a window now and then. */
+export async function measureAgents({ agents: hosts, connections, spreadMs }: BenchOptions) {
+  await using clickhouse = await withTestClickHouse({ maxMemoryBytes: 4 * 1_024 ** 3 });
+  await using api = await startApi(clickhouse);
+  const fleet = fork(join(import.meta.dirname, "fleet.ts"), { stdio: ["ignore", "ignore", "inherit", "ipc"] });
+  try {
+    const reports = nextReports(fleet);
+    const order: FleetOrder = {
+      address: api.ingestAddress,
+      enrolmentToken: api.enrolmentToken,
+      hosts,
+      connections,
+      rowsPerFrame: AGENT_ROWS_PER_FRAME,
+      windowMs: REAL_WINDOW_MS,
+      windows: AGENT_WINDOWS,
+      spreadMs,
+    };
+    fleet.send(order);
+    const connected = await reports("connected");
+    const cpuBefore = cpuSeconds(api.pid);
+    const began = performance.now();
+    let rssMax = 0;
+    const watch = setInterval(() => {
+      rssMax = Math.max(rssMax, rssBytes(api.pid));
+    }, 250);
+    const done = await reports("done").finally(() => clearInterval(watch));
+    const seconds = (performance.now() - began) / 1_000;
+    return {
+      connected: hosts,
+      connections,
+      rowsPerFrame: AGENT_ROWS_PER_FRAME,
+      frames: hosts * AGENT_WINDOWS,
+      acknowledged: done.acknowledged,
+      deferred: done.deferred,
+      refused: done.refused,
+      unanswered: done.unanswered,
+      streamsEnded: done.streamsEnded,
+      apiCpuCores: (cpuSeconds(api.pid) - cpuBefore) / seconds,
+      apiRssMb: rssMax / 1e6,
+      ackMs: done.ackMs,
+      spreadMs,
+      enrolmentsPerSecond: hosts / connected.enrolSeconds,
+      connectsPerSecond: hosts / connected.connectSeconds,
+      sendersCpuCores: done.cpuSeconds / seconds,
+      controlPlane: process.env["WAGGLE_DATABASE_URL"] === undefined ? "embedded" : "server",
+    };
+  } finally {
+    fleet.kill();
+  }
+}
+
+/** The reports of a fleet, one after another. */
+function nextReports(fleet: ReturnType<typeof fork>) {
+  return async <Phase extends FleetReport["phase"]>(phase: Phase): Promise<Extract<FleetReport, { phase: Phase }>> => {
+    const report = await new Promise<FleetReport>((resolve, reject) => {
+      fleet.once("message", (message) => resolve(message as FleetReport));
+      fleet.once("exit", (code) => reject(new Error(`the agents' process ended with ${code}`)));
+    });
+    if (report.phase !== phase) throw new Error(`expected ${phase}, the agents' process said ${report.phase}`);
+    return report as Extract<FleetReport, { phase: Phase }>;
   };
 }
 

@@ -1,20 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 import { parseArgs } from "node:util";
-import type { BenchResult } from "./report.ts";
-import { printReport } from "./report.ts";
+import { type BenchOptions, type BenchResult, printReport } from "./report.ts";
 
 /**
  * `./waggle bench <what> [--json]`: each measures against a peer or a limit in the same run, because absolute numbers of one
  * machine say little about another.
  */
-const benches: Readonly<Record<string, () => Promise<{ run: () => Promise<BenchResult> }>>> = {
+const benches: Readonly<Record<string, () => Promise<{ run: (options: BenchOptions) => Promise<BenchResult> }>>> = {
   agent: () => import("./agent.ts"),
   ingest: () => import("./ingest.ts"),
   probes: () => import("./probes.ts"),
   query: () => import("./query.ts"),
 };
 
-const { positionals, values } = parseArgs({ allowPositionals: true, options: { json: { type: "boolean", default: false } } });
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: {
+    json: { type: "boolean", default: false },
+    /** ingest: how many agents stay connected; 0 leaves that part out. */
+    agents: { type: "string", default: "10000" },
+    /** ingest: over how many TCP connections they come; one each if not said. */
+    connections: { type: "string" },
+    /** ingest: over how many ms the agents' frames of one window are spread. */
+    "spread-ms": { type: "string", default: "5000" },
+  },
+});
+const wholeNumber = (option: string, text: string): number => {
+  if (/^\d{1,6}$/.test(text)) return Number(text);
+  console.error(`waggle bench: --${option} takes a whole number, not "${text}"`);
+  process.exit(2);
+};
 const [name = ""] = positionals;
 const load = benches[name];
 if (load === undefined) {
@@ -22,6 +37,11 @@ if (load === undefined) {
   process.exit(2);
 }
 const { run } = await load();
-const result = await run();
+const agents = wholeNumber("agents", values.agents);
+const result = await run({
+  agents,
+  connections: values.connections === undefined ? agents : wholeNumber("connections", values.connections),
+  spreadMs: wholeNumber("spread-ms", values["spread-ms"]),
+});
 if (values.json) console.log(JSON.stringify(result.json, undefined, 2));
 else printReport(result);

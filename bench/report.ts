@@ -27,3 +27,13 @@ export function printReport(result: BenchResult): void {
     console.log(`  ${what.padEnd(52)} ${digits(value).padStart(10)} ${unit}${beside}`);
   }
 }
+
+/** What the command line may say; each benchmark takes what concerns it. */
+export interface BenchOptions {
+  /** Agents that stay connected while ingest is measured; 0: leave that part out. */
+  readonly agents: number;
+  /** TCP connections they share. */
+  readonly connections: number;
+  /** Over how long their frames of one window are spread, ms. */
+  readonly spreadMs: number;
+}

@@ -10,6 +10,7 @@ import type { Config } from "./config/config.ts";
 import { HealthModule } from "./features/health/health.module.ts";
 import { HostsModule } from "./features/hosts/hosts.module.ts";
 import { IngestModule } from "./features/ingest/ingest.module.ts";
+import { LimitsModule } from "./features/limits/limits.module.ts";
 import { OpenApiModule } from "./features/openapi/openapi.module.ts";
 import { QueryModule } from "./features/query/query.module.ts";
 import { RollupsModule } from "./features/rollups/rollups.module.ts";
@@ -21,6 +22,7 @@ import { PostgresModule } from "./postgres/postgres.module.ts";
   imports: [
     ClickHouseModule,
     PostgresModule,
+    LimitsModule,
     TokensModule,
     IngestModule,
     HealthModule,

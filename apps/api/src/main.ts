@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { setFlagsFromString } from "node:v8";
 import { createApp } from "./app.ts";
 import { createLog } from "./common/log.ts";
 import { ConfigError, readConfig } from "./config/config.ts";
 
 /** A stop that takes longer has hung; what was not acknowledged is still with the agents. */
 const STOP_TIMEOUT_MS = 5_000;
-
-// Every 64 MB of buffers V8 would otherwise go through the whole heap, which at full ingest is several times a second.
-setFlagsFromString("--external-memory-accounted-in-global-limit");
 
 async function main(): Promise<void> {
   process.title = "waggle-api";

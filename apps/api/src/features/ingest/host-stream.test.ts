@@ -7,6 +7,8 @@ import { describe, expect, it, vi } from "vitest";
 import { makeSnapshot } from "../../../test/test-agent.ts";
 import { Clock } from "../../common/clock.ts";
 import { createLog } from "../../common/log.ts";
+import type { ClaimsService } from "../ledger/claims.service.ts";
+import type { Excess, LimitsService } from "../limits/limits.service.ts";
 import type { Frame } from "./frame.ts";
 import type { FrameOutcome } from "./frame-queue.ts";
 import type { Deferral, FrameWriter } from "./frame-writer.service.ts";
@@ -77,10 +79,13 @@ class FakeCall extends Duplex {
 function makeStream() {
   const writer = new HeldWriter();
   const call = new FakeCall();
+  const excess: { now: Excess | undefined } = { now: undefined };
   const services = {
     writer: writer as unknown as FrameWriter,
     statuses: { noteWindow: () => {}, noteStatus: () => {} } as unknown as HostStatusService,
     repository: { saveHello: async () => {} } as unknown as HostStatusRepository,
+    limits: { rowsMax: () => 0, admitFrame: () => excess.now } as unknown as LimitsService,
+    claims: { note: () => {} } as unknown as ClaimsService,
     metrics: new IngestMetrics(new Registry()),
     clock: new FixedClock(),
     log: createLog("silent"),
@@ -92,11 +97,11 @@ function makeStream() {
     () => {},
     () => {},
   );
-  return { writer, call };
+  return { writer, call, excess };
 }
 
 async function open() {
-  const { writer, call } = makeStream();
+  const { writer, call, excess } = makeStream();
   const facts = {
     name: "h",
     kernelRelease: "",
@@ -113,7 +118,7 @@ async function open() {
   });
   await turn();
   expect(call.answers.shift()?.$case).toBe("config");
-  return { writer, call };
+  return { writer, call, excess };
 }
 
 describe("HostStream", () => {
@@ -156,6 +161,18 @@ describe("HostStream", () => {
       { $case: "refusal", value: { sequence: 1n, retry: true } },
     ]);
     expect(writer.held.map(({ frame, isLive }) => [frame.sequence, isLive])).toEqual([[2n, true]]);
+  });
+
+  it("sends a frame away that its organisation has no room for, with the limit in words", async () => {
+    const { writer, call, excess } = await open();
+    excess.now = { reason: "the organisation may send 10 rows/s", waitMs: 4_000 };
+    call.snapshot(1);
+    await turn();
+    expect(call.answers).toMatchObject([
+      { $case: "throttle", value: { waitMs: 4_000, backlogWaitMs: 4_000, reason: "the organisation may send 10 rows/s" } },
+      { $case: "refusal", value: { sequence: 1n, code: RefusalCode.LIMIT_EXCEEDED, retry: true, reason: "the organisation may send 10 rows/s" } },
+    ]);
+    expect(writer.held).toHaveLength(0);
   });
 
   it("stops reading while the writer is full and the storage works, and goes on when there is room", async () => {

@@ -1,8 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ServerDuplexStream, status } from "@grpc/grpc-js";
-import { type Hello, RefusalCode, type Snapshot, type Status, StreamSnapshotsRequest, type StreamSnapshotsResponse } from "@waggle/proto";
+import {
+  type Hello,
+  RefusalCode,
+  type SignalRefusal,
+  type Snapshot,
+  type Status,
+  StreamSnapshotsRequest,
+  type StreamSnapshotsResponse,
+} from "@waggle/proto";
 import type { Clock } from "../../common/clock.ts";
 import type { Log } from "../../common/log.ts";
+import type { ClaimsService } from "../ledger/claims.service.ts";
+import type { LimitsService } from "../limits/limits.service.ts";
 import { factsProblem } from "../tokens/enrolment.service.ts";
 import { checkSnapshot, FRAME_BYTES_MAX, refusalName, refusalOf, refusedSignals, type Sender, WINDOW_MS_MAX } from "./frame.ts";
 import type { FrameWriter } from "./frame-writer.service.ts";
@@ -31,6 +41,8 @@ export interface StreamServices {
   readonly writer: FrameWriter;
   readonly statuses: HostStatusService;
   readonly repository: HostStatusRepository;
+  readonly limits: LimitsService;
+  readonly claims: ClaimsService;
   readonly metrics: IngestMetrics;
   readonly clock: Clock;
   readonly log: Log;
@@ -42,7 +54,8 @@ export interface StreamServices {
  */
 export class HostStream {
   private framesInFlight = 0;
-  private hasHello = false;
+  /** undefined before the Hello. */
+  private agreed: { readonly windowMs: number; readonly refusedSignals: SignalRefusal[] } | undefined;
   private isEnded = false;
   private isHalfClosed = false;
   private isBusy = false;
@@ -118,35 +131,24 @@ export class HostStream {
   }
 
   private requireHello(): boolean {
-    if (this.hasHello) return true;
+    if (this.agreed !== undefined) return true;
     this.end(status.FAILED_PRECONDITION, "the first message of a stream is a Hello", "no_hello");
     return false;
   }
 
   private async receiveHello(hello: Hello): Promise<void> {
-    const problem = this.hasHello ? "a stream has one Hello" : helloProblem(hello);
+    const problem = this.agreed !== undefined ? "a stream has one Hello" : helloProblem(hello);
     if (problem !== undefined) {
       this.services.metrics.refusals.inc({ code: "malformed" });
       this.end(status.INVALID_ARGUMENT, problem, "malformed");
       return;
     }
-    this.hasHello = true;
     clearTimeout(this.helloTimer);
-    this.onHello(this);
     const nowMs = this.services.clock.now();
     const windowMs = hello.windowMs >= 1_000 && hello.windowMs <= WINDOW_MS_MAX ? hello.windowMs : WINDOW_MS_DEFAULT;
-    this.send({
-      $case: "config",
-      value: {
-        serverTimeMs: BigInt(nowMs),
-        windowMs,
-        frameBytesMax: FRAME_BYTES_MAX,
-        framesInFlightMax: FRAMES_IN_FLIGHT_MAX,
-        refusedSignals: refusedSignals(hello),
-        rowsMax: 0,
-        backlogInFlightMax: BACKLOG_IN_FLIGHT_MAX,
-      },
-    });
+    this.agreed = { windowMs, refusedSignals: refusedSignals(hello) };
+    this.onHello(this);
+    this.sendConfig();
     try {
       await this.services.repository.saveHello(this.sender.hostId, hello, windowMs, nowMs - Number(hello.hostTimeMs));
     } catch (error) {
@@ -155,8 +157,25 @@ export class HostStream {
     }
   }
 
+  /** Tells the agent what holds now; first in answer to its Hello. */
+  sendConfig(): void {
+    if (this.agreed === undefined) return;
+    this.send({
+      $case: "config",
+      value: {
+        serverTimeMs: BigInt(this.services.clock.now()),
+        windowMs: this.agreed.windowMs,
+        frameBytesMax: FRAME_BYTES_MAX,
+        framesInFlightMax: FRAMES_IN_FLIGHT_MAX,
+        refusedSignals: this.agreed.refusedSignals,
+        rowsMax: this.services.limits.rowsMax(this.sender.organisationId),
+        backlogInFlightMax: BACKLOG_IN_FLIGHT_MAX,
+      },
+    });
+  }
+
   private receiveSnapshot(snapshot: Snapshot): void {
-    const { writer, clock, statuses, metrics } = this.services;
+    const { writer, limits, clock, statuses, metrics } = this.services;
     const check = checkSnapshot(snapshot, this.sender, clock.now());
     if ("refusal" in check) {
       metrics.frames.inc({ result: "refused" });
@@ -168,9 +187,12 @@ export class HostStream {
     const deferral = writer.deferral(this.sender.organisationId, isLive);
     if (deferral !== undefined) {
       const waitMs = Math.round(THROTTLE_MS_MIN + Math.random() * (THROTTLE_MS_MAX - THROTTLE_MS_MIN));
-      this.send({ $case: "throttle", value: { waitMs: deferral.includesLive ? waitMs : 0, backlogWaitMs: waitMs, reason: deferral.reason } });
-      metrics.frames.inc({ result: "deferred" });
-      this.refuse(RefusalCode.STORAGE_UNAVAILABLE, snapshot.sequence, deferral.reason);
+      this.defer(RefusalCode.STORAGE_UNAVAILABLE, frame.sequence, deferral.reason, deferral.includesLive ? waitMs : 0, waitMs);
+      return;
+    }
+    const excess = limits.admitFrame(this.sender.organisationId, this.sender.hostId, frame.rows, frame.tsMs + frame.windowMs);
+    if (excess !== undefined) {
+      this.defer(RefusalCode.LIMIT_EXCEEDED, frame.sequence, excess.reason, excess.waitMs, excess.waitMs);
       return;
     }
     this.framesInFlight++;
@@ -186,14 +208,24 @@ export class HostStream {
     this.readOrPause();
   }
 
+  /** The snapshot is good and comes too early or too often: it is to be sent again, and the agent is told why and when. */
+  private defer(code: RefusalCode, sequence: bigint, reason: string, waitMs: number, backlogWaitMs: number): void {
+    this.services.metrics.frames.inc({ result: "deferred" });
+    this.send({ $case: "throttle", value: { waitMs, backlogWaitMs, reason } });
+    this.refuse(code, sequence, reason);
+  }
+
   private receiveStatus(value: Status): void {
     this.services.statuses.noteStatus(this.sender.hostId, value);
+    this.services.claims.note(this.sender, value.hours);
   }
 
   private refuse(code: RefusalCode, sequence: bigint, reason: string): void {
     const name = refusalName(code);
     this.services.metrics.refusals.inc({ code: name });
-    this.services.log.info({ hostId: this.sender.hostId, sequence: String(sequence), code: name, reason }, "snapshot refused");
+    // What comes again is no event of its own: there may be thousands, and the metrics count them.
+    const isFinal = code !== RefusalCode.STORAGE_UNAVAILABLE && code !== RefusalCode.LIMIT_EXCEEDED;
+    this.services.log[isFinal ? "info" : "debug"]({ hostId: this.sender.hostId, sequence: String(sequence), code: name, reason }, "snapshot refused");
     this.send({ $case: "refusal", value: refusalOf(sequence, code, reason, this.services.clock.now()) });
   }
 

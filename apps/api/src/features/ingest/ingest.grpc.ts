@@ -7,6 +7,8 @@ import { AppError } from "../../common/app-error.ts";
 import { Clock } from "../../common/clock.ts";
 import { Log } from "../../common/log.ts";
 import { Config } from "../../config/config.ts";
+import { ClaimsService } from "../ledger/claims.service.ts";
+import { LimitsService } from "../limits/limits.service.ts";
 import { EnrolmentService } from "../tokens/enrolment.service.ts";
 import { TokensService } from "../tokens/tokens.service.ts";
 import { FRAME_BYTES_MAX } from "./frame.ts";
@@ -36,6 +38,8 @@ const service = {
 export class IngestServer implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly server = new Server({
     "grpc.max_receive_message_length": TRANSPORT_BYTES_MAX,
+    // A record of every connection and call that nobody reads, times ten thousand.
+    "grpc.enable_channelz": 0,
     // A host that vanished without a word is noticed after 40 s.
     "grpc.keepalive_time_ms": 30_000,
     "grpc.keepalive_timeout_ms": 10_000,
@@ -56,9 +60,14 @@ export class IngestServer implements OnApplicationBootstrap, BeforeApplicationSh
     @Inject(FrameWriter) private readonly writer: FrameWriter,
     @Inject(HostStatusService) private readonly statuses: HostStatusService,
     @Inject(HostStatusRepository) repository: HostStatusRepository,
+    @Inject(LimitsService) private readonly limits: LimitsService,
+    @Inject(ClaimsService) private readonly claims: ClaimsService,
     @Inject(Clock) clock: Clock,
   ) {
-    this.services = { writer, statuses, repository, metrics, clock, log };
+    this.services = { writer, statuses, repository, limits, claims, metrics, clock, log };
+    limits.onRowsMax((organisationId) => {
+      for (const stream of this.streams) if (stream.sender.organisationId === organisationId) stream.sendConfig();
+    });
     enrolment.onCredentialRevoked((hostId) => this.endStreamsOf(hostId));
   }
 
@@ -90,7 +99,7 @@ export class IngestServer implements OnApplicationBootstrap, BeforeApplicationSh
     for (const stream of this.streams) stream.stopReading();
     await this.writer.stop(FLUSH_TIMEOUT_MS);
     for (const stream of [...this.streams]) stream.end(status.UNAVAILABLE, "the API stops; reconnect", "stopping");
-    await this.statuses.stop();
+    await Promise.all([this.statuses.stop(), this.claims.stop()]);
     await new Promise<void>((resolve) => {
       const force = setTimeout(() => this.server.forceShutdown(), SHUTDOWN_TIMEOUT_MS);
       this.server.tryShutdown(() => {
@@ -124,6 +133,7 @@ export class IngestServer implements OnApplicationBootstrap, BeforeApplicationSh
     try {
       if (this.isStopping) throw new AppError("STORAGE_UNAVAILABLE", "the API stops; reconnect");
       const { organisationId, hostId } = await this.tokens.getHost(bearerToken(call.metadata));
+      await this.limits.prepare(organisationId);
       if (isGone) return;
       if (this.isStopping) throw new AppError("STORAGE_UNAVAILABLE", "the API stops; reconnect");
       const stream = new HostStream(

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Module } from "@nestjs/common";
+import { LedgerModule } from "../ledger/ledger.module.ts";
 import { FrameWriter } from "./frame-writer.service.ts";
 import { HostStatusRepository } from "./host-status.repository.ts";
 import { HostStatusService } from "./host-status.service.ts";
 import { IngestServer } from "./ingest.grpc.ts";
 import { IngestMetrics } from "./ingest.metrics.ts";
 
-@Module({ providers: [IngestMetrics, FrameWriter, HostStatusRepository, HostStatusService, IngestServer], exports: [IngestServer, FrameWriter] })
+@Module({
+  imports: [LedgerModule],
+  providers: [IngestMetrics, FrameWriter, HostStatusRepository, HostStatusService, IngestServer],
+  exports: [IngestServer, FrameWriter],
+})
 export class IngestModule {}

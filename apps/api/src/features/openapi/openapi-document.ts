@@ -4,6 +4,8 @@ import { z } from "zod";
 import { type ErrorCode, errorKinds } from "../../common/app-error.ts";
 import { problemSchema } from "../../common/problem.ts";
 import { hostListSchema, hostSchema } from "../hosts/hosts.schemas.ts";
+import { ledgerParametersSchema, ledgerSchema } from "../ledger/ledger.schemas.ts";
+import { limitsReportSchema } from "../limits/limits.schemas.ts";
 import { answerSchema, querySchema } from "../query/query.schemas.ts";
 import { countParametersSchema, latencyParametersSchema } from "../query/shortcuts.ts";
 import { signalListSchema } from "../signals/signals.schemas.ts";
@@ -34,6 +36,7 @@ const queryProblems = problems(
   "QUERY_TOO_LARGE",
   "QUERY_TIMEOUT",
   "PAYLOAD_TOO_LARGE",
+  "RATE_LIMITED",
   "STORAGE_UNAVAILABLE",
 );
 const secured: Record<string, string[]>[] = [{ bearer: [] }, { session: [] }];
@@ -110,6 +113,29 @@ export function openApiDocument(): object {
     responses: { 200: { description: "The catalogue.", content: json(signalListSchema) }, ...problems("FORBIDDEN", "STORAGE_UNAVAILABLE") },
   });
   registry.registerPath({
+    method: "get",
+    path: "/ingest/ledger",
+    operationId: "getIngestLedger",
+    summary: "What agents say they sent beside what is stored",
+    description: "Per host and hour of the host's clock. Whatever was lost, doubled or is still on its way shows here.",
+    tags: ["ingest"],
+    security: secured,
+    request: { query: ledgerParametersSchema },
+    responses: {
+      200: { description: "A page of host-hours, and totals of the range.", content: json(ledgerSchema) },
+      ...problems("VALIDATION_FAILED", "HOST_NOT_FOUND", "FORBIDDEN", "QUERY_TOO_LARGE", "QUERY_TIMEOUT", "STORAGE_UNAVAILABLE"),
+    },
+  });
+  registry.registerPath({
+    method: "get",
+    path: "/limits",
+    operationId: "getLimits",
+    summary: "What the organisation may use and uses now",
+    tags: ["limits"],
+    security: secured,
+    responses: { 200: { description: "Limits and present use.", content: json(limitsReportSchema) }, ...problems("FORBIDDEN") },
+  });
+  registry.registerPath({
     method: "post",
     path: "/session",
     operationId: "createSession",
@@ -165,6 +191,8 @@ export function openApiDocument(): object {
       { name: "query", description: "Numbers." },
       { name: "hosts", description: "Who is measured." },
       { name: "signals", description: "What is measured." },
+      { name: "ingest", description: "What arrived." },
+      { name: "limits", description: "What may be used." },
       { name: "session", description: "Signing in from a browser." },
       { name: "meta", description: "About the API." },
     ],

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Body, Controller, Get, HttpCode, Inject, Post, Query as QueryString, Res } from "@nestjs/common";
+import { Body, Controller, Get, HttpCode, Inject, Post, Query as QueryString, Res, UseInterceptors } from "@nestjs/common";
 import type { FastifyReply } from "fastify";
 import { type Caller, CurrentCaller, RequireScope } from "../../common/caller.ts";
 import { parseOrThrow } from "../../common/validation.ts";
+import { QueryLimitInterceptor } from "../limits/query-limit.interceptor.ts";
 import { type Answer, querySchema } from "./query.schemas.ts";
 import { QueryService } from "./query.service.ts";
 import { latencyQuery, retransmitsQuery, syscallsQuery } from "./shortcuts.ts";
 
 @Controller()
 @RequireScope("metrics:read")
+@UseInterceptors(QueryLimitInterceptor)
 export class QueryController {
   constructor(@Inject(QueryService) private readonly queries: QueryService) {}
 

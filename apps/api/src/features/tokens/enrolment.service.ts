@@ -6,6 +6,7 @@ import { and, eq, isNull, sql } from "drizzle-orm";
 import { AppError } from "../../common/app-error.ts";
 import { Database, type Drizzle } from "../../postgres/database.ts";
 import { hostCredentials, hosts } from "../../postgres/schema.ts";
+import { LimitsService } from "../limits/limits.service.ts";
 import { hashToken, mintToken } from "./token.ts";
 import { TokensService } from "./tokens.service.ts";
 
@@ -22,6 +23,7 @@ export class EnrolmentService {
   constructor(
     @Inject(TokensService) private readonly tokens: TokensService,
     @Inject(Database) private readonly database: Database,
+    @Inject(LimitsService) private readonly limits: LimitsService,
   ) {}
 
   /** Calls back with the id of a host whose earlier credential has just stopped working. */
@@ -31,7 +33,7 @@ export class EnrolmentService {
 
   /**
    * The same machine gets the same host back, with a new credential; the old one stops working.
-   * @throws AppError UNAUTHENTICATED, VALIDATION_FAILED
+   * @throws AppError UNAUTHENTICATED, VALIDATION_FAILED; RATE_LIMITED when the organisation has as many hosts as it may
    */
   async enrol(enrolmentToken: string, request: EnrolHostRequest): Promise<EnrolHostResponse> {
     const organisationId = await this.tokens.getEnrolmentOrganisationId(enrolmentToken);
@@ -41,6 +43,8 @@ export class EnrolmentService {
     const problem = factsProblem(facts);
     if (problem !== undefined) throw new AppError("VALIDATION_FAILED", problem);
 
+    // Not inside the transaction: on the embedded database nothing else runs while that is open.
+    if (!(await this.isKnown(organisationId, request.machineKey))) await this.limits.requireRoomForHost(organisationId);
     for (let attempt = 1; ; attempt++) {
       try {
         const response = await this.database.db.transaction((tx) =>
@@ -52,6 +56,14 @@ export class EnrolmentService {
         if (!isUniqueViolation(error) || attempt === ATTEMPTS_MAX) throw error;
       }
     }
+  }
+
+  private async isKnown(organisationId: string, machineKey: string): Promise<boolean> {
+    const [known] = await this.database.db
+      .select({ retiredAt: hosts.retiredAt })
+      .from(hosts)
+      .where(and(eq(hosts.organisationId, organisationId), eq(hosts.machineKey, machineKey)));
+    return known !== undefined && known.retiredAt === null;
   }
 
   private async enrolOnce(tx: Drizzle, organisationId: string, machineKey: string, facts: HostFacts): Promise<EnrolHostResponse> {
