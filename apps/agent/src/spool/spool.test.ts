@@ -2,6 +2,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { crc32 } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { silentLogger } from "../log.ts";
 import { writeDurably } from "./durable-file.ts";
@@ -104,7 +105,7 @@ describe("Spool", () => {
     expect(readdirSync(join(stateDirectory, "spool"))).toHaveLength(spool.state.frames);
   });
 
-  it("drops the oldest frames beyond its age and counts them", async () => {
+  it("drops the oldest frames beyond their number and counts them", async () => {
     const spool = open({ framesMax: 3 });
     for (let index = 0; index < 5; index++) await spool.append(frame());
     expect([...spool.sequences()]).toEqual([3, 4, 5]);
@@ -135,6 +136,38 @@ describe("Spool", () => {
     expect(await spool.read(1)).toMatchObject({ knownOffsetMs: 5, sentOffsetMs: undefined, shiftMs: 7, bootTag: 9n });
     spool.stamp(1, -86_400_000);
     expect(await open().read(1)).toMatchObject({ sentOffsetMs: -86_400_000, knownOffsetMs: undefined, shiftMs: 7 });
+  });
+
+  it("still reads what an older version spooled", async () => {
+    await open().append(frame("new"));
+    const payload1 = Buffer.from("of format 1");
+    const header = Buffer.alloc(40);
+    header.writeUInt32LE(0x31464757, 0);
+    header.writeUInt32LE(payload1.length, 4);
+    header.writeUInt32LE(crc32(payload1), 8);
+    header.writeUInt32LE(2, 12);
+    header.writeBigInt64LE(-5n, 16);
+    header.writeBigInt64LE(77n, 24);
+    header.writeBigUInt64LE(9n, 32);
+    writeFileSync(file(2), Buffer.concat([header, payload1]));
+    const spool = open();
+    expect(await spool.read(2)).toEqual({
+      payload: payload1,
+      shiftMs: 77,
+      bootTag: 9n,
+      knownOffsetMs: -5,
+      sentOffsetMs: undefined,
+      extent: undefined,
+    });
+    expect(await payload(spool, 1)).toBe("1:new");
+    expect(await spool.append(frame())).toBe(3);
+  });
+
+  it("drops the oldest frames beyond the summed length of windows", async () => {
+    const spool = open({ spanMsMax: 30_000 });
+    for (let index = 0; index < 5; index++) await spool.append(frame("x", 1_000_000 * index));
+    expect([...spool.sequences()]).toEqual([3, 4, 5]);
+    expect(spool.state).toMatchObject({ droppedFrames: 2, lostWindows: 2 });
   });
 
   it("says which directory it cannot use", () => {

@@ -7,9 +7,10 @@ import { status as grpcStatus, ServerCredentials } from "@grpc/grpc-js";
 import { RefusalCode, Snapshot } from "@waggle/proto";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { IngestServer } from "../../test/support/ingest-server.ts";
+import { madeUpSnapshot } from "../../test/support/windows.ts";
 import type { HostClock } from "../host/clock.ts";
 import { silentLogger } from "../log.ts";
-import { Spool } from "../spool/spool.ts";
+import { Spool, type SpoolOptions } from "../spool/spool.ts";
 import { Backoff } from "./backoff.ts";
 import { createIngestClient, waitForConnection } from "./client.ts";
 import { readCredential, writeCredential } from "./credential.ts";
@@ -58,8 +59,21 @@ afterEach(async () => {
   rmSync(stateDirectory, { recursive: true, force: true });
 });
 
-function openSpool(): Spool {
-  return Spool.open({ stateDirectory, bytesMax: 100_000_000, framesMax: 10_000, log: silentLogger });
+function openSpool(options: Partial<SpoolOptions> = {}): Spool {
+  return Spool.open({ stateDirectory, bytesMax: 100_000_000, framesMax: 10_000, log: silentLogger, ...options });
+}
+
+/** Spools window number `index` of an hour, with blocks of real signals: such can be merged. */
+async function spoolMadeUp(index: number): Promise<void> {
+  const startMs = 3_600_000 * Math.floor(clock.wallMs() / 3_600_000 - 1) + index * 10_000;
+  await spool.append({
+    windowStartMs: startMs,
+    windowMs: 10_000,
+    rows: 1,
+    shiftMs: 0,
+    bootTag,
+    encode: (sequence) => Snapshot.encode(madeUpSnapshot({ startMs, sequence })).finish(),
+  });
 }
 
 function connect(options: Partial<IngestStreamOptions> = {}): IngestStream {
@@ -232,6 +246,114 @@ describe("IngestStream", () => {
     connect();
     await until(() => expect(spool.state).toMatchObject({ frames: 0, refusedFrames: 1 }));
     expect([...new Set(server.sequences(server.acknowledged))].sort()).toEqual([1, 2, 4, 5, 6]);
+  });
+
+  it("sends new windows at once while the API holds back the backlog, and says until when and why", async () => {
+    await spoolWindows(10);
+    server.config = { framesInFlightMax: 8, backlogInFlightMax: 1 };
+    server.verdict = (snapshot) => (snapshot.sequence <= 8n ? { retry: true, code: RefusalCode.STORAGE_UNAVAILABLE, reason: "busy" } : "ack");
+    const stream = connect();
+    await until(() => expect(server.sequences()).toEqual([9, 10, 1]));
+    server.send({ $case: "throttle", value: { waitMs: 0, backlogWaitMs: 60_000, reason: "the store is behind; nothing to do" } });
+    await until(() => expect(stream.state.backlogThrottledUntilMs).toBeDefined());
+    server.verdict = () => "ack";
+    for (const sequence of [11, 12, 13]) {
+      await spoolWindow(stream);
+      await until(() => expect(server.sequences().at(-1)).toBe(sequence));
+    }
+    expect(server.sequences(server.acknowledged)).toEqual([9, 10, 11, 12, 13]);
+    expect(stream.state).toMatchObject({ throttledUntilMs: undefined, throttleReason: "the store is behind; nothing to do", backlogFrames: 8 });
+  });
+
+  it("has no more of the backlog under way than the API allows, and always room for new windows", async () => {
+    await spoolWindows(10);
+    server.config = { framesInFlightMax: 8, backlogInFlightMax: 3 };
+    server.verdict = () => "silence";
+    const stream = connect();
+    await until(() => expect(server.sequences()).toEqual([9, 10, 1, 2, 3]));
+    await spoolWindow(stream);
+    await until(() => expect(server.sequences().at(-1)).toBe(11));
+    server.acknowledge(server.received[3] as Snapshot);
+    // 9 is no longer among the newest two: it counts for the backlog now.
+    await spoolWindow(stream);
+    await until(() => expect(server.sequences().at(-1)).toBe(12));
+    expect(server.sequences()).toEqual([9, 10, 1, 2, 3, 11, 12]);
+  });
+
+  it("does not let a slow disk under the backlog delay new windows", async () => {
+    await spoolWindows(20);
+    const read = spool.read.bind(spool);
+    let release = (): void => {};
+    const slow = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    spool.read = async (sequence) => {
+      if (sequence <= 18) await slow;
+      return read(sequence);
+    };
+    const stream = connect();
+    await until(() => expect(server.sequences(server.acknowledged)).toEqual([19, 20]));
+    for (const sequence of [21, 22]) {
+      await spoolWindow(stream);
+      await until(() => expect(server.sequences(server.acknowledged).at(-1)).toBe(sequence));
+    }
+    release();
+    await until(() => expect(server.sequences(server.acknowledged)).toEqual([19, 20, 21, 22, ...range(1, 18)]));
+    expect(stream.state.backlogFramesPerSecond).toBeGreaterThan(0);
+    expect(stream.state.backlogFrames).toBe(0);
+  });
+
+  it("tries a single window while nothing can be stored, so that the others can still be merged, and sends all once it is", async () => {
+    spool = openSpool({ framesMax: 12 });
+    server.verdict = () => ({ retry: true, code: RefusalCode.STORAGE_UNAVAILABLE, reason: "ClickHouse is down" });
+    const stream = connect();
+    await until(() => expect(stream.state.phase).toBe("connected"));
+    await spoolWindow(stream);
+    await until(() => expect(stream.state.lastRefusal).toContain("down"));
+    for (let index = 0; index < 40; index++) {
+      await spoolMadeUp(index);
+      stream.notify();
+    }
+    await until(() => expect(server.sequences().length).toBeGreaterThan(2));
+    expect(new Set(server.sequences())).toEqual(new Set([1]));
+    expect(spool.state).toMatchObject({ droppedFrames: 0, windows: 41 });
+    expect(spool.state.coarsenedWindows).toBeGreaterThan(20);
+    server.verdict = () => "ack";
+    await until(() => expect(spool.state.frames).toBe(0));
+    expect(server.acknowledged.reduce((sum, snapshot) => sum + snapshot.windows, 0)).toBe(41);
+    await until(() => expect(server.statuses.at(-1)?.coarsenedWindows).toBe(BigInt(spool.state.coarsenedWindows)));
+  }, 60_000);
+
+  it("tells the API what it made by the hour: all behind a hello, then what changes", async () => {
+    const hourStartMs = 3_600_000 * Math.floor(clock.wallMs() / 3_600_000);
+    const madeAt = async (startMs: number): Promise<void> => {
+      await spool.append({ windowStartMs: startMs, windowMs: 10_000, rows: 7, shiftMs: 0, bootTag, encode: () => new Uint8Array(0) });
+    };
+    for (const hours of [40, 20, 2, 1, 0]) await madeAt(hourStartMs - hours * 3_600_000);
+    server.verdict = () => "silence";
+    const hours = (index: number) => server.statuses.at(index)?.hours.map((hour) => (hourStartMs - Number(hour.hourStartMs)) / 3_600_000);
+    const stream = connect();
+    await until(() => expect(server.statuses).toHaveLength(1));
+    expect(hours(0)).toEqual([40, 20, 2, 1, 0]);
+    expect(server.statuses[0]?.hours.at(-1)).toEqual({
+      hourStartMs: BigInt(hourStartMs),
+      windows: 1n,
+      rows: 7n,
+      frames: 1n,
+      droppedWindows: 0n,
+      refusedWindows: 0n,
+    });
+    server.send({ $case: "throttle", value: { waitMs: 0, backlogWaitMs: 60_000, reason: "heard" } });
+    await until(() => expect(stream.state.throttleReason).toBe("heard"));
+    await madeAt(hourStartMs + 10_000);
+    spool.refuse(2, "why");
+    stream.notify();
+    await until(() => expect(server.statuses).toHaveLength(2));
+    expect(hours(1)).toEqual([20, 1, 0]);
+    expect(server.statuses[1]?.hours.map((hour) => Number(hour.refusedWindows))).toEqual([1, 0, 0]);
+    server.endStreams(grpcStatus.UNAVAILABLE, "the API stops");
+    await until(() => expect(server.statuses).toHaveLength(3));
+    expect(hours(2)).toEqual(expect.arrayContaining([20, 2, 1, 0]));
   });
 
   it("sends nothing while throttled and everything afterwards", async () => {

@@ -44,6 +44,22 @@ describe("WindowClock", () => {
     }
   });
 
+  it("ends the window at the boundary it began for when another length is asked for meanwhile, and the next one at a multiple of that", () => {
+    const host = new Host(base + 20_000);
+    const clock = host.clock();
+    clock.windowMs = 60_000;
+    expect(clock.delayMs(host.wall)).toBe(10_000);
+    host.pass(10_004);
+    expect(clock.close(host.wall, host.elapsed)).toMatchObject({ startMs: base + 20_000, lengthMs: 10_000 });
+    const delayMs = clock.delayMs(host.wall);
+    expect((host.wall + delayMs) % 60_000).toBe(0);
+    clock.windowMs = 1_000;
+    host.pass(delayMs + 2);
+    const { startMs, lengthMs } = clock.close(host.wall, host.elapsed);
+    expect([startMs, (startMs + lengthMs) % 60_000]).toEqual([base + 30_000, 0]);
+    expect(clock.delayMs(host.wall)).toBe(998);
+  });
+
   it("leaves a sliver before the first boundary to the next window", () => {
     const host = new Host(base + 9_800);
     expect(host.clock().delayMs(host.wall)).toBe(10_200);

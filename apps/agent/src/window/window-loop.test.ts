@@ -25,7 +25,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(stateDirectory, { recursive: true, force: true }));
 
-function startLoop(source: WindowSource, windows: SpooledWindow[] = []): WindowLoop {
+function startLoop(source: WindowSource, windows: SpooledWindow[] = [], sleep?: (ms: number) => Promise<void>): WindowLoop {
   const loop = new WindowLoop({
     source,
     spool,
@@ -35,6 +35,7 @@ function startLoop(source: WindowSource, windows: SpooledWindow[] = []): WindowL
     windowMs: 10_000,
     log: silentLogger,
     onWindow: (window) => windows.push(window),
+    ...(sleep && { sleep }),
   });
   loop.start();
   return loop;
@@ -84,6 +85,52 @@ describe("WindowLoop", () => {
     pass(1_000);
     await second.stop();
     expect((await snapshot(2)).windowStartMs).toBeGreaterThan((await snapshot(1)).windowStartMs);
+  });
+
+  it("cuts at multiples of the length the API asks for, without gap, and claims each window, with a clock that runs at its own pace", async () => {
+    const windows: SpooledWindow[] = [];
+    const asked = new Map([
+      [3, 60_000],
+      [5, 1_000],
+      [20, 10_000],
+    ]);
+    const loop: WindowLoop = startLoop(new UnavailableSource("failed", ""), windows, async (ms) => {
+      const windowMs = asked.get(windows.length);
+      if (windowMs !== undefined) loop.configure({ frameBytesMax: 0, refusedSignals: [], rowsMax: 0, windowMs });
+      pass(ms);
+      if (windows.length === 30) void loop.stop();
+    });
+    await loop.finished;
+    const ends = windows.map(({ window }) => window.startMs + window.lengthMs);
+    expect(windows.slice(1).map(({ window }) => window.startMs)).toEqual(ends.slice(0, -1));
+    expect(ends.slice(0, 4).every((end) => end % 10_000 === 0)).toBe(true);
+    expect(ends.slice(4, 6).every((end) => end % 60_000 === 0)).toBe(true);
+    expect(ends.slice(6, 21).every((end) => end % 1_000 === 0)).toBe(true);
+    expect(ends.slice(21, 30).every((end) => end % 10_000 === 0)).toBe(true);
+    expect(spool.claims().reduce((sum, claim) => sum + claim.windows, 0)).toBe(windows.length);
+    expect(spool.claims().reduce((sum, claim) => sum + claim.rows, 0)).toBe(
+      windows.flatMap(({ assembled }) => assembled.blocks).reduce((sum, block) => sum + block.rows, 0),
+    );
+  });
+
+  it("tells the source to keep to the rows the API asks for, until it asks no more", async () => {
+    const data = await new UnavailableSource("failed", "").readWindow();
+    const asked: (number | undefined)[] = [];
+    const windows: SpooledWindow[] = [];
+    const source = {
+      readWindow: async (rowsMax?: number) => {
+        asked.push(rowsMax);
+        return data;
+      },
+      close: () => {},
+    };
+    const loop: WindowLoop = startLoop(source, windows, async (ms) => {
+      if (windows.length > 0) loop.configure({ frameBytesMax: 0, refusedSignals: [], rowsMax: windows.length === 1 ? 50 : 0, windowMs: 0 });
+      pass(ms);
+      if (windows.length === 2) void loop.stop();
+    });
+    await loop.finished;
+    expect(asked).toEqual([undefined, 50, undefined]);
   });
 
   it("takes a window length from the API, unless it makes no sense", () => {

@@ -85,6 +85,11 @@ export class WindowLoop {
     await this.#running;
   }
 
+  /** Resolves when the loop has ended. */
+  get finished(): Promise<void> {
+    return this.#running ?? Promise.resolve();
+  }
+
   async #run(): Promise<void> {
     while (!this.#stop.signal.aborted) {
       await this.#waitForBoundary();
