@@ -5,7 +5,7 @@ import { decodeBlock, encodeBlock, getSignal, OTHER, type Signal, schemaHash, ty
 export interface CoarsenOptions {
   /** Rows of one signal in the merged window; those with the smallest largest measure are summed into `~other`, as in any window. */
   readonly rowsMax: number;
-  /** Awaited between signals, so that merging large windows does not hold up whatever else the process has to do. */
+  /** Awaited often, so that merging large windows does not hold up whatever else the process has to do. */
   readonly pause?: () => Promise<void>;
 }
 
@@ -30,15 +30,16 @@ export async function mergeSnapshots(snapshots: readonly Snapshot[], options: Co
   const first = snapshots[0] as Snapshot;
   const problem = mergeProblem(first, snapshots);
   if (problem !== undefined) return problem;
-  const names = new Set(snapshots.flatMap((snapshot) => snapshot.blocks.map((block) => block.signal)));
   const blocks: SignalBlock[] = [];
-  for (const name of names) {
+  for (const name of new Set(snapshots.flatMap((snapshot) => snapshot.blocks.map((block) => block.signal)))) {
     const signal = getSignal(name) as Signal;
-    const rows = mergeRows(
-      signal,
-      snapshots.map((snapshot) => rowsOf(signal, snapshot)),
-      options.rowsMax,
-    );
+    const merger = new RowMerger(signal);
+    // One window's rows at a time: as objects they are many times as large as in the block.
+    for (const snapshot of snapshots) {
+      merger.add(rowsOf(signal, snapshot));
+      await options.pause?.();
+    }
+    const rows = merger.rows(options.rowsMax);
     if (rows.length > 0)
       blocks.push({ signal: name, schemaHash: schemaHash(signal), rows: rows.length, columns: [...encodeBlock(signal, rows).columns] });
     await options.pause?.();
@@ -78,32 +79,47 @@ function rowsOf(signal: Signal, { blocks }: Snapshot): Row[] {
   return block === undefined ? [] : decodeBlock(signal, block);
 }
 
-/** Merges the rows of one signal, window by window in the order of time. The rows are changed. */
-export function mergeRows(signal: Signal, windows: readonly (readonly Row[])[], rowsMax: number): Row[] {
-  // A signal is in one state per window, and the states are equal; of reasons in other words the newest stands.
-  const named = signal.name === COVERAGE ? signal.dimensions.slice(0, 1) : signal.dimensions;
-  const gauges = signal.measures.filter((measure) => measure.kind === "gauge").map((measure) => measure.name);
-  const merged = new Map<string, Row>();
-  const inLast = new Set<string>();
-  for (const [index, rows] of windows.entries()) {
-    const isLast = index === windows.length - 1;
+/** Merges the rows of one signal, window by window in the order of time. The rows it is given are changed. */
+class RowMerger {
+  readonly #signal: Signal;
+  readonly #named: readonly string[];
+  readonly #gauges: readonly string[];
+  readonly #merged = new Map<string, Row>();
+  /** Names of the rows of the newest window. */
+  #newest = new Set<string>();
+
+  constructor(signal: Signal) {
+    this.#signal = signal;
+    // A signal is in one state per window, and the states are equal; of reasons in other words the newest stands.
+    this.#named = signal.name === COVERAGE ? signal.dimensions.slice(0, 1) : signal.dimensions;
+    this.#gauges = signal.measures.filter((measure) => measure.kind === "gauge").map((measure) => measure.name);
+  }
+
+  /** Adds the next window. */
+  add(rows: readonly Row[]): void {
+    if (this.#gauges.length > 0) for (const row of this.#merged.values()) for (const gauge of this.#gauges) row[gauge] = 0n;
+    this.#newest = new Set();
     for (const row of rows) {
-      const key = named.map((name) => `${(row[name] as string).length}:${row[name]}`).join("");
-      if (isLast) inLast.add(key);
-      else for (const gauge of gauges) row[gauge] = 0n;
-      const seen = merged.get(key);
-      if (seen === undefined) merged.set(key, row);
-      else addRow(signal, seen, row);
+      const key = this.#named.map((name) => `${(row[name] as string).length}:${row[name]}`).join("");
+      this.#newest.add(key);
+      const seen = this.#merged.get(key);
+      if (seen === undefined) this.#merged.set(key, row);
+      else addRow(this.#signal, seen, row);
     }
   }
-  const kept = [...merged]
-    // What was there before the last window, counted nothing and is gone has nothing left to say.
-    .filter(([key, row]) => gauges.length === 0 || inLast.has(key) || signal.measures.some(({ name }) => row[name] !== 0n))
-    .map(([, row]) => row);
-  return signal.bpf === null ? kept : foldSmallest(signal, kept, rowsMax);
+
+  /** The merged rows; those beyond `rowsMax` are summed into `~other`. */
+  rows(rowsMax: number): Row[] {
+    const { measures, bpf } = this.#signal;
+    const kept = [...this.#merged]
+      // What was there before the last window, counted nothing and is gone has nothing left to say.
+      .filter(([key, row]) => this.#gauges.length === 0 || this.#newest.has(key) || measures.some(({ name }) => row[name] !== 0n))
+      .map(([, row]) => row);
+    return bpf === null ? kept : foldSmallest(this.#signal, kept, rowsMax);
+  }
 }
 
-/** Adds `row` to `into`. Gauges of all but one of them are 0, so that they too add. */
+/** Adds `row` to `into`, whose gauges are 0 where they are not to be added up. */
 function addRow(signal: Signal, into: Row, row: Row): void {
   if (signal.name === COVERAGE) into["reason"] = row["reason"] as string;
   if (signal.kind !== "histogram") {

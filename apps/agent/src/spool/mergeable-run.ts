@@ -24,7 +24,7 @@ const hourMs = 3_600_000;
 
 /** Bounds of one merge, so that its memory and time stay small whatever is waiting; two frames may always be merged. */
 const runFramesMax = 12;
-const runBytesMax = 4 * 1024 * 1024;
+const runBytesMax = 2 * 1024 * 1024;
 
 /**
  * The oldest frames that follow each other without a gap within one stretch of `lengthMs` on the API's clock and one hour of the host's, at least two;
