@@ -70,7 +70,7 @@ export const querySchema = z
       .max(LIMIT_MAX_ONE_POINT)
       .default(LIMIT_DEFAULT)
       .meta({
-        description: `Series to show: those with the largest value of the first selection when \`points\` is 1, otherwise those with the largest volume (a histogram's count, or the first selection's sum). The rest is merged into \`~other\`. More than ${LIMIT_MAX} take \`points\` = 1.`,
+        description: `Series to show: those with the largest value of the first selection when \`points\` is 1, otherwise those with the largest volume (a histogram's count, a sum, a gauge's value × time). The rest is merged into \`~other\`. More than ${LIMIT_MAX} take \`points\` = 1.`,
       }),
   })
   .superRefine(({ limit, points }, context) => {

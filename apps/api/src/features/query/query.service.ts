@@ -152,9 +152,7 @@ async function readSeries(planned: Planned, run: Run): Promise<Found> {
 /** One value per group ranks the groups itself; over many steps their volume does. */
 function rankStatement({ plan, volumeSources }: Planned, first: Reading): Statement {
   if (isRankable(plan, first)) return rankedStatement(plan, first);
-  const isVolume = plan.signal.kind === "histogram" || first.form === "sums";
-  if (plan.steps.count > 1 || isVolume) return volumeStatement(plan, isVolume ? volumeSources : first.sources);
-  return valueRankStatement(plan, first);
+  return plan.steps.count === 1 && first.form === "gaugesByWindow" ? valueRankStatement(plan, first) : volumeStatement(plan, volumeSources);
 }
 
 /** Hosts that have a series each are told apart step by step. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { OTHER, type Signal, tableName } from "@waggle/signals";
+import { gaugesOf, OTHER, type Signal, tableName } from "@waggle/signals";
 import { coveredTime, slotsStatement } from "./coverage-statements.ts";
 import { type QuantileName, quantiles, type Selection, type StatementForm } from "./measures.ts";
 import type { Source } from "./sources.ts";
@@ -47,18 +47,19 @@ export function isFleet(reading: Pick<Reading, "sources">): boolean {
 }
 
 /**
- * The groups with the largest volume (a histogram's count, otherwise the first selection's sum), largest first. Columns: g0…, total, groups (how
- * many there are in all).
+ * The groups with the largest volume, largest first: a histogram's count, a sum, or a gauge's value × time of the first selection, which are the same
+ * at every level. Columns: g0…, total, groups (how many there are in all).
  * @param sources of the range as one step
  */
 export function volumeStatement(plan: Plan, sources: readonly Source[]): Statement {
   const parameters = new Parameters();
-  const first = plan.selections[0] as Selection;
-  const measure = plan.signal.kind === "histogram" ? "count" : first.measure;
+  const { measure } = plan.selections[0] as Selection;
+  const isGauge = gaugesOf(plan.signal).some(({ name }) => name === measure);
+  const amount = identifier(plan.signal.kind === "histogram" ? "count" : measure);
   const sql = aggregated({
     sources,
     keys: groupKeys(plan, null, parameters),
-    parts: [sumPart("total", `sum(${identifier(measure)})`)],
+    parts: [isGauge ? timePart("total", measure) : sumPart("total", `sum(${amount})`)],
     table: tableOf(plan.signal),
     where: (source) => conditionsOf(plan, source, parameters),
   });
@@ -223,10 +224,7 @@ function sums({ plan, reading, parameters, groups, names }: Context): string {
 function gaugesByHost({ plan, reading, parameters, groups, names }: Context): string {
   const measures = measuresIn(reading);
   const isLast = reading.selections.some((selection) => selection.aggregate === "last");
-  const parts = measures.flatMap((measure, index) => [
-    sumPart(`s${index}`, `sum(${identifier(measure)})`),
-    sumPart(`t${index}`, ({ level }) => (level === "raw" ? `sum(${identifier(measure)} * window_ms)` : `sum(${identifier(`${measure}_time`)})`)),
-  ]);
+  const parts = measures.flatMap((measure, index) => [sumPart(`s${index}`, `sum(${identifier(measure)})`), timePart(`t${index}`, measure)]);
   const keys = [HOST, stepKey(plan, parameters), ...groups, ...(isLast ? [{ alias: "window_end", expression: endOf }] : [])];
   const values = reading.selections.map((selection, position) => {
     const index = measures.indexOf(selection.measure);
@@ -320,6 +318,11 @@ function gaugesByWindow({ plan, reading, parameters, groups, names }: Context): 
       GROUP BY step
     ) AS cover USING (step)
     GROUP BY ${list(["step", ...names])}`;
+}
+
+/** A gauge's value × time in ms. */
+function timePart(name: string, gauge: string): Part {
+  return sumPart(name, ({ level }) => (level === "raw" ? `sum(${identifier(gauge)} * window_ms)` : `sum(${identifier(`${gauge}_time`)})`));
 }
 
 /** Every dimension, so that a row is a group of its own. */
