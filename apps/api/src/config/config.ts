@@ -38,6 +38,15 @@ export const environmentSchema = z.object({
   WAGGLE_API_LIMIT_SERIES: limit(20_000_000).describe("Series an organisation may have: rows of every host's newest window, summed."),
   WAGGLE_API_LIMIT_QUERY_ROWS_PER_MINUTE: limit(20_000_000_000).describe("Stored rows an organisation's queries may read per minute."),
   WAGGLE_API_LIMIT_QUERIES_AT_ONCE: limit(100).describe("Queries an organisation may run at the same time."),
+  WAGGLE_API_STORAGE_BYTES_MAX: z.coerce
+    .number()
+    .int()
+    .min(1_000_000)
+    .max(Number.MAX_SAFE_INTEGER)
+    .optional()
+    .describe(
+      "Bytes that the tables may take on disk, on all servers together. At 80 % agents are asked for longer windows, at 90 % the oldest raw rows are dropped; the same holds for the disks, with or without this.",
+    ),
   WAGGLE_CLICKHOUSE_URL: z
     .url({ protocol: /^https?$/ })
     .default("http://127.0.0.1:7303")
@@ -103,6 +112,8 @@ export class Config {
     readonly cluster: { readonly name: string; readonly replicated: boolean; readonly nodeUrls: readonly string[] } | null;
   };
   readonly retention!: Retention;
+  /** null: what the disks hold. */
+  readonly storageBytesMax!: number | null;
   /** undefined: the embedded Postgres in the data directory. */
   readonly databaseUrl!: string | undefined;
 }
@@ -183,6 +194,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
           : { name: env.WAGGLE_CLICKHOUSE_CLUSTER, replicated: env.WAGGLE_CLICKHOUSE_REPLICATED === "true", nodeUrls },
     },
     retention,
+    storageBytesMax: env.WAGGLE_API_STORAGE_BYTES_MAX ?? null,
     databaseUrl,
   };
   return { config, warnings };

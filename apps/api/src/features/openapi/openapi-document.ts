@@ -9,6 +9,7 @@ import { limitsReportSchema } from "../limits/limits.schemas.ts";
 import { answerSchema, querySchema } from "../query/query.schemas.ts";
 import { countParametersSchema, latencyParametersSchema } from "../query/shortcuts.ts";
 import { signalListSchema } from "../signals/signals.schemas.ts";
+import { storageReportSchema } from "../storage/storage.schemas.ts";
 import { createSessionSchema, sessionSchema } from "../tokens/sessions.schemas.ts";
 
 const problem = problemSchema.meta({ id: "Problem" });
@@ -128,6 +129,19 @@ export function openApiDocument(): object {
   });
   registry.registerPath({
     method: "get",
+    path: "/storage",
+    operationId: "getStorage",
+    summary: "What the store holds and how full it is",
+    description: "Of the whole installation, all organisations together, as of a look at most 15 s ago.",
+    tags: ["storage"],
+    security: secured,
+    responses: {
+      200: { description: "Disks, levels and tables.", content: json(storageReportSchema) },
+      ...problems("FORBIDDEN", "STORAGE_UNAVAILABLE"),
+    },
+  });
+  registry.registerPath({
+    method: "get",
     path: "/limits",
     operationId: "getLimits",
     summary: "What the organisation may use and uses now",
@@ -192,6 +206,7 @@ export function openApiDocument(): object {
       { name: "hosts", description: "Who is measured." },
       { name: "signals", description: "What is measured." },
       { name: "ingest", description: "What arrived." },
+      { name: "storage", description: "What is kept." },
       { name: "limits", description: "What may be used." },
       { name: "session", description: "Signing in from a browser." },
       { name: "meta", description: "About the API." },

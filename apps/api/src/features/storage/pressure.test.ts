@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, it } from "vitest";
+import { nextState, type StorageState, usageOf } from "./pressure.ts";
+
+const GB = 1e9;
+const disk = (totalBytes: number, freeBytes: number, node = "1") => ({ node, disk: "default", totalBytes, freeBytes });
+
+it("rises at 70, 80 and 90 % and falls 3 points lower, however fast", () => {
+  const states: StorageState[] = [];
+  let state: StorageState = "ok";
+  for (const percent of [69, 70, 68, 66, 81, 78, 76, 95, 88, 86, 50, 91]) {
+    state = nextState(state, { share: percent / 100, what: "", worst: "drop" });
+    states.push(state);
+  }
+  expect(states).toEqual(["ok", "warn", "warn", "ok", "coarsen", "coarsen", "warn", "drop", "drop", "coarsen", "ok", "drop"]);
+});
+
+it("counts the fullest disk, of whichever server", () => {
+  expect(usageOf([disk(10 * GB, 9 * GB), disk(10 * GB, 1.5 * GB, "2")], 0, null)).toMatchObject({
+    share: 0.85,
+    what: 'the disk "default" of server 2 is 85 % full',
+  });
+});
+
+it("does not give rows up for a large disk that has room left", () => {
+  const usage = usageOf([disk(2_000 * GB, 100 * GB)], 0, null);
+  expect(nextState("ok", usage)).toBe("warn");
+  expect(nextState("ok", usageOf([disk(100 * GB, 5 * GB)], 0, null))).toBe("drop");
+});
+
+it("counts a limit of the tables' own, also beside a fuller disk with room", () => {
+  expect(nextState("ok", usageOf([disk(2_000 * GB, 100 * GB)], 9.1 * GB, 10 * GB))).toBe("drop");
+  expect(nextState("ok", usageOf([disk(100 * GB, 50 * GB)], 9 * GB, null))).toBe("ok");
+});
