@@ -143,15 +143,14 @@ async function checkPrograms(config: Config): Promise<CheckResult[]> {
 function checkRunning(report: StatusReport | undefined): CheckResult {
   const group = "agent";
   if (report === undefined) return { group, name: "running", result: "SKIP", cause: "no agent runs with this state directory", fix: "" };
-  const { droppedFrames, corruptFrames, refusedFrames } = report.spool;
-  const lost = droppedFrames + corruptFrames + refusedFrames;
-  return lost === 0
+  const { lostWindows, refusedFrames } = report.spool;
+  return lostWindows + refusedFrames === 0
     ? { group, name: "running", result: "PASS", cause: `process ${report.pid}, nothing lost`, fix: "" }
     : {
         group,
         name: "running",
         result: "WARN",
-        cause: `process ${report.pid}: ${droppedFrames} windows dropped, ${corruptFrames} unreadable, ${refusedFrames} refused`,
+        cause: `process ${report.pid}: ${lostWindows} windows dropped or unreadable, ${refusedFrames} frames refused`,
         fix: "see `waggle-agent status` for the last reason",
       };
 }

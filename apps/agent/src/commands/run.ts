@@ -37,17 +37,19 @@ export async function run(environment: NodeJS.ProcessEnv, stop: AbortSignal): Pr
     );
 
   const identity = readHostIdentity(config.hostRoot, config.stateDirectory);
+  const trimMemory = await createMemoryTrimmer();
   const spool = Spool.open({
     stateDirectory: config.stateDirectory,
     bytesMax: config.spoolBytesMax,
-    framesMax: Math.ceil((config.spoolHoursMax * 3_600_000) / config.windowMs),
+    // Merging begins at half of the files: not before the hours are over, unless the API asks for shorter windows.
+    framesMax: 2 * Math.ceil((config.spoolHoursMax * 3_600_000) / config.windowMs),
     spanMsMax: config.spoolHoursMax * 3_600_000,
     rowsMax: config.rowsMax,
+    trimMemory,
     log,
   });
   const serverClock = new ServerClock(identity.bootTag);
   const source = await openSource(config, clock, log);
-  const trimMemory = await createMemoryTrimmer();
 
   const loop = new WindowLoop({
     source,
@@ -157,7 +159,7 @@ function createReporter({
     if (lastWindow !== undefined && lastWindow !== null) windows++;
     try {
       writeStatusReport(config.stateDirectory, {
-        formatVersion: 1,
+        formatVersion: 2,
         pid: process.pid,
         agentVersion,
         bootId,

@@ -135,19 +135,19 @@ export const settings = {
   },
   rowsMax: {
     variable: "WAGGLE_AGENT_ROWS_MAX",
-    help: "Rows of one signal in one window, 100 to 20000; the rest is summed into one row `~other`.",
+    help: "Rows of one signal in one window, 100 to 20000; the rest is summed into one row `~other`. The API may ask for fewer.",
     fallback: "2000",
     parse: integer(2_000, 100, 20_000),
   },
   spoolBytesMax: {
     variable: "WAGGLE_AGENT_SPOOL_BYTES",
-    help: "Bytes of unacknowledged windows kept on disk; beyond it the oldest are dropped and counted.",
+    help: "Bytes of unacknowledged windows kept on disk. From half of it on, windows that were never sent are merged to a minute, five minutes, an hour; beyond it the oldest are dropped. Both are counted.",
     fallback: "268435456 (256 MiB)",
     parse: integer(256 * 1024 * 1024, 1024 * 1024, 1024 ** 4),
   },
   spoolHoursMax: {
     variable: "WAGGLE_AGENT_SPOOL_HOURS",
-    help: "Hours' worth of unacknowledged windows kept on disk, 1 to 8760; beyond it the oldest are dropped and counted.",
+    help: "Hours' worth of unacknowledged windows kept on disk, 1 to 8760; beyond it the oldest are dropped and counted. The API refuses what is older than it keeps single windows.",
     fallback: "168",
     parse: integer(168, 1, 8_760),
   },

@@ -35,6 +35,8 @@ export interface SpoolOptions {
   readonly rowsMax?: number;
   /** Bytes held in memory while the disk takes nothing. */
   readonly memoryBytesMax?: number;
+  /** Called between the steps of a merge, each of which leaves garbage. */
+  readonly trimMemory?: () => void;
   readonly log: Logger;
   /** Writes a file for good; replaced in tests to act a full disk. */
   readonly write?: (path: string, bytes: Uint8Array | string) => Promise<void>;
@@ -579,7 +581,11 @@ export class Spool {
       }
     }
     try {
-      const merged = await mergeSnapshots(snapshots, { rowsMax: this.#options.rowsMax ?? 2_000, pause: setImmediate });
+      const pause = async (): Promise<void> => {
+        await setImmediate();
+        this.#options.trimMemory?.();
+      };
+      const merged = await mergeSnapshots(snapshots, { rowsMax: this.#options.rowsMax ?? 2_000, pause });
       if ("reason" in merged) return startAnew(merged.index, merged.reason);
       const rows = merged.blocks.reduce((sum, block) => sum + block.rows, 0);
       const extent: FrameExtent = {

@@ -11,7 +11,7 @@ export const budget = { rssBytes: 90_000_000, cpuRatio: 0.01 } as const;
 
 /** What the running agent says of itself, written to status.json with every window. Holds no secrets. */
 export interface StatusReport {
-  readonly formatVersion: 1;
+  readonly formatVersion: 2;
   readonly pid: number;
   readonly agentVersion: string;
   readonly bootId: string;
@@ -97,7 +97,7 @@ export function readStatusReport(stateDirectory: string): StatusReport {
     if (code === "EACCES") throw new Error(`${path} may not be read by this user; run as the agent's user or as root`);
     throw new Error(`${path} is no status report: ${(error as Error).message}`);
   }
-  if (report.formatVersion !== 1) throw new Error(`${path} was written by another version of the agent`);
+  if (report.formatVersion !== 2) throw new Error(`${path} was written by another version of the agent`);
   return report;
 }
 

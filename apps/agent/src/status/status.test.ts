@@ -8,7 +8,7 @@ import { renderStatus } from "./status-screen.ts";
 
 const now = 1_700_000_000_000;
 const report: StatusReport = {
-  formatVersion: 1,
+  formatVersion: 2,
   pid: 42,
   agentVersion: "0.1.0",
   bootId: "boot",
