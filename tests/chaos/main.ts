@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * `./waggle test chaos`: real processes on loopback, a seeded schedule of faults, and at the end the equation: what was sent is stored once, raw and
+ * in every roll-up. Exit status 0 if it holds, 1 if not, 2 for a bad command line.
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { makeFleet, type SimulatedHost } from "../../apps/simulator/src/fleet.ts";
+import { readLedgerWindows } from "../../apps/simulator/src/ledger.ts";
+import type { ChaosAgentReport } from "./agent.ts";
+import { applyFault, type TornWindows } from "./apply-fault.ts";
+import { type Ask, askClickHouse, compareLevels, compareRaw, type Difference, type Range, readFrames, readTotals } from "./equation.ts";
+import { type FaultKind, faultKinds, makeSchedule } from "./schedule.ts";
+import { type Stack, startStack } from "./stack.ts";
+import { agentHost, pureSignals, type Scene, sceneWorkload, windowTruth } from "./truth.ts";
+
+const USAGE = `usage: ./waggle test chaos [--faults N] [--seed S] [--minutes M] [--keep]
+
+  --faults N    faults in the schedule (default 210)
+  --seed S      the same seed gives the same schedule and numbers (default: drawn, and printed)
+  --minutes M   how long the faults go on (default 4)
+  --keep        keep directory and logs
+`;
+
+const AGENTS = 4;
+const SIMULATED_HOSTS = 24;
+const ROWS = 16;
+const WINDOW_MS = 10_000;
+const SPEED = 25;
+const HOUR_MS = 3_600_000;
+/** After which an hour is rolled up as over. */
+const HOUR_CLOSED_MS = 30_000;
+const DELIVERY_MS_MAX = 180_000;
+const ROLLUP_MS_MAX = 240_000;
+const DIFFERENCES_SHOWN = 12;
+
+interface Options {
+  readonly faults: number;
+  readonly seed: number;
+  readonly minutes: number;
+  readonly keep: boolean;
+}
+
+function parseOptions(words: readonly string[]): Options {
+  const { values } = parseArgs({
+    args: [...words],
+    options: { faults: { type: "string" }, seed: { type: "string" }, minutes: { type: "string" }, keep: { type: "boolean", default: false } },
+  });
+  const number = (name: "faults" | "seed" | "minutes", fallback: number, min: number, max: number): number => {
+    const text = values[name];
+    if (text === undefined) return fallback;
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < min || value > max) throw new TypeError(`--${name}: expected a whole number from ${min} to ${max}`);
+    return value;
+  };
+  return {
+    faults: number("faults", 210, 1, 5_000),
+    seed: number("seed", Math.floor(Math.random() * 1_000_000), 0, 2 ** 31 - 1),
+    minutes: number("minutes", 4, 1, 120),
+    keep: values.keep,
+  };
+}
+
+/** Simulated time ends with the last full hour, so that hours can be rolled up while somebody waits for it. */
+function makeScene({ seed, minutes }: Options): Scene {
+  const nowMs = Date.now() - HOUR_CLOSED_MS;
+  const untilMs = nowMs - (nowMs % HOUR_MS);
+  const fromMs = untilMs - minutes * 60_000 * SPEED;
+  return { seed, fromMs: fromMs - (fromMs % WINDOW_MS), untilMs, speed: SPEED, windowMs: WINDOW_MS, rows: ROWS, simulatedHosts: SIMULATED_HOSTS };
+}
+
+const say = (line: string): void => console.log(line);
+const seconds = (sinceMs: number): string => `${((Date.now() - sinceMs) / 1000).toFixed(0)} s`;
+
+async function run(options: Options): Promise<boolean> {
+  const scene = makeScene(options);
+  const beganMs = Date.now();
+  say(
+    `chaos: seed ${options.seed}, ${options.faults} faults in ${options.minutes} min; ${SIMULATED_HOSTS} simulated hosts and ${AGENTS} agents live through ${new Date(scene.fromMs).toISOString()} to ${new Date(scene.untilMs).toISOString()}`,
+  );
+  await using stack = await startStack({ scene, agents: AGENTS, keep: options.keep });
+  say(`stack stands after ${seconds(beganMs)}; logs in ${stack.directory}`);
+  const measuring = setInterval(() => {
+    for (const process of stack.processes) process.measure(process === stack.clickhouse ? stack.clickhousePid() : process.pid);
+  }, 2_000);
+  try {
+    const { hits, torn, unmet } = await injectFaults(stack, options, scene);
+    const deliveredMs = Date.now();
+    const undelivered = await untilDelivered(stack, scene);
+    say(undelivered === undefined ? `all delivered ${seconds(deliveredMs)} after the last fault` : `NOT DELIVERED: ${undelivered}`);
+    const isEqual = await holdEquation(stack, scene, torn);
+    report(stack, hits, options.seed);
+    if (unmet > 0) say(`${unmet} faults found nothing to hit and are not counted`);
+    const died = stack.processes.filter((process) => process !== stack.clickhouse && process.ownDeaths.length > 0);
+    for (const process of died) say(`DIED BY ITSELF: ${process.spec.name}: ${process.ownDeaths.join(", ")}`);
+    return isEqual && undelivered === undefined && died.length === 0;
+  } finally {
+    clearInterval(measuring);
+  }
+}
+
+async function injectFaults(stack: Stack, options: Options, scene: Scene) {
+  const without: FaultKind[] = stack.disk.isMounted ? [] : ["disk-full"];
+  if (without.length > 0) say(`without root no small file system can be mounted: ${without.join(", ")} left out`);
+  const schedule = makeSchedule(
+    options.seed,
+    options.faults,
+    options.minutes * 60_000,
+    { agents: [...stack.agents.keys()], apis: [...stack.apis.keys()] },
+    without,
+  );
+  const hits = new Map<FaultKind, number>();
+  const torn: TornWindows = new Map();
+  const running: Promise<void>[] = [];
+  let unmet = 0;
+  const beganMs = Date.now();
+  let saidMs = beganMs;
+  for (const fault of schedule) {
+    await sleep(Math.max(0, beganMs + fault.atMs - Date.now()));
+    running.push(
+      applyFault(stack, fault, scene.windowMs, torn).then((hit) => {
+        if (hit) hits.set(fault.kind, (hits.get(fault.kind) ?? 0) + 1);
+        else unmet++;
+      }),
+    );
+    if (Date.now() - saidMs < 30_000) continue;
+    saidMs = Date.now();
+    say(`${running.length} of ${schedule.length} faults after ${seconds(beganMs)}`);
+  }
+  await Promise.all(running);
+  return { hits, torn, unmet };
+}
+
+function readReport(stack: Stack, name: string): ChaosAgentReport | undefined {
+  try {
+    return JSON.parse(readFileSync(join(stack.agentDirectory(name), "report.json"), "utf8")) as ChaosAgentReport;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Waits until every sender has nothing left to send. Returns what is missing if that takes too long. */
+async function untilDelivered(stack: Stack, scene: Scene): Promise<string | undefined> {
+  const deadlineMs = Date.now() + DELIVERY_MS_MAX;
+  for (;;) {
+    const missing: string[] = [];
+    if (!stack.simulator.hasEnded) missing.push("the simulator has not ended");
+    for (const name of stack.agents.keys()) {
+      const state = readReport(stack, name);
+      if (state === undefined) missing.push(`${name} said nothing`);
+      else if (state.madeUntilMs < scene.untilMs) missing.push(`${name} is at ${new Date(state.madeUntilMs).toISOString()}`);
+      else if (state.waitingFrames > 0) missing.push(`${name} has ${state.waitingFrames} frames waiting`);
+    }
+    if (missing.length === 0) return undefined;
+    if (Date.now() > deadlineMs) return missing.join("; ");
+    await sleep(1_000);
+  }
+}
+
+async function holdEquation(stack: Stack, scene: Scene, torn: TornWindows): Promise<boolean> {
+  const password = readFileSync(join(stack.disk.directory, "clickhouse", "password"), "utf8").trim();
+  const ask = askClickHouse(stack.clickhouseUrl, password, "waggle");
+  const hosts = await listHosts(stack);
+  const [[tenant] = []] = (await ask("SELECT any(tenant) FROM windows", {})) as [string][];
+  if (tenant === undefined) throw new Error("nothing was stored at all");
+  const range: Range = { tenant, fromMs: scene.fromMs, untilMs: scene.untilMs };
+  const nameOf = new Map(hosts.map((host) => [host.id, host.name]));
+
+  const workload = sceneWorkload(scene);
+  const known = new Map<string, SimulatedHost>(makeFleet(scene.seed, scene.simulatedHosts).map((host) => [host.name, host]));
+  for (let index = 0; index < stack.agents.size; index++) {
+    const host = agentHost(scene, index);
+    known.set(host.name, host);
+  }
+  const frames = (await readFrames(ask, range, pureSignals)).map((frame) => ({ ...frame, host: nameOf.get(frame.host) ?? frame.host }));
+  const raw = compareRaw(
+    frames,
+    [...known.keys()],
+    scene,
+    (host, startMs) => windowTruth(workload, known.get(host) as SimulatedHost, startMs),
+    (host, startMs) => torn.get(host)?.has(startMs) ?? false,
+  );
+  const differences: Difference[] = [...raw.differences, ...unstoredOfLedger(stack, frames)];
+
+  const rollupsMs = Date.now();
+  let behind = await compareLevels(ask, range);
+  while (behind.length > 0 && Date.now() - rollupsMs < ROLLUP_MS_MAX) {
+    await sleep(3_000);
+    behind = await compareLevels(ask, range);
+  }
+  say(behind.length === 0 ? `roll-ups complete ${seconds(rollupsMs)} after delivery` : `ROLL-UPS DIFFER after ${seconds(rollupsMs)}`);
+  differences.push(...behind);
+  await sayEquation(ask, range, raw.sent);
+  const merged = frames.filter((frame) => frame.lengthMs > scene.windowMs).length;
+  say(
+    `${raw.windows} windows of ${known.size} hosts: ${raw.lostWindows} lost, ${raw.doubledWindows} doubled; ${raw.frames} frames, ${merged} of them merged from several windows` +
+      (raw.declaredWindows > 0 ? `; ${raw.declaredWindows} windows declared lost by agents whose files were torn` : ""),
+  );
+  for (const { where, expected, stored } of differences.slice(0, DIFFERENCES_SHOWN))
+    say(`DIFFERS ${where}\n  expected ${expected}\n  stored   ${stored}`);
+  if (differences.length > DIFFERENCES_SHOWN) say(`… and ${differences.length - DIFFERENCES_SHOWN} more differences`);
+  return differences.length === 0;
+}
+
+/** Whatever the simulator was told is stored must be. */
+function unstoredOfLedger(stack: Stack, frames: readonly { readonly host: string; readonly startMs: number }[]): Difference[] {
+  const stored = new Set(frames.map((frame) => `${frame.host} ${frame.startMs}`));
+  const differences: Difference[] = [];
+  for (const [host, starts] of readLedgerWindows(join(stack.directory, "ledger.ndjson"))) {
+    for (const startMs of starts) {
+      if (!stored.has(`${host} ${startMs}`))
+        differences.push({ where: `${host} ${new Date(startMs).toISOString()}`, expected: "stored: it was acknowledged", stored: "not at all" });
+    }
+  }
+  return differences;
+}
+
+async function listHosts(stack: Stack): Promise<{ id: string; name: string }[]> {
+  const token = readFileSync(join(stack.directory, "api", "admin-token"), "utf8").trim();
+  const response = await fetch(`${stack.restUrls[0]}/api/v1/hosts`, { headers: { authorization: `Bearer ${token}` } });
+  if (!response.ok) throw new Error(`/api/v1/hosts answered ${response.status}: ${await response.text()}`);
+  return ((await response.json()) as { data: { id: string; name: string }[] }).data;
+}
+
+async function sayEquation(ask: Ask, range: Range, sent: Readonly<Record<string, Readonly<Record<string, number | string>>>>): Promise<void> {
+  say("\nsent = stored raw = 1m = 1h = fleet 1m = fleet 1h");
+  for (const { signal, measure, raw, levels } of await readTotals(ask, range, pureSignals)) {
+    const values = [String(sent[signal]?.[measure] ?? 0), raw, ...levels];
+    const isEqual = values.every((value) => value === values[0]);
+    say(`  ${isEqual ? "=" : "≠"} ${`${signal}.${measure}`.padEnd(32)} ${isEqual ? values[0] : values.join(" ≠ ")}`);
+  }
+}
+
+function report(stack: Stack, hits: ReadonlyMap<FaultKind, number>, seed: number): void {
+  const total = [...hits.values()].reduce((sum, count) => sum + count, 0);
+  say(`\n${total} faults (seed ${seed}): ${faultKinds.flatMap((kind) => (hits.has(kind) ? [`${hits.get(kind)} ${kind}`] : [])).join(", ")}`);
+  say("most memory, kill -9:");
+  for (const { spec, rssMaxBytes, kills, ownDeaths } of stack.processes)
+    say(
+      `  ${spec.name.padEnd(16)} ${`${Math.round(rssMaxBytes / 1024 / 1024)} MiB`.padStart(9)} ${String(kills).padStart(3)}${ownDeaths.length > 0 ? `, ended by itself: ${ownDeaths.join(", ")}` : ""}`,
+    );
+}
+
+let options: Options;
+try {
+  options = parseOptions(process.argv.slice(2));
+} catch (error) {
+  console.error(`${(error as Error).message}\n\n${USAGE}`);
+  process.exit(2);
+}
+const beganMs = Date.now();
+const holds = await run(options).catch((error: Error) => {
+  console.error(error.stack ?? String(error));
+  return false;
+});
+say(
+  holds
+    ? `\n0 lost, 0 doubled: the equation holds (${seconds(beganMs)})`
+    : `\nTHE EQUATION DOES NOT HOLD (seed ${options.seed}, ${seconds(beganMs)})`,
+);
+process.exit(holds ? 0 : 1);
