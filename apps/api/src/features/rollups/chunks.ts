@@ -6,7 +6,7 @@ import { type RollupStep, stepShapes } from "./steps.ts";
  * Source rows of all signals that one round of statements reads: some seconds of work, and little enough memory, whatever the size of the
  * fleet.
  */
-const ROWS_PER_CHUNK = 3_000_000;
+const ROWS_PER_CHUNK = 2_000_000;
 /** A parameter may have 128 KiB, and a host's id takes 39 bytes of it. */
 const HOSTS_PER_CHUNK = 2_500;
 /** Rows of a frame that does not say how many it had. */

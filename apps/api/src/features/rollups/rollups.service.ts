@@ -35,6 +35,8 @@ const YIELD_MS_MAX = 60_000;
 const STATEMENTS_AT_ONCE = 2;
 const RETRY_MS_FIRST = 5_000;
 const RETRY_MS_LAST = 60_000;
+/** Progress that only says how far was looked is stored no more often; a restart looks at that much again. */
+const SAVE_INTERVAL_MS = 30_000;
 const STOP_TIMEOUT_MS = 2_000;
 const DAY_MS = 86_400_000;
 /** Parts go when all their rows have expired, rows of other tables a little earlier or later: near the edge nothing is certain. */
@@ -98,6 +100,7 @@ export class RollupsService implements OnApplicationBootstrap, BeforeApplication
   private hasLease = false;
   private isFailing = false;
   private lastPassMs = 0;
+  private savedAtMs = Number.NEGATIVE_INFINITY;
   /** Halved when a statement was too large for the server. */
   private chunkScale = 1;
 
@@ -204,7 +207,10 @@ export class RollupsService implements OnApplicationBootstrap, BeforeApplication
       if (signal.aborted) return PASS_INTERVAL_MS;
       if (!this.isFailing) this.log.warn({ err: error }, "roll-ups fail; they are tried again until they succeed");
       this.isFailing = true;
-      return error instanceof AppError && error.code === "STORAGE_UNAVAILABLE" ? PASS_INTERVAL_FAILING_MS : PASS_INTERVAL_MS;
+      if (!isUnavailable(error)) return PASS_INTERVAL_MS;
+      // A table that is gone, as after a restore, comes back with this.
+      await this.clickhouse.prepare().catch((cause: unknown) => this.log.debug({ err: cause }, "could not bring the tables back"));
+      return PASS_INTERVAL_FAILING_MS;
     } finally {
       clearInterval(renewal);
     }
@@ -242,6 +248,7 @@ export class RollupsService implements OnApplicationBootstrap, BeforeApplication
     >;
     const completeUntilMs = {} as Record<RollupStep, number>;
     let failure: unknown;
+    let hasAdvanced = false;
     for (const step of rollupSteps) {
       const { from, bucketMs } = stepShapes[step];
       const pending = this.pending[step];
@@ -260,21 +267,27 @@ export class RollupsService implements OnApplicationBootstrap, BeforeApplication
           signal.throwIfAborted();
           failure ??= error;
           this.postpone(bucket, error, nowMs);
-          if (error instanceof AppError && error.code === "STORAGE_UNAVAILABLE") break;
+          if (isUnavailable(error)) break;
         }
       }
       completeUntilMs[step] = Math.max(before, pending.completeUntil(before, closedUntilMs));
+      hasAdvanced ||= completeUntilMs[step] > before;
       this.progress.set(step, { completeUntilMs: completeUntilMs[step], scannedUntilMs });
       this.metrics.pending.set({ step }, pending.dueCount(closedUntilMs));
     }
-    // What is stored lets a restart go on: so it says how far all was taken in, not how far was looked.
-    const stored = [...this.progress].map(
+    if (hasAdvanced || !options.isBounded || performance.now() - this.savedAtMs > SAVE_INTERVAL_MS) await this.saveProgress(this.progress);
+    return { report: { steps, completeUntilMs }, failure };
+  }
+
+  /** What is stored lets a restart go on: so it says how far all was taken in, not how far was looked. */
+  private async saveProgress(progress: ReadonlyMap<RollupStep, StepProgress>): Promise<void> {
+    const stored = [...progress].map(
       ([step, { completeUntilMs, scannedUntilMs }]) =>
         [step, { completeUntilMs, scannedUntilMs: this.pending[step].scannedUntil(scannedUntilMs) }] as const,
     );
     await this.repository.saveProgress(new Map(stored));
+    this.savedAtMs = performance.now();
     await this.readableProgress.refresh();
-    return { report: { steps, completeUntilMs }, failure };
   }
 
   /** Looks for arrivals since the last look. Returns up to when all have been looked at. */
@@ -347,6 +360,10 @@ async function eachAtOnce<T>(atOnce: number, items: readonly T[], work: (item: T
   };
   const results = await Promise.allSettled(Array.from({ length: atOnce }, worker));
   for (const result of results) if (result.status === "rejected") throw result.reason;
+}
+
+function isUnavailable(error: unknown): boolean {
+  return error instanceof AppError && error.code === "STORAGE_UNAVAILABLE";
 }
 
 function floor(ms: number, bucketMs: number): number {
