@@ -23,6 +23,12 @@ const { positionals, values } = parseArgs({
     connections: { type: "string" },
     /** ingest: over how many ms the agents' frames of one window are spread. */
     "spread-ms": { type: "string", default: "5000" },
+    /** query: how many hosts, how many hours of them, and rows of a host and minute. */
+    hosts: { type: "string", default: "10000" },
+    hours: { type: "string", default: "24" },
+    rows: { type: "string", default: "8" },
+    /** query: where the filled database is kept for the next run. */
+    data: { type: "string" },
   },
 });
 const wholeNumber = (option: string, text: string): number => {
@@ -42,6 +48,10 @@ const result = await run({
   agents,
   connections: values.connections === undefined ? agents : wholeNumber("connections", values.connections),
   spreadMs: wholeNumber("spread-ms", values["spread-ms"]),
+  hosts: wholeNumber("hosts", values.hosts),
+  hours: wholeNumber("hours", values.hours),
+  rows: wholeNumber("rows", values.rows),
+  dataDirectory: values.data,
 });
 if (values.json) console.log(JSON.stringify(result.json, undefined, 2));
 else printReport(result);

@@ -1,84 +1,167 @@
 // SPDX-License-Identifier: Apache-2.0
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import { withTestClickHouse } from "../packages/clickhouse-embedded/src/testing.ts";
-import type { BenchResult } from "./report.ts";
-import { type ApiProcess, startApi } from "./server.ts";
+import { type History, openHistory } from "./history.ts";
+import type { BenchOptions, BenchResult } from "./report.ts";
+import type { ApiProcess } from "./server.ts";
 
-const HOSTS = 20;
-const WINDOWS = 360;
-const RUNS = 11;
+const RUNS = 20;
+const HOUR_MS = 3_600_000;
+const MINUTE_MS = 60_000;
 /** What a person waits for without noticing. */
-const LIMIT_MS = 200;
+const PAGE_LIMIT_MS = 200;
 
-const oneHour = { from: "now-1h", to: "now" };
-const queries: Readonly<Record<string, Record<string, unknown>>> = {
-  rttPercentilesOneHost: {
-    signal: "tcp_rtt",
-    select: ["p50", "p99"].map((aggregate) => ({ measure: "rtt", aggregate })),
-    where: "host:sim-web-01",
-    ...oneHour,
-  },
-  rttHeatMapOneHost: { signal: "tcp_rtt", select: [{ measure: "rtt", aggregate: "heatmap" }], where: "host:sim-web-01", points: 150, ...oneHour },
-  rttPercentilesFleet: { signal: "tcp_rtt", select: ["p50", "p99"].map((aggregate) => ({ measure: "rtt", aggregate })), ...oneHour },
-  retransmitsByProcess: { signal: "tcp_retransmits", select: [{ measure: "segments", aggregate: "rate" }], by: ["process"], ...oneHour },
-  rttByHost: { signal: "tcp_rtt", select: [{ measure: "rtt", aggregate: "p99" }], by: ["host"], points: 1, limit: 100, ...oneHour },
-  syscallLatencyByProcess: {
-    signal: "syscall_latency",
-    select: [{ measure: "latency", aggregate: "p99" }],
-    by: ["process", "syscall"],
-    points: 1,
-    limit: 100,
-    ...oneHour,
-  },
-};
+interface Question {
+  readonly limitMs: number;
+  readonly body: Record<string, unknown>;
+}
 
-/** The queries of the pages over REST, on an hour of a simulated fleet that went in through the real wire. */
-export async function run(): Promise<BenchResult> {
-  await using clickhouse = await withTestClickHouse();
-  await using api = await startApi(clickhouse);
-  await fill(api);
-  const results = [];
-  for (const [name, query] of Object.entries(queries)) {
-    const coldMs = (await ask(api, query)).milliseconds;
-    const runs = [];
-    for (let index = 0; index < RUNS; index++) runs.push(await ask(api, query));
-    const times = runs.map((run) => run.milliseconds).sort((a, b) => a - b);
-    results.push({ name, medianMs: at(times, 0.5), p95Ms: at(times, 0.95), coldMs, rowsRead: runs[0]?.rowsRead ?? 0 });
-  }
+const select = (measure: string, ...aggregates: string[]) => aggregates.map((aggregate) => ({ measure, aggregate }));
+
+/** What the fleet is promised to answer fast. A question whose ends cut hours reads minutes there. */
+function promises({ fromMs, toMs }: History): Readonly<Record<string, Question>> {
+  const day = { from: fromMs, to: toMs };
+  const cut = { from: fromMs + 30 * MINUTE_MS, to: toMs - 30 * MINUTE_MS };
+  const byHost = { by: ["host"], points: 1 };
+  const p99 = { signal: "tcp_rtt", select: select("rtt", "p99") };
   return {
-    title: "Queries",
-    method: `${HOSTS} simulated hosts × ${WINDOWS} windows of 10 s, ${RUNS} runs each over REST.`,
-    measurements: results.map(({ name, medianMs }) => ({
-      what: `${name}, median`,
-      value: medianMs,
-      unit: "ms",
-      against: { what: "limit", value: LIMIT_MS },
-    })),
-    json: { queries: results, hosts: HOSTS, windows: WINDOWS },
+    fleetPercentiles: { limitMs: 50, body: { signal: "tcp_rtt", select: select("rtt", "p50", "p95", "p99"), points: 300, ...day } },
+    fleetSyscallPercentiles: {
+      limitMs: 50,
+      body: { signal: "syscall_latency", select: select("latency", "p50", "p95", "p99"), points: 300, ...day },
+    },
+    top20HostsByP99: { limitMs: 150, body: { ...p99, ...byHost, limit: 20, ...day } },
+    top20HostsByP99CutHours: { limitMs: 150, body: { ...p99, ...byHost, limit: 20, ...cut } },
+    top20HostsByRetransmits: {
+      limitMs: 150,
+      body: { signal: "tcp_retransmits", select: select("segments", "sum"), ...byHost, limit: 20, ...day },
+    },
+    oneHostsDay: {
+      limitMs: 60,
+      body: { signal: "tcp_rtt", select: select("rtt", "p50", "p99"), where: "host:sim-web-01", points: 600, ...day },
+    },
+    everyHostLast15Minutes: { limitMs: 200, body: { ...p99, ...byHost, limit: 10_000, from: toMs - 15 * MINUTE_MS, to: toMs } },
   };
 }
 
-const at = (sorted: readonly number[], q: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] as number;
-
-/** History goes in the way a fleet sends it. */
-async function fill(api: ApiProcess): Promise<void> {
-  const directory = mkdtempSync(join(tmpdir(), "waggle-bench-fill-"));
-  const tokenFile = join(directory, "token");
-  writeFileSync(tokenFile, api.enrolmentToken, { mode: 0o600 });
-  const words = ["--api", api.ingestAddress, "--token-file", tokenFile, "--hosts", String(HOSTS), "--backfill", "60", "--until", "now"];
-  const simulator = spawn(process.execPath, [resolve(import.meta.dirname, "../apps/simulator/dist/simulator.mjs"), ...words], {
-    stdio: ["ignore", "ignore", "inherit"],
-  });
-  const [code] = (await once(simulator, "exit")) as [number | null];
-  rmSync(directory, { recursive: true });
-  if (code !== 0) throw new Error(`the simulator ended with ${code}`);
+/** What the pages ask, for their default range and for a day. */
+function pages(name: string, range: { from: number; to: number; points: number }): Readonly<Record<string, Question>> {
+  const { points, ...ends } = range;
+  const total = { ...ends, points: 1 };
+  const series = { ...ends, points };
+  const everyHost = { by: ["host"], limit: 10_000, ...total };
+  const oneHost = { where: "host:sim-web-01" };
+  const segments = [...select("segments_retransmitted", "sum"), ...select("segments_sent", "sum")];
+  const bytes = [...select("bytes_sent", "rate"), ...select("bytes_received", "rate")];
+  const bodies: Readonly<Record<string, Record<string, unknown>>> = {
+    fleetSegmentsByHost: { signal: "tcp_connections", select: segments, ...everyHost },
+    fleetRttByHost: { signal: "tcp_rtt", select: select("rtt", "p99"), ...everyHost },
+    fleetConnectFailuresByHost: { signal: "tcp_connect_failures", select: select("count", "rate"), ...everyHost },
+    fleetSyscallErrorsByHost: { signal: "syscall_errors", select: select("count", "rate"), ...everyHost },
+    fleetRtt: { signal: "tcp_rtt", select: select("rtt", "p50", "p99"), ...series },
+    fleetRttTotal: { signal: "tcp_rtt", select: select("rtt", "p50", "p99", "count"), ...total },
+    fleetBytes: { signal: "tcp_connections", select: bytes, ...series },
+    fleetRetransmitsByProcess: { signal: "tcp_retransmits", select: select("segments", "rate"), by: ["process"], ...series },
+    fleetFailuresByErrno: { signal: "tcp_connect_failures", select: select("count", "rate"), by: ["errno"], limit: 6, ...series },
+    hostRttHeatMap: { signal: "tcp_rtt", select: select("rtt", "heatmap", "p50", "p99", "max"), ...oneHost, ...series },
+    hostRetransmitPaths: {
+      signal: "tcp_retransmits",
+      select: select("segments", "sum"),
+      by: ["process", "peer", "peer_port"],
+      limit: 50,
+      ...oneHost,
+      ...total,
+    },
+    hostSyscalls: {
+      signal: "syscall_latency",
+      select: [...select("sum", "rate"), ...select("latency", "p99")],
+      by: ["process", "unit", "syscall"],
+      limit: 100,
+      ...oneHost,
+      ...total,
+    },
+    hostConnections: {
+      signal: "tcp_connections",
+      select: [...segments, ...bytes, ...select("active", "last")],
+      by: ["process", "peer", "peer_port"],
+      limit: 100,
+      ...oneHost,
+      ...total,
+    },
+    hostAgentMemory: { signal: "agent_cost", select: select("rss_bytes", "last", "max"), ...oneHost, ...series },
+  };
+  return Object.fromEntries(Object.entries(bodies).map(([key, body]) => [`${key}${name}`, { limitMs: PAGE_LIMIT_MS, body }]));
 }
 
-async function ask(api: ApiProcess, query: Record<string, unknown>): Promise<{ milliseconds: number; rowsRead: number }> {
+/**
+ * A fleet's day over REST, as it went in through the real wire in windows of a minute and as the server rolled it up: medians of 20, and the first
+ * time beside them.
+ */
+export async function run(options: BenchOptions): Promise<BenchResult> {
+  const { hosts, hours, rows } = options;
+  await using history = await openHistory(options);
+  const { api, fromMs, toMs } = history;
+  const questions = {
+    ...promises(history),
+    ...pages("Hour", { from: toMs - HOUR_MS, to: toMs, points: 180 }),
+    ...pages("Day", { from: fromMs, to: toMs, points: 144 }),
+  };
+  const results = [];
+  for (const [name, { limitMs, body }] of Object.entries(questions)) {
+    const cold = await ask(api, name, body);
+    const times = [];
+    for (let index = 0; index < RUNS; index++) times.push((await ask(api, name, body)).milliseconds);
+    times.sort((a, b) => a - b);
+    const { rowsRead, level, scope, stepSeconds } = cold;
+    results.push({
+      name,
+      medianMs: at(times, 0.5),
+      p95Ms: at(times, 0.95),
+      coldMs: round(cold.milliseconds),
+      rowsRead,
+      level,
+      scope,
+      stepSeconds,
+      limitMs,
+    });
+  }
+  const tables = await history.select<{ table: string; rows: number; bytes: number; parts: number }>(
+    "SELECT table, sum(rows) AS rows, sum(bytes_on_disk) AS bytes, count() AS parts FROM system.parts WHERE active AND database = currentDatabase() GROUP BY table HAVING rows > 0 ORDER BY table",
+  );
+  return {
+    title: "Queries",
+    method:
+      `${hosts} simulated hosts × ${hours} h of one-minute windows, ${rows} rows each, filled through the wire and rolled up by the server; ` +
+      `nothing optimized by hand. ${RUNS} runs each over REST.`,
+    measurements: results.map(({ name, medianMs, limitMs }) => ({
+      what: `${name}, median`,
+      value: medianMs,
+      unit: "ms",
+      against: { what: "limit", value: limitMs },
+    })),
+    json: {
+      queries: results,
+      hosts,
+      hours,
+      rowsPerHostAndMinute: rows,
+      fillSeconds: history.fillSeconds,
+      bytesPerRow: Object.fromEntries(tables.map(({ table, rows: count, bytes }) => [table, round(bytes / count)])),
+      tables,
+    },
+  };
+}
+
+const at = (sorted: readonly number[], q: number): number => round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] as number);
+
+const round = (value: number): number => Math.round(value * 10) / 10;
+
+interface Asked {
+  readonly milliseconds: number;
+  readonly rowsRead: number;
+  readonly level: string;
+  readonly scope: string;
+  readonly stepSeconds: number;
+}
+
+async function ask(api: ApiProcess, name: string, query: Record<string, unknown>): Promise<Asked> {
   const began = performance.now();
   const response = await fetch(`${api.restUrl}/api/v1/query`, {
     method: "POST",
@@ -86,8 +169,11 @@ async function ask(api: ApiProcess, query: Record<string, unknown>): Promise<{ m
     body: JSON.stringify(query),
   });
   const text = await response.text();
-  if (!response.ok) throw new Error(`query answered ${response.status}: ${text}`);
-  const answer = JSON.parse(text) as { meta: { rowsRead: number }; series: unknown[] };
-  if (answer.series.length === 0) throw new Error(`no series for ${JSON.stringify(query)}`);
-  return { milliseconds: performance.now() - began, rowsRead: answer.meta.rowsRead };
+  if (!response.ok) throw new Error(`${name} answered ${response.status}: ${text}`);
+  const answer = JSON.parse(text) as { meta: Omit<Asked, "milliseconds">; series: { values?: (number | null)[]; cells?: unknown[] }[] };
+  const milliseconds = performance.now() - began;
+  // An answer of nothing is fast and says nothing.
+  const hasValues = answer.series.some((series) => (series.values ?? series.cells ?? []).some((value) => value !== null));
+  if (!hasValues) throw new Error(`${name} found nothing: ${JSON.stringify(query)}`);
+  return { milliseconds, ...answer.meta };
 }

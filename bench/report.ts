@@ -36,4 +36,12 @@ export interface BenchOptions {
   readonly connections: number;
   /** Over how long their frames of one window are spread, ms. */
   readonly spreadMs: number;
+  /** Size of the fleet whose history is asked. */
+  readonly hosts: number;
+  /** How long that history is. */
+  readonly hours: number;
+  /** Rows of a host and minute in it, without coverage. */
+  readonly rows: number;
+  /** Where it is kept from one run to the next; undefined: in a directory of the installation, by size. */
+  readonly dataDirectory: string | undefined;
 }

@@ -18,8 +18,9 @@ export interface ApiProcess extends AsyncDisposable {
   readonly enrolmentToken: string;
 }
 
-export async function startApi(clickhouse: TestClickHouse): Promise<ApiProcess> {
-  const directory = mkdtempSync(join(tmpdir(), "waggle-bench-"));
+/** @param keptDirectory of the embedded Postgres and the tokens; left out: a temporary one */
+export async function startApi(clickhouse: Pick<TestClickHouse, "url" | "database">, keptDirectory?: string): Promise<ApiProcess> {
+  const directory = keptDirectory ?? mkdtempSync(join(tmpdir(), "waggle-bench-"));
   const [httpPort, grpcPort] = [await freePort(), await freePort()];
   const url = new URL(clickhouse.url);
   // Profilers and heap limits go in the way Node has for it.
@@ -43,7 +44,7 @@ export async function startApi(clickhouse: TestClickHouse): Promise<ApiProcess> 
   const stop = async (): Promise<void> => {
     child.kill("SIGTERM");
     await exited;
-    rmSync(directory, { recursive: true });
+    if (keptDirectory === undefined) rmSync(directory, { recursive: true });
   };
   const restUrl = `http://127.0.0.1:${httpPort}`;
   try {
