@@ -5,14 +5,14 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 /**
- * `./waggle test [size]`: lint and types, then the tests of one size or of all, and one closing line that counts them.
+ * `./waggle test [size]`: lint and types, then the tests of one size or of all, and one closing line that counts them. Words behind `chaos` go to it.
  * With CI=true a skipped test is a failure: everything here can run on the machines it is meant for.
  */
 const root = resolve(import.meta.dirname, "..");
 const sizes = ["unit", "integration", "kernel", "e2e"] as const;
 const asked = process.argv[2];
-if (asked !== undefined && !(sizes as readonly string[]).includes(asked)) {
-  console.error(`waggle test: unknown size "${asked}"; there are ${sizes.join(", ")}`);
+if (asked !== undefined && asked !== "chaos" && !(sizes as readonly string[]).includes(asked)) {
+  console.error(`waggle test: unknown size "${asked}"; there are ${sizes.join(", ")}, chaos`);
   process.exit(2);
 }
 
@@ -91,6 +91,12 @@ for (const size of sizes) {
   if (asked !== undefined && asked !== size) continue;
   vitest(size);
   if (size === "integration") for (const store of otherStores) vitest(size, store);
+}
+
+// One thing: everything real, killed and cut for some minutes, holds the equation or does not.
+if (asked === undefined || asked === "chaos") {
+  console.log("\n── chaos");
+  check("chaos", process.execPath, ["tests/chaos/main.ts", ...(asked === "chaos" ? process.argv.slice(3) : [])]);
 }
 
 const strict = process.env["CI"] === "true";

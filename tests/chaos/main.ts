@@ -165,7 +165,8 @@ async function holdEquation(stack: Stack, scene: Scene, torn: TornWindows): Prom
   const hosts = await listHosts(stack);
   const [[tenant] = []] = (await ask("SELECT any(tenant) FROM windows", {})) as [string][];
   if (tenant === undefined) throw new Error("nothing was stored at all");
-  const range: Range = { tenant, fromMs: scene.fromMs, untilMs: scene.untilMs };
+  // An hour's rows carry its start, which may lie before the scene's.
+  const range: Range = { tenant, fromMs: scene.fromMs - (scene.fromMs % HOUR_MS), untilMs: scene.untilMs };
   const nameOf = new Map(hosts.map((host) => [host.id, host.name]));
 
   const workload = sceneWorkload(scene);
