@@ -16,6 +16,7 @@ function frame(sequence: number, process: string, tenant = "t"): Frame {
     makeSnapshot(sequence, NOW_MS - 60_000, { tcp_retransmits: [retransmits(1, process)] }),
     { organisationId: tenant, hostId: `h${sequence}` },
     NOW_MS,
+    { rawFloorMs: () => 0, reason: () => "" },
   );
   if ("refusal" in check) throw new Error(check.refusal.reason);
   return check.frame;

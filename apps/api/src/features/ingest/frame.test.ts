@@ -10,7 +10,10 @@ const DAY_MS = 86_400_000;
 const sender = { organisationId: "organisation", hostId: "host" };
 
 const check = (rows: Rows, changes: Partial<Snapshot> = {}, startMs = NOW_MS - 60_000) =>
-  checkSnapshot(makeSnapshot(1, startMs, rows, changes), sender, NOW_MS);
+  checkSnapshot(makeSnapshot(1, startMs, rows, changes), sender, NOW_MS, {
+    rawFloorMs: () => NOW_MS - 7 * DAY_MS,
+    reason: () => "raw rows are kept for 7 d",
+  });
 const codeOf = (result: ReturnType<typeof check>) => ("refusal" in result ? result.refusal.code : undefined);
 const rtt = (k: number[]): WireRow => ({
   process: "p",
@@ -44,9 +47,9 @@ describe("checkSnapshot", () => {
     expect("refusal" in late && late.refusal).toMatchObject({ code: RefusalCode.CLOCK_SKEW, serverTimeMs: BigInt(NOW_MS) });
   });
 
-  it("refuses a window that retention would delete at once", () => {
+  it("refuses a window whose neighbours may be deleted already, and says why", () => {
     expect(codeOf(check({}, {}, NOW_MS - 7 * DAY_MS))).toBeUndefined();
-    expect(codeOf(check({}, {}, NOW_MS - 7 * DAY_MS - 10_001))).toBe(RefusalCode.TOO_OLD);
+    expect(codeOf(check({}, {}, NOW_MS - 7 * DAY_MS - 1))).toBe(RefusalCode.TOO_OLD);
   });
 
   it("survives times that overflow everything", () => {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { status } from "@grpc/grpc-js";
 import { type Hello, type Refusal, RefusalCode, type SignalRefusal, type Snapshot } from "@waggle/proto";
-import { catalogue, checkBlock, getSignal, limits, RAW_RETENTION_DAYS, type Signal, schemaHash } from "@waggle/signals";
+import { catalogue, checkBlock, getSignal, limits, type Signal, schemaHash } from "@waggle/signals";
 import { checkRows } from "./row-check.ts";
 
 /** What one message of an agent may be at most. */
@@ -11,7 +11,6 @@ export const FRAME_ROWS_MAX = 100_000;
 export const WINDOW_MS_MAX = 3_600_000;
 /** How far a window may end after the API's now: NTP keeps hosts within this, and a batch is never older than it claims. */
 export const FUTURE_MS_MAX = 60_000;
-const RETENTION_MS = RAW_RETENTION_DAYS * 86_400_000;
 
 export interface FrameBlock {
   readonly signal: Signal;
@@ -43,13 +42,19 @@ export interface Sender {
   readonly hostId: string;
 }
 
+/** From when on raw rows are whole, and why no longer; as `RawFloor` knows it. */
+export interface OldestWindow {
+  rawFloorMs(nowMs: number): number;
+  reason(nowMs: number): string;
+}
+
 export type FrameCheck = { readonly frame: Frame } | { readonly refusal: Refusal };
 
 /**
  * Checks a snapshot completely, so that what follows can treat its buffers as bytes.
  * @param nowMs the API's clock
  */
-export function checkSnapshot(snapshot: Snapshot, sender: Sender, nowMs: number): FrameCheck {
+export function checkSnapshot(snapshot: Snapshot, sender: Sender, nowMs: number, oldest: OldestWindow): FrameCheck {
   const refuse = (code: RefusalCode, reason: string): FrameCheck => ({ refusal: refusalOf(snapshot.sequence, code, reason, nowMs) });
   if (snapshot.sequence < 1n) return refuse(RefusalCode.MALFORMED, "sequence is 0; sequences start at 1");
   const { windowMs } = snapshot;
@@ -66,11 +71,8 @@ export function checkSnapshot(snapshot: Snapshot, sender: Sender, nowMs: number)
       `the window ends ${aheadSeconds} s after the API's clock, allowed are ${FUTURE_MS_MAX / 1_000}; correct clock_offset_ms by server_time_ms`,
     );
   }
-  if (end < BigInt(nowMs - RETENTION_MS)) {
-    return refuse(
-      RefusalCode.TOO_OLD,
-      `the window ended ${(BigInt(nowMs) - end) / 3_600_000n} h ago; raw windows are kept for ${RAW_RETENTION_DAYS} d`,
-    );
+  if (ts < BigInt(oldest.rawFloorMs(nowMs))) {
+    return refuse(RefusalCode.TOO_OLD, `the window began ${(BigInt(nowMs) - ts) / 3_600_000n} h ago; ${oldest.reason(nowMs)}`);
   }
 
   const blocks: FrameBlock[] = [];

@@ -9,6 +9,8 @@ import { Clock } from "../../common/clock.ts";
 import { createLog } from "../../common/log.ts";
 import type { ClaimsService } from "../ledger/claims.service.ts";
 import type { Excess, LimitsService } from "../limits/limits.service.ts";
+import type { DiskGuard } from "../storage/disk-guard.service.ts";
+import type { RawFloor } from "../storage/raw-floor.service.ts";
 import type { Frame } from "./frame.ts";
 import type { FrameOutcome } from "./frame-queue.ts";
 import type { Deferral, FrameWriter } from "./frame-writer.service.ts";
@@ -76,7 +78,7 @@ class FakeCall extends Duplex {
   }
 }
 
-function makeStream() {
+function makeStream(windowMsWanted: number | null = null) {
   const writer = new HeldWriter();
   const call = new FakeCall();
   const excess: { now: Excess | undefined } = { now: undefined };
@@ -86,6 +88,8 @@ function makeStream() {
     repository: { saveHello: async () => {} } as unknown as HostStatusRepository,
     limits: { rowsMax: () => 0, admitFrame: () => excess.now } as unknown as LimitsService,
     claims: { note: () => {} } as unknown as ClaimsService,
+    diskGuard: { windowMsWanted: () => windowMsWanted } as unknown as DiskGuard,
+    rawFloor: { rawFloorMs: () => 0, reason: () => "" } as unknown as RawFloor,
     metrics: new IngestMetrics(new Registry()),
     clock: new FixedClock(),
     log: createLog("silent"),
@@ -100,8 +104,8 @@ function makeStream() {
   return { writer, call, excess };
 }
 
-async function open() {
-  const { writer, call, excess } = makeStream();
+async function open(windowMsWanted: number | null = null) {
+  const { writer, call, excess } = makeStream(windowMsWanted);
   const facts = {
     name: "h",
     kernelRelease: "",
@@ -117,11 +121,17 @@ async function open() {
     value: { bootId: "b", facts, windowMs: 10_000, signals: [], firstUnacknowledgedSequence: 0n, hostTimeMs: BigInt(NOW_MS) },
   });
   await turn();
-  expect(call.answers.shift()?.$case).toBe("config");
-  return { writer, call, excess };
+  const config = call.answers.shift();
+  if (config?.$case !== "config") throw new Error("a Hello is answered by a Config");
+  return { writer, call, excess, config: config.value };
 }
 
 describe("HostStream", () => {
+  it("asks for longer windows while the store is short of space", async () => {
+    expect((await open()).config.windowMs).toBe(10_000);
+    expect((await open(60_000)).config.windowMs).toBe(60_000);
+  });
+
   it("ends when no Hello comes, and stays when one has come", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     try {

@@ -13,6 +13,8 @@ import type { Clock } from "../../common/clock.ts";
 import type { Log } from "../../common/log.ts";
 import type { ClaimsService } from "../ledger/claims.service.ts";
 import type { LimitsService } from "../limits/limits.service.ts";
+import type { DiskGuard } from "../storage/disk-guard.service.ts";
+import type { RawFloor } from "../storage/raw-floor.service.ts";
 import { factsProblem } from "../tokens/enrolment.service.ts";
 import { checkSnapshot, FRAME_BYTES_MAX, refusalName, refusalOf, refusedSignals, type Sender, WINDOW_MS_MAX } from "./frame.ts";
 import type { FrameWriter } from "./frame-writer.service.ts";
@@ -43,6 +45,8 @@ export interface StreamServices {
   readonly repository: HostStatusRepository;
   readonly limits: LimitsService;
   readonly claims: ClaimsService;
+  readonly diskGuard: DiskGuard;
+  readonly rawFloor: RawFloor;
   readonly metrics: IngestMetrics;
   readonly clock: Clock;
   readonly log: Log;
@@ -164,7 +168,7 @@ export class HostStream {
       $case: "config",
       value: {
         serverTimeMs: BigInt(this.services.clock.now()),
-        windowMs: this.agreed.windowMs,
+        windowMs: Math.max(this.agreed.windowMs, this.services.diskGuard.windowMsWanted() ?? 0),
         frameBytesMax: FRAME_BYTES_MAX,
         framesInFlightMax: FRAMES_IN_FLIGHT_MAX,
         refusedSignals: this.agreed.refusedSignals,
@@ -175,8 +179,8 @@ export class HostStream {
   }
 
   private receiveSnapshot(snapshot: Snapshot): void {
-    const { writer, limits, clock, statuses, metrics } = this.services;
-    const check = checkSnapshot(snapshot, this.sender, clock.now());
+    const { writer, limits, clock, statuses, metrics, rawFloor } = this.services;
+    const check = checkSnapshot(snapshot, this.sender, clock.now(), rawFloor);
     if ("refusal" in check) {
       metrics.frames.inc({ result: "refused" });
       this.refuse(check.refusal.code, snapshot.sequence, check.refusal.reason);

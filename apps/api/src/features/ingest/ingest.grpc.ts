@@ -9,6 +9,8 @@ import { Log } from "../../common/log.ts";
 import { Config } from "../../config/config.ts";
 import { ClaimsService } from "../ledger/claims.service.ts";
 import { LimitsService } from "../limits/limits.service.ts";
+import { DiskGuard } from "../storage/disk-guard.service.ts";
+import { RawFloor } from "../storage/raw-floor.service.ts";
 import { EnrolmentService } from "../tokens/enrolment.service.ts";
 import { TokensService } from "../tokens/tokens.service.ts";
 import { FRAME_BYTES_MAX } from "./frame.ts";
@@ -62,9 +64,14 @@ export class IngestServer implements OnApplicationBootstrap, BeforeApplicationSh
     @Inject(HostStatusRepository) repository: HostStatusRepository,
     @Inject(LimitsService) private readonly limits: LimitsService,
     @Inject(ClaimsService) private readonly claims: ClaimsService,
+    @Inject(DiskGuard) diskGuard: DiskGuard,
+    @Inject(RawFloor) rawFloor: RawFloor,
     @Inject(Clock) clock: Clock,
   ) {
-    this.services = { writer, statuses, repository, limits, claims, metrics, clock, log };
+    this.services = { writer, statuses, repository, limits, claims, diskGuard, rawFloor, metrics, clock, log };
+    diskGuard.onWindowMsWanted(() => {
+      for (const stream of this.streams) stream.sendConfig();
+    });
     limits.onRowsMax((organisationId) => {
       for (const stream of this.streams) if (stream.sender.organisationId === organisationId) stream.sendConfig();
     });

@@ -110,8 +110,8 @@ export class DiskGuard implements OnApplicationBootstrap, OnApplicationShutdown 
     return rank(this.current) >= rank("coarsen") ? COARSE_WINDOW_MS : null;
   }
 
-  /** Calls back when the state has changed. Returns the unsubscribe. */
-  onChange(listener: () => void): () => void {
+  /** Calls back when `windowMsWanted` has changed. Returns the unsubscribe. */
+  onWindowMsWanted(listener: () => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }
@@ -179,8 +179,10 @@ export class DiskGuard implements OnApplicationBootstrap, OnApplicationShutdown 
     if (state === this.current) return;
     const isWorse = rank(state) > rank(this.current);
     this.log[isWorse ? "warn" : "info"]({ state, before: this.current, usedShare: usage.share }, `storage: ${usage.what}${actions[state]}`);
+    const wantedBefore = this.windowMsWanted();
     this.current = state;
     this.changedAtMs = this.clock.now();
+    if (this.windowMsWanted() === wantedBefore) return;
     for (const listener of this.listeners) {
       try {
         listener();

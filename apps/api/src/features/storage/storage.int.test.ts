@@ -94,7 +94,7 @@ describe("a store that fills up", () => {
     guard.noticeMs = 0;
     guard.pauseMs = 0;
     const seen: string[] = [];
-    guard.onChange(() => seen.push(guard.state));
+    guard.onWindowMsWanted(() => seen.push(guard.state));
     await guard.check();
     expect(guard.state).toBe("ok");
     expect(guard.windowMsWanted()).toBeNull();
