@@ -15,6 +15,9 @@ function meta(steps: number[], missing: QueryMeta["coverage"]["missing"] = []): 
     unit: "ns",
     coverage: { hosts: 1, reporting: 1, missing, steps, note: null },
     truncated: null,
+    level: "raw",
+    scope: "host",
+    sources: [],
     rowsRead: 0,
     elapsedMs: 0,
   };

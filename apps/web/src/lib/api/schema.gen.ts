@@ -133,6 +133,46 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/ingest/ledger": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * What agents say they sent beside what is stored
+         * @description Per host and hour of the host's clock. Whatever was lost, doubled or is still on its way shows here.
+         */
+        readonly get: operations["getIngestLedger"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/storage": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * What the store holds and how full it is
+         * @description Of the whole installation, all organisations together, as of a look at most 15 s ago.
+         */
+        readonly get: operations["getStorage"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/limits": {
         readonly parameters: {
             readonly query?: never;
@@ -203,6 +243,7 @@ export interface components {
                  * @description RFC 3339, UTC.
                  */
                 readonly to: string;
+                /** @description Length of a step: as short as `points` allows, longer where shorter steps would take too many rows to read. */
                 readonly stepSeconds: number;
                 readonly points: number;
                 /** @description Unit of the first selection. */
@@ -215,6 +256,33 @@ export interface components {
                     readonly shown: number;
                     readonly total: number;
                 } | null;
+                /**
+                 * @description The coarsest rows the values were made of: windows as the agents sent them (`raw`), minutes or hours.
+                 * @enum {string}
+                 */
+                readonly level: "raw" | "1m" | "1h";
+                /**
+                 * @description `fleet`: rows in which all hosts were added up already; the newest are always added up from hosts.
+                 * @enum {string}
+                 */
+                readonly scope: "host" | "fleet";
+                /** @description Which rows were read for which part of the range. */
+                readonly sources: readonly {
+                    /** @enum {string} */
+                    readonly level: "raw" | "1m" | "1h";
+                    /** @enum {string} */
+                    readonly scope: "host" | "fleet";
+                    /**
+                     * Format: date-time
+                     * @description RFC 3339, UTC.
+                     */
+                    readonly from: string;
+                    /**
+                     * Format: date-time
+                     * @description RFC 3339, UTC.
+                     */
+                    readonly to: string;
+                }[];
                 readonly rowsRead: number;
                 readonly elapsedMs: number;
             };
@@ -339,7 +407,7 @@ export interface components {
              */
             readonly points: number;
             /**
-             * @description Series to show; the rest is merged into `~other`. More than 100 take `points` = 1.
+             * @description Series to show: those with the largest value of the first selection when `points` is 1, otherwise those with the largest volume (a histogram's count, a sum, a gauge's value × time). The rest is merged into `~other`. More than 100 take `points` = 1.
              * @default 10
              */
             readonly limit: number;
@@ -439,6 +507,173 @@ export interface components {
                     readonly unknown?: number;
                 };
             };
+        };
+        /** @description What every agent says it made beside what is stored, per host and hour. */
+        readonly Ledger: {
+            readonly meta: {
+                /** Format: date-time */
+                readonly from: string;
+                /** Format: date-time */
+                readonly to: string;
+                /** @description Of all host-hours in the range, not of this page alone. */
+                readonly totals: {
+                    readonly hostHours: number;
+                    readonly verdicts: {
+                        readonly equal?: number;
+                        readonly pending?: number;
+                        readonly missing?: number;
+                        readonly more?: number;
+                        readonly unknown?: number;
+                    };
+                    readonly said: {
+                        readonly windows: number;
+                        readonly rows: number;
+                        readonly frames: number;
+                        readonly droppedWindows: number;
+                        readonly refusedWindows: number;
+                    };
+                    readonly stored: {
+                        readonly frames: number;
+                        readonly windows: number;
+                        readonly rows: number;
+                    };
+                    readonly rolledUp: {
+                        readonly "1m": number;
+                        readonly "1h": number;
+                    };
+                };
+                /** @description null: this is the last page. */
+                readonly nextCursor: string | null;
+            };
+            /** @description By hour, newest first, then by host. */
+            readonly data: readonly components["schemas"]["LedgerEntry"][];
+        };
+        readonly LedgerEntry: {
+            /**
+             * Format: date-time
+             * @description Start of the hour on the host's own clock.
+             */
+            readonly hour: string;
+            readonly hostId: string;
+            readonly host: string;
+            /**
+             * @description `equal`: frames, windows and rows are what the agent says. `pending`: fewer so far, but the hour is not over or frames still wait in the agent's spool. `missing`: fewer, and nothing is on its way. `more`: more is stored than the agent says it made. `unknown`: the agent says nothing of this hour.
+             * @enum {string}
+             */
+            readonly verdict: "equal" | "pending" | "missing" | "more" | "unknown";
+            /** @description What the agent says; null: nothing. */
+            readonly said: {
+                /** @description Windows that started in the hour, whatever became of them. */
+                readonly windows: number;
+                /** @description Rows of the frames that were not given up. */
+                readonly rows: number;
+                /** @description Frames that were not given up; fewer than windows where windows were merged. */
+                readonly frames: number;
+                /** @description Given up by the agent: its spool was full, or a file unreadable. */
+                readonly droppedWindows: number;
+                /** @description Refused by the API for good. */
+                readonly refusedWindows: number;
+                /**
+                 * Format: date-time
+                 * @description When the agent said so.
+                 */
+                readonly at: string;
+            } | null;
+            readonly stored: {
+                /** @description Frames. */
+                readonly frames: number;
+                /** @description Windows they speak for. */
+                readonly windows: number;
+                /** @description Rows they had. */
+                readonly rows: number;
+            };
+            /** @description Minutes follow within some 5 min, hours within an hour. */
+            readonly rolledUp: {
+                /** @description Stored frames that minutes have taken in. */
+                readonly "1m": number;
+                /** @description Stored frames that hours have taken in. */
+                readonly "1h": number;
+            };
+        };
+        readonly StorageReport: {
+            /**
+             * @description ok; warn; coarsen: agents are asked for longer windows; drop: the oldest raw rows are dropped.
+             * @enum {string}
+             */
+            readonly state: "ok" | "warn" | "coarsen" | "drop";
+            /** Format: date-time */
+            readonly since: string;
+            /** @description What is the matter, in words; null: nothing. */
+            readonly note: string | null;
+            /** @description Of the fullest disk, or of the configured limit. */
+            readonly usedShare: number;
+            readonly thresholds: {
+                readonly warn: number;
+                readonly coarsen: number;
+                readonly drop: number;
+            };
+            /** @description Window length that agents are asked for, ms; null: their own. */
+            readonly windowMsWanted: number | null;
+            /** Format: date-time */
+            readonly checkedAt: string;
+            readonly disks: readonly {
+                readonly node: string;
+                readonly disk: string;
+                readonly totalBytes: number;
+                readonly freeBytes: number;
+                readonly usedShare: number;
+            }[];
+            /** @description Of all tables on all servers. */
+            readonly bytes: number;
+            /** @description What they may take (WAGGLE_API_STORAGE_BYTES_MAX); null: what the disks hold. */
+            readonly bytesMax: number | null;
+            /** @description Parts of the partition that has most; inserts are delayed from 1,000. */
+            readonly partitionPartsMax: number;
+            /** @description Raw rows before that were given up for space, or are about to be; older windows are refused. null: none ever. */
+            readonly dropped: {
+                /** Format: date-time */
+                readonly rawBefore: string;
+                readonly reason: string;
+                /** Format: date-time */
+                readonly decidedAt: string;
+            } | null;
+            readonly levels: readonly {
+                /** @enum {string|null} */
+                readonly level: "raw" | "1m" | "1h" | null;
+                /** @enum {string|null} */
+                readonly scope: "host" | "fleet" | null;
+                readonly tables: number;
+                readonly rows: number;
+                readonly bytes: number;
+                readonly bytesPerRow: number | null;
+                readonly parts: number;
+                readonly overdueBytes: number;
+            }[];
+            readonly tables: readonly components["schemas"]["StorageTable"][];
+        };
+        readonly StorageTable: {
+            readonly table: string;
+            /** @description null: bookkeeping of ingest and roll-ups. */
+            readonly signal: string | null;
+            /** @enum {string|null} */
+            readonly level: "raw" | "1m" | "1h" | null;
+            /** @enum {string|null} */
+            readonly scope: "host" | "fleet" | null;
+            /** @description Replaced rows that are not merged yet included. */
+            readonly rows: number;
+            /** @description On disk, compressed, with index. */
+            readonly bytes: number;
+            /** @description null: no rows. */
+            readonly bytesPerRow: number | null;
+            readonly parts: number;
+            /** @description First day of the oldest partition; null: no rows. */
+            readonly oldest: string | null;
+            /** @description First day of the newest partition. */
+            readonly newest: string | null;
+            /** @description null: kept for good. */
+            readonly retentionDays: number | null;
+            /** @description Of partitions whose rows should all have been deleted more than a day ago. */
+            readonly overdueBytes: number;
         };
         /** @description What the organisation may use and uses now. Each API node counts what passes through it. */
         readonly Limits: {
@@ -1031,6 +1266,167 @@ export interface operations {
                     readonly "application/json": {
                         readonly data: readonly components["schemas"]["Signal"][];
                     };
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            readonly 503: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly getIngestLedger: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Start: `now-2h`, RFC 3339 or Unix milliseconds. Whole hours of the hosts' clocks that begin in the range are shown. */
+                readonly from?: string;
+                /** @description End, exclusive; at most 7 days after `from`. */
+                readonly to?: string;
+                /** @description One host, by id or name. */
+                readonly host?: string;
+                /** @description Only hours that are `missing` or `more`. */
+                readonly problems?: "true" | "false";
+                /** @description Host-hours per page. */
+                readonly limit?: number;
+                /** @description `meta.nextCursor` of the page before. */
+                readonly cursor?: string;
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description A page of host-hours, and totals of the range. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Ledger"];
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description HOST_NOT_FOUND: There is no such host. */
+            readonly 404: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TOO_LARGE: The query would read too much. */
+            readonly 413: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description VALIDATION_FAILED: The request is not valid. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            readonly 503: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TIMEOUT: The query took too long. */
+            readonly 504: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly getStorage: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Disks, levels and tables. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["StorageReport"];
                 };
             };
             /** @description UNAUTHENTICATED: Sign in first. */
