@@ -35,7 +35,7 @@ it("a table on one server is itself", () => {
       ")",
       "ENGINE = ReplacingMergeTree(version)",
       ...rest,
-      "SETTINGS ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1",
+      "SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1",
     ].join("\n"),
   ]);
 });
@@ -49,7 +49,7 @@ it("a table on a cluster of single servers is a local table on each, and one tha
       ")",
       "ENGINE = ReplacingMergeTree(version)",
       ...rest,
-      "SETTINGS ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1",
+      "SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1",
     ].join("\n"),
     "CREATE TABLE IF NOT EXISTS `waggle`.`syscall_latency_fleet_1h` AS `waggle`.`syscall_latency_fleet_1h_local`\n" +
       "ENGINE = Distributed('fleet', 'waggle', 'syscall_latency_fleet_1h_local', cityHash64(tenant))",
@@ -65,7 +65,7 @@ it("a table on a cluster with replicas is replicated, and servers hand its state
       ")",
       "ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', version)",
       ...rest,
-      "SETTINGS ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 0, replicated_deduplication_window_for_async_inserts = 0",
+      "SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, replicated_deduplication_window = 0, replicated_deduplication_window_for_async_inserts = 0",
     ].join("\n"),
   );
   expect(distributed).toContain("CREATE TABLE IF NOT EXISTS `waggle`.`syscall_latency_fleet_1h` ON CLUSTER `fleet` AS");
