@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { decodeFrameFile } from "../../apps/agent/src/spool/frame-file.ts";
@@ -86,6 +86,8 @@ function tornOf(torn: TornWindows, host: string): Set<number> {
 /** Leaves files behind as a machine that lost its power might. */
 function tear(directory: string, kind: Fault["kind"], windowMs: number, torn: Set<number>): boolean {
   const spool = join(directory, "spool");
+  // Killed before it had come so far.
+  if (!existsSync(spool) || (kind === "torn-progress" && !existsSync(join(directory, "progress.json")))) return false;
   const frames = readdirSync(spool).filter((name) => name.endsWith(".frame"));
   if (kind === "torn-progress") {
     const path = join(directory, "progress.json");

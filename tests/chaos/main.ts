@@ -81,6 +81,9 @@ async function run(options: Options): Promise<boolean> {
     `chaos: seed ${options.seed}, ${options.faults} faults in ${options.minutes} min; ${SIMULATED_HOSTS} simulated hosts and ${AGENTS} agents live through ${new Date(scene.fromMs).toISOString()} to ${new Date(scene.untilMs).toISOString()}`,
   );
   await using stack = await startStack({ scene, agents: AGENTS, keep: options.keep });
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, () => void stack[Symbol.asyncDispose]().finally(() => process.exit(130)));
+  }
   say(`stack stands after ${seconds(beganMs)}; logs in ${stack.directory}`);
   const measuring = setInterval(() => {
     for (const process of stack.processes) process.measure(process === stack.clickhouse ? stack.clickhousePid() : process.pid);
@@ -115,21 +118,27 @@ async function injectFaults(stack: Stack, options: Options, scene: Scene) {
   const torn: TornWindows = new Map();
   const running: Promise<void>[] = [];
   let unmet = 0;
+  let failure: Error | undefined;
   const beganMs = Date.now();
   let saidMs = beganMs;
   for (const fault of schedule) {
     await sleep(Math.max(0, beganMs + fault.atMs - Date.now()));
     running.push(
-      applyFault(stack, fault, scene.windowMs, torn).then((hit) => {
-        if (hit) hits.set(fault.kind, (hits.get(fault.kind) ?? 0) + 1);
-        else unmet++;
-      }),
+      applyFault(stack, fault, scene.windowMs, torn)
+        .then((hit) => {
+          if (hit) hits.set(fault.kind, (hits.get(fault.kind) ?? 0) + 1);
+          else unmet++;
+        })
+        .catch((error: Error) => {
+          failure ??= new Error(`${fault.kind} of ${fault.target} could not be done`, { cause: error });
+        }),
     );
     if (Date.now() - saidMs < 30_000) continue;
     saidMs = Date.now();
     say(`${running.length} of ${schedule.length} faults after ${seconds(beganMs)}`);
   }
   await Promise.all(running);
+  if (failure !== undefined) throw failure;
   return { hits, torn, unmet };
 }
 

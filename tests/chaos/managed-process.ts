@@ -105,8 +105,8 @@ export class ManagedProcess {
   }
 
   #spawn(): void {
-    const [program, ...words] = this.spec.command;
-    const child = spawn(program as string, words, {
+    // None may stay behind, however this process ends.
+    const child = spawn("/usr/bin/setpriv", ["--pdeathsig=KILL", ...this.spec.command], {
       cwd: this.spec.cwd,
       env: { ...process.env, ...this.spec.env },
       stdio: ["ignore", "pipe", "pipe"],
