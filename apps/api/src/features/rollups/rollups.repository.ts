@@ -62,6 +62,40 @@ export class RollupsRepository {
     return { found: rows, nowMs: clock[0]?.nowMs ?? 0 };
   }
 
+  /**
+   * Which of these buckets have more frames than were taken in, of all tenants in one statement: most buckets that are looked at have not, and of
+   * many tenants each would cost a question of its own.
+   * @returns indexes into `buckets`
+   */
+  async behindBuckets(step: RollupStep, buckets: readonly { tenant: string; bucketMs: number }[], signal: AbortSignal): Promise<ReadonlySet<number>> {
+    const shape = stepShapes[step];
+    const start = bucketStart[shape.bucketMs];
+    const asked = "SELECT pair.1, pair.2 FROM (SELECT arrayJoin(arrayZip({tenants:Array(String)}, {starts:Array(UInt32)})) AS pair)";
+    const range = "ts >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND ts < fromUnixTimestamp64Milli({to:Int64}, 'UTC')";
+    const where = `tenant IN {tenants:Array(String)} AND ${range} AND (toString(tenant), toUnixTimestamp(${start})) IN (${asked})`;
+    const groups = `toString(tenant) AS name, toUnixTimestamp(${start}) AS at`;
+    const { rows } = await this.clickhouse.query<{ name: string; at: number }>(
+      `SELECT name, at
+      FROM (SELECT ${groups}, ${
+        shape.from === null ? `count() AS there FROM ${WINDOWS_TABLE}` : `sum(frames) AS there FROM ${ROLLUPS_TABLE}`
+      } FINAL PREWHERE ${where} ${shape.from === null ? "" : "AND step = {source:String}"} GROUP BY name, at) AS source
+      LEFT JOIN (SELECT ${groups}, sum(frames) AS taken FROM ${ROLLUPS_TABLE} FINAL PREWHERE ${where} AND step = {step:String} GROUP BY name, at) AS noted
+      USING (name, at)
+      WHERE there > taken`,
+      {
+        step,
+        ...(shape.from === null ? {} : { source: shape.from }),
+        tenants: buckets.map(({ tenant }) => tenant),
+        starts: buckets.map(({ bucketMs }) => bucketMs / 1_000),
+        from: Math.min(...buckets.map(({ bucketMs }) => bucketMs)),
+        to: Math.max(...buckets.map(({ bucketMs }) => bucketMs)) + shape.bucketMs,
+      },
+      { signal },
+    );
+    const found = new Set(rows.map(({ name, at }) => `${name}/${at * 1_000}`));
+    return new Set(buckets.flatMap(({ tenant, bucketMs }, index) => (found.has(`${tenant}/${bucketMs}`) ? [index] : [])));
+  }
+
   /** What of a bucket has to be rolled up (again). Counted before anything is read, so what comes later is never taken for seen. */
   async behind(step: RollupStep, tenant: string, bucketMs: number, signal: AbortSignal): Promise<BehindInBucket> {
     const shape = stepShapes[step];

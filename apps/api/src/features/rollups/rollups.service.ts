@@ -33,6 +33,8 @@ const lateIntervalMs: Readonly<Record<RollupStep, number>> = { "1m": 15_000, "1h
 const YIELD_MS_MAX = 60_000;
 /** Of one bucket, by signal. Each has one thread: rows are aggregated as they come, which a second thread does not make faster. */
 const STATEMENTS_AT_ONCE = 2;
+/** How many buckets are asked about in one statement. */
+const BUCKETS_PER_CHECK = 256;
 const RETRY_MS_FIRST = 5_000;
 const RETRY_MS_LAST = 60_000;
 /** Progress that only says how far was looked is stored no more often; a restart looks at that much again. */
@@ -259,11 +261,15 @@ export class RollupsService implements OnApplicationBootstrap, BeforeApplication
       const due = options.isBounded
         ? pending.due(nowMs, closedUntilMs, before, lateIntervalMs[step])
         : pending.due(Number.POSITIVE_INFINITY, closedUntilMs, before, 0);
-      for (const bucket of due) {
-        if (options.isBounded && performance.now() > deadlineMs) break;
-        try {
-          await this.rollBucket(step, bucket, options, steps[step]);
-        } catch (error) {
+      const isOver = (): boolean => options.isBounded && performance.now() > deadlineMs;
+      for (let start = 0; start < due.length && !isOver(); start += BUCKETS_PER_CHECK) {
+        const batch = due.slice(start, start + BUCKETS_PER_CHECK);
+        const behind = await this.repository.behindBuckets(step, batch, signal);
+        for (const [index, bucket] of batch.entries()) if (!behind.has(index)) pending.settle(bucket);
+        for (const bucket of batch.filter((_, index) => behind.has(index))) {
+          if (isOver()) break;
+          const error = await this.rollBucket(step, bucket, options, steps[step]).catch((cause: unknown) => cause);
+          if (error === undefined) continue;
           signal.throwIfAborted();
           failure ??= error;
           this.postpone(bucket, error, nowMs);
