@@ -41,7 +41,7 @@ export const windowsTable: TableDefinition = {
 /**
  * `step` names the roll-up that took rows in (`1m`, `1h`, `fleet_1m`, `fleet_1h`), `ts` the start of its bucket (5 min for the minute steps, an hour for the
  * hour steps), `host` the host ('' for the fleet steps). `frames` is how many rows of `windows` FINAL it has seen: where that is less than
- * there are, the bucket is rolled up again. It is also the `version` of the rows that were written.
+ * there are, the bucket is rolled up again. The rows that were written have as `version` how many frames of all hosts the bucket had then.
  */
 export const rollupsTable: TableDefinition = {
   name: ROLLUPS_TABLE,
