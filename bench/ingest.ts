@@ -3,6 +3,7 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { Readable } from "node:stream";
+import { BufferPool } from "../apps/api/src/features/ingest/buffer-pool.ts";
 import type { Frame } from "../apps/api/src/features/ingest/frame.ts";
 import { buildInserts } from "../apps/api/src/features/ingest/native-body.ts";
 import { makeFleet, type SimulatedHost } from "../apps/simulator/src/fleet.ts";
@@ -236,19 +237,21 @@ async function measureBareInsert(clickhouse: TestClickHouse): Promise<number> {
       bytes: blocks.reduce((sum, block) => sum + block.columns.reduce((bytes, column) => bytes + column.length, 0), 0),
     })),
   ).flat();
+  const bodies = new BufferPool(32 * 1_024 * 1_024);
   const warmUpFrames = WARM_UP_FRAMES_PER_HOST * HOSTS;
   let milliseconds = 0;
   for (let at = 0; at < frames.length; at += FRAMES_PER_BARE_INSERT) {
-    const inserts = buildInserts(frames.slice(at, at + FRAMES_PER_BARE_INSERT));
+    const inserts = buildInserts(frames.slice(at, at + FRAMES_PER_BARE_INSERT), bodies);
     const began = performance.now();
     for (const insert of inserts) {
       const columns = insert.columns.map((column) => `\`${column}\``).join(", ");
       const { stream } = await client.exec({
         query: `INSERT INTO ${insert.table} (${columns}) FORMAT Native`,
-        values: Readable.from(insert.body, { objectMode: false }),
+        values: Readable.from([insert.body], { objectMode: false }),
       });
       stream.resume();
       await once(stream, "close");
+      bodies.give(insert.body);
     }
     if (at >= warmUpFrames) milliseconds += performance.now() - began;
   }

@@ -2,6 +2,7 @@
 import { Inject, Injectable } from "@nestjs/common";
 import { ClickHouseService, InsertError } from "../../clickhouse/clickhouse.service.ts";
 import { Log } from "../../common/log.ts";
+import { BufferPool } from "./buffer-pool.ts";
 import type { Frame } from "./frame.ts";
 import { type FrameOutcome, FrameQueue, type QueueEntry } from "./frame-queue.ts";
 import { IngestMetrics } from "./ingest.metrics.ts";
@@ -19,12 +20,19 @@ const BACKLOG_SHARE = 1 / 8;
 const BATCHES_AT_ONCE = 2;
 /** Inserts of one batch that run side by side. */
 const INSERTS_AT_ONCE = 4;
+/** Memory of bodies that is kept for the next ones. */
+const BODY_BYTES_KEPT = 2 * BATCH_BYTES_MAX;
 /** Frames taken and not yet stored: beyond this streams are not read from any more. */
 export const IN_FLIGHT_BYTES_MAX = 64 * 1_024 * 1_024;
 /** Of those, what frames of the past may be. */
 export const BACKLOG_BYTES_MAX = IN_FLIGHT_BYTES_MAX / 2;
 /** Of those, what one organisation's frames may be while others send too. */
 export const TENANT_BYTES_MAX = IN_FLIGHT_BYTES_MAX / 2;
+/**
+ * Streams that are left unread when too much is in flight. The transport holds up to 64 KiB of each, so with more streams than this the unread
+ * would take more memory than the frames: then these are sent away instead.
+ */
+export const PAUSED_STREAMS_MAX = 1_000;
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 5_000;
 /** A batch that takes longer is as bad as one that fails. */
@@ -55,6 +63,8 @@ export class FrameWriter {
   private readonly bytesByTenant = new Map<string, number>();
   /** Open streams by tenant. */
   private readonly senders = new Map<string, number>();
+  private streams = 0;
+  private readonly bodies = new BufferPool(BODY_BYTES_KEPT);
   private readonly running = new Set<Promise<void>>();
   private stalledBatches = 0;
   private timer: NodeJS.Timeout | undefined;
@@ -75,15 +85,21 @@ export class FrameWriter {
     return this.failing || this.stalledBatches > 0 || !this.clickhouse.isPrepared;
   }
 
-  /** As much of this tenant's is in flight as may be: stop reading from its streams. `onChange` says when to look again. */
-  isFullFor(tenant: string): boolean {
+  /** As much of this tenant's is in flight as may be, and it is a matter of moments: stop reading from its streams. `onChange` says when to look again. */
+  mustPause(tenant: string): boolean {
+    return this.isFullFor(tenant) && !this.isFailing && this.streams <= PAUSED_STREAMS_MAX;
+  }
+
+  private isFullFor(tenant: string): boolean {
     return this.inFlightBytes >= IN_FLIGHT_BYTES_MAX || (this.senders.size > 1 && (this.bytesByTenant.get(tenant) ?? 0) >= TENANT_BYTES_MAX);
   }
 
   /** Why a frame of this tenant should be sent again later instead of being added now; undefined if it should be added. */
   deferral(tenant: string, isLive: boolean): Deferral | undefined {
-    if (this.isFailing && this.isFullFor(tenant))
-      return { reason: "the storage does not take rows and the API holds all it may; keep the snapshot and send it again", includesLive: true };
+    if (this.isFullFor(tenant) && !this.mustPause(tenant)) {
+      const why = this.isFailing ? "the storage does not take rows" : "the storage takes rows more slowly than they come";
+      return { reason: `${why} and the API holds all it may; keep the snapshot and send it again`, includesLive: true };
+    }
     if (!isLive && this.backlogBytes >= BACKLOG_BYTES_MAX)
       return {
         reason: `the API holds ${BACKLOG_BYTES_MAX / 1_048_576} MiB of past snapshots already, more would delay present ones; keep the snapshot and send it again`,
@@ -95,14 +111,16 @@ export class FrameWriter {
   /** A stream of this tenant has opened. Returns what to call when it has ended. */
   join(tenant: string): () => void {
     this.senders.set(tenant, (this.senders.get(tenant) ?? 0) + 1);
+    this.streams++;
     return () => {
+      this.streams--;
       const rest = (this.senders.get(tenant) ?? 1) - 1;
       if (rest > 0) this.senders.set(tenant, rest);
       else this.senders.delete(tenant);
     };
   }
 
-  /** Calls back whenever `isFullFor` or `isFailing` may have changed. Returns the unsubscribe. */
+  /** Calls back whenever `mustPause` may have changed. Returns the unsubscribe. */
   onChange(listener: () => void): () => void {
     this.changeListeners.add(listener);
     return () => this.changeListeners.delete(listener);
@@ -239,7 +257,7 @@ export class FrameWriter {
 
   private async store(frames: readonly Frame[]): Promise<void> {
     if (!this.clickhouse.isPrepared) throw new Error("the tables are not made yet");
-    const inserts = buildInserts(frames);
+    const inserts = buildInserts(frames, this.bodies);
     let next = 0;
     const worker = async (): Promise<void> => {
       for (let insert = inserts[next++]; insert !== undefined; insert = inserts[next++]) await this.insert(insert);
@@ -249,7 +267,7 @@ export class FrameWriter {
     // A storage failure first: it says nothing about the frames, so nothing may be concluded about them.
     const failure = failures.find((reason) => !(reason instanceof InsertError && reason.failure === "data")) ?? failures[0];
     if (failure !== undefined) throw failure;
-    await this.insert(buildWindowsInsert(frames));
+    await this.insert(buildWindowsInsert(frames, this.bodies));
     this.metrics.rows.inc(inserts.reduce((sum, insert) => sum + insert.rows, 0));
   }
 
@@ -258,6 +276,8 @@ export class FrameWriter {
     await this.clickhouse.insertNative(insert.table, insert.columns, [insert.body]);
     stopTimer();
     this.metrics.bytes.inc(insert.body.length);
+    // Only now: of an insert that failed, nobody knows whether its bytes are still being sent.
+    this.bodies.give(insert.body);
   }
 
   private settle(entry: QueueEntry, outcome: FrameOutcome): void {

@@ -6,7 +6,7 @@ import { type ClickHouseService, InsertError } from "../../clickhouse/clickhouse
 import { createLog } from "../../common/log.ts";
 import { checkSnapshot, type Frame } from "./frame.ts";
 import type { FrameOutcome } from "./frame-queue.ts";
-import { BACKLOG_BYTES_MAX, FrameWriter, STALL_MS, TENANT_BYTES_MAX } from "./frame-writer.service.ts";
+import { BACKLOG_BYTES_MAX, FrameWriter, IN_FLIGHT_BYTES_MAX, PAUSED_STREAMS_MAX, STALL_MS, TENANT_BYTES_MAX } from "./frame-writer.service.ts";
 import { IngestMetrics } from "./ingest.metrics.ts";
 
 const NOW_MS = 1_800_000_000_000;
@@ -136,19 +136,30 @@ describe("FrameWriter", () => {
     writer.add({ ...frame(1, "p"), bytes: BACKLOG_BYTES_MAX }, false, () => {});
     expect(writer.deferral("t", false)).toMatchObject({ includesLive: false, reason: expect.stringContaining("32 MiB of past snapshots") });
     expect(writer.deferral("t", true)).toBeUndefined();
-    expect(writer.isFullFor("t")).toBe(false);
+    expect(writer.mustPause("t")).toBe(false);
   });
 
   it("lets one organisation hold all of what may be in flight while it is alone, and half of it beside another", () => {
     const writer = writerOver(new FakeStore());
     writer.join("a");
     writer.add({ ...frame(1, "p", "a"), bytes: TENANT_BYTES_MAX }, true, () => {});
-    expect(writer.isFullFor("a")).toBe(false);
+    expect(writer.mustPause("a")).toBe(false);
     const leave = writer.join("b");
-    expect(writer.isFullFor("a")).toBe(true);
-    expect(writer.isFullFor("b")).toBe(false);
+    expect(writer.mustPause("a")).toBe(true);
+    expect(writer.mustPause("b")).toBe(false);
     leave();
-    expect(writer.isFullFor("a")).toBe(false);
+    expect(writer.mustPause("a")).toBe(false);
+  });
+
+  it("sends frames away instead of leaving streams unread when there are too many of those", () => {
+    const writer = writerOver(new FakeStore());
+    writer.add({ ...frame(1, "p"), bytes: IN_FLIGHT_BYTES_MAX }, true, () => {});
+    for (let stream = 0; stream < PAUSED_STREAMS_MAX; stream++) writer.join("t");
+    expect(writer.mustPause("t")).toBe(true);
+    expect(writer.deferral("t", true)).toBeUndefined();
+    writer.join("t");
+    expect(writer.mustPause("t")).toBe(false);
+    expect(writer.deferral("t", true)).toMatchObject({ includesLive: true, reason: expect.stringContaining("more slowly than they come") });
   });
 
   it("counts a storage that hangs as failing, and tells who waits", async () => {

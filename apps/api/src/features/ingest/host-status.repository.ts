@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Inject, Injectable } from "@nestjs/common";
 import type { Hello } from "@waggle/proto";
-import { eq, sql } from "drizzle-orm";
+import { sql } from "drizzle-orm";
 import { Database } from "../../postgres/database.ts";
-import { hosts } from "../../postgres/schema.ts";
 import { factColumns } from "../tokens/enrolment.service.ts";
 
 /** What is known of a host now; null leaves what is stored. Times are Unix milliseconds of the API's clock. */
@@ -21,15 +20,48 @@ export interface HostStatus {
   readonly coarsenedWindows: number | null;
 }
 
+/** What a host said when its stream opened. */
+export interface HostHello {
+  readonly hostId: string;
+  readonly hello: Hello;
+  readonly windowMs: number;
+  readonly clockOffsetMs: number;
+  /** When, on the API's clock. */
+  readonly atMs: number;
+}
+
 @Injectable()
 export class HostStatusRepository {
   constructor(@Inject(Database) private readonly database: Database) {}
 
-  async saveHello(hostId: string, hello: Hello, windowMs: number, clockOffsetMs: number): Promise<void> {
-    await this.database.db
-      .update(hosts)
-      .set({ ...(hello.facts === undefined ? {} : factColumns(hello.facts)), bootId: hello.bootId, windowMs, clockOffsetMs, lastSeenAt: sql`now()` })
-      .where(eq(hosts.id, hostId));
+  /** What hosts said in their Hellos, in one statement. */
+  async saveHellos(hellos: readonly HostHello[]): Promise<void> {
+    if (hellos.length === 0) return;
+    const news = hellos.map(({ hostId, hello, windowMs, clockOffsetMs, atMs }) => ({
+      ...(hello.facts === undefined ? {} : factColumns(hello.facts)),
+      hostId,
+      bootId: hello.bootId,
+      windowMs,
+      clockOffsetMs,
+      atMs,
+    }));
+    await this.database.db.execute(sql`
+      UPDATE hosts SET
+        kernel = coalesce(news.kernel, hosts.kernel),
+        distribution = coalesce(news.distribution, hosts.distribution),
+        architecture = coalesce(news.architecture, hosts.architecture),
+        cpus = coalesce(news.cpus, hosts.cpus),
+        memory_bytes = coalesce(news."memoryBytes", hosts.memory_bytes),
+        agent_version = coalesce(news."agentVersion", hosts.agent_version),
+        simulated = coalesce(news.simulated, hosts.simulated),
+        boot_id = news."bootId",
+        window_ms = news."windowMs",
+        clock_offset_ms = news."clockOffsetMs",
+        last_seen_at = greatest(hosts.last_seen_at, to_timestamp(news."atMs" / 1000))
+      FROM jsonb_to_recordset(${JSON.stringify(news)}::jsonb) AS news(
+        "hostId" uuid, kernel text, distribution text, architecture text, cpus integer, "memoryBytes" bigint, "agentVersion" text, simulated boolean,
+        "bootId" text, "windowMs" integer, "clockOffsetMs" bigint, "atMs" double precision)
+      WHERE hosts.id = news."hostId"`);
   }
 
   /** One statement for any number of hosts. A window never makes `last_window_end_at` earlier: spooled ones arrive late. */

@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Inject, Injectable, type OnApplicationBootstrap } from "@nestjs/common";
-import type { Status } from "@waggle/proto";
+import type { Hello, Status } from "@waggle/proto";
 import { Clock } from "../../common/clock.ts";
 import { Log } from "../../common/log.ts";
-import { type HostStatus, HostStatusRepository } from "./host-status.repository.ts";
+import { type HostHello, type HostStatus, HostStatusRepository } from "./host-status.repository.ts";
 
 /** How often what was heard is written down: a fleet's statuses in one statement, not one each. */
 const SAVE_INTERVAL_MS = 2_000;
+/** Hosts of one statement. Of a fleet of ten thousand each is written every 10 s; the embedded Postgres works in this process's own time. */
+const HOSTS_PER_SAVE = 2_000;
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 /** Collects what hosts say about themselves and writes it to Postgres now and then. */
 @Injectable()
 export class HostStatusService implements OnApplicationBootstrap {
-  private news = new Map<string, Mutable<HostStatus>>();
+  private readonly news = new Map<string, Mutable<HostStatus>>();
+  private readonly hellos = new Map<string, HostHello>();
   private timer: NodeJS.Timeout | undefined;
   private saving: Promise<void> = Promise.resolve();
 
@@ -24,7 +27,7 @@ export class HostStatusService implements OnApplicationBootstrap {
   ) {}
 
   onApplicationBootstrap(): void {
-    this.timer = setInterval(() => void this.save(), SAVE_INTERVAL_MS);
+    this.timer = setInterval(() => void this.saveSome(), SAVE_INTERVAL_MS);
     this.timer.unref();
   }
 
@@ -32,6 +35,12 @@ export class HostStatusService implements OnApplicationBootstrap {
   noteWindow(hostId: string, endMs: number): void {
     const news = this.newsOf(hostId);
     news.lastWindowEndMs = Math.max(news.lastWindowEndMs ?? 0, endMs);
+  }
+
+  /** A stream of this host has opened. */
+  noteHello(hostId: string, hello: Hello, windowMs: number): void {
+    const nowMs = this.clock.now();
+    this.hellos.set(hostId, { hostId, hello, windowMs, clockOffsetMs: nowMs - Number(hello.hostTimeMs), atMs: nowMs });
   }
 
   noteStatus(hostId: string, status: Status): void {
@@ -47,20 +56,34 @@ export class HostStatusService implements OnApplicationBootstrap {
     news.agentStartedMs = status.startedAtMs > 0n && status.startedAtMs < 253_402_300_800_000n ? Number(status.startedAtMs) : null;
   }
 
-  /** Writes what is waiting. A failed write is put back, behind what came in meanwhile. */
+  /** Writes all that is waiting. */
   save(): Promise<void> {
+    return this.saveSome(Number.POSITIVE_INFINITY);
+  }
+
+  /** Writes of what is waiting longest. A failed write is put back, behind what came in meanwhile. */
+  private saveSome(hostsMax = HOSTS_PER_SAVE): Promise<void> {
     this.saving = this.saving.then(async () => {
-      const news = this.news;
-      if (news.size === 0) return;
-      this.news = new Map();
-      try {
-        await this.repository.save([...news.values()]);
-      } catch (error) {
-        this.log.warn({ err: error, hosts: news.size }, "could not write host statuses");
-        for (const [hostId, older] of news) if (!this.news.has(hostId)) this.news.set(hostId, older);
-      }
+      await this.write(this.hellos, hostsMax, (hellos) => this.repository.saveHellos(hellos));
+      await this.write(this.news, hostsMax, (news) => this.repository.save(news));
     });
     return this.saving;
+  }
+
+  private async write<Value>(waiting: Map<string, Value>, hostsMax: number, store: (values: readonly Value[]) => Promise<void>): Promise<void> {
+    if (waiting.size === 0) return;
+    const taken: [string, Value][] = [];
+    for (const entry of waiting) {
+      if (taken.length >= hostsMax) break;
+      taken.push(entry);
+    }
+    for (const [hostId] of taken) waiting.delete(hostId);
+    try {
+      await store(taken.map(([, value]) => value));
+    } catch (error) {
+      this.log.warn({ err: error, hosts: taken.length }, "could not write what hosts say of themselves");
+      for (const [hostId, older] of taken) if (!waiting.has(hostId)) waiting.set(hostId, older);
+    }
   }
 
   async stop(): Promise<void> {

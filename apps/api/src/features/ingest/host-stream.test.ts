@@ -14,7 +14,6 @@ import type { RawFloor } from "../storage/raw-floor.service.ts";
 import type { Frame } from "./frame.ts";
 import type { FrameOutcome } from "./frame-queue.ts";
 import type { Deferral, FrameWriter } from "./frame-writer.service.ts";
-import type { HostStatusRepository } from "./host-status.repository.ts";
 import type { HostStatusService } from "./host-status.service.ts";
 import { FRAMES_IN_FLIGHT_MAX, HELLO_TIMEOUT_MS, HostStream, type SnapshotCall } from "./host-stream.ts";
 import { IngestMetrics } from "./ingest.metrics.ts";
@@ -30,7 +29,6 @@ class FixedClock extends Clock {
 /** A writer that holds what it is given until the test settles it. */
 class HeldWriter {
   isFull = false;
-  isFailing = false;
   deferred: Deferral | undefined;
   readonly held: { frame: Frame; isLive: boolean; done: (outcome: FrameOutcome) => void }[] = [];
   private listener: (() => void) | undefined;
@@ -38,7 +36,7 @@ class HeldWriter {
   join(): () => void {
     return () => {};
   }
-  isFullFor(): boolean {
+  mustPause(): boolean {
     return this.isFull;
   }
   deferral(_: string, isLive: boolean): Deferral | undefined {
@@ -84,8 +82,7 @@ function makeStream(windowMsWanted: number | null = null) {
   const excess: { now: Excess | undefined } = { now: undefined };
   const services = {
     writer: writer as unknown as FrameWriter,
-    statuses: { noteWindow: () => {}, noteStatus: () => {} } as unknown as HostStatusService,
-    repository: { saveHello: async () => {} } as unknown as HostStatusRepository,
+    statuses: { noteHello: () => {}, noteWindow: () => {}, noteStatus: () => {} } as unknown as HostStatusService,
     limits: { rowsMax: () => 0, admitFrame: () => excess.now } as unknown as LimitsService,
     claims: { note: () => {} } as unknown as ClaimsService,
     diskGuard: { windowMsWanted: () => windowMsWanted } as unknown as DiskGuard,

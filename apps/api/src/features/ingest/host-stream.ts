@@ -18,7 +18,6 @@ import type { RawFloor } from "../storage/raw-floor.service.ts";
 import { factsProblem } from "../tokens/enrolment.service.ts";
 import { checkSnapshot, FRAME_BYTES_MAX, refusalName, refusalOf, refusedSignals, type Sender, WINDOW_MS_MAX } from "./frame.ts";
 import type { FrameWriter } from "./frame-writer.service.ts";
-import type { HostStatusRepository } from "./host-status.repository.ts";
 import type { HostStatusService } from "./host-status.service.ts";
 import type { IngestMetrics } from "./ingest.metrics.ts";
 
@@ -42,7 +41,6 @@ export type SnapshotCall = ServerDuplexStream<Buffer, StreamSnapshotsResponse>;
 export interface StreamServices {
   readonly writer: FrameWriter;
   readonly statuses: HostStatusService;
-  readonly repository: HostStatusRepository;
   readonly limits: LimitsService;
   readonly claims: ClaimsService;
   readonly diskGuard: DiskGuard;
@@ -120,7 +118,7 @@ export class HostStream {
     }
     switch (message?.$case) {
       case "hello":
-        void this.receiveHello(message.value);
+        this.receiveHello(message.value);
         return;
       case "snapshot":
         if (this.requireHello()) this.receiveSnapshot(message.value);
@@ -140,7 +138,7 @@ export class HostStream {
     return false;
   }
 
-  private async receiveHello(hello: Hello): Promise<void> {
+  private receiveHello(hello: Hello): void {
     const problem = this.agreed !== undefined ? "a stream has one Hello" : helloProblem(hello);
     if (problem !== undefined) {
       this.services.metrics.refusals.inc({ code: "malformed" });
@@ -148,17 +146,11 @@ export class HostStream {
       return;
     }
     clearTimeout(this.helloTimer);
-    const nowMs = this.services.clock.now();
     const windowMs = hello.windowMs >= 1_000 && hello.windowMs <= WINDOW_MS_MAX ? hello.windowMs : WINDOW_MS_DEFAULT;
     this.agreed = { windowMs, refusedSignals: refusedSignals(hello) };
     this.onHello(this);
     this.sendConfig();
-    try {
-      await this.services.repository.saveHello(this.sender.hostId, hello, windowMs, nowMs - Number(hello.hostTimeMs));
-    } catch (error) {
-      // What the host says of itself can wait; what it measured cannot.
-      this.services.log.warn({ err: error, hostId: this.sender.hostId }, "could not write a host's facts");
-    }
+    this.services.statuses.noteHello(this.sender.hostId, hello, windowMs);
   }
 
   /** Tells the agent what holds now; first in answer to its Hello. */
@@ -246,7 +238,7 @@ export class HostStream {
   private readOrPause(): void {
     if (this.isEnded || this.isBusy) return;
     const { writer } = this.services;
-    const mustWait = this.framesInFlight >= FRAMES_IN_FLIGHT_MAX || (writer.isFullFor(this.sender.organisationId) && !writer.isFailing);
+    const mustWait = this.framesInFlight >= FRAMES_IN_FLIGHT_MAX || writer.mustPause(this.sender.organisationId);
     if (mustWait && !this.call.isPaused()) {
       this.call.pause();
       this.unsubscribe ??= writer.onChange(() => this.readOrPause());

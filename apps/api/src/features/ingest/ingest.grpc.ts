@@ -15,7 +15,6 @@ import { EnrolmentService } from "../tokens/enrolment.service.ts";
 import { TokensService } from "../tokens/tokens.service.ts";
 import { FRAME_BYTES_MAX } from "./frame.ts";
 import { FrameWriter } from "./frame-writer.service.ts";
-import { HostStatusRepository } from "./host-status.repository.ts";
 import { HostStatusService } from "./host-status.service.ts";
 import { HostStream, type SnapshotCall, type StreamServices } from "./host-stream.ts";
 import { IngestMetrics } from "./ingest.metrics.ts";
@@ -61,14 +60,13 @@ export class IngestServer implements OnApplicationBootstrap, BeforeApplicationSh
     @Inject(IngestMetrics) private readonly metrics: IngestMetrics,
     @Inject(FrameWriter) private readonly writer: FrameWriter,
     @Inject(HostStatusService) private readonly statuses: HostStatusService,
-    @Inject(HostStatusRepository) repository: HostStatusRepository,
     @Inject(LimitsService) private readonly limits: LimitsService,
     @Inject(ClaimsService) private readonly claims: ClaimsService,
     @Inject(DiskGuard) diskGuard: DiskGuard,
     @Inject(RawFloor) rawFloor: RawFloor,
     @Inject(Clock) clock: Clock,
   ) {
-    this.services = { writer, statuses, repository, limits, claims, diskGuard, rawFloor, metrics, clock, log };
+    this.services = { writer, statuses, limits, claims, diskGuard, rawFloor, metrics, clock, log };
     diskGuard.onWindowMsWanted(() => {
       for (const stream of this.streams) stream.sendConfig();
     });

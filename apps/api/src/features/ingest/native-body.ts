@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { encodeStrings, type Signal, type WireType, wireColumns, writeVarint } from "@waggle/signals";
 import { WINDOWS_TABLE } from "../../clickhouse/schema.ts";
+import type { BufferPool } from "./buffer-pool.ts";
 import type { Frame } from "./frame.ts";
 
 /** One insert: a table, the columns in the body's order, and the body in ClickHouse's Native format. */
 export interface NativeInsert {
   readonly table: string;
   readonly columns: readonly string[];
-  /** In one piece: in many small ones the socket costs more than everything else here. */
+  /** In one piece: in many small ones the socket costs more than everything else here. Of the pool; to be given back. */
   readonly body: Buffer;
   readonly rows: number;
 }
@@ -23,7 +24,7 @@ interface Part {
  * are; only array offsets are rewritten, because they count from the start of the column.
  * @param frames checked by `checkSnapshot`
  */
-export function buildInserts(frames: readonly Frame[]): NativeInsert[] {
+export function buildInserts(frames: readonly Frame[], pool: BufferPool): NativeInsert[] {
   const bySignal = new Map<Signal, Part[]>();
   for (const frame of frames) {
     for (const block of frame.blocks) {
@@ -41,20 +42,21 @@ export function buildInserts(frames: readonly Frame[]): NativeInsert[] {
         parts.map((part) => ({ rows: part.rows, bytes: part.columns[index] as Uint8Array })),
       ),
     }));
-    return assemble(signal.name, parts, payload);
+    return assemble(signal.name, parts, payload, pool);
   });
 }
 
 /** The insert that says which windows are complete; sent after all others of its frames. */
-export function buildWindowsInsert(frames: readonly Frame[]): NativeInsert {
+export function buildWindowsInsert(frames: readonly Frame[], pool: BufferPool): NativeInsert {
   const parts = frames.map((frame) => ({ frame, rows: 1, columns: [] }));
-  return assemble(WINDOWS_TABLE, parts, [
+  const payload = [
     { name: "sequence", type: "UInt64", buffers: [new Uint8Array(BigUint64Array.from(frames, (frame) => frame.sequence).buffer)] },
     { name: "boot_id", type: "String", buffers: [encodeStrings(frames.map((frame) => frame.bootId))] },
     { name: "clock_offset_ms", type: "Int64", buffers: [new Uint8Array(BigInt64Array.from(frames, (frame) => frame.clockOffsetMs).buffer)] },
     { name: "windows", type: "UInt32", buffers: [new Uint8Array(Uint32Array.from(frames, (frame) => frame.windows).buffer)] },
     { name: "rows", type: "UInt32", buffers: [new Uint8Array(Uint32Array.from(frames, (frame) => frame.rows).buffer)] },
-  ]);
+  ];
+  return assemble(WINDOWS_TABLE, parts, payload, pool);
 }
 
 interface Column {
@@ -63,12 +65,12 @@ interface Column {
   readonly buffers: readonly Uint8Array[];
 }
 
-function assemble(table: string, parts: readonly Part[], payload: readonly Column[]): NativeInsert {
+function assemble(table: string, parts: readonly Part[], payload: readonly Column[], pool: BufferPool): NativeInsert {
   const rows = parts.reduce((sum, part) => sum + part.rows, 0);
   const columns = [...envelope(parts, rows), ...payload];
   const pieces: Uint8Array[] = [varint(columns.length, rows)];
   for (const column of columns) pieces.push(encodeStrings([column.name, column.type]), ...column.buffers);
-  const body = Buffer.allocUnsafeSlow(pieces.reduce((sum, piece) => sum + piece.length, 0));
+  const body = pool.take(pieces.reduce((sum, piece) => sum + piece.length, 0));
   let at = 0;
   for (const piece of pieces) {
     body.set(piece, at);
