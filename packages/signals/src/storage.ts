@@ -20,11 +20,11 @@ export const envelopeColumns: readonly StorageColumn[] = [
  */
 export const TIME_KEY = "toUnixTimestamp64Milli(ts)";
 
-/** Days a level is kept unless configured otherwise. Whole partitions are dropped, so rows stay up to one partition longer. */
+/**
+ * Days a level is kept unless configured otherwise: 100 busy hosts then stay below the disk guard's first mark on a disk of 50 GB (docs/retention.md).
+ * Whole partitions are dropped, so rows stay up to one partition longer.
+ */
 export const retentionDaysDefault: Readonly<Record<Level, number>> = { raw: 7, "1m": 30, "1h": 400 };
-
-/** Raw rows are kept this long by default; older snapshots are refused. */
-export const RAW_RETENTION_DAYS = retentionDaysDefault.raw;
 
 function dimensionColumns(names: readonly Signal["dimensions"][number][]): StorageColumn[] {
   return names.map((name) => ({ name, type: dimensions[name].clickhouseType }));
@@ -32,16 +32,19 @@ function dimensionColumns(names: readonly Signal["dimensions"][number][]): Stora
 
 /**
  * Exact count, sum, min and max beside sparse pairs of bucket index and count.
- * Many distributions are measured in µs and stored in ns: GCD takes the factor of 1,000 out. Bucket indexes of a row are near each other. Raw rows are
- * written and merged many times over, so they take the cheaper compression; of rolled-up rows there are a sixth and they stay for long.
+ * Many distributions are measured in µs and stored in ns: GCD takes the factor of 1,000 out. Extremes repeat from row to row, sums do not. Bucket indexes
+ * of a row are near each other. Raw rows are written and merged many times over, so they take the cheaper compression, but for the bucket counts, which are
+ * half of a row; of rolled-up rows there are a sixth and they stay for long.
  */
 function histogramColumns(level: Level): StorageColumn[] {
   const zstd = level === "raw" ? "ZSTD(1)" : "ZSTD(3)";
   return [
     { name: "count", type: "UInt64" },
-    ...["sum", "min", "max"].map((name) => ({ name, type: "UInt64", codec: `GCD, T64('bit'), ${zstd}` })),
+    { name: "sum", type: "UInt64", codec: `GCD, T64('bit'), ${zstd}` },
+    { name: "min", type: "UInt64", codec: `GCD, ${zstd}` },
+    { name: "max", type: "UInt64", codec: `GCD, ${zstd}` },
     { name: "k", type: "Array(UInt16)", codec: `Delta(2), ${zstd}` },
-    { name: "c", type: "Array(UInt64)", codec: `T64, ${zstd}` },
+    { name: "c", type: "Array(UInt64)", codec: "T64, ZSTD(3)" },
   ];
 }
 
