@@ -11,6 +11,7 @@ const benches: Readonly<Record<string, () => Promise<{ run: (options: BenchOptio
   ingest: () => import("./ingest.ts"),
   probes: () => import("./probes.ts"),
   query: () => import("./query.ts"),
+  storage: () => import("./storage.ts"),
 };
 
 const { positionals, values } = parseArgs({
