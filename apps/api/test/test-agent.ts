@@ -117,17 +117,22 @@ export class TestStream {
 
   /** The next answer, which must be of this case. */
   async next<Case extends Answer["$case"]>(expected: Case): Promise<AnswerOf<Case>> {
-    const answer =
-      this.answers.shift() ??
-      (await new Promise<Answer>((resolve, reject) => {
-        if (this.endStatus !== undefined) reject(new Error(`the stream ended: ${this.endStatus.code} ${this.endStatus.details}`));
-        else this.waiting.push({ resolve, reject });
-      }));
+    const answer = await this.nextAny();
     if (answer.$case !== expected) {
       const text = JSON.stringify(answer.value, (_, value) => (typeof value === "bigint" ? String(value) : value));
       throw new Error(`expected ${expected}, got ${answer.$case} ${text}`);
     }
     return answer.value as AnswerOf<Case>;
+  }
+
+  /** The next answer, whatever it is. */
+  async nextAny(): Promise<Answer> {
+    const answer = this.answers.shift();
+    if (answer !== undefined) return answer;
+    return new Promise<Answer>((resolve, reject) => {
+      if (this.endStatus !== undefined) reject(new Error(`the stream ended: ${this.endStatus.code} ${this.endStatus.details}`));
+      else this.waiting.push({ resolve, reject });
+    });
   }
 
   /** True if an answer has come that nobody has asked for yet. */

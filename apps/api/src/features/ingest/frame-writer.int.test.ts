@@ -6,6 +6,7 @@ import { status } from "@grpc/grpc-js";
 import type { NestFastifyApplication } from "@nestjs/platform-fastify";
 import { type ClickHouseServer, startClickHouseServer } from "@waggle/clickhouse-embedded";
 import { freePort } from "@waggle/clickhouse-embedded/testing";
+import { RefusalCode } from "@waggle/proto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { makeSnapshot, retransmits, TestIngest, windowStart } from "../../../test/test-agent.ts";
 import { testConfig } from "../../../test/test-api.ts";
@@ -13,6 +14,8 @@ import { createApp } from "../../app.ts";
 import { ClickHouseService } from "../../clickhouse/clickhouse.service.ts";
 import { createLog } from "../../common/log.ts";
 import { TokensService } from "../tokens/tokens.service.ts";
+import { FRAME_BYTES_MAX } from "./frame.ts";
+import { IN_FLIGHT_BYTES_MAX } from "./frame-writer.service.ts";
 import { IngestServer } from "./ingest.grpc.ts";
 
 let directory: string;
@@ -114,6 +117,82 @@ describe("when ClickHouse is killed with frames in flight", () => {
     expect(await response.json()).toMatchObject({ code: "STORAGE_UNAVAILABLE", retryable: true });
     expect((await fetch(`${await app.getUrl()}/healthz`)).status).toBe(200);
     await startServer();
+  });
+});
+
+/** A frame of some 3.4 MB, so that a few of them fill what may be in flight. */
+const largeRows = Array.from({ length: 7_000 }, (_, index) => retransmits(1, `${"p".repeat(480)}${index}`));
+const large = makeSnapshot(1, windowStart(3), { tcp_retransmits: largeRows });
+const inFlightBytes = async () =>
+  Number(/^waggle_ingest_in_flight_bytes (\d+)/m.exec(await (await fetch(`${await app.getUrl()}/metrics`)).text())?.[1]);
+
+describe("a flood of past windows", () => {
+  it("is sent away once it holds half of what may be in flight, while a present window of another host goes on", { timeout: 90_000 }, async () => {
+    await until(async () => (await readyz()).status === "ready");
+    const { host: flooding } = await enrol();
+    const { organisation, host: present } = await enrol();
+    const [past, now] = [await ingest.connect(flooding.credential), await ingest.connect(present.credential)];
+    await killServer();
+    const frames = 14;
+    for (let sequence = 1; sequence <= frames; sequence++)
+      past.snapshot({ ...large, sequence: BigInt(sequence), windowStartMs: BigInt(windowStart(60 + sequence)) });
+    const throttle = await past.next("throttle");
+    expect(throttle).toMatchObject({ waitMs: 0, reason: expect.stringContaining("past snapshots") });
+    expect(throttle.backlogWaitMs).toBeGreaterThan(0);
+    const refused = new Set([(await past.next("refusal")).sequence]);
+    now.snapshot(makeSnapshot(1, windowStart(2), { tcp_retransmits: [retransmits(5)] }));
+    await startServer();
+    expect((await now.next("ack")).sequence).toBe(1n);
+    expect(await stored(organisation.id)).toEqual({ windows: 1, segments: 5 });
+
+    // Every frame has its answer, and what was sent away is stored when it comes again.
+    const acknowledged = new Set<bigint>();
+    while (acknowledged.size + refused.size < frames) {
+      const answer = await past.nextAny();
+      if (answer.$case === "ack") acknowledged.add(answer.value.sequence);
+      if (answer.$case === "refusal") {
+        expect(answer.value).toMatchObject({ code: RefusalCode.STORAGE_UNAVAILABLE, retry: true });
+        refused.add(answer.value.sequence);
+      }
+    }
+    expect(acknowledged.size).toBeGreaterThan(0);
+    for (const sequence of refused) past.snapshot({ ...large, sequence, windowStartMs: BigInt(windowStart(60 + Number(sequence))) });
+    for (let count = 0; count < refused.size; count++) acknowledged.add((await past.next("ack")).sequence);
+    expect(acknowledged.size).toBe(frames);
+    past.cancel();
+    now.cancel();
+  });
+});
+
+describe("when ClickHouse hangs", () => {
+  it("holds bounded bytes, tells agents why they wait, and stores what it holds afterwards", { timeout: 90_000 }, async () => {
+    await until(async () => (await readyz()).status === "ready");
+    const { host } = await enrol();
+    const stream = await ingest.connect(host.credential);
+    process.kill(server.pid, "SIGSTOP");
+    const frames = 26;
+    try {
+      for (let sequence = 1; sequence <= frames; sequence++)
+        stream.snapshot({ ...large, sequence: BigInt(sequence), windowStartMs: BigInt(windowStart(3) - sequence) });
+      // At first it may be a matter of moments: nothing is answered and nothing is read. Then it is not.
+      const throttle = await stream.next("throttle");
+      expect(throttle.waitMs).toBeGreaterThan(0);
+      expect(throttle.reason).toMatch(/the storage does not take rows/);
+      expect(await stream.next("refusal")).toMatchObject({ code: RefusalCode.STORAGE_UNAVAILABLE, retry: true });
+      expect(await inFlightBytes()).toBeLessThan(IN_FLIGHT_BYTES_MAX + FRAME_BYTES_MAX);
+    } finally {
+      process.kill(server.pid, "SIGCONT");
+    }
+    let answers = 1;
+    let acknowledged = 0;
+    while (answers < frames) {
+      const answer = await stream.nextAny();
+      if (answer.$case === "throttle") continue;
+      answers++;
+      if (answer.$case === "ack") acknowledged++;
+    }
+    expect(acknowledged).toBeGreaterThan(10);
+    stream.cancel();
   });
 });
 

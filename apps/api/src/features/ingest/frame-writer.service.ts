@@ -100,9 +100,11 @@ export class FrameWriter {
       const why = this.isFailing ? "the storage does not take rows" : "the storage takes rows more slowly than they come";
       return { reason: `${why} and the API holds all it may; keep the snapshot and send it again`, includesLive: true };
     }
-    if (!isLive && this.backlogBytes >= BACKLOG_BYTES_MAX)
+    // The other half of what an organisation may hold is for its own present.
+    const hasEnough = this.senders.size > 1 && (this.bytesByTenant.get(tenant) ?? 0) >= TENANT_BYTES_MAX / 2;
+    if (!isLive && (hasEnough || this.backlogBytes >= BACKLOG_BYTES_MAX))
       return {
-        reason: `the API holds ${BACKLOG_BYTES_MAX / 1_048_576} MiB of past snapshots already, more would delay present ones; keep the snapshot and send it again`,
+        reason: "the API holds as many past snapshots as it may without delaying present ones; keep the snapshot and send it again",
         includesLive: false,
       };
     return undefined;

@@ -134,7 +134,7 @@ describe("FrameWriter", () => {
   it("defers the past once it holds half of what may be in flight, and takes the present still", () => {
     const writer = writerOver(new FakeStore());
     writer.add({ ...frame(1, "p"), bytes: BACKLOG_BYTES_MAX }, false, () => {});
-    expect(writer.deferral("t", false)).toMatchObject({ includesLive: false, reason: expect.stringContaining("32 MiB of past snapshots") });
+    expect(writer.deferral("t", false)).toMatchObject({ includesLive: false, reason: expect.stringContaining("past snapshots") });
     expect(writer.deferral("t", true)).toBeUndefined();
     expect(writer.mustPause("t")).toBe(false);
   });
@@ -149,6 +149,15 @@ describe("FrameWriter", () => {
     expect(writer.mustPause("b")).toBe(false);
     leave();
     expect(writer.mustPause("a")).toBe(false);
+  });
+
+  it("keeps half of an organisation's own share for its present", () => {
+    const writer = writerOver(new FakeStore());
+    for (const tenant of ["a", "b"]) writer.join(tenant);
+    writer.add({ ...frame(1, "p", "a"), bytes: TENANT_BYTES_MAX / 2 }, false, () => {});
+    expect(writer.deferral("a", false)).toMatchObject({ includesLive: false });
+    expect(writer.deferral("a", true)).toBeUndefined();
+    expect(writer.deferral("b", false)).toBeUndefined();
   });
 
   it("sends frames away instead of leaving streams unread when there are too many of those", () => {

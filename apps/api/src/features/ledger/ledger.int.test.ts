@@ -145,6 +145,24 @@ describe("the ledger", () => {
     stream.cancel();
   });
 
+  it("says how many of the stored frames minutes and hours have taken in", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const { hostId, stream } = await openHost(organisation, "rolled");
+    // Two in the first five minutes, one in the next.
+    for (const [index, startMs] of [lastHour, lastHour + 10_000, lastHour + 300_000].entries()) {
+      stream.snapshot(makeSnapshot(index + 1, startMs, { tcp_retransmits: [retransmits(1)] }));
+      await stream.next("ack");
+    }
+    const took = (step: string, ts: number, frames: number) => ({ tenant: organisation.id, step, ts, host: hostId, frames });
+    const note = (values: object[]) => api.clickhouse.client.insert({ table: "rollups", values, format: "JSONEachRow" });
+    await note([took("1m", lastHour, 2), took("1h", lastHour, 2)]);
+    await say(stream, [claim(3)]);
+    expect(ofLastHour(await read(organisation), hostId)).toMatchObject({ verdict: "equal", stored: { frames: 3 }, rolledUp: { "1m": 2, "1h": 2 } });
+    await note([took("1m", lastHour + 300_000, 1), took("1h", lastHour, 3)]);
+    expect(ofLastHour(await read(organisation), hostId)).toMatchObject({ rolledUp: { "1m": 3, "1h": 3 } });
+    stream.cancel();
+  });
+
   it("goes page by page without losing or repeating a host-hour", async () => {
     const organisation = await TestOrganisation.create(api);
     for (let index = 0; index < 5; index++) {
