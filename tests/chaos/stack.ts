@@ -15,7 +15,7 @@ const DISK_BYTES = 512 * 1024 * 1024;
 const CLICKHOUSE_MEMORY_BYTES = 1536 * 1024 * 1024;
 
 /** What the run keeps doing things to: real processes on loopback, with a proxy wherever one talks to another. */
-export interface Stack extends AsyncDisposable {
+export interface Stack {
   readonly directory: string;
   readonly disk: StorageDisk;
   readonly clickhouse: ManagedProcess;
@@ -32,6 +32,7 @@ export interface Stack extends AsyncDisposable {
   agentDirectory(name: string): string;
   /** The engine's own process; its parent only looks after it. */
   clickhousePid(): number | undefined;
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 export interface StackOptions {

@@ -149,21 +149,16 @@ export class HostTemplate {
       rttBucket: Uint16Array.from(connects, (flow) => bucketIndex(BigInt(flow.rttNs))),
       weight: Float64Array.from(connects, (_, row) => 40 / (row + 1)),
     };
+    const database = clients.find(isDatabase);
+    const failing = [...(database === undefined ? [] : [database, database]), ...clients.filter((flow) => flow !== database)].slice(0, FAILURE_ROWS);
     this.connectFailures = named(
       signals.connectFailures,
-      clients.slice(0, FAILURE_ROWS).map((flow, row) => ({ ...flow.name, errno: row % 2 === 0 ? "ECONNREFUSED" : "ETIMEDOUT" })),
+      // What a lossy host has first, what a refused one has besides.
+      failing.map((flow, row) => ({ ...flow.name, errno: row === 0 ? "ETIMEDOUT" : "ECONNREFUSED" })),
     );
 
     const processes = [...new Set(flowKinds[role].map((kind) => kind.process)), ...commonProcesses];
-    const calls = Array.from({ length: most(Math.max(counts.calls, counts.latencies)) }, (_, row) => {
-      // Busy processes make many kinds of calls, the others few: walk the triangle of process × call.
-      const process = row % processes.length;
-      const call = Math.floor(row / processes.length);
-      const kind = callKinds[call % callKinds.length] as (typeof callKinds)[number];
-      const batch = Math.floor(call / callKinds.length);
-      const name = `${processes[process]}${batch === 0 ? "" : `-${batch}`}`;
-      return { kind, name: { process: name, unit: `${processes[process]}.service`, syscall: kind.syscall }, weight: 1 / (process + 1 + batch) };
-    });
+    const calls = makeCalls(processes, most(Math.max(counts.calls, counts.latencies)));
     const names = calls.map((call) => call.name);
     this.syscalls = named(signals.syscalls, names.slice(0, most(counts.calls)));
     this.syscallLatency = named(signals.syscallLatency, names.slice(0, most(counts.latencies)));
@@ -182,6 +177,32 @@ export class HostTemplate {
       ["waggle-agent", "on_sys_exit", "on_inet_sock_set_state"].slice(0, counts.programs).map((program) => ({ program })),
     );
   }
+}
+
+interface Call {
+  readonly kind: (typeof callKinds)[number];
+  readonly name: Readonly<Record<"process" | "unit" | "syscall", string>>;
+  /** Compared with the busiest process. */
+  readonly weight: number;
+}
+
+/** Distinct pairs of process and call, the most frequent first. */
+function makeCalls(processes: readonly string[], count: number): Call[] {
+  const copies = Math.ceil(count / (processes.length * callKinds.length));
+  const calls: Call[] = [];
+  for (let copy = 0; copy < copies; copy++) {
+    for (const [rank, process] of processes.entries()) {
+      for (const kind of callKinds) {
+        const name = { process: copy === 0 ? process : `${process}-${copy}`, unit: `${process}.service`, syscall: kind.syscall };
+        calls.push({ kind, name, weight: 1 / ((rank + 1) * (copy + 1)) });
+      }
+    }
+  }
+  calls.sort((a, b) => b.kind.count * b.weight - a.kind.count * a.weight);
+  // Rare, but where a slow disk shows: also in a short list.
+  const fsync = calls.findIndex((call) => call.kind.syscall === "fsync");
+  calls.splice(2, 0, ...calls.splice(fsync, 1));
+  return calls.slice(0, count);
 }
 
 interface Flow {

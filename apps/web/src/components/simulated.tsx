@@ -1,12 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 import styles from "./simulated.module.css";
 
-/** Beside the name of a host that a simulator made up, wherever it stands: nobody shall look for that machine. */
-export function SimulatedBadge({ host }: { host: { readonly simulated: boolean } }) {
+/**
+ * Beside the name of a host that a simulator made up, wherever it stands: nobody shall look for that machine.
+ * @param short where a column is narrow
+ */
+export function SimulatedBadge({ host, short = false }: { host: { readonly simulated: boolean }; short?: boolean }) {
   if (!host.simulated) return null;
   return (
     <span className={styles["badge"]} title="Made up by the simulator; no such machine exists.">
-      simulated
+      {short ? (
+        <>
+          <span aria-hidden="true">sim</span>
+          <span className="visually-hidden">simulated</span>
+        </>
+      ) : (
+        "simulated"
+      )}
     </span>
   );
 }

@@ -31,7 +31,7 @@ export function WorstHosts({ rows, loading }: { rows: readonly HostRow[]; loadin
           <Link href={links.host(row.host.name)} className={styles["link"]}>
             {row.host.name}
           </Link>
-          <SimulatedBadge host={row.host} />
+          <SimulatedBadge host={row.host} short />
           {row.host.state !== "reporting" && (
             <span className={styles["dim"]} title={stateText(row, view.nowMs, view.zone)}>
               {" "}
