@@ -28,12 +28,16 @@ const AGENTS = 4;
 const SIMULATED_HOSTS = 24;
 const ROWS = 16;
 const WINDOW_MS = 10_000;
-const SPEED = 25;
+/** Simulated time per real time. */
+const SPEED_MAX = 25;
 const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 /** After which an hour is rolled up as over. */
 const HOUR_CLOSED_MS = 30_000;
 const DELIVERY_MS_MAX = 180_000;
 const ROLLUP_MS_MAX = 240_000;
+/** Longer than any run of the default length takes. */
+const RUN_MS_MAX = 20 * 60_000;
 const DIFFERENCES_SHOWN = 12;
 
 interface Options {
@@ -63,19 +67,28 @@ function parseOptions(words: readonly string[]): Options {
   };
 }
 
-/** Simulated time ends with the last full hour, so that hours can be rolled up while somebody waits for it. */
-function makeScene({ seed, minutes }: Options): Scene {
+/**
+ * Simulated time ends with the last full hour, so that hours can be rolled up while somebody waits for it, and begins today: of a disk that is full,
+ * the API gives up the raw rows of earlier days, which would be no accident but a decision.
+ */
+function makeScene({ seed, minutes }: Options): { scene: Scene; isToday: boolean } {
   const nowMs = Date.now() - HOUR_CLOSED_MS;
   const untilMs = nowMs - (nowMs % HOUR_MS);
-  const fromMs = untilMs - minutes * 60_000 * SPEED;
-  return { seed, fromMs: fromMs - (fromMs % WINDOW_MS), untilMs, speed: SPEED, windowMs: WINDOW_MS, rows: ROWS, simulatedHosts: SIMULATED_HOSTS };
+  const spanMs = minutes * 60_000 * SPEED_MAX;
+  const todayMs = Date.now() - (Date.now() % DAY_MS);
+  const leftMs = todayMs + DAY_MS - Date.now();
+  const isToday = untilMs > todayMs && leftMs > RUN_MS_MAX;
+  const fromMs = isToday ? Math.max(untilMs - spanMs, todayMs) : untilMs - spanMs;
+  const aligned = fromMs - (fromMs % WINDOW_MS);
+  const speed = (untilMs - aligned) / (minutes * 60_000);
+  return { scene: { seed, fromMs: aligned, untilMs, speed, windowMs: WINDOW_MS, rows: ROWS, simulatedHosts: SIMULATED_HOSTS }, isToday };
 }
 
 const say = (line: string): void => console.log(line);
 const seconds = (sinceMs: number): string => `${((Date.now() - sinceMs) / 1000).toFixed(0)} s`;
 
 async function run(options: Options): Promise<boolean> {
-  const scene = makeScene(options);
+  const { scene, isToday } = makeScene(options);
   const beganMs = Date.now();
   say(
     `chaos: seed ${options.seed}, ${options.faults} faults in ${options.minutes} min; ${SIMULATED_HOSTS} simulated hosts and ${AGENTS} agents live through ${new Date(scene.fromMs).toISOString()} to ${new Date(scene.untilMs).toISOString()}`,
@@ -89,7 +102,7 @@ async function run(options: Options): Promise<boolean> {
     for (const process of stack.processes) process.measure(process === stack.clickhouse ? stack.clickhousePid() : process.pid);
   }, 2_000);
   try {
-    const { hits, torn, unmet } = await injectFaults(stack, options, scene);
+    const { hits, torn, unmet } = await injectFaults(stack, options, scene, isToday);
     const deliveredMs = Date.now();
     const undelivered = await untilDelivered(stack, scene);
     say(undelivered === undefined ? `all delivered ${seconds(deliveredMs)} after the last fault` : `NOT DELIVERED: ${undelivered}`);
@@ -104,9 +117,10 @@ async function run(options: Options): Promise<boolean> {
   }
 }
 
-async function injectFaults(stack: Stack, options: Options, scene: Scene) {
-  const without: FaultKind[] = stack.disk.isMounted ? [] : ["disk-full"];
-  if (without.length > 0) say(`without root no small file system can be mounted: ${without.join(", ")} left out`);
+async function injectFaults(stack: Stack, options: Options, scene: Scene, isToday: boolean) {
+  const without: FaultKind[] = stack.disk.isMounted && isToday ? [] : ["disk-full"];
+  if (!stack.disk.isMounted) say("disk-full is left out: without root no small file system can be mounted");
+  else if (!isToday) say("disk-full is left out: around midnight UTC the API would give up the rows of the day before");
   const schedule = makeSchedule(
     options.seed,
     options.faults,
