@@ -45,6 +45,18 @@ describeKernel("system calls", () => {
     expect(rowsOf(quiet, "syscall_latency", { process: "wgl-quiet" })).toEqual([]);
   });
 
+  it("keeps to the rows it is asked for in one window, the rest in ~other, and to its own cap in the next", async () => {
+    await source.readWindow();
+    await workload.run("wgl-cap-a", "getppid", [1009]);
+    await workload.run("wgl-cap-b", "getppid", [23]);
+    const capped = await source.readWindow(3);
+    const rows = rowsOf(capped, "syscalls", {});
+    expect(rows).toHaveLength(3);
+    expect(rows.filter(({ process }) => process === "~other")).toHaveLength(1);
+    expect(sumOf(rows, "count")).toBeGreaterThanOrEqual(1032);
+    expect(rowsOf(await source.readWindow(), "syscalls", {}).length).toBeGreaterThan(3);
+  });
+
   it("counts 1,013 opens of a missing file as 1,013 ENOENT", async () => {
     await source.readWindow();
     await workload.run("wgl-enoent", "enoent", [1013]);
