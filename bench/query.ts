@@ -99,8 +99,9 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
   const { hosts, hours, rows } = options;
   await using history = await openHistory(options);
   const { api, fromMs, toMs } = history;
+  const promised = promises(history);
   const questions = {
-    ...promises(history),
+    ...promised,
     ...pages("Hour", { from: toMs - HOUR_MS, to: toMs, points: 180 }),
     ...pages("Day", { from: fromMs, to: toMs, points: 144 }),
   };
@@ -110,13 +111,15 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
     const times = [];
     for (let index = 0; index < RUNS; index++) times.push((await ask(api, name, body)).milliseconds);
     times.sort((a, b) => a - b);
-    const { rowsRead, level, scope, stepSeconds } = cold;
+    const { rowsRead, level, scope, stepSeconds, values } = cold;
+    if (values === 0 && name in promised) throw new Error(`${name} found nothing: ${JSON.stringify(body)}`);
     results.push({
       name,
       medianMs: at(times, 0.5),
       p95Ms: at(times, 0.95),
       coldMs: round(cold.milliseconds),
       rowsRead,
+      values,
       level,
       scope,
       stepSeconds,
@@ -155,12 +158,15 @@ const round = (value: number): number => Math.round(value * 10) / 10;
 
 interface Asked {
   readonly milliseconds: number;
+  /** Values in the answer that are not null: an answer of nothing is fast and says nothing. */
+  readonly values: number;
   readonly rowsRead: number;
   readonly level: string;
   readonly scope: string;
   readonly stepSeconds: number;
 }
 
+/** @throws Error when the API refuses */
 async function ask(api: ApiProcess, name: string, query: Record<string, unknown>): Promise<Asked> {
   const began = performance.now();
   const response = await fetch(`${api.restUrl}/api/v1/query`, {
@@ -170,10 +176,14 @@ async function ask(api: ApiProcess, name: string, query: Record<string, unknown>
   });
   const text = await response.text();
   if (!response.ok) throw new Error(`${name} answered ${response.status}: ${text}`);
-  const answer = JSON.parse(text) as { meta: Omit<Asked, "milliseconds">; series: { values?: (number | null)[]; cells?: unknown[] }[] };
+  const answer = JSON.parse(text) as {
+    meta: Omit<Asked, "milliseconds" | "values">;
+    series: { values?: (number | null)[]; cells?: (number | null)[][] }[];
+  };
   const milliseconds = performance.now() - began;
-  // An answer of nothing is fast and says nothing.
-  const hasValues = answer.series.some((series) => (series.values ?? series.cells ?? []).some((value) => value !== null));
-  if (!hasValues) throw new Error(`${name} found nothing: ${JSON.stringify(query)}`);
-  return { milliseconds, ...answer.meta };
+  const values = answer.series.reduce(
+    (sum, series) => sum + (series.values ?? series.cells?.flat() ?? []).filter((value) => value !== null).length,
+    0,
+  );
+  return { milliseconds, values, ...answer.meta };
 }
