@@ -25,6 +25,12 @@ export interface BehindInBucket {
   readonly version: number;
 }
 
+export interface Arrivals {
+  readonly found: readonly ArrivalCount[];
+  /** ClickHouse's clock before it looked. */
+  readonly nowMs: number;
+}
+
 export interface StepProgress {
   readonly completeUntilMs: number;
   readonly scannedUntilMs: number;
@@ -34,6 +40,7 @@ export interface StepProgress {
 const STATEMENT_SECONDS_MAX = 50;
 /** Of memory. Measured: 170 MB for 600,000 histogram rows. */
 const STATEMENT_BYTES_MAX = 512 * 1_024 ** 2;
+const DAY_MS = 86_400_000;
 const INSERT_BLOCK_BYTES = 64 * 1_024 ** 2;
 
 /** What the roller reads and writes. Times are Unix milliseconds. */
@@ -46,22 +53,45 @@ export class RollupsRepository {
 
   /**
    * Buckets of every tenant in which the step's source got something since; one look for all tenants, each bucket's tenant in the answer.
-   * @param sinceMs on ClickHouse's clock; 0: everything there is
+   * @param sinceMs on ClickHouse's clock
    * @returns what was found, and ClickHouse's clock before it looked
    */
-  async arrivals(step: RollupStep, sinceMs: number, signal: AbortSignal): Promise<{ found: ArrivalCount[]; nowMs: number }> {
+  async arrivals(step: RollupStep, sinceMs: number, signal: AbortSignal): Promise<Arrivals> {
+    const { nowMs } = await this.clickhouseTime(signal);
+    return {
+      nowMs,
+      found: await this.arrivalsWhere(step, "received_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')", { since: sinceMs }, signal),
+    };
+  }
+
+  /** The same of everything there is from `fromMs` on, a day at a time: a week of a large fleet takes longer than one query may. */
+  async allArrivals(step: RollupStep, fromMs: number, signal: AbortSignal): Promise<Arrivals> {
+    const { nowMs } = await this.clickhouseTime(signal);
+    const day = "ts >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND ts < fromUnixTimestamp64Milli({to:Int64}, 'UTC')";
+    const found: ArrivalCount[] = [];
+    // A host's clock may be ahead of ours by what ingest allows, which is less than a day.
+    for (let at = Math.floor(fromMs / DAY_MS) * DAY_MS; at < nowMs + DAY_MS; at += DAY_MS)
+      found.push(...(await this.arrivalsWhere(step, day, { from: at, to: at + DAY_MS }, signal)));
+    return { nowMs, found };
+  }
+
+  private async clickhouseTime(signal: AbortSignal): Promise<{ nowMs: number }> {
+    const { rows } = await this.clickhouse.query<{ nowMs: number }>("SELECT toUnixTimestamp64Milli(now64(3)) AS nowMs", {}, { signal });
+    return { nowMs: rows[0]?.nowMs ?? 0 };
+  }
+
+  private async arrivalsWhere(step: RollupStep, condition: string, params: Record<string, unknown>, signal: AbortSignal): Promise<ArrivalCount[]> {
     const { from, bucketMs } = stepShapes[step];
-    const { rows: clock } = await this.clickhouse.query<{ nowMs: number }>("SELECT toUnixTimestamp64Milli(now64(3)) AS nowMs", {}, { signal });
     const { rows } = await this.clickhouse.query<ArrivalCount>(
       `SELECT toString(tenant) AS tenant, toUnixTimestamp(${bucketStart[bucketMs]}) * 1000 AS bucketMs,
         count() AS arrivals, toUnixTimestamp64Milli(max(received_at)) AS lastArrivalMs
       FROM ${from === null ? WINDOWS_TABLE : ROLLUPS_TABLE}
-      WHERE received_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') ${from === null ? "" : "AND step = {source:String}"}
+      WHERE ${condition} ${from === null ? "" : "AND step = {source:String}"}
       GROUP BY tenant, bucketMs`,
-      { since: sinceMs, ...(from === null ? {} : { source: from }) },
+      { ...params, ...(from === null ? {} : { source: from }) },
       { signal },
     );
-    return { found: rows, nowMs: clock[0]?.nowMs ?? 0 };
+    return rows;
   }
 
   /**
