@@ -15,6 +15,7 @@ import { OpenApiModule } from "./features/openapi/openapi.module.ts";
 import { QueryModule } from "./features/query/query.module.ts";
 import { RollupsModule } from "./features/rollups/rollups.module.ts";
 import { SignalsModule } from "./features/signals/signals.module.ts";
+import { ServerStorageModule } from "./features/storage/server-storage.module.ts";
 import { StorageModule } from "./features/storage/storage.module.ts";
 import { TokensModule } from "./features/tokens/tokens.module.ts";
 import { PostgresModule } from "./postgres/postgres.module.ts";
@@ -32,6 +33,7 @@ import { PostgresModule } from "./postgres/postgres.module.ts";
     HostsModule,
     SignalsModule,
     StorageModule,
+    ServerStorageModule,
     OpenApiModule,
   ],
   providers: [

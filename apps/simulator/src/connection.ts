@@ -11,7 +11,7 @@ import {
   type StreamSnapshotsResponse,
   type Throttle,
 } from "@waggle/proto";
-import { catalogue, schemaHash } from "@waggle/signals";
+import { hostSignals, schemaHash } from "@waggle/signals";
 import type { SimulatedHost } from "./fleet.ts";
 
 function bearer(token: string): Metadata {
@@ -64,7 +64,7 @@ export function enrol(client: IngestServiceClient, token: string, host: Simulate
   });
 }
 
-const signals = catalogue.map((signal) => ({ name: signal.name, schemaHash: schemaHash(signal) }));
+const signals = hostSignals.map((signal) => ({ name: signal.name, schemaHash: schemaHash(signal) }));
 
 export interface StreamHandlers {
   /** The API took the Hello, or changed its mind about what it wants. */

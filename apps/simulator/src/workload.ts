@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { BUCKET_COUNT, type ColumnBlock, catalogue, encodeBlock, getSignalOrThrow, type Signal } from "@waggle/signals";
+import { BUCKET_COUNT, type ColumnBlock, encodeBlock, getSignalOrThrow, hostSignals, type Signal } from "@waggle/signals";
 import type { SimulatedHost } from "./fleet.ts";
 import type { Incident, IncidentKind } from "./incident.ts";
 import { mix, Random } from "./random.ts";
@@ -181,7 +181,7 @@ export class Workload {
     this.#syscallLatency = new HistogramColumns(capacity);
     this.#coverage = encodeBlock(
       coverage,
-      catalogue.map((signal) => ({ signal: signal.name, state: "exact", reason: "", windows: 1 })),
+      hostSignals.map((signal) => ({ signal: signal.name, state: "exact", reason: "", windows: 1 })),
     );
   }
 

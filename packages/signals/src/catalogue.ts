@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { agentSignals } from "./agent.ts";
+import { serverSignals } from "./server.ts";
 import type { Signal } from "./signal.ts";
 import { syscallSignals } from "./syscall.ts";
 import { tcpSignals } from "./tcp.ts";
 
 /** Every signal of this version, in the order they are listed to people. */
-export const catalogue: readonly Signal[] = [...tcpSignals, ...syscallSignals, ...agentSignals];
+export const catalogue: readonly Signal[] = [...tcpSignals, ...syscallSignals, ...agentSignals, ...serverSignals];
+
+/** Those that agents report, each of them in every window. */
+export const hostSignals: readonly Signal[] = catalogue.filter((signal) => signal.source !== "server");
 
 const byName = new Map(catalogue.map((signal) => [signal.name, signal]));
 

@@ -129,7 +129,7 @@ const dictionary = {
     cType: null,
     clickhouseType: "LowCardinality(String)",
     label: "state",
-    help: "How far the signal can be trusted in the window: exact, fallback, sampled, shed, disabled, unsupported, failed.",
+    help: "How far the signal can be trusted in the window: exact, fallback, sampled, shed, disabled, unsupported, failed. Of the store: ok, warn, coarsen, drop.",
     fleet: true,
   },
   reason: {
@@ -139,6 +139,14 @@ const dictionary = {
     label: "reason",
     help: "Why the state is not `exact`, in words; empty when it is.",
     fleet: false,
+  },
+  disk: {
+    field: null,
+    cType: null,
+    clickhouseType: "LowCardinality(String)",
+    label: "disk",
+    help: "Disk of the store, as ClickHouse names it, with the server before it where there are several; `limit` for what the tables may take.",
+    fleet: true,
   },
   quantity: {
     field: null,

@@ -10,7 +10,7 @@ export type MeasureKind = "sum" | "gauge";
 /** Units are UCUM-like words shown to people by one formatter; `1` is a plain number. */
 export type Unit = "ns" | "bytes" | "segments" | "connections" | "calls" | "errors" | "events" | "windows" | "1";
 
-export type SignalFamily = "tcp" | "syscall" | "agent";
+export type SignalFamily = "tcp" | "syscall" | "agent" | "server";
 
 export interface Measure {
   readonly name: string;
@@ -35,6 +35,8 @@ export interface BpfSource {
 export interface Signal {
   readonly name: string;
   readonly family: SignalFamily;
+  /** `server`: the API makes its rows, no agent is asked for them. Left out: agents do. */
+  readonly source?: "server";
   readonly kind: SignalKind;
   readonly question: string;
   readonly help: string;

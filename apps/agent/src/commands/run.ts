@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { chmodSync, mkdirSync } from "node:fs";
-import { catalogue, schemaHash } from "@waggle/signals";
+import { hostSignals, schemaHash } from "@waggle/signals";
 import { type Config, loadConfig } from "../config/config.ts";
 import { SystemClock } from "../host/clock.ts";
 import { readHostFacts } from "../host/facts.ts";
@@ -76,7 +76,7 @@ export async function run(environment: NodeJS.ProcessEnv, stop: AbortSignal): Pr
     stateDirectory: config.stateDirectory,
     identity,
     facts: readHostFacts(config.hostRoot),
-    signals: catalogue.map((signal) => ({ name: signal.name, schemaHash: schemaHash(signal) })),
+    signals: hostSignals.map((signal) => ({ name: signal.name, schemaHash: schemaHash(signal) })),
     windowMs: config.windowMs,
     spool,
     clock,

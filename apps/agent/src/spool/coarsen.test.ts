@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Snapshot } from "@waggle/proto";
-import { catalogue, checkBlock, decodeBlock, getSignalOrThrow, type Signal, type WireRow } from "@waggle/signals";
+import { checkBlock, decodeBlock, getSignalOrThrow, hostSignals, type Signal, type WireRow } from "@waggle/signals";
 import { describe, expect, it } from "vitest";
 import { madeUpRows, madeUpSnapshot, randomFrom } from "../../test/support/windows.ts";
 import { mergeSnapshots } from "./coarsen.ts";
@@ -47,7 +47,7 @@ describe("mergeSnapshots", () => {
     const random = randomFrom(seed);
     const snapshots = Array.from({ length: 6 }, (_, index) => {
       const rows = Object.fromEntries(
-        catalogue.filter((signal) => signal.bpf !== null).map((signal) => [signal.name, madeUpRows(signal, random, 30)]),
+        hostSignals.filter((signal) => signal.bpf !== null).map((signal) => [signal.name, madeUpRows(signal, random, 30)]),
       );
       return madeUpSnapshot({ startMs: minute + index * 10_000, sequence: 7 + index, rows });
     });
@@ -55,7 +55,7 @@ describe("mergeSnapshots", () => {
       const merged = await merge(snapshots, rowsMax);
       expect(merged).toMatchObject({ sequence: 7n, windowStartMs: BigInt(minute), windowMs: 60_000, windows: 6, bootId: "boot" });
       for (const block of merged.blocks) expect(checkBlock(getSignalOrThrow(block.signal), block)).toBeUndefined();
-      for (const signal of catalogue.filter((candidate) => candidate.bpf !== null)) {
+      for (const signal of hostSignals.filter((candidate) => candidate.bpf !== null)) {
         const before = snapshots.flatMap((snapshot) => rowsOf(snapshot, signal));
         const after = rowsOf(merged, signal);
         expect(totals(signal, after), signal.name).toEqual(totals(signal, before));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ServiceError } from "@grpc/grpc-js";
 import { StreamSnapshotsRequest, type StreamSnapshotsResponse } from "@waggle/proto";
-import { catalogue, schemaHash } from "@waggle/signals";
+import { hostSignals, schemaHash } from "@waggle/signals";
 import type { Config } from "../config/config.ts";
 import { readHostFacts } from "../host/facts.ts";
 import { readHostIdentity } from "../host/identity.ts";
@@ -38,7 +38,7 @@ export async function askServerTime(config: Config, credential: Credential, time
         reject(new Error(error.details));
       });
       const identity = readHostIdentity(config.hostRoot, config.stateDirectory);
-      const signals = catalogue.map((signal) => ({ name: signal.name, schemaHash: schemaHash(signal) }));
+      const signals = hostSignals.map((signal) => ({ name: signal.name, schemaHash: schemaHash(signal) }));
       const hello = {
         bootId: identity.bootId,
         facts: readHostFacts(config.hostRoot),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { SignalBlock } from "@waggle/proto";
-import { type CoverageState, catalogue, encodeBlock, getSignalOrThrow, limits, type Signal, schemaHash, type WireRow } from "@waggle/signals";
+import { type CoverageState, encodeBlock, getSignalOrThrow, hostSignals, limits, type Signal, schemaHash, type WireRow } from "@waggle/signals";
 import type { WindowData } from "./source.ts";
 
 /** What the agent measured of itself in a window. */
@@ -30,7 +30,7 @@ export interface Coverage {
 
 export interface AssembledWindow {
   readonly blocks: SignalBlock[];
-  /** One entry per signal of the catalogue, as it stands in the blocks. */
+  /** One entry per signal that agents report, as it stands in the blocks. */
   readonly coverage: readonly Coverage[];
   /** Rows per signal, as they stand in the blocks. */
   readonly rows: ReadonlyMap<string, number>;
@@ -42,7 +42,7 @@ export const ownProgram = "waggle-agent";
 /** Turns a window's rows into the blocks of a Snapshot, and adds the agent's own signals. */
 export function assembleWindow(data: WindowData, own: OwnCost, options: AssembleOptions): AssembledWindow {
   const coverage = new Map<string, Coverage>();
-  for (const signal of catalogue) coverage.set(signal.name, coverageOf(signal, data, options.refusedSignals));
+  for (const signal of hostSignals) coverage.set(signal.name, coverageOf(signal, data, options.refusedSignals));
   const blocks = new Map<string, SignalBlock>();
   for (const [name, rows] of data.rows) {
     const signal = getSignalOrThrow(name);

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Snapshot } from "@waggle/proto";
-import { catalogue } from "@waggle/signals";
+import { hostSignals } from "@waggle/signals";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { silentLogger } from "../log.ts";
 import { Spool } from "../spool/spool.ts";
@@ -52,7 +52,7 @@ describe("WindowLoop", () => {
     await loop.stop();
     expect(windows).toHaveLength(1);
     expect(await snapshot(1)).toMatchObject({ sequence: 1n, windowStartMs: 1_700_000_003_200n, windowMs: 1_234, bootId: "boot", clockOffsetMs: 0n });
-    expect((await snapshot(1)).blocks.find((block) => block.signal === "agent_coverage")?.rows).toBe(catalogue.length);
+    expect((await snapshot(1)).blocks.find((block) => block.signal === "agent_coverage")?.rows).toBe(hostSignals.length);
     expect(await spool.read(1)).toMatchObject({ bootTag: 7n, shiftMs: 1_700_000_003_200 - 50_000 });
   });
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Snapshot } from "@waggle/proto";
-import { bucketIndex, type CoverageState, catalogue, encodeBlock, getSignalOrThrow, type Signal, schemaHash, type WireRow } from "@waggle/signals";
+import { bucketIndex, type CoverageState, encodeBlock, getSignalOrThrow, hostSignals, type Signal, schemaHash, type WireRow } from "@waggle/signals";
 
 /** Numbers from 0 to 1 that follow from the seed (mulberry32). */
 export function randomFrom(seed: number): () => number {
@@ -64,7 +64,7 @@ export function madeUpSnapshot({
   reason = "",
   bootId = "boot",
 }: MadeUpWindow): Snapshot {
-  const coverage = catalogue.map((signal) => ({ signal: signal.name, state: signal.bpf === null ? "exact" : state, reason, windows: 1n }));
+  const coverage = hostSignals.map((signal) => ({ signal: signal.name, state: signal.bpf === null ? "exact" : state, reason, windows: 1n }));
   const blocks = Object.entries({ ...rows, agent_coverage: coverage }).map(([name, some]) => {
     const signal = getSignalOrThrow(name);
     return { signal: name, schemaHash: schemaHash(signal), rows: some.length, columns: [...encodeBlock(signal, some).columns] };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Inject, Injectable } from "@nestjs/common";
-import { type CoverageState, catalogue, coverageStates } from "@waggle/signals";
+import { type CoverageState, coverageStates, hostSignals } from "@waggle/signals";
 import { AppError } from "../../common/app-error.ts";
 import { type Caller, requireScope } from "../../common/caller.ts";
 import { Clock } from "../../common/clock.ts";
@@ -94,10 +94,10 @@ function rowToHost(row: HostRow, states: readonly SignalStateRow[], cost: AgentC
   };
 }
 
-/** Every signal of the catalogue; of those the agent did not mention we know nothing, and say that. */
+/** Every signal that agents report; of those the agent did not mention we know nothing, and say that. */
 function signalsOf(states: readonly SignalStateRow[]): Host["signals"] {
   const byName = new Map(states.map((state) => [state.signal_name, state]));
-  return catalogue
+  return hostSignals
     .filter((signal) => signal.name !== "agent_coverage")
     .map((signal) => {
       const row = byName.get(signal.name);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Hello, RefusalCode, type Snapshot } from "@waggle/proto";
-import { BUCKET_COUNT, catalogue, schemaHash, type WireRow } from "@waggle/signals";
+import { BUCKET_COUNT, hostSignals, schemaHash, type WireRow } from "@waggle/signals";
 import { describe, expect, it } from "vitest";
 import { makeSnapshot, type Rows, retransmits } from "../../../test/test-agent.ts";
 import { checkSnapshot, FRAME_ROWS_MAX, FUTURE_MS_MAX, refusedSignals } from "./frame.ts";
@@ -65,7 +65,7 @@ describe("checkSnapshot", () => {
 
   it("refuses more rows in all than a host may send in a window", () => {
     const rows = Array.from({ length: 20_000 }, () => retransmits(1));
-    const signals = catalogue.filter((signal) => signal.kind === "counter" && signal.name !== "agent_coverage");
+    const signals = hostSignals.filter((signal) => signal.kind === "counter" && signal.name !== "agent_coverage");
     const many: Rows = Object.fromEntries(
       signals.map((signal) => [
         signal.name,
@@ -90,6 +90,6 @@ describe("refusedSignals", () => {
   });
 
   it("names nothing for an agent of the same version", () => {
-    expect(refusedSignals(hello(catalogue.map((signal) => ({ name: signal.name, schemaHash: schemaHash(signal) }))))).toEqual([]);
+    expect(refusedSignals(hello(hostSignals.map((signal) => ({ name: signal.name, schemaHash: schemaHash(signal) }))))).toEqual([]);
   });
 });

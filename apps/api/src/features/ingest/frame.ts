@@ -83,6 +83,7 @@ export function checkSnapshot(snapshot: Snapshot, sender: Sender, nowMs: number,
   for (const block of snapshot.blocks) {
     const signal = getSignal(block.signal);
     if (signal === undefined) return refuse(RefusalCode.UNKNOWN_SIGNAL, `the signal "${block.signal.slice(0, 64)}" is not in this API's catalogue`);
+    if (signal.source === "server") return refuse(RefusalCode.UNKNOWN_SIGNAL, `${signal.name} is made by the API; no agent sends it`);
     if (seen.has(signal.name)) return refuse(RefusalCode.MALFORMED, `${signal.name}: more than one block in the snapshot`);
     seen.add(signal.name);
     if (block.schemaHash !== schemaHashOf(signal)) return refuse(RefusalCode.SCHEMA_MISMATCH, schemaMismatch(signal));

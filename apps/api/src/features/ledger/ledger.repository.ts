@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Inject, Injectable } from "@nestjs/common";
+import { SERVER_HOST } from "@waggle/signals";
 import { eq } from "drizzle-orm";
 import { ClickHouseService } from "../../clickhouse/clickhouse.service.ts";
 import { CLAIMS_TABLE, ROLLUPS_TABLE, WINDOWS_TABLE } from "../../clickhouse/schema.ts";
@@ -68,7 +69,7 @@ const hostHours = `
         count() AS frames, sum(windows) AS window_count, sum(rows) AS row_count
       FROM ${WINDOWS_TABLE} FINAL
       WHERE tenant = {tenant:String} AND ts >= fromUnixTimestamp64Milli({readFrom:Int64}) AND ts < fromUnixTimestamp64Milli({readTo:Int64})
-        AND ({host:String} = '' OR host = {host:String})
+        AND ({host:String} = '' OR host = {host:String}) AND host != '${SERVER_HOST}'
       GROUP BY host, hour_ms, bucket, bucket_hour
     ),
     taken AS (

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { bucketIndex, catalogue, getSignalOrThrow, RELATIVE_ERROR_MAX } from "@waggle/signals";
+import { bucketIndex, getSignalOrThrow, hostSignals, RELATIVE_ERROR_MAX } from "@waggle/signals";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startTestApi, type TestApi, TestOrganisation } from "../../../test/test-api.ts";
 import { ClickHouseService } from "../../clickhouse/clickhouse.service.ts";
@@ -484,9 +484,9 @@ describe("every signal", () => {
   it("answers everything the catalogue says it can be asked, by everything it has", async () => {
     const organisation = await TestOrganisation.create(api);
     const host = await organisation.addHost("web-1");
-    const names = catalogue.map((signal) => signal.name);
+    const names = hostSignals.map((signal) => signal.name);
     await cover(organisation, host, names, [0]);
-    for (const signal of catalogue) {
+    for (const signal of hostSignals) {
       if (signal.name !== "agent_coverage") {
         const labels = Object.fromEntries(signal.dimensions.map((name) => [name, "x"]));
         const numbers = signal.kind === "histogram" ? histogram([8, 8, 8]) : Object.fromEntries(signal.measures.map((measure) => [measure.name, 8]));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Inject, Injectable } from "@nestjs/common";
-import { type CoverageState, catalogue, dimensions, reportingStates } from "@waggle/signals";
+import { type CoverageState, catalogue, dimensions, reportingStates, SERVER_HOST } from "@waggle/signals";
 import { type Caller, requireScope } from "../../common/caller.ts";
 import { Clock } from "../../common/clock.ts";
 import { HostsRepository } from "../hosts/hosts.repository.ts";
@@ -36,10 +36,14 @@ export class SignalsService {
       const count = (state: CoverageState | "unknown", by = 1): void => {
         if (by > 0) states[state] = (states[state] ?? 0) + by;
       };
-      const known = statesBySignal.get(signal.name) ?? [];
+      const isServers = signal.source === "server";
+      const expected = isServers ? 1 : hosts.length;
+      const known = isServers
+        ? rows.filter((row) => row.host_id === SERVER_HOST && row.signal_name === signal.name)
+        : (statesBySignal.get(signal.name) ?? []);
       if (signal.name === "agent_coverage") count("exact", speaking);
       else for (const row of known) count(toCoverageState(row.newest_state));
-      count("unknown", hosts.length - (signal.name === "agent_coverage" ? speaking : known.length));
+      count("unknown", expected - (signal.name === "agent_coverage" ? speaking : known.length));
       return {
         name: signal.name,
         kind: signal.kind,
@@ -51,7 +55,7 @@ export class SignalsService {
         measures: measuresOf(signal).map((measure) => ({ ...measure, aggregates: [...measure.aggregates] })),
         hooks: [...signal.hooks],
         caveats: [...signal.caveats],
-        coverage: { hosts: hosts.length, reporting: reportingStates.reduce((sum, state) => sum + (states[state] ?? 0), 0), states },
+        coverage: { hosts: expected, reporting: reportingStates.reduce((sum, state) => sum + (states[state] ?? 0), 0), states },
       };
     });
   }

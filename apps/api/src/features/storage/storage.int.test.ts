@@ -7,6 +7,7 @@ import { rollupProgress } from "../../postgres/schema.ts";
 import { DiskGuard } from "./disk-guard.service.ts";
 import { RawFloor } from "./raw-floor.service.ts";
 import { RetentionService } from "./retention.service.ts";
+import { ServerStorageService } from "./server-storage.service.ts";
 import { StorageRepository } from "./storage.repository.ts";
 import type { StorageReport } from "./storage.schemas.ts";
 
@@ -151,6 +152,40 @@ describe("a store that fills up", () => {
     await guard.check();
     expect(await daysOf("tcp_retransmits")).toEqual([dayName(todayMs)]);
     expect(guard.note).toContain("there is nothing older than today to drop");
+  });
+});
+
+describe("the signal server_storage", () => {
+  beforeEach(() => start({ WAGGLE_API_STORAGE_BYTES_MAX: "1000000000" }));
+
+  it("answers queries like any host's, in every organisation, and is no host", async () => {
+    const other = await TestOrganisation.create(api);
+    await organisation.addHost("web-1");
+    await api.app.get(DiskGuard).check();
+    const minuteMs = Math.floor(Date.now() / 60_000) * 60_000 - 60_000;
+    await api.app.get(ServerStorageService).write(minuteMs);
+    for (const each of [organisation, other]) {
+      const response = await each.request("/query", {
+        body: {
+          signal: "server_storage",
+          select: [{ measure: "total_bytes", aggregate: "last" }],
+          by: ["host", "disk"],
+          where: "disk:limit",
+          from: minuteMs,
+          to: minuteMs + 60_000,
+          points: 1,
+        },
+      });
+      expect(response.status).toBe(200);
+      const answer = (await response.json()) as { meta: { coverage: { hosts: number; reporting: number } }; series: unknown[] };
+      expect(answer.series).toEqual([expect.objectContaining({ labels: { host: "~server", disk: "limit" }, values: [1_000_000_000] })]);
+      expect(answer.meta.coverage).toMatchObject({ hosts: 1, reporting: 1 });
+    }
+    const { data: signals } = (await (await organisation.request("/signals")).json()) as { data: { name: string; coverage: unknown }[] };
+    expect(signals.find(({ name }) => name === "server_storage")?.coverage).toEqual({ hosts: 1, reporting: 1, states: { exact: 1 } });
+    const { data: hosts } = (await (await organisation.request("/hosts")).json()) as { data: { name: string; signals: { name: string }[] }[] };
+    expect(hosts.map(({ name }) => name)).toEqual(["web-1"]);
+    expect(hosts[0]?.signals.map(({ name }) => name)).not.toContain("server_storage");
   });
 });
 
