@@ -242,7 +242,7 @@ it("a frame that comes late is in every level after the next pass, and sent twic
   }
 });
 
-it("least and largest of a gauge are exact in minutes for one key of one host, and bounds for several", async () => {
+it("least and largest of a gauge are exact at every level for one key of one host, and bounds for several", async () => {
   const signal = getSignalOrThrow("tcp_connections");
   const active = measuresOf(signal).find(({ name }) => name === "active");
   if (active === undefined) throw new Error("no gauge");

@@ -242,92 +242,89 @@ function gaugesByHost({ plan, reading, parameters, groups, names }: Context): st
 /**
  * min and max of the sum over hosts at one moment.
  *
- * In raw rows moments are slots on the wall clock, as long as the longest window, so that hosts whose windows differ in start or length line up; of two
- * windows in one slot the later counts. In rolled-up rows a moment is the row's minute or hour, of which each host and key gives its own extreme: the
- * least is then a lower bound and the largest an upper one, and exact for one key of one host.
+ * In raw rows moments are slots on the wall clock, as long as the longest window, so that hosts whose windows differ in start or length line up: exact
+ * where all windows are of one length, and for one host. In rolled-up rows a moment is the row's minute or hour, of which each host and key gives its
+ * own extreme: the least is then a lower bound and the largest an upper one, and exact for one key of one host.
  */
 function gaugesByWindow({ plan, reading, parameters, groups, names }: Context): string {
   const measures = measuresIn(reading);
-  const raw = reading.sources.filter((source) => source.level === "raw");
-  const rolled = reading.sources.filter((source) => source.level !== "raw");
-  const rawCoverage = reading.coverage.filter((source) => source.level === "raw");
   const step = stepKey(plan, parameters);
-  const table = tableOf(plan.signal);
-  const where = whereOf(plan, parameters);
-  const extremes = measures.flatMap((_, i) => [`sum(low${i}) AS low${i}`, `sum(high${i}) AS high${i}`]);
-  const slot = "intDiv(toUnixTimestamp64Milli(ts), slot_ms) * slot_ms";
-  const ofRaw = `
-      SELECT ${list(["step", "moment", ...names, ...measures.flatMap((_, i) => [`sum(r${i}) AS low${i}`, `sum(r${i}) AS high${i}`])])}
+  const rows = { table: tableOf(plan.signal), where: whereOf(plan, parameters) };
+  const isRaw = (source: Source): boolean => source.level === "raw";
+  const moment: Key = {
+    alias: "moment",
+    expression: (source) => (isRaw(source) ? "intDiv(toUnixTimestamp64Milli(ts), slot_ms) * slot_ms" : "toUnixTimestamp64Milli(ts)"),
+  };
+  /** Values of moments, out of each host's least and largest in them: host, step, moment, g0…, key_ms, low0, high0… */
+  const ofMoments = (hosts: string, coverage: readonly Source[]): string => `
+      SELECT ${list(["step", "moment", ...names, ...measures.flatMap((_, i) => [`sum(least${i}) AS low${i}`, `sum(high${i}) AS high${i}`])])}
       FROM (
-        SELECT ${list(["host", "step", `${slot} AS moment`, ...names, ...measures.map((_, i) => `argMax(s${i}, ts) AS r${i}`)])}
-        FROM (${aggregated({
-          sources: raw,
-          keys: [HOST, { alias: "ts", expression: "ts" }, step, ...groups],
-          parts: measures.map((measure, i) => sumPart(`s${i}`, `sum(${identifier(measure)})`)),
-          table,
-          where,
-        })})
-        GROUP BY ${list(["host", "step", "moment", ...names])}
+        SELECT ${list(["step", "moment", ...names, ...measures.flatMap((_, i) => [`if(key_ms < covered_ms, 0, low${i}) AS least${i}`, `high${i}`])])}
+        FROM (${hosts}) AS keyed
+        ANY LEFT JOIN (${coveredTime(plan, coverage, parameters, [moment])}) AS cover USING (host, step, moment)
       )
       GROUP BY ${list(["step", "moment", ...names])}`;
-  const moment: Key = { alias: "moment", expression: "toUnixTimestamp64Milli(ts)" };
-  // A key that had a row in only part of what the host reported held 0 in the rest.
-  const ofRolled = `
-      SELECT ${list(["step", "moment", ...names, ...extremes])}
-      FROM (
-        SELECT ${list(["step", "moment", ...names, ...measures.flatMap((_, i) => [`if(key_ms < covered_ms, 0, low${i}) AS low${i}`, `high${i}`])])}
-        FROM (${aggregated({
-          sources: rolled,
-          keys: [HOST, moment, step, ...groups, ...keyColumns(plan)],
-          parts: [
-            sumPart("key_ms", "sum(window_ms)"),
-            ...measures.flatMap((measure, i) => [
-              sumPart(`low${i}`, `sum(${identifier(`${measure}_min`)})`),
-              sumPart(`high${i}`, `sum(${identifier(`${measure}_max`)})`),
-            ]),
-          ],
-          table,
-          where,
-        })}) AS keyed
-        ANY LEFT JOIN (${coveredTime(
-          plan,
-          reading.coverage.filter((source) => source.level !== "raw"),
-          parameters,
-          [moment],
-        )}) AS cover USING (host, step, moment)
-      ) AS extremes
-      GROUP BY ${list(["step", "moment", ...names])}`;
-  const slotMs = slotsStatement(plan, rawCoverage, parameters);
-  const index = (selection: Selection): number => measures.indexOf(selection.measure);
+  const raw = reading.sources.filter(isRaw);
+  const ofWindows = (): string => {
+    const windows = aggregated({
+      ...rows,
+      sources: raw,
+      keys: [HOST, { alias: "at", expression: "ts" }, moment, step, ...groups],
+      parts: [maxPart("length_ms", "max(window_ms)"), ...measures.map((measure, i) => sumPart(`s${i}`, `sum(${identifier(measure)})`))],
+    });
+    return `
+        SELECT ${list(["host", "step", "moment", ...names, "sum(length_ms) AS key_ms", ...measures.flatMap((_, i) => [`min(s${i}) AS low${i}`, `max(s${i}) AS high${i}`])])}
+        FROM (${windows})
+        GROUP BY ${list(["host", "step", "moment", ...names])}`;
+  };
+  const rolled = reading.sources.filter((source) => !isRaw(source));
+  const ofRows = (): string =>
+    aggregated({
+      ...rows,
+      sources: rolled,
+      keys: [HOST, moment, step, ...groups, ...keyColumns(plan)],
+      parts: [
+        sumPart("key_ms", "sum(window_ms)"),
+        ...measures.flatMap((measure, i) => [
+          sumPart(`low${i}`, `sum(${identifier(`${measure}_min`)})`),
+          sumPart(`high${i}`, `sum(${identifier(`${measure}_max`)})`),
+        ]),
+      ],
+    });
+  const rawCoverage = reading.coverage.filter(isRaw);
+  const rolledCoverage = reading.coverage.filter((source) => !isRaw(source));
+  const branches = [
+    ...(raw.length > 0 ? [ofMoments(ofWindows(), rawCoverage)] : []),
+    ...(rolled.length > 0 ? [ofMoments(ofRows(), rolledCoverage)] : []),
+  ];
   const values = reading.selections.map((selection, position) => {
-    const value =
-      selection.aggregate === "max" ? `max(high${index(selection)})` : `if(count() < any(covered_moments), 0, min(low${index(selection)}))`;
+    const index = measures.indexOf(selection.measure);
     // A moment that was reported but has no row for this group held 0.
+    const value = selection.aggregate === "max" ? `max(high${index})` : `if(count() < any(covered_moments), 0, min(low${index}))`;
     return `${value} AS v${position}`;
   });
-  const momentOf = (source: Source): string => (source.level === "raw" ? slot : (moment.expression as string));
   return `
-    WITH (${slotMs}) AS slot_ms
+    WITH (${slotsStatement(plan, rawCoverage, parameters)}) AS slot_ms
     SELECT ${list(["step", ...names, ...values])}
     FROM (
-      ${[...(raw.length > 0 ? [ofRaw] : []), ...(rolled.length > 0 ? [ofRolled] : [])].join("\n      UNION ALL")}
+      ${branches.join("\n      UNION ALL")}
     ) AS moments
     ANY LEFT JOIN (
       SELECT step, uniqExact(moment) AS covered_moments
-      FROM (${coveredTime(plan, reading.coverage, parameters, [{ alias: "moment", expression: momentOf }])})
+      FROM (${coveredTime(plan, reading.coverage, parameters, [moment])})
       GROUP BY step
     ) AS cover USING (step)
     GROUP BY ${list(["step", ...names])}`;
 }
 
-/** A gauge's value × time in ms. */
-function timePart(name: string, gauge: string): Part {
-  return sumPart(name, ({ level }) => (level === "raw" ? `sum(${identifier(gauge)} * window_ms)` : `sum(${identifier(`${gauge}_time`)})`));
-}
-
 /** Every dimension, so that a row is a group of its own. */
 function keyColumns(plan: Plan): readonly Key[] {
   return plan.signal.dimensions.map((name, index) => ({ alias: `d${index}`, expression: identifier(name) }));
+}
+
+/** A gauge's value × time in ms. */
+function timePart(name: string, gauge: string): Part {
+  return sumPart(name, ({ level }) => (level === "raw" ? `sum(${identifier(gauge)} * window_ms)` : `sum(${identifier(`${gauge}_time`)})`));
 }
 
 /** Columns behind the groups: count, sum, min, max. */
