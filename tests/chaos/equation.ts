@@ -2,6 +2,8 @@
 import { addSums, type SignalSums } from "../../apps/simulator/src/ledger.ts";
 import { catalogue, type Level, type Scope, type Signal, sumsOf, tableName } from "../../packages/signals/src/index.ts";
 
+import { patientFetch } from "./patient-fetch.ts";
+
 /** One value that is not what it should be. */
 export interface Difference {
   readonly where: string;
@@ -19,11 +21,10 @@ export function askClickHouse(url: string, password: string, database: string): 
     target.searchParams.set("database", database);
     target.searchParams.set("output_format_json_quote_64bit_integers", "1");
     for (const [name, value] of Object.entries(parameters)) target.searchParams.set(`param_${name}`, String(value));
-    const response = await fetch(target, {
+    const response = await patientFetch(target, {
       method: "POST",
       headers: { "X-ClickHouse-User": "waggle", "X-ClickHouse-Key": password },
       body: `${statement} FORMAT JSONCompactEachRow`,
-      signal: AbortSignal.timeout(60_000),
     });
     const text = await response.text();
     if (!response.ok) throw new Error(`ClickHouse answered ${response.status}: ${text.slice(0, 500)}\n${statement}`);

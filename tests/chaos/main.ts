@@ -12,6 +12,7 @@ import { readLedgerWindows } from "../../apps/simulator/src/ledger.ts";
 import type { ChaosAgentReport } from "./agent.ts";
 import { applyFault, type TornWindows } from "./apply-fault.ts";
 import { type Ask, askClickHouse, compareLevels, compareRaw, type Difference, type Range, readFrames, readTotals } from "./equation.ts";
+import { patientFetch } from "./patient-fetch.ts";
 import { type FaultKind, faultKinds, makeSchedule } from "./schedule.ts";
 import { type Stack, startStack } from "./stack.ts";
 import { agentHost, pureSignals, type Scene, sceneWorkload, windowTruth } from "./truth.ts";
@@ -243,7 +244,7 @@ function unstoredOfLedger(stack: Stack, frames: readonly { readonly host: string
 
 async function listHosts(stack: Stack): Promise<{ id: string; name: string }[]> {
   const token = readFileSync(join(stack.directory, "api", "admin-token"), "utf8").trim();
-  const response = await fetch(`${stack.restUrls[0]}/api/v1/hosts`, { headers: { authorization: `Bearer ${token}` } });
+  const response = await patientFetch(`${stack.restUrls[0]}/api/v1/hosts`, { headers: { authorization: `Bearer ${token}` } });
   if (!response.ok) throw new Error(`/api/v1/hosts answered ${response.status}: ${await response.text()}`);
   return ((await response.json()) as { data: { id: string; name: string }[] }).data;
 }
