@@ -82,6 +82,7 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
       bareInsertRowsPerSecond,
       ratio: endToEndRowsPerSecond / bareInsertRowsPerSecond,
       apiCpuMicrosecondsPerRow,
+      apiRssMb: endToEnd.apiRssBytes / 1e6,
       rows: totalRows,
       rowsPerFrame,
       hosts: HOSTS,
@@ -172,7 +173,7 @@ function rowsOf(host: SimulatedHost): Map<string, WireRow[]> {
   return rows;
 }
 
-async function measureEndToEnd(clickhouse: TestClickHouse): Promise<{ seconds: number; apiCpuSeconds: number }> {
+async function measureEndToEnd(clickhouse: TestClickHouse): Promise<{ seconds: number; apiCpuSeconds: number; apiRssBytes: number }> {
   await using api = await startApi(clickhouse);
   const session = await connectTo(api.ingestAddress);
   const senders: { agent: BenchAgent; sendAll: (frames: number, firstMs: number) => Promise<void> }[] = [];
@@ -206,9 +207,10 @@ async function measureEndToEnd(clickhouse: TestClickHouse): Promise<{ seconds: n
   await Promise.all(senders.map(({ sendAll }) => sendAll(FRAMES_PER_HOST, newestMs - FRAMES_PER_HOST * WINDOW_MS)));
   const seconds = (performance.now() - began) / 1_000;
   const apiCpuSeconds = cpuSeconds(api.pid) - cpuBefore;
+  const apiRssBytes = rssBytes(api.pid);
   for (const { agent } of senders) agent.close();
   session.close();
-  return { seconds, apiCpuSeconds };
+  return { seconds, apiCpuSeconds, apiRssBytes };
 }
 
 async function measureBareInsert(clickhouse: TestClickHouse): Promise<number> {
