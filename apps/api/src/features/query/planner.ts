@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Inject, Injectable } from "@nestjs/common";
-import { dimensions, type Level, levelMs, levels, type Scope, tableName } from "@waggle/signals";
+import { dimensions, type Level, levelMs, levels, type Scope } from "@waggle/signals";
 import { Config } from "../../config/config.ts";
 import { RollupProgress } from "../rollups/rollup-progress.service.ts";
 import { stepOf } from "../rollups/steps.ts";
@@ -97,14 +97,15 @@ export class QueryPlanner {
     const cut = (of: Steps, scope: Scope, coarsest: Level = "1h"): readonly Source[] => cutSources(of, scope, coarsest, completeUntil);
     const whole = { ...steps, stepMs: steps.toMs - steps.fromMs, count: 1 };
     const hostSources = cut(whole, "host");
-    let rows = await this.estimate(plan, "agent_coverage", hostSources, hostCount, signal);
+    // Of coverage a host has one row at a time, hardly ever two.
+    let rows = hostSources.reduce((sum, source) => sum + rowsPerKey(source) * hostCount, 0);
     const readings: Reading[] = [];
     const notes: string[] = [];
     for (const [form, selections] of byStatement(plan.selections)) {
       const candidates = candidatesOf(plan, form, selections, isKept);
       for (const { scope, coarsest, rowsMax } of candidates) {
         const reading: Reading = { form, selections, sources: cut(steps, scope, coarsest), coverage: cut(steps, "host", coarsest) };
-        const estimate = await this.estimate(plan, plan.signal.name, reading.sources, hostCount, signal);
+        const estimate = await this.estimate(plan, reading.sources, hostCount, signal);
         if (estimate > rowsMax) continue;
         rows += estimate;
         readings.push(reading);
@@ -130,24 +131,17 @@ export class QueryPlanner {
   }
 
   /** How many rows would be read; 0 where they are certainly few. */
-  private async estimate(
-    plan: Plan,
-    signalName: string,
-    sources: readonly Source[],
-    hostCount: number,
-    signal: AbortSignal | undefined,
-  ): Promise<number> {
-    const bound = sources.reduce((sum, { level, scope, fromMs, toMs }) => {
-      const rowsPerKey = (toMs - fromMs) / (level === "raw" ? WINDOW_MS : levelMs[level]);
-      return sum + rowsPerKey * (scope === "fleet" ? KEYS_PER_FLEET : hostCount * KEYS_PER_HOST);
+  private async estimate(plan: Plan, sources: readonly Source[], hostCount: number, signal: AbortSignal | undefined): Promise<number> {
+    const bound = sources.reduce((sum, source) => {
+      const keys = source.scope === "fleet" ? KEYS_PER_FLEET : hostCount * KEYS_PER_HOST;
+      return sum + rowsPerKey(source) * keys;
     }, 0);
-    if (bound <= ROWS_EXACT_RATE_MAX) return 0;
-    return this.repository.estimateRows(
-      plan,
-      sources.map((source) => ({ source, table: tableName({ ...plan.signal, name: signalName }, source.level, source.scope) })),
-      signal,
-    );
+    return bound <= ROWS_EXACT_RATE_MAX ? 0 : this.repository.estimateRows(plan, sources, signal);
   }
+}
+
+function rowsPerKey({ level, fromMs, toMs }: Source): number {
+  return (toMs - fromMs) / (level === "raw" ? WINDOW_MS : levelMs[level]);
 }
 
 /** Ways to read a form, best first; the last one is taken whatever it costs. */

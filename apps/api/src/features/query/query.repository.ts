@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Inject, Injectable } from "@nestjs/common";
+import { tableName } from "@waggle/signals";
 import { asc, eq } from "drizzle-orm";
 import { ClickHouseService } from "../../clickhouse/clickhouse.service.ts";
 import { AppError } from "../../common/app-error.ts";
@@ -101,14 +102,13 @@ export class QueryRepository {
    * How many rows a plan would read, from the primary keys alone. Of a cluster ClickHouse knows only what lies on the server that is asked.
    * @throws AppError as of `run`
    */
-  async estimateRows(plan: Plan, tables: readonly { source: Source; table: string }[], signal: AbortSignal | undefined): Promise<number> {
-    if (tables.length === 0) return 0;
+  async estimateRows(plan: Plan, sources: readonly Source[], signal: AbortSignal | undefined): Promise<number> {
+    if (sources.length === 0) return 0;
     const parameters = new Parameters();
-    const branches = tables.map(({ source, table }) => {
-      // Only filters of the sorting key's first columns keep rows from being read.
-      const ofSignal = table.startsWith("agent_coverage") ? ` AND signal = ${parameters.add("String", plan.signal.name)}` : "";
-      return `SELECT 1 FROM ${identifier(table)} WHERE ${scopeOf(plan, source, parameters)}${ofSignal}`;
-    });
+    // Only conditions on the sorting key's first columns keep rows from being read.
+    const branches = sources.map(
+      (source) => `SELECT 1 FROM ${identifier(tableName(plan.signal, source.level, source.scope))} WHERE ${scopeOf(plan, source, parameters)}`,
+    );
     const statement = estimateStatement({ sql: branches.join(" UNION ALL "), parameters: parameters.values });
     const { rows } = await this.clickhouse.query<{ rows: number }>(statement.sql, statement.parameters, { signal });
     return Number(rows[0]?.rows ?? 0);
