@@ -52,7 +52,14 @@ const otherStores: readonly VitestOptions[] = [
     paths: ["apps/api"],
     environment: { WAGGLE_TEST_LAYOUT: "two-shards", WAGGLE_TEST_DATABASE: "postgres" },
   },
+  ...(hasDocker()
+    ? [{ title: "integration, on ClickHouse's official image", paths: ["apps/api"], environment: { WAGGLE_TEST_LAYOUT: "container" } }]
+    : []),
 ];
+
+function hasDocker(): boolean {
+  return spawnSync("docker", ["info"], { stdio: "ignore", timeout: 10_000 }).status === 0;
+}
 
 function vitest(size: string, { title = size, paths = [], environment = {} }: VitestOptions = {}): void {
   const directory = mkdtempSync(join(tmpdir(), "waggle-test-"));

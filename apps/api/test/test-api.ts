@@ -33,7 +33,7 @@ export function testConfig(environment: Readonly<Record<string, string>>): Confi
   return readConfig({ WAGGLE_API_HTTP_PORT: "0", WAGGLE_API_GRPC_PORT: "0", WAGGLE_API_LOG_LEVEL: "silent", ...environment }).config;
 }
 
-/** A ClickHouse as WAGGLE_TEST_LAYOUT asks: one server, or two as the shards of a cluster. */
+/** A ClickHouse as WAGGLE_TEST_LAYOUT asks: one server, two as the shards of a cluster, or the official image in Docker. */
 export async function startTestStorage(): Promise<{ clickhouse: TestClickHouse; environment: Record<string, string> }> {
   const layout = process.env["WAGGLE_TEST_LAYOUT"] ?? "one-server";
   const credentials = ({ server, database }: TestClickHouse) => ({
@@ -46,7 +46,13 @@ export async function startTestStorage(): Promise<{ clickhouse: TestClickHouse; 
     const clickhouse = await withTestClickHouse();
     return { clickhouse, environment: credentials(clickhouse) };
   }
-  if (layout !== "two-shards") throw new Error(`WAGGLE_TEST_LAYOUT is "${layout}"; there are one-server and two-shards`);
+  if (layout === "container") {
+    // Loaded only here: everybody else does without Docker's client.
+    const { startContainerClickHouse } = await import("./test-container.ts");
+    const clickhouse = await startContainerClickHouse();
+    return { clickhouse, environment: credentials(clickhouse) };
+  }
+  if (layout !== "two-shards") throw new Error(`WAGGLE_TEST_LAYOUT is "${layout}"; there are one-server, two-shards and container`);
   const cluster = await withTestCluster();
   return {
     clickhouse: cluster,
