@@ -283,3 +283,23 @@ it("a day of a fleet reads raw rows of its last minutes only, and few rows", asy
   expect(raw).toEqual([{ level: "raw", scope: "host", from: new Date(at(3)).toISOString(), to: new Date(at(3, 5)).toISOString() }]);
   expect((answer.series[0] as HeatmapSeries).buckets.length).toBeGreaterThan(0);
 });
+
+it("steps become longer, and the ends of a single one move out, rather than read too many rows", async () => {
+  const repository = api.app.get(QueryRepository);
+  vi.spyOn(repository, "listHosts").mockImplementation(async () =>
+    Array.from({ length: 10_000 }, (_, index) => ({
+      id: `host-${index}`,
+      name: `host-${index}`,
+      enrolledAtMs: at(0),
+      retiredAtMs: null,
+      lastWindowEndMs: null,
+    })),
+  );
+  const rowsOf = { raw: 5_000_000, "1m": 2_000_000, "1h": 10_000 };
+  vi.spyOn(repository, "estimateRows").mockImplementation(async (_, sources) => sources.reduce((sum, { level }) => sum + rowsOf[level], 0));
+  const body = { ...everything["percentiles"], by: ["unit"] };
+  const many = await ask({ ...body, from: at(1), to: at(3), points: 600 });
+  expect(many.meta).toMatchObject({ level: "1h", stepSeconds: 3_600, from: new Date(at(1)).toISOString() });
+  const one = await ask({ ...body, from: at(1, 20, 10), to: at(2, 40), points: 1 });
+  expect(one.meta).toMatchObject({ level: "1h", from: new Date(at(1)).toISOString(), to: new Date(at(3)).toISOString() });
+});
