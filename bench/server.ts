@@ -32,6 +32,8 @@ export async function startApi(clickhouse: Pick<TestClickHouse, "url" | "databas
       WAGGLE_API_HTTP_PORT: String(httpPort),
       WAGGLE_API_GRPC_PORT: String(grpcPort),
       WAGGLE_API_DATA_DIRECTORY: directory,
+      // A Postgres server instead of the embedded one, if the caller has one to spare: it is left with a fleet of made-up hosts.
+      WAGGLE_DATABASE_URL: process.env["WAGGLE_DATABASE_URL"] ?? "",
       WAGGLE_API_LOG_LEVEL: "warn",
       WAGGLE_CLICKHOUSE_URL: url.origin,
       WAGGLE_CLICKHOUSE_USERNAME: url.username,
