@@ -43,7 +43,7 @@ export interface ChaosAgentReport {
 }
 
 /** Small, so that an outage of some seconds makes the spool coarsen. */
-const SPOOL_FRAMES_MAX = 120;
+const SPOOL_FRAMES_MAX = 24;
 const REPORT_MS = 500;
 
 const options = JSON.parse(process.argv[2] ?? "") as ChaosAgentOptions;

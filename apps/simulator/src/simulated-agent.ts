@@ -10,7 +10,7 @@ import { HourClaims } from "./hour-claims.ts";
 import type { InFlightBytes } from "./in-flight-bytes.ts";
 import type { Ledger } from "./ledger.ts";
 import { type DueWindow, WindowQueue } from "./window-queue.ts";
-import type { Workload } from "./workload.ts";
+import type { WindowBlocks, Workload } from "./workload.ts";
 
 const BACKOFF_MS_MIN = 250;
 const BACKOFF_MS_MAX = 5_000;
@@ -81,6 +81,8 @@ export class SimulatedAgent {
     this.#queue = new WindowQueue(services.workload.options.windowMs, fromMs);
     this.#isDone = doneWindows === undefined ? undefined : (startMs) => doneWindows.has(startMs);
     this.#clockOffsetMs = services.faults.clockOffsetMs(host.index);
+    // What it says of its hours includes what it said before it was killed.
+    for (const startMs of doneWindows ?? []) this.#claims.made(startMs - this.#clockOffsetMs, rowsOf(services.workload.window(host, startMs)));
   }
 
   /** Windows due and neither acknowledged nor refused for good. */
@@ -234,7 +236,7 @@ export class SimulatedAgent {
       },
       blocks,
     );
-    return { request, rows: blocks.reduce((sum, { block }) => sum + block.rows, 0) };
+    return { request, rows: rowsOf(blocks) };
   }
 
   /** Windows are numbered by their time, so that a window keeps its number when a run is repeated or gone on with. */
@@ -338,4 +340,8 @@ export class SimulatedAgent {
     }, delayMs);
     this.#timers.add(timer);
   }
+}
+
+function rowsOf(blocks: WindowBlocks): number {
+  return blocks.reduce((sum, { block }) => sum + block.rows, 0);
 }
