@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { freePort } from "../packages/clickhouse-embedded/src/ports.ts";
 import { DATABASE, startClickHouseServer } from "../packages/clickhouse-embedded/src/server.ts";
+import { catalogue, signalTables } from "../packages/signals/src/index.ts";
 import { type ApiProcess, startApi } from "./server.ts";
 
 const HOUR_MS = 3_600_000;
@@ -19,6 +20,8 @@ const CHECK_MS = 2_000;
 export interface HistoryOptions {
   readonly hosts: number;
   readonly hours: number;
+  /** How many of them, the newest, go through the wire and are rolled up by the server. The older are copies of these, made inside ClickHouse at the rolled-up levels. */
+  readonly wireHours: number;
   readonly rows: number;
   readonly dataDirectory: string | undefined;
 }
@@ -38,10 +41,13 @@ export interface History extends AsyncDisposable {
 interface FillState {
   readonly hosts: number;
   readonly hours: number;
+  readonly wireHours: number;
   readonly rows: number;
   readonly fromMs: number;
   readonly toMs: number;
   filledUntilMs: number;
+  /** Everything from here on is there, by the wire or as a copy. */
+  copiedFromMs: number;
 }
 
 /**
@@ -50,7 +56,8 @@ interface FillState {
  */
 export async function openHistory(options: HistoryOptions): Promise<History> {
   const dataDirectory = resolve(
-    options.dataDirectory ?? join(import.meta.dirname, "../.waggle/bench", `query-${options.hosts}x${options.hours}x${options.rows}`),
+    options.dataDirectory ??
+      join(import.meta.dirname, "../.waggle/bench", `query-${options.hosts}x${options.hours}-${options.wireHours}x${options.rows}`),
   );
   mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
   const stateFile = join(dataDirectory, "history.json");
@@ -71,9 +78,10 @@ export async function openHistory(options: HistoryOptions): Promise<History> {
       const response = await fetch(`${clickhouse.url}/?database=${DATABASE}&output_format_json_quote_64bit_integers=0`, {
         method: "POST",
         headers: { authorization },
-        body: `${sql} FORMAT JSON`,
+        body: sql.startsWith("INSERT") ? sql : `${sql} FORMAT JSON`,
       });
       if (!response.ok) throw new Error(await response.text());
+      if (sql.startsWith("INSERT")) return [];
       return ((await response.json()) as { data: Row[] }).data;
     };
     const began = performance.now();
@@ -86,6 +94,10 @@ export async function openHistory(options: HistoryOptions): Promise<History> {
       writeState(stateFile, state);
     }
     await untilRolledUp(api, state.toMs);
+    for (; state.copiedFromMs > state.fromMs; state.copiedFromMs -= HOUR_MS, writeState(stateFile, state)) {
+      say(`copying an hour to ${new Date(state.copiedFromMs - HOUR_MS).toISOString()}`);
+      await copyHour(select, state, state.copiedFromMs - HOUR_MS);
+    }
     await untilQuiet(select);
     const fillSeconds = isThere ? null : Math.round((performance.now() - began) / 1_000);
     return { api, fromMs: state.fromMs, toMs: state.toMs, dataDirectory, fillSeconds, select, [Symbol.asyncDispose]: dispose };
@@ -95,17 +107,18 @@ export async function openHistory(options: HistoryOptions): Promise<History> {
   }
 }
 
-function readState(file: string, { hosts, hours, rows }: HistoryOptions): FillState {
+function readState(file: string, { hosts, hours, wireHours, rows }: HistoryOptions): FillState {
   if (existsSync(file)) {
     const state = JSON.parse(readFileSync(file, "utf8")) as FillState;
-    if (state.hosts !== hosts || state.hours !== hours || state.rows !== rows)
+    if (state.hosts !== hosts || state.hours !== hours || state.wireHours !== wireHours || state.rows !== rows)
       throw new Error(`${file} is of ${state.hosts} hosts × ${state.hours} h × ${state.rows} rows; name another directory with --data`);
-    if (state.filledUntilMs < state.toMs && Date.now() - state.toMs > RESUMABLE_MS)
+    if (state.copiedFromMs > state.fromMs && Date.now() - state.toMs > RESUMABLE_MS)
       throw new Error(`${file} was begun more than a day ago and never finished; delete its directory`);
     return state;
   }
   const toMs = Math.floor(Date.now() / HOUR_MS) * HOUR_MS;
-  const state = { hosts, hours, rows, fromMs: toMs - hours * HOUR_MS, toMs, filledUntilMs: toMs - hours * HOUR_MS };
+  const wireFromMs = toMs - Math.min(hours, wireHours) * HOUR_MS;
+  const state = { hosts, hours, wireHours, rows, fromMs: toMs - hours * HOUR_MS, toMs, filledUntilMs: wireFromMs, copiedFromMs: wireFromMs };
   writeState(file, state);
   return state;
 }
@@ -128,6 +141,21 @@ async function simulate(api: ApiProcess, { hosts, rows, filledUntilMs }: FillSta
   });
   const [code] = (await once(simulator, "exit")) as [number | null];
   if (code !== 0) throw new Error(`the simulator ended with ${code}`);
+}
+
+/** Writes the hour at `atMs` at every rolled-up level, as a copy of the hour that went through the wire a multiple of `wireHours` later. */
+async function copyHour(select: History["select"], { wireHours, toMs }: FillState, atMs: number): Promise<void> {
+  const distance = Math.ceil((toMs - wireHours * HOUR_MS - atMs) / (wireHours * HOUR_MS)) * wireHours;
+  for (const table of catalogue.flatMap((signal) => signalTables(signal)).filter(({ version }) => version !== null)) {
+    const times = table.columns
+      .filter(({ type }) => type.startsWith("DateTime64"))
+      .map(({ name }) => `${name} - INTERVAL ${distance} HOUR AS ${name}`);
+    const sourceMs = atMs + distance * HOUR_MS;
+    await select(
+      `INSERT INTO ${table.name} SELECT * REPLACE (${times.join(", ")}) FROM
+        (SELECT * FROM ${table.name} WHERE ts >= fromUnixTimestamp64Milli(${sourceMs}) AND ts < fromUnixTimestamp64Milli(${sourceMs + HOUR_MS}))`,
+    );
+  }
 }
 
 /** Until every level has come to the end of the history and nothing waits to be rolled up again. */

@@ -27,6 +27,8 @@ const { positionals, values } = parseArgs({
     /** query: how many hosts, how many hours of them, and rows of a host and minute. */
     hosts: { type: "string", default: "10000" },
     hours: { type: "string", default: "24" },
+    /** query: how many of these hours go through the wire; the others are copied, which saves most of an hour. */
+    "wire-hours": { type: "string", default: "1" },
     rows: { type: "string", default: "8" },
     /** query: where the filled database is kept for the next run. */
     data: { type: "string" },
@@ -51,6 +53,7 @@ const result = await run({
   spreadMs: wholeNumber("spread-ms", values["spread-ms"]),
   hosts: wholeNumber("hosts", values.hosts),
   hours: wholeNumber("hours", values.hours),
+  wireHours: wholeNumber("wire-hours", values["wire-hours"]),
   rows: wholeNumber("rows", values.rows),
   dataDirectory: values.data,
 });

@@ -92,11 +92,11 @@ function pages(name: string, range: { from: number; to: number; points: number }
 }
 
 /**
- * A fleet's day over REST, as it went in through the real wire in windows of a minute and as the server rolled it up: medians of 20, and the first
- * time beside them.
+ * A fleet's day over REST, as it goes in through the real wire in windows of a minute and as the server rolls it up (or copies of such hours, see
+ * {@link openHistory}): medians of 20, and the first time beside them.
  */
 export async function run(options: BenchOptions): Promise<BenchResult> {
-  const { hosts, hours, rows } = options;
+  const { hosts, hours, wireHours, rows } = options;
   await using history = await openHistory(options);
   const { api, fromMs, toMs } = history;
   const promised = promises(history);
@@ -132,8 +132,8 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
   return {
     title: "Queries",
     method:
-      `${hosts} simulated hosts × ${hours} h of one-minute windows, ${rows} rows each, filled through the wire and rolled up by the server; ` +
-      `nothing optimized by hand. ${RUNS} runs each over REST.`,
+      `${hosts} simulated hosts × ${hours} h of one-minute windows, ${rows} rows each. The newest ${wireHours} h were filled through the wire and rolled up by ` +
+      `the server, the others are copies of their minutes and hours (--wire-hours ${hours} fills all through the wire); nothing optimized by hand. ${RUNS} runs each over REST.`,
     measurements: results.map(({ name, medianMs, limitMs }) => ({
       what: `${name}, median`,
       value: medianMs,
@@ -144,6 +144,7 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
       queries: results,
       hosts,
       hours,
+      wireHours,
       rowsPerHostAndMinute: rows,
       fillSeconds: history.fillSeconds,
       bytesPerRow: Object.fromEntries(tables.map(({ table, rows: count, bytes }) => [table, round(bytes / count)])),

@@ -40,6 +40,8 @@ export interface BenchOptions {
   readonly hosts: number;
   /** How long that history is. */
   readonly hours: number;
+  /** Of the hours, those filled through the wire. */
+  readonly wireHours: number;
   /** Rows of a host and minute in it, without coverage. */
   readonly rows: number;
   /** Where it is kept from one run to the next; undefined: in a directory of the installation, by size. */
