@@ -71,7 +71,7 @@ export async function openHistory(options: HistoryOptions): Promise<History> {
     const url = new URL(clickhouse.url);
     url.username = clickhouse.username;
     url.password = clickhouse.password;
-    const api = await startApi({ url: url.href, database: DATABASE }, join(dataDirectory, "api"));
+    const api = await startApi({ url: url.href, database: DATABASE }, { keptDirectory: join(dataDirectory, "api") });
     stop.push(() => api[Symbol.asyncDispose]());
     const select = async <Row>(sql: string): Promise<Row[]> => {
       const authorization = `Basic ${Buffer.from(`${clickhouse.username}:${clickhouse.password}`).toString("base64")}`;

@@ -6,6 +6,7 @@ import { Readable } from "node:stream";
 import { BufferPool } from "../apps/api/src/features/ingest/buffer-pool.ts";
 import type { Frame } from "../apps/api/src/features/ingest/frame.ts";
 import { buildInserts } from "../apps/api/src/features/ingest/native-body.ts";
+import { hasPostgres, startTestPostgres } from "../apps/api/test/test-postgres.ts";
 import { makeFleet, type SimulatedHost } from "../apps/simulator/src/fleet.ts";
 import { type TestClickHouse, withTestClickHouse } from "../packages/clickhouse-embedded/src/testing.ts";
 import { createTableSql, encodeBlock, getSignalOrThrow, type WireRow } from "../packages/signals/src/index.ts";
@@ -94,7 +95,9 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
 /** What the API costs with that many agents connected, each sending a window now and then. */
 export async function measureAgents({ agents: hosts, connections, spreadMs }: BenchOptions) {
   await using clickhouse = await withTestClickHouse({ maxMemoryBytes: 4 * 1_024 ** 3 });
-  await using api = await startApi(clickhouse);
+  // The embedded Postgres is for laptops; whoever has this many hosts has a server for them.
+  await using postgres = hasPostgres ? await startTestPostgres() : null;
+  await using api = await startApi(clickhouse, { databaseUrl: postgres?.url });
   const fleet = fork(join(import.meta.dirname, "fleet.ts"), { stdio: ["ignore", "ignore", "inherit", "ipc"] });
   try {
     const reports = nextReports(fleet);
@@ -135,7 +138,7 @@ export async function measureAgents({ agents: hosts, connections, spreadMs }: Be
       enrolmentsPerSecond: hosts / connected.enrolSeconds,
       connectsPerSecond: hosts / connected.connectSeconds,
       sendersCpuCores: done.cpuSeconds / seconds,
-      controlPlane: process.env["WAGGLE_DATABASE_URL"] === undefined ? "embedded" : "server",
+      controlPlane: postgres === null ? "embedded Postgres" : "Postgres server",
     };
   } finally {
     fleet.kill();

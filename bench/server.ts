@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { launchEnvironment } from "../apps/api/src/launch.ts";
 import { freePort, type TestClickHouse } from "../packages/clickhouse-embedded/src/testing.ts";
 
 const root = resolve(import.meta.dirname, "..");
@@ -18,8 +19,14 @@ export interface ApiProcess extends AsyncDisposable {
   readonly enrolmentToken: string;
 }
 
-/** @param keptDirectory of the embedded Postgres and the tokens; left out: a temporary one */
-export async function startApi(clickhouse: Pick<TestClickHouse, "url" | "database">, keptDirectory?: string): Promise<ApiProcess> {
+/**
+ * @param keptDirectory of the embedded Postgres and the tokens; left out: a temporary one
+ * @param databaseUrl a Postgres server instead of the embedded one
+ */
+export async function startApi(
+  clickhouse: Pick<TestClickHouse, "url" | "database">,
+  { keptDirectory, databaseUrl = "" }: { keptDirectory?: string; databaseUrl?: string | undefined } = {},
+): Promise<ApiProcess> {
   const directory = keptDirectory ?? mkdtempSync(join(tmpdir(), "waggle-bench-"));
   const [httpPort, grpcPort] = [await freePort(), await freePort()];
   const url = new URL(clickhouse.url);
@@ -32,8 +39,8 @@ export async function startApi(clickhouse: Pick<TestClickHouse, "url" | "databas
       WAGGLE_API_HTTP_PORT: String(httpPort),
       WAGGLE_API_GRPC_PORT: String(grpcPort),
       WAGGLE_API_DATA_DIRECTORY: directory,
-      // A Postgres server instead of the embedded one, if the caller has one to spare: it is left with a fleet of made-up hosts.
-      WAGGLE_DATABASE_URL: process.env["WAGGLE_DATABASE_URL"] ?? "",
+      ...launchEnvironment,
+      WAGGLE_DATABASE_URL: databaseUrl,
       WAGGLE_API_LOG_LEVEL: "warn",
       WAGGLE_CLICKHOUSE_URL: url.origin,
       WAGGLE_CLICKHOUSE_USERNAME: url.username,

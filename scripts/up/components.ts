@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from "node:path";
 import { launchEnvironment, nodeFlags } from "../../apps/agent/src/launch.ts";
+import { launchEnvironment as apiLaunchEnvironment } from "../../apps/api/src/launch.ts";
 import { type StagedAgent, withAgentPrivileges } from "./agent-stage.ts";
 import type { Ports } from "./options.ts";
 import type { ComponentSpec } from "./supervisor.ts";
@@ -38,6 +39,7 @@ export function apiSpec({ root, dataDirectory, ports }: UpContext): ComponentSpe
         }
       : {};
   return spec("api", boundToSupervisor([process.execPath, "--enable-source-maps", join(root, "apps/api/dist/main.js")]), join(root, "apps/api"), {
+    ...apiLaunchEnvironment,
     ...waggleEnvironment(["WAGGLE_API_", "WAGGLE_CLICKHOUSE_", "WAGGLE_DATABASE_"]),
     ...embeddedClickhouse,
     WAGGLE_API_HTTP_PORT: String(ports.rest),

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * How the API's Node.js is to be started. It takes in thousands of short-lived buffers from as many connections: with an arena of malloc per thread,
+ * and a threshold for giving memory back that glibc raises by itself, what they once took would stay resident.
+ */
+export const launchEnvironment = {
+  MALLOC_ARENA_MAX: "2",
+  MALLOC_MMAP_THRESHOLD_: "131072",
+  MALLOC_TRIM_THRESHOLD_: "131072",
+} as const;
