@@ -29,12 +29,15 @@ describe("the source tree", () => {
     expect(outside(/from "koffi"|require\("koffi"\)/, /^apps\/agent\/(src\/libbpf\/|build\.ts)/)).toEqual([]);
   });
 
-  it("imports the ClickHouse client in the API's clickhouse folder, the embedded server and benchmarks only", () => {
-    expect(outside(/from "@clickhouse\/client"/, /^(apps\/api\/src\/clickhouse\/|packages\/clickhouse-embedded\/|bench\/)/)).toEqual([]);
+  it("imports the ClickHouse client in the API's clickhouse folder, the embedded server, benchmarks and tests only", () => {
+    expect(
+      outside(/from "@clickhouse\/client"/, /^(apps\/api\/src\/clickhouse\/|packages\/clickhouse-embedded\/|bench\/|apps\/api\/test\/)/),
+    ).toEqual([]);
   });
 
   it("reads environment variables in configuration, entry points and tests only", () => {
-    const allowed = /^(scripts|bench|tests)\/|^apps\/web\/src\/proxy\.ts$|\/config\/|\/main\.ts$|\.config\.ts$|\.test\.ts$|testing\.ts$|\/build\.ts$/;
+    const allowed =
+      /^(scripts|bench|tests|apps\/api\/test)\/|^apps\/web\/src\/proxy\.ts$|\/config\/|\/main\.ts$|\.config\.ts$|\.test\.ts$|testing\.ts$|\/build\.ts$/;
     expect(outside(/process\.env/, allowed)).toEqual([]);
   });
 

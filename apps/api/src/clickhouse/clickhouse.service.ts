@@ -10,11 +10,14 @@ import { Config } from "../config/config.ts";
 import { prepareServer } from "./prepare.ts";
 import { allTables } from "./schema.ts";
 
+/** Settings of one statement, by ClickHouse's names. */
+export type QuerySettings = ClickHouseSettings;
+
 export interface QueryOptions {
   /** Cancels the query in the client and in ClickHouse. */
   readonly signal?: AbortSignal | undefined;
   /** Limits such as max_execution_time (seconds), max_memory_usage (bytes), max_result_rows. */
-  readonly settings?: ClickHouseSettings | undefined;
+  readonly settings?: QuerySettings | undefined;
 }
 
 export interface QuerySummary {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ClickHouseSettings } from "@clickhouse/client";
+
 import {
   fleetDimensions,
   gaugesOf,
@@ -12,6 +12,7 @@ import {
   TIME_KEY,
   tableName,
 } from "@waggle/signals";
+import type { QuerySettings } from "../../clickhouse/clickhouse.service.ts";
 import { type RollupStep, type StepShape, sourceOf, stepShapes } from "./steps.ts";
 
 /** What a roll-up statement is about; everything else follows from the catalogue. */
@@ -28,7 +29,7 @@ export interface RollupScope {
 export interface RollupStatement {
   readonly sql: string;
   readonly params: Readonly<Record<string, unknown>>;
-  readonly settings: ClickHouseSettings;
+  readonly settings: QuerySettings;
 }
 
 const startOf: Readonly<Record<RollupLevel, string>> = { "1m": "toStartOfMinute(ts)", "1h": "toStartOfHour(ts)" };
