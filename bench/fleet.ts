@@ -103,7 +103,10 @@ async function run(order: FleetOrder, say: (report: FleetReport) => void): Promi
   for (const agent of agents) {
     agent.onAnswer = (answer, took) => {
       counts[answer]++;
-      if (answer === "ack") milliseconds.push(took);
+      if (answer !== "ack") return;
+      milliseconds.push(took);
+      // When an agent does: what it says of itself is that nothing waits any more.
+      agent.sendStatus();
     };
     agent.onEnd = (why) => {
       if (streamsEnded++ === 0) console.error(`a stream ended: ${why}`);
@@ -120,7 +123,6 @@ async function run(order: FleetOrder, say: (report: FleetReport) => void): Promi
       for (; sent < due; sent++) {
         const agent = agents[sent] as BenchAgent;
         agent.send(bodies[sent % bodies.length] as FrameBody, windowEndMs - order.windowMs);
-        agent.sendStatus();
       }
       if (sent < agents.length) await sleep(elapsedMs < 0 ? -elapsedMs : 10);
     }

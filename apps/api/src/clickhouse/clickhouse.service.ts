@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomUUID } from "node:crypto";
 import { Readable } from "node:stream";
-import { type ClickHouseClient, ClickHouseError, type ClickHouseSettings, createClient } from "@clickhouse/client";
+import { type ClickHouseClient, ClickHouseError, createClient } from "@clickhouse/client";
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from "@nestjs/common";
 import { type Layout, localTableName, onClusterClause, type TableDefinition } from "@waggle/signals";
 import { AppError } from "../common/app-error.ts";
 import { Log } from "../common/log.ts";
 import { Config } from "../config/config.ts";
 import { prepareServer } from "./prepare.ts";
+import type { QuerySettings } from "./query-settings.ts";
 import { allTables } from "./schema.ts";
-
-/** Settings of one statement, by ClickHouse's names. */
-export type QuerySettings = ClickHouseSettings;
 
 export interface QueryOptions {
   /** Cancels the query in the client and in ClickHouse. */

@@ -12,7 +12,7 @@ import {
   TIME_KEY,
   tableName,
 } from "@waggle/signals";
-import type { QuerySettings } from "../../clickhouse/clickhouse.service.ts";
+import type { QuerySettings } from "../../clickhouse/query-settings.ts";
 import { type RollupStep, type StepShape, sourceOf, stepShapes } from "./steps.ts";
 
 /** What a roll-up statement is about; everything else follows from the catalogue. */
