@@ -46,7 +46,7 @@ const NO_SUCH_COLUMN = "16";
 const BUSY_CODES = new Set(["202", "210", "241", "242", "243", "252", "164", "999", "225", "159", "160", "209", "439", "649"]);
 
 /** What every statement of ours needs to be right on a cluster. */
-const clusterSettings: ClickHouseSettings = {
+const clusterSettings: QuerySettings = {
   // An insert is answered when the rows are on their shards, not when they wait on the first server to be sent there.
   distributed_foreground_insert: 1,
   // INSERT … SELECT adds up over all shards. The default lets every shard add up its own rows and store that as the result.
