@@ -15,6 +15,9 @@ const DAY_MS = 86_400_000;
 
 /** More rows are read only when no coarser step reads fewer. */
 const ROWS_WANTED_MAX = 1_000_000;
+/** The same for many hosts: half a second of work is too long for each panel of a page. Of few hosts most of what is counted here are neighbours in the same granules. */
+const FLEET_ROWS_WANTED_MAX = 500_000;
+const FEW_HOSTS = 100;
 /** The rate of a whole fleet is put together host by host, which is exact also for hosts that were away, up to this many rows. */
 const ROWS_EXACT_RATE_MAX = 200_000;
 /** What a host has per window and signal at most (the agent's cap is higher, but no known host comes near it). Only decides whether to ask ClickHouse. */
@@ -78,7 +81,7 @@ export class QueryPlanner {
       if (chosen !== undefined && steps.fromMs === chosen.planned.plan.steps.fromMs && steps.stepMs === chosen.planned.plan.steps.stepMs) continue;
       const candidate = await this.read({ ...plan, steps }, hostCount, completeUntil, (finest) => isKept(finest, steps.fromMs), signal);
       if (chosen === undefined || candidate.rows < chosen.rows) chosen = candidate;
-      if (chosen.rows <= ROWS_WANTED_MAX) break;
+      if (chosen.rows <= (hostCount > FEW_HOSTS ? FLEET_ROWS_WANTED_MAX : ROWS_WANTED_MAX)) break;
     }
     if (chosen === undefined) throw new TypeError("there is no level");
     if (isKept("1h", range.fromMs)) return chosen.planned;

@@ -20,14 +20,22 @@ import { type Planned, QueryPlanner } from "./planner.ts";
 import { QueryRepository } from "./query.repository.ts";
 import type { Answer, Query } from "./query.schemas.ts";
 import { type ResolvedQuery, resolveQuery } from "./resolve.ts";
+import { SharedAnswers } from "./shared-answers.ts";
 import { coarsestLevel, type Source } from "./sources.ts";
 import type { Plan, Statement } from "./sql.ts";
 import { isFleet, isRankable, type Reading, rankedStatement, seriesStatement, valueRankStatement, volumeStatement } from "./statements.ts";
 import { matchesFilter } from "./where.ts";
 
+/** Shorter than the time in which a host counts as late; long enough for all panels of a page. */
+const HOSTS_KEPT_MS = 5_000;
+/** Ranges and signals; an answer about 10,000 hosts takes some 3 MB. */
+const FLEETS_KEPT_MAX = 16;
+
 /** One query object in, one columnar answer out. */
 @Injectable()
 export class QueryService {
+  private readonly fleetHosts = new SharedAnswers<AskedHosts>(HOSTS_KEPT_MS, FLEETS_KEPT_MAX);
+
   constructor(
     @Inject(QueryRepository) private readonly repository: QueryRepository,
     @Inject(QueryPlanner) private readonly planner: QueryPlanner,
@@ -87,6 +95,17 @@ export class QueryService {
     };
   }
 
+  /** What each host said over the range. Of a whole fleet that is much to read, and every panel of a page asks it: then nobody's alone to cancel. */
+  private async hosts({ plan, hostSources }: Planned, signal: AbortSignal): Promise<AskedHosts> {
+    const statement = hostsStatement(plan, hostSources);
+    const ask = async (abort: AbortSignal | undefined): Promise<AskedHosts> => {
+      const { rows, rowsRead } = await this.repository.run<HostsRow>(statement, abort);
+      return { hosts: hostReports(rows[0]), rowsRead };
+    };
+    if (plan.hosts !== null) return ask(signal);
+    return this.fleetHosts.get(JSON.stringify(statement), () => ask(undefined), performance.now());
+  }
+
   private async read(planned: Planned, signal: AbortSignal | undefined): Promise<ReadResult> {
     // One failed statement ends the others: nobody waits for their rows any more.
     const siblings = new AbortController();
@@ -100,12 +119,12 @@ export class QueryService {
     try {
       const { plan } = planned;
       const isOneStep = plan.steps.count === 1;
-      const [[hostsRow], ofSteps, found] = await Promise.all([
-        run<HostsRow>(hostsStatement(plan, planned.hostSources)),
+      const [{ hosts, rowsRead: hostRowsRead }, ofSteps, found] = await Promise.all([
+        this.hosts(planned, either),
         isOneStep ? [] : run<StepsRow>(stepsStatement(plan, planned.stepSources)),
         readSeries(planned, run),
       ]);
-      const hosts = hostReports(hostsRow);
+      rowsRead += hostRowsRead;
       const reports = isOneStep ? Reports.ofOneStep(hosts) : new Reports(ofSteps, found.hostSteps, plan.steps.count);
       const tables = found.tables.map((table) => (table.isFleet ? ratesOfFleet(table, reports) : table));
       return { ...found, tables, hosts, reports, rowsRead };
@@ -114,6 +133,11 @@ export class QueryService {
       throw error;
     }
   }
+}
+
+interface AskedHosts {
+  readonly hosts: ReadonlyMap<string, HostReport>;
+  readonly rowsRead: number;
 }
 
 type Run = <Row>(statement: Statement) => Promise<Row[]>;
