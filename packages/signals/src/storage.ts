@@ -91,9 +91,10 @@ export function rollupColumns(signal: Signal, scope: Scope): readonly StorageCol
 
 /**
  * Start of the stretch of time within which a table is ordered by host: short enough to read the newest of all hosts, long enough for one host's day.
- * Measured with 10,000 hosts × 2 keys: the last 15 min of all hosts take 68 ms in stretches of 15 min and 137 ms in hours; rows are 9 % longer.
+ * Measured with 10,000 hosts: in stretches of 15 min instead of hours the last 15 min of all hosts take half the time and one host's day twice; rows are 9 %
+ * longer.
  */
-const bucketOf: Readonly<Record<Level, string>> = { raw: "toStartOfFiveMinutes(ts)", "1m": "toStartOfFifteenMinutes(ts)", "1h": "toDate(ts)" };
+const bucketOf: Readonly<Record<Level, string>> = { raw: "toStartOfFiveMinutes(ts)", "1m": "toStartOfHour(ts)", "1h": "toDate(ts)" };
 const partitionOf: Readonly<Record<Level, string>> = { raw: "toDate(ts)", "1m": "toDate(ts)", "1h": "toStartOfMonth(ts)" };
 
 /**

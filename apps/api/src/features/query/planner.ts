@@ -18,6 +18,8 @@ const ROWS_WANTED_MAX = 1_000_000;
 /** The same for many hosts: half a second of work is too long for each panel of a page. Of few hosts most of what is counted here are neighbours in the same granules. */
 const FLEET_ROWS_WANTED_MAX = 500_000;
 const FEW_HOSTS = 100;
+/** How much longer than what was asked a single step may become. */
+const WIDENING_MAX = 1.1;
 /** The rate of a whole fleet is put together host by host, which is exact also for hosts that were away, up to this many rows. */
 const ROWS_EXACT_RATE_MAX = 200_000;
 /** What a host has per window and signal at most (the agent's cap is higher, but no known host comes near it). Only decides whether to ask ClickHouse. */
@@ -78,6 +80,8 @@ export class QueryPlanner {
     let chosen: { planned: Planned; rows: number } | undefined;
     for (const { level, grainMs } of possible) {
       const steps = planSteps(range, points, grainMs, level === "raw" ? undefined : completeUntil(level, "host"));
+      // One value over a range is a value of that range: its ends move out by a little, never to another question.
+      if (chosen !== undefined && steps.count === 1 && steps.stepMs > (range.toMs - range.fromMs) * WIDENING_MAX) continue;
       if (chosen !== undefined && steps.fromMs === chosen.planned.plan.steps.fromMs && steps.stepMs === chosen.planned.plan.steps.stepMs) continue;
       const candidate = await this.read({ ...plan, steps }, hostCount, completeUntil, (finest) => isKept(finest, steps.fromMs), signal);
       if (chosen === undefined || candidate.rows < chosen.rows) chosen = candidate;
@@ -100,8 +104,10 @@ export class QueryPlanner {
     const cut = (of: Steps, scope: Scope, coarsest: Level = "1h"): readonly Source[] => cutSources(of, scope, coarsest, completeUntil);
     const whole = { ...steps, stepMs: steps.toMs - steps.fromMs, count: 1 };
     const hostSources = cut(whole, "host");
-    // Of coverage a host has one row at a time, hardly ever two.
-    let rows = hostSources.reduce((sum, source) => sum + rowsPerKey(source) * hostCount, 0);
+    const stepSources = cut(steps, plan.hosts === null ? "fleet" : "host");
+    // Of coverage a host has one row at a time, hardly ever two; a fleet's are few. For one step the hosts' own say it all.
+    const coverageSources = steps.count === 1 ? hostSources : [...hostSources, ...stepSources];
+    let rows = coverageSources.reduce((sum, source) => sum + (source.scope === "host" ? rowsPerKey(source) * hostCount : 0), 0);
     const readings: Reading[] = [];
     const notes: string[] = [];
     for (const [form, selections] of byStatement(plan.selections)) {
@@ -125,7 +131,7 @@ export class QueryPlanner {
         readings,
         volumeSources: cut(whole, isFleet ? "fleet" : "host"),
         hostSources,
-        stepSources: cut(steps, plan.hosts === null ? "fleet" : "host"),
+        stepSources,
         hostStepSources: cut(steps, "host"),
         notes,
       },
