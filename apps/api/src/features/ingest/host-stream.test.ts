@@ -13,6 +13,7 @@ import type { DiskGuard } from "../storage/disk-guard.service.ts";
 import type { RawFloor } from "../storage/raw-floor.service.ts";
 import type { Frame } from "./frame.ts";
 import type { FrameOutcome } from "./frame-queue.ts";
+import { FrameSlabs } from "./frame-slabs.ts";
 import type { Deferral, FrameWriter } from "./frame-writer.service.ts";
 import type { HostStatusService } from "./host-status.service.ts";
 import { FRAMES_IN_FLIGHT_MAX, HELLO_TIMEOUT_MS, HostStream, type SnapshotCall } from "./host-stream.ts";
@@ -82,6 +83,7 @@ function makeStream(windowMsWanted: number | null = null) {
   const excess: { now: Excess | undefined } = { now: undefined };
   const services = {
     writer: writer as unknown as FrameWriter,
+    slabs: new FrameSlabs(),
     statuses: { noteHello: () => {}, noteWindow: () => {}, noteStatus: () => {} } as unknown as HostStatusService,
     limits: { rowsMax: () => 0, admitFrame: () => excess.now } as unknown as LimitsService,
     claims: { note: () => {} } as unknown as ClaimsService,

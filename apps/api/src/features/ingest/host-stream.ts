@@ -17,6 +17,7 @@ import type { DiskGuard } from "../storage/disk-guard.service.ts";
 import type { RawFloor } from "../storage/raw-floor.service.ts";
 import { factsProblem } from "../tokens/enrolment.service.ts";
 import { checkSnapshot, FRAME_BYTES_MAX, refusalName, refusalOf, refusedSignals, type Sender, WINDOW_MS_MAX } from "./frame.ts";
+import type { FrameSlabs } from "./frame-slabs.ts";
 import type { FrameWriter } from "./frame-writer.service.ts";
 import type { HostStatusService } from "./host-status.service.ts";
 import type { IngestMetrics } from "./ingest.metrics.ts";
@@ -40,6 +41,7 @@ export type SnapshotCall = ServerDuplexStream<Buffer, StreamSnapshotsResponse>;
 
 export interface StreamServices {
   readonly writer: FrameWriter;
+  readonly slabs: FrameSlabs;
   readonly statuses: HostStatusService;
   readonly limits: LimitsService;
   readonly claims: ClaimsService;
@@ -108,20 +110,25 @@ export class HostStream {
       this.end(status.RESOURCE_EXHAUSTED, `the message has ${bytes.length} bytes, allowed are ${FRAME_BYTES_MAX}`, "too_large");
       return;
     }
+    const held = this.services.slabs.hold(bytes);
     let message: StreamSnapshotsRequest["message"];
     try {
-      message = StreamSnapshotsRequest.decode(bytes).message;
+      message = StreamSnapshotsRequest.decode(held.bytes).message;
     } catch (error) {
+      held.release();
       this.services.metrics.refusals.inc({ code: "malformed" });
       this.end(status.INVALID_ARGUMENT, `the message is no waggle.ingest.v1.StreamSnapshotsRequest: ${(error as Error).message}`, "malformed");
       return;
     }
+    if (message?.$case !== "snapshot") held.release();
     switch (message?.$case) {
       case "hello":
         this.receiveHello(message.value);
         return;
       case "snapshot":
-        if (this.requireHello()) this.receiveSnapshot(message.value);
+        // Its columns are views of these bytes; whatever becomes of it says when they are done with.
+        if (this.requireHello()) this.receiveSnapshot(message.value, held.release);
+        else held.release();
         return;
       case "status":
         if (this.requireHello()) this.receiveStatus(message.value);
@@ -170,10 +177,11 @@ export class HostStream {
     });
   }
 
-  private receiveSnapshot(snapshot: Snapshot): void {
+  private receiveSnapshot(snapshot: Snapshot, release: () => void): void {
     const { writer, limits, clock, statuses, metrics, rawFloor } = this.services;
     const check = checkSnapshot(snapshot, this.sender, clock.now(), rawFloor);
     if ("refusal" in check) {
+      release();
       metrics.frames.inc({ result: "refused" });
       this.refuse(check.refusal.code, snapshot.sequence, check.refusal.reason);
       return;
@@ -182,17 +190,20 @@ export class HostStream {
     const isLive = frame.tsMs + frame.windowMs >= clock.now() - LIVE_MS;
     const deferral = writer.deferral(this.sender.organisationId, isLive);
     if (deferral !== undefined) {
+      release();
       const waitMs = Math.round(THROTTLE_MS_MIN + Math.random() * (THROTTLE_MS_MAX - THROTTLE_MS_MIN));
       this.defer(RefusalCode.STORAGE_UNAVAILABLE, frame.sequence, deferral.reason, deferral.includesLive ? waitMs : 0, waitMs);
       return;
     }
     const excess = limits.admitFrame(this.sender.organisationId, this.sender.hostId, frame.rows, frame.tsMs + frame.windowMs);
     if (excess !== undefined) {
+      release();
       this.defer(RefusalCode.LIMIT_EXCEEDED, frame.sequence, excess.reason, excess.waitMs, excess.waitMs);
       return;
     }
     this.framesInFlight++;
     writer.add(frame, isLive, (outcome) => {
+      release();
       this.framesInFlight--;
       if (outcome.result === "stored") {
         statuses.noteWindow(this.sender.hostId, frame.tsMs + frame.windowMs);

@@ -14,6 +14,7 @@ import { RawFloor } from "../storage/raw-floor.service.ts";
 import { EnrolmentService } from "../tokens/enrolment.service.ts";
 import { TokensService } from "../tokens/tokens.service.ts";
 import { FRAME_BYTES_MAX } from "./frame.ts";
+import { FrameSlabs } from "./frame-slabs.ts";
 import { FrameWriter } from "./frame-writer.service.ts";
 import { HostStatusService } from "./host-status.service.ts";
 import { HostStream, type SnapshotCall, type StreamServices } from "./host-stream.ts";
@@ -66,7 +67,7 @@ export class IngestServer implements OnApplicationBootstrap, BeforeApplicationSh
     @Inject(RawFloor) rawFloor: RawFloor,
     @Inject(Clock) clock: Clock,
   ) {
-    this.services = { writer, statuses, limits, claims, diskGuard, rawFloor, metrics, clock, log };
+    this.services = { writer, slabs: new FrameSlabs(), statuses, limits, claims, diskGuard, rawFloor, metrics, clock, log };
     diskGuard.onWindowMsWanted(() => {
       for (const stream of this.streams) stream.sendConfig();
     });
