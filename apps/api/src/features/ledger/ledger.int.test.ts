@@ -6,6 +6,7 @@ import { makeSnapshot, retransmits, TestIngest, type TestStream } from "../../..
 import { startTestApi, type TestApi, TestOrganisation } from "../../../test/test-api.ts";
 import { HostStatusService } from "../ingest/host-status.service.ts";
 import { IngestServer } from "../ingest/ingest.grpc.ts";
+import { RollupsService } from "../rollups/rollups.service.ts";
 import { ClaimsService, HOUR_MS } from "./claims.service.ts";
 import type { Ledger } from "./ledger.schemas.ts";
 
@@ -14,6 +15,8 @@ let ingest: TestIngest;
 
 beforeAll(async () => {
   api = await startTestApi();
+  // Tests say themselves what was rolled up.
+  await api.app.get(RollupsService).stop();
   ingest = new TestIngest(api.app.get(IngestServer).port);
 });
 afterAll(async () => {

@@ -284,7 +284,7 @@ it("a day of a fleet reads raw rows of its last minutes only, and few rows", asy
   expect((answer.series[0] as HeatmapSeries).buckets.length).toBeGreaterThan(0);
 });
 
-it("steps become longer, and the ends of a single one move out, rather than read too many rows", async () => {
+it("steps become longer, and the ends of a long single one move out a little, rather than read too many rows", async () => {
   const repository = api.app.get(QueryRepository);
   vi.spyOn(repository, "listHosts").mockImplementation(async () =>
     Array.from({ length: 10_000 }, (_, index) => ({
@@ -300,6 +300,9 @@ it("steps become longer, and the ends of a single one move out, rather than read
   const body = { ...everything["percentiles"], by: ["unit"] };
   const many = await ask({ ...body, from: at(1), to: at(3), points: 600 });
   expect(many.meta).toMatchObject({ level: "1h", stepSeconds: 3_600, from: new Date(at(1)).toISOString() });
-  const one = await ask({ ...body, from: at(1, 20, 10), to: at(2, 40), points: 1 });
-  expect(one.meta).toMatchObject({ level: "1h", from: new Date(at(1)).toISOString(), to: new Date(at(3)).toISOString() });
+  const long = await ask({ ...body, from: at(-40, 20), to: at(2, 40), points: 1 });
+  expect(long.meta).toMatchObject({ level: "1h", from: new Date(at(-40)).toISOString(), to: new Date(at(3)).toISOString() });
+  // An hour and twenty minutes are not two hours.
+  const short = await ask({ ...body, from: at(1, 20), to: at(2, 40), points: 1 });
+  expect(short.meta).toMatchObject({ level: "1m", from: new Date(at(1, 20)).toISOString(), to: new Date(at(2, 40)).toISOString() });
 });
