@@ -235,10 +235,10 @@ function nothing(plan: Plan): ReadResult {
   };
 }
 
-/** A host is meant by its name or by its id. */
 /** Who reports the API's own signals: expected since this node runs, and before wherever there are rows. */
 const serverHost: KnownHost = { id: SERVER_HOST, name: SERVER_HOST, enrolledAtMs: Date.now(), retiredAtMs: null, lastWindowEndMs: null };
 
+/** A host is meant by its name or by its id. */
 function matchesHost(query: ResolvedQuery, host: KnownHost): boolean {
   return query.hostFilters.every((filter) => {
     const byName = matchesFilter(filter, host.name);
