@@ -16,6 +16,9 @@ if (asked !== undefined && asked !== "chaos" && !(sizes as readonly string[]).in
   process.exit(2);
 }
 
+/** Of a plain run: the same schedule each time, so that a red run says something about what changed. */
+const CHAOS_SEED = "2";
+
 let passed = 0;
 let failed = 0;
 let skipped = 0;
@@ -103,7 +106,7 @@ for (const size of sizes) {
 // One thing: everything real, killed and cut for some minutes, holds the equation or does not.
 if (asked === undefined || asked === "chaos") {
   console.log("\n── chaos");
-  check("chaos", process.execPath, ["tests/chaos/main.ts", ...(asked === "chaos" ? process.argv.slice(3) : [])]);
+  check("chaos", process.execPath, ["tests/chaos/main.ts", ...(asked === "chaos" ? process.argv.slice(3) : ["--seed", CHAOS_SEED])]);
 }
 
 const strict = process.env["CI"] === "true";
