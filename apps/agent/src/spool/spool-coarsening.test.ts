@@ -308,6 +308,20 @@ describe("Spool that is killed otherwise", () => {
     expect(claimed(open())).toMatchObject({ windows: 5, frames: 3, refusedWindows: 1, droppedWindows: 1 });
   });
 
+  it("gives no new window a sequence inside a merged one when progress.json is lost, or the next start would delete it as merged", async () => {
+    const first = open({ framesMax: 20 });
+    for (let index = 0; index < 12; index++) await append(first, index);
+    const [merged] = first.sequences();
+    // The newest go first, so what waits in the end is what was merged.
+    for (const sequence of [...first.sequences()].slice(1)) first.acknowledge(sequence);
+    expect(await waiting(first)).toMatchObject([{ sequence: BigInt(merged as number), windows: 6 }]);
+    rmSync(join(stateDirectory, "progress.json"));
+    await append(open({ framesMax: 20 }), 20);
+    const snapshots = await waiting(open({ framesMax: 20 }));
+    expect(segments(snapshots)).toBe(firsts(6) + (1n << 20n));
+    expect(windowsOf(snapshots)).toEqual([6, 1]);
+  });
+
   it("claims again what still waits when progress.json is lost", async () => {
     const spool = open();
     for (let index = 0; index < 4; index++) await append(spool, index);

@@ -397,7 +397,9 @@ export class Spool {
         });
       }
     }
-    const sequence = [...this.#entries.keys(), ...this.#setAside].reduce((most, candidate) => Math.max(most, candidate), saved.sequence);
+    // Not the sequence of a merged frame but the last in it: a window that took one in between would be deleted as merged at the next start.
+    const taken = [...[...this.#entries.values()].map((entry) => entry.throughSequence), ...this.#setAside];
+    const sequence = taken.reduce((most, candidate) => Math.max(most, candidate), saved.sequence);
     const newest = [...this.#entries.values()].at(-1)?.windowStartMs ?? 0;
     this.#progress = { ...saved, sequence, windowStartMs: Math.max(saved.windowStartMs, newest), merge: undefined };
   }
