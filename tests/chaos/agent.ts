@@ -42,8 +42,8 @@ export interface ChaosAgentReport {
   readonly coarsenedWindows: number;
 }
 
-/** Small, so that an outage of some seconds makes the spool coarsen; large enough that none makes it drop: what an agent gives up and says so is not what is tried here. */
-const SPOOL_FRAMES_MAX = 72;
+/** Small, so that an outage of some seconds makes the spool coarsen. */
+const SPOOL_FRAMES_MAX = 24;
 const REPORT_MS = 500;
 
 const options = JSON.parse(process.argv[2] ?? "") as ChaosAgentOptions;

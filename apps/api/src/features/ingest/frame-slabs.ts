@@ -22,8 +22,8 @@ interface Slab {
 
 /**
  * Memory for messages that wait to be stored, used again and again. A message waits a second or two, which is long enough for V8 to count
- * its buffer among the old: thousands of them a second made it go through the whole heap 30 times a minute, for more time than everything else
- * took. A copy costs a hundredth of that, and the originals die young.
+ * its buffer among the old, and only a walk through the whole heap frees those. Copied here, the originals die young: in profiles of 3.3 million
+ * rows on a busy machine garbage collection took 0.7 s instead of 1.9 s.
  */
 export class FrameSlabs {
   private readonly free: Buffer[] = [];

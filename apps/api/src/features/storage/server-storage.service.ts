@@ -70,7 +70,9 @@ export class ServerStorageService implements OnApplicationBootstrap, OnApplicati
   }
 
   private blocks(): FrameBlock[] {
-    const { view, problem, state } = this.guard;
+    const { view, state } = this.guard;
+    // A store that nobody has looked at yet is not an empty one.
+    const problem = this.guard.problem ?? (view === undefined ? "nobody has looked since the API started" : undefined);
     const rows: WireRow[] = [];
     if (view !== undefined && problem === undefined) {
       // What was dropped belongs to no disk in particular; it stands with the first row.
