@@ -7,11 +7,11 @@
  * Its simulated time starts behind the last window it spooled, so that it makes up the windows it missed while it was dead: every window of
  * the scene is made once. Writes `report.json` into its state directory. Ends only by a signal.
  */
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync, writeSync } from "node:fs";
+import { appendFileSync, closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { HostClock } from "../../apps/agent/src/host/clock.ts";
-import { createLogger } from "../../apps/agent/src/log.ts";
+import { createLogger, type Logger } from "../../apps/agent/src/log.ts";
 import { decodeFrameFile } from "../../apps/agent/src/spool/frame-file.ts";
 import { Spool } from "../../apps/agent/src/spool/spool.ts";
 import { Backoff } from "../../apps/agent/src/stream/backoff.ts";
@@ -20,7 +20,7 @@ import { ServerClock } from "../../apps/agent/src/stream/server-clock.ts";
 import { WindowLoop } from "../../apps/agent/src/window/window-loop.ts";
 import { Snapshot } from "../../packages/proto/src/index.ts";
 import { catalogue, schemaHash } from "../../packages/signals/src/index.ts";
-import { agentHost, MadeUpSource, type Scene, sceneWorkload } from "./truth.ts";
+import { agentHost, GIVEN_UP_FILE, MadeUpSource, type Scene, sceneWorkload } from "./truth.ts";
 
 export interface ChaosAgentOptions {
   readonly scene: Scene;
@@ -42,7 +42,7 @@ export interface ChaosAgentReport {
   readonly coarsenedWindows: number;
 }
 
-/** Small, so that an outage of some seconds makes the spool coarsen. */
+/** Small, so that an outage of some seconds makes the spool coarsen, and a longer one give windows up. */
 const SPOOL_FRAMES_MAX = 24;
 const REPORT_MS = 500;
 
@@ -51,10 +51,29 @@ const { scene, stateDirectory } = options;
 mkdirSync(stateDirectory, { recursive: true });
 process.title = `chaos-agent-${options.index + 1}`;
 const host = agentHost(scene, options.index);
-const log = createLogger("info");
+const log = noteGivenUp(createLogger("info"));
 const bootTag = BigInt(`0x${host.bootId.replaceAll("-", "").slice(0, 16)}`);
 const identity = { machineKey: host.machineKey, machineKeySource: "generated" as const, bootId: host.bootId, bootTag };
 const bootMs = scene.fromMs - 3_600_000;
+
+/**
+ * Writes down each frame that the agent says it gives up, in `given-up`: start and length of its window, one frame a line. Said before the file is
+ * deleted; a kill in between leaves the file, and the window is delivered after all.
+ */
+function noteGivenUp(logger: Logger): Logger {
+  return {
+    ...logger,
+    warn: (message, fields) => {
+      logger.warn(message, fields);
+      const sequence = fields?.["sequence"];
+      if (message !== "oldest window dropped" || typeof sequence !== "number") return;
+      const frame = decodeFrameFile(readFileSync(join(stateDirectory, "spool", `${String(sequence).padStart(20, "0")}.frame`)));
+      if (typeof frame === "string") throw new Error(`frame ${sequence} is given up and unreadable: ${frame}`);
+      const { windowStartMs, windowMs } = Snapshot.decode(frame.payload);
+      appendFileSync(join(stateDirectory, GIVEN_UP_FILE), `${windowStartMs} ${windowMs}\n`);
+    },
+  };
+}
 
 const spool = Spool.open({ stateDirectory, bytesMax: 64 * 1024 * 1024, framesMax: SPOOL_FRAMES_MAX, log });
 

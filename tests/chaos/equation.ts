@@ -63,6 +63,8 @@ export interface StoredFrame {
   readonly host: string;
   readonly startMs: number;
   readonly lengthMs: number;
+  /** It has its line in `windows`, which comes last. Without it some tables have its rows and others have not. */
+  readonly isAccepted: boolean;
   /** By signal. */
   readonly signals: Record<string, SignalSums>;
 }
@@ -72,7 +74,7 @@ export async function readFrames(ask: Ask, range: Range, signals: ReadonlySet<st
   const frames = new Map<string, StoredFrame>();
   const windows = await ask(`SELECT host, toUnixTimestamp64Milli(ts), window_ms FROM windows FINAL WHERE ${IN_RANGE}`, parametersOf(range));
   for (const [host, startMs, lengthMs] of windows as [string, string, number][])
-    frames.set(`${host} ${startMs}`, { host, startMs: Number(startMs), lengthMs, signals: {} });
+    frames.set(`${host} ${startMs}`, { host, startMs: Number(startMs), lengthMs, isAccepted: true, signals: {} });
   for (const signal of catalogue.filter((candidate) => signals.has(candidate.name))) {
     const compared = comparedOf(signal);
     const rows = await ask(
@@ -81,8 +83,7 @@ export async function readFrames(ask: Ask, range: Range, signals: ReadonlySet<st
     );
     for (const [host, startMs, lengthMs, count, ...values] of rows as [string, string, number, string, ...string[]][]) {
       const key = `${host} ${startMs}`;
-      // Rows of a frame that has no line in `windows` are rows all the same.
-      const frame = frames.get(key) ?? { host, startMs: Number(startMs), lengthMs, signals: {} };
+      const frame = frames.get(key) ?? { host, startMs: Number(startMs), lengthMs, isAccepted: false, signals: {} };
       frames.set(key, frame);
       frame.signals[signal.name] = { rows: Number(count), ...Object.fromEntries(compared.map(({ name }, index) => [name, values[index] as string])) };
     }
@@ -95,15 +96,20 @@ export interface RawComparison {
   readonly frames: number;
   readonly lostWindows: number;
   readonly doubledWindows: number;
-  /** Windows whose loss was declared and that are not there. */
+  /** Windows whose loss was declared and that were not accepted. */
   readonly declaredWindows: number;
+  /** Of these, windows of which some tables have rows: they were sent, and given up before they were acknowledged. */
+  readonly remnantWindows: number;
   readonly differences: readonly Difference[];
-  /** What was sent and is to be found, by signal. */
-  readonly sent: Readonly<Record<string, SignalSums>>;
+  /** What was sent, and what of it was declared lost and is in no table, by signal. */
+  readonly sent: SumsBySignal;
+  readonly lost: SumsBySignal;
 }
 
+type SumsBySignal = Readonly<Record<string, SignalSums>>;
+
 /**
- * Holds what is stored against what was to be sent: every window of every host once, with its sums.
+ * Holds what is stored against what was to be sent: every window of every host once, with its sums, or declared lost.
  * @param truth sums of one window
  * @param mayLack windows whose loss was declared
  */
@@ -111,26 +117,42 @@ export function compareRaw(
   frames: readonly StoredFrame[],
   hosts: readonly string[],
   scene: { readonly fromMs: number; readonly untilMs: number; readonly windowMs: number },
-  truth: (host: string, startMs: number) => Readonly<Record<string, SignalSums>>,
+  truth: (host: string, startMs: number) => SumsBySignal,
   mayLack: (host: string, startMs: number) => boolean,
 ): RawComparison {
   const differences: Difference[] = [];
   const sent: Record<string, SignalSums> = {};
+  const lost: Record<string, SignalSums> = {};
+  const add = (into: Record<string, SignalSums>, sums: SumsBySignal): void => {
+    for (const [name, value] of Object.entries(sums)) into[name] = addSums(into[name], value);
+  };
   const byHost = Map.groupBy(frames, (frame) => frame.host);
-  let [windows, lostWindows, doubledWindows, declaredWindows] = [0, 0, 0, 0];
+  let [windows, lostWindows, doubledWindows, declaredWindows, remnantWindows] = [0, 0, 0, 0, 0];
   const known = new Set(hosts);
   for (const host of byHost.keys()) if (!known.has(host)) differences.push({ where: `host ${host}`, expected: "no such host", stored: "rows" });
   for (const host of hosts) {
     const covered = new Map<number, number>();
+    const remnants = new Map<number, StoredFrame>();
     for (const frame of byHost.get(host) ?? []) {
       const where = `${host} ${new Date(frame.startMs).toISOString()} (${frame.lengthMs} ms)`;
-      let expected: Record<string, SignalSums> = {};
-      for (let startMs = frame.startMs; startMs < frame.startMs + frame.lengthMs; startMs += scene.windowMs) {
-        covered.set(startMs, (covered.get(startMs) ?? 0) + 1);
-        for (const [name, sums] of Object.entries(truth(host, startMs))) expected = { ...expected, [name]: addSums(expected[name], sums) };
+      const starts: number[] = [];
+      for (let startMs = frame.startMs; startMs < frame.startMs + frame.lengthMs; startMs += scene.windowMs) starts.push(startMs);
+      const expected: Record<string, SignalSums> = {};
+      for (const startMs of starts) add(expected, truth(host, startMs));
+      if (frame.isAccepted) for (const startMs of starts) covered.set(startMs, (covered.get(startMs) ?? 0) + 1);
+      else if (starts.every((startMs) => mayLack(host, startMs))) for (const startMs of starts) remnants.set(startMs, frame);
+      else {
+        differences.push({
+          where,
+          expected: "accepted, or declared lost",
+          stored: `rows of ${Object.keys(frame.signals).join(", ")}, and no line in windows`,
+        });
+        continue;
       }
       const isMerged = frame.lengthMs > scene.windowMs;
       for (const name of new Set([...Object.keys(expected), ...Object.keys(frame.signals)])) {
+        // A table has all rows of a frame or none.
+        if (!frame.isAccepted && frame.signals[name] === undefined) continue;
         for (const measure of Object.keys(expected[name] ?? frame.signals[name] ?? {})) {
           // Rows of one name in several merged windows are one row.
           if (measure === "rows" && isMerged) continue;
@@ -139,15 +161,22 @@ export function compareRaw(
             differences.push({ where: `${where} ${name}.${measure}`, expected: String(wanted), stored: String(stored) });
         }
       }
-      for (const [name, sums] of Object.entries(expected)) sent[name] = addSums(sent[name], sums);
     }
     for (let startMs = scene.fromMs; startMs < scene.untilMs; startMs += scene.windowMs) {
       const times = covered.get(startMs) ?? 0;
       covered.delete(startMs);
       const where = `${host} ${new Date(startMs).toISOString()}`;
+      const sums = truth(host, startMs);
       windows++;
-      if (times === 0 && mayLack(host, startMs)) declaredWindows++;
-      else if (times === 0) {
+      add(sent, sums);
+      if (times === 0 && mayLack(host, startMs)) {
+        declaredWindows++;
+        const stored = remnants.get(startMs)?.signals ?? {};
+        if (Object.keys(stored).length > 0) remnantWindows++;
+        add(lost, Object.fromEntries(Object.entries(sums).filter(([name]) => stored[name] === undefined)));
+        continue;
+      }
+      if (times === 0) {
         lostWindows++;
         differences.push({ where, expected: "stored once", stored: "not at all" });
       } else if (times > 1) {
@@ -158,7 +187,7 @@ export function compareRaw(
     for (const startMs of covered.keys())
       differences.push({ where: `${host} ${new Date(startMs).toISOString()}`, expected: "no such window", stored: "rows" });
   }
-  return { windows, frames: frames.length, lostWindows, doubledWindows, declaredWindows, differences, sent };
+  return { windows, frames: frames.length, lostWindows, doubledWindows, declaredWindows, remnantWindows, differences, sent, lost };
 }
 
 export interface LevelTotals {

@@ -3,7 +3,7 @@
  * `./waggle test chaos`: real processes on loopback, a seeded schedule of faults, and at the end the equation: what was sent is stored once, raw and
  * in every roll-up. Exit status 0 if it holds, 1 if not, 2 for a bad command line.
  */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -11,11 +11,21 @@ import { makeFleet, type SimulatedHost } from "../../apps/simulator/src/fleet.ts
 import { readLedgerWindows } from "../../apps/simulator/src/ledger.ts";
 import type { ChaosAgentReport } from "./agent.ts";
 import { applyFault, type TornWindows } from "./apply-fault.ts";
-import { type Ask, askClickHouse, compareLevels, compareRaw, type Difference, type Range, readFrames, readTotals } from "./equation.ts";
+import {
+  type Ask,
+  askClickHouse,
+  compareLevels,
+  compareRaw,
+  type Difference,
+  type Range,
+  type RawComparison,
+  readFrames,
+  readTotals,
+} from "./equation.ts";
 import { patientFetch } from "./patient-fetch.ts";
 import { type FaultKind, faultKinds, makeSchedule } from "./schedule.ts";
 import { type Stack, startStack } from "./stack.ts";
-import { agentHost, pureSignals, type Scene, sceneWorkload, windowTruth } from "./truth.ts";
+import { agentHost, GIVEN_UP_FILE, pureSignals, type Scene, sceneWorkload, windowTruth } from "./truth.ts";
 
 const USAGE = `usage: ./waggle test chaos [--faults N] [--seed S] [--minutes M] [--keep]
 
@@ -200,12 +210,13 @@ async function holdEquation(stack: Stack, scene: Scene, torn: TornWindows): Prom
     known.set(host.name, host);
   }
   const frames = (await readFrames(ask, range, pureSignals)).map((frame) => ({ ...frame, host: nameOf.get(frame.host) ?? frame.host }));
+  const givenUp = new Map([...stack.agents.keys()].map((name) => [name, readGivenUp(stack, name, scene.windowMs)]));
   const raw = compareRaw(
     frames,
     [...known.keys()],
     scene,
     (host, startMs) => windowTruth(workload, known.get(host) as SimulatedHost, startMs),
-    (host, startMs) => torn.get(host)?.has(startMs) ?? false,
+    (host, startMs) => (torn.get(host)?.has(startMs) ?? false) || (givenUp.get(host)?.has(startMs) ?? false),
   );
   const differences: Difference[] = [...raw.differences, ...unstoredOfLedger(stack, frames)];
 
@@ -217,11 +228,14 @@ async function holdEquation(stack: Stack, scene: Scene, torn: TornWindows): Prom
   }
   say(behind.length === 0 ? `roll-ups complete ${seconds(rollupsMs)} after delivery` : `ROLL-UPS DIFFER after ${seconds(rollupsMs)}`);
   differences.push(...behind);
-  await sayEquation(ask, range, raw.sent);
+  await sayEquation(ask, range, raw);
   const merged = frames.filter((frame) => frame.lengthMs > scene.windowMs).length;
   say(
     `${raw.windows} windows of ${known.size} hosts: ${raw.lostWindows} lost, ${raw.doubledWindows} doubled; ${raw.frames} frames, ${merged} of them merged from several windows` +
-      (raw.declaredWindows > 0 ? `; ${raw.declaredWindows} windows declared lost by agents whose files were torn` : ""),
+      (raw.declaredWindows > 0
+        ? `\n${raw.declaredWindows} windows declared lost by their agents (spool full, or its file torn)` +
+          (raw.remnantWindows > 0 ? `; ${raw.remnantWindows} of them had been sent, and some of their rows are stored` : "")
+        : ""),
   );
   for (const { where, expected, stored } of differences.slice(0, DIFFERENCES_SHOWN))
     say(`DIFFERS ${where}\n  expected ${expected}\n  stored   ${stored}`);
@@ -249,13 +263,28 @@ async function listHosts(stack: Stack): Promise<{ id: string; name: string }[]> 
   return ((await response.json()) as { data: { id: string; name: string }[] }).data;
 }
 
-async function sayEquation(ask: Ask, range: Range, sent: Readonly<Record<string, Readonly<Record<string, number | string>>>>): Promise<void> {
-  say("\nsent = stored raw = 1m = 1h = fleet 1m = fleet 1h");
+async function sayEquation(ask: Ask, range: Range, { sent, lost }: RawComparison): Promise<void> {
+  const hasLost = Object.keys(lost).length > 0;
+  say(`\nsent${hasLost ? " - declared lost" : ""} = stored raw = 1m = 1h = fleet 1m = fleet 1h`);
   for (const { signal, measure, raw, levels } of await readTotals(ask, range, pureSignals)) {
-    const values = [String(sent[signal]?.[measure] ?? 0), raw, ...levels];
+    const [all, missing] = [BigInt(sent[signal]?.[measure] ?? 0), BigInt(lost[signal]?.[measure] ?? 0)];
+    const values = [String(all - missing), raw, ...levels];
     const isEqual = values.every((value) => value === values[0]);
-    say(`  ${isEqual ? "=" : "≠"} ${`${signal}.${measure}`.padEnd(32)} ${isEqual ? values[0] : values.join(" ≠ ")}`);
+    const left = missing === 0n ? "" : `${all} - ${missing} = `;
+    say(`  ${isEqual ? "=" : "≠"} ${`${signal}.${measure}`.padEnd(32)} ${left}${isEqual ? values[0] : values.join(" ≠ ")}`);
   }
+}
+
+/** Starts of the windows that an agent said it gave up. */
+function readGivenUp(stack: Stack, name: string, windowMs: number): ReadonlySet<number> {
+  const starts = new Set<number>();
+  const path = join(stack.agentDirectory(name), GIVEN_UP_FILE);
+  if (!existsSync(path)) return starts;
+  for (const line of readFileSync(path, "latin1").split("\n").slice(0, -1)) {
+    const [startMs, lengthMs] = line.split(" ").map(Number) as [number, number];
+    for (let at = startMs; at < startMs + lengthMs; at += windowMs) starts.add(at);
+  }
+  return starts;
 }
 
 function report(stack: Stack, hits: ReadonlyMap<FaultKind, number>, seed: number): void {

@@ -18,6 +18,9 @@ export interface Scene {
   readonly simulatedHosts: number;
 }
 
+/** In an agent's state directory: windows it gave up, one frame a line, start in Unix ms and length in ms. */
+export const GIVEN_UP_FILE = "given-up";
+
 /** What the kernel of a made-up host would have counted: the signals an agent reads out of its maps. */
 const kernelSignals = new Set(catalogue.filter((signal) => signal.bpf !== null).map((signal) => signal.name));
 /** Signals of which the rows follow from seed, host and window alone; an agent's own cost and accounting do not. */
