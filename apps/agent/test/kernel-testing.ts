@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import type { WireRow } from "@waggle/signals";
 import { describe } from "vitest";
 import { readCapabilities } from "../src/kernel/capabilities.ts";
-import { KERNEL_BTF_PATH } from "../src/kernel/capability-report.ts";
+import { KERNEL_BTF_PATH } from "../src/kernel/kernel-btf.ts";
 import { KernelSource, type KernelSourceOptions, type WindowData } from "../src/snapshot/window-reader.ts";
 
 export { Workload } from "./workload.ts";

@@ -19,6 +19,8 @@ const signals: SignalSet = {
 const accounting = getSignalOrThrow("agent_accounting");
 const coverage = getSignalOrThrow("agent_coverage");
 
+const simulated = new Set([...Object.values(signals), accounting, coverage].map(({ name }) => name));
+
 const HEALTHY_RETRANSMIT_SHARE = 0.001;
 const LOSSY_RETRANSMIT_SHARE = 0.06;
 const DAY_MS = 86_400_000;
@@ -181,7 +183,11 @@ export class Workload {
     this.#syscallLatency = new HistogramColumns(capacity);
     this.#coverage = encodeBlock(
       coverage,
-      hostSignals.map((signal) => ({ signal: signal.name, state: "exact", reason: "", windows: 1 })),
+      hostSignals.map(({ name }) =>
+        simulated.has(name)
+          ? { signal: name, state: "exact", reason: "", windows: 1 }
+          : { signal: name, state: "unsupported", reason: "the simulator does not make this signal up", windows: 1 },
+      ),
     );
   }
 

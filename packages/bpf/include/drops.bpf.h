@@ -12,6 +12,8 @@ struct drops {
 	__u64 sk_storage;
 	/* The registry of processes was full: the process shows as unknown until there is room. */
 	__u64 processes_full;
+	/* The registry of texts was full: the file or name shows as empty. */
+	__u64 texts_full;
 	/* Events that went to ~other because the map was full. Totals hold, dimensions do not. */
 	__u64 syscall_latency_full;
 	__u64 syscall_errors_full;

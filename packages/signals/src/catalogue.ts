@@ -1,12 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 import { agentSignals } from "./agent.ts";
+import { cpuSignals } from "./cpu.ts";
+import { diskSignals } from "./disk.ts";
+import { fileSignals } from "./file.ts";
+import { hostFamilySignals } from "./host.ts";
+import { netSignals } from "./net.ts";
 import { serverSignals } from "./server.ts";
 import type { Signal } from "./signal.ts";
 import { syscallSignals } from "./syscall.ts";
 import { tcpSignals } from "./tcp.ts";
 
 /** Every signal of this version, in the order they are listed to people. */
-export const catalogue: readonly Signal[] = [...tcpSignals, ...syscallSignals, ...agentSignals, ...serverSignals];
+export const catalogue: readonly Signal[] = [
+  ...tcpSignals,
+  ...netSignals,
+  ...syscallSignals,
+  ...fileSignals,
+  ...diskSignals,
+  ...cpuSignals,
+  ...hostFamilySignals,
+  ...agentSignals,
+  ...serverSignals,
+];
 
 /** Those that agents report, each of them in every window. */
 export const hostSignals: readonly Signal[] = catalogue.filter((signal) => signal.source !== "server");

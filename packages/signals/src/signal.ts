@@ -1,16 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { DimensionName } from "./dimensions.ts";
 
-/** What one value per key and window is, and so how values merge. */
-export type SignalKind = "counter" | "gauge" | "histogram";
+/**
+ * What one value per key and window is, and so how values merge. A `stack` signal is a counter whose dimension `stack` names a call stack; the
+ * signal `stack_frames` says what that stack is.
+ */
+export type SignalKind = "counter" | "gauge" | "histogram" | "stack";
 
 /** A measure of a counter signal is a sum over the window or a gauge read at its end. */
 export type MeasureKind = "sum" | "gauge";
 
 /** Units are UCUM-like words shown to people by one formatter; `1` is a plain number. */
-export type Unit = "ns" | "bytes" | "segments" | "connections" | "calls" | "errors" | "events" | "windows" | "1";
+export type Unit =
+  | "ns"
+  | "bytes"
+  | "segments"
+  | "connections"
+  | "packets"
+  | "datagrams"
+  | "queries"
+  | "calls"
+  | "operations"
+  | "errors"
+  | "events"
+  | "samples"
+  | "faults"
+  | "processes"
+  | "sockets"
+  | "windows"
+  /** Thousandths of a plain number: values are whole on the wire, and 1,500 is shown as 1.5. */
+  | "milli"
+  /** Millionths of a joule. */
+  | "microjoules"
+  | "1";
 
-export type SignalFamily = "tcp" | "syscall" | "agent" | "server";
+export type SignalFamily = "tcp" | "net" | "syscall" | "file" | "disk" | "cpu" | "host" | "agent" | "server";
 
 export interface Measure {
   readonly name: string;
@@ -21,7 +45,7 @@ export interface Measure {
 
 /**
  * Where the signal's rows come from in the kernel. The map exists twice, `<map>_a` and `<map>_b`; one is written while the
- * other is read. The key struct is `struct <map>_key` with one field per distinct dimension field (and `bucket` when
+ * other is read. The key struct is `struct <map>_key` with one field per distinct dimension field (`process_id` first if it has one, `bucket` last when
  * bucketed); the value struct is `struct <map>_value`.
  */
 export interface BpfSource {

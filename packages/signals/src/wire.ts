@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isAscii, isUtf8 } from "node:buffer";
 import { createHash } from "node:crypto";
+import { type Dimension, dimensions } from "./dimensions.ts";
 import type { Signal } from "./signal.ts";
 
 /** Column types that travel between agent and API, in ClickHouse's Native encoding. */
@@ -179,6 +180,11 @@ export const limits = {
   bucketsPerRowMax: 512,
 } as const;
 
+/** Most bytes of one value of the dimension. */
+export function stringBytesMaxOf(dimension: string): number {
+  return (dimensions as Readonly<Record<string, Dimension>>)[dimension]?.bytesMax ?? limits.stringBytesMax;
+}
+
 /**
  * Checks that the buffers hold exactly `rows` well-formed values per column, so that concatenating them can never shift another
  * host's rows. Returns undefined if so, otherwise what is wrong, naming column and row.
@@ -211,7 +217,7 @@ function checkColumn(column: WireColumn, bytes: Uint8Array, rows: number): strin
     case "UInt64":
       return bytes.length === rows * 8 ? undefined : `${bytes.length} bytes, expected ${rows * 8}`;
     case "String":
-      return checkStrings(bytes, rows);
+      return checkStrings(bytes, rows, stringBytesMaxOf(column.name));
     case "Array(UInt16)":
       return checkArrays(bytes, rows, 2);
     case "Array(UInt64)":
@@ -219,7 +225,7 @@ function checkColumn(column: WireColumn, bytes: Uint8Array, rows: number): strin
   }
 }
 
-function checkStrings(bytes: Uint8Array, rows: number): string | undefined {
+function checkStrings(bytes: Uint8Array, rows: number, bytesMax: number): string | undefined {
   // Most columns hold nothing else; lengths of 128 and more are not ASCII either.
   const mayHoldOther = !isAscii(bytes);
   let at = 0;
@@ -235,7 +241,7 @@ function checkStrings(bytes: Uint8Array, rows: number): string | undefined {
       scale *= 128;
       if (scale > 128 ** 3) return `row ${row} has a length of more than 4 bytes`;
     }
-    if (length > limits.stringBytesMax) return `row ${row} is ${length} bytes long, allowed are ${limits.stringBytesMax}`;
+    if (length > bytesMax) return `row ${row} is ${length} bytes long, allowed are ${bytesMax}`;
     at += length;
     if (at > bytes.length) return `ends inside row ${row} of ${rows}`;
     // Storage would keep the bytes; JSON has no way to give them back, so nobody could ever ask for this row by name.

@@ -7,6 +7,8 @@ import { findCgroup2Mount } from "../host/cgroup-mount.ts";
 import type { HostClock } from "../host/clock.ts";
 import { UnitResolver } from "../host/unit-resolver.ts";
 import type { Logger } from "../log.ts";
+import { CollectingSource } from "../window/collecting-source.ts";
+import type { Collector } from "../window/collector.ts";
 import type { WindowSource } from "../window/source.ts";
 import { UnavailableSource } from "../window/unavailable-source.ts";
 
@@ -19,8 +21,18 @@ export function findObjectDirectory(config: Pick<Config, "bpfDirectory">): strin
   return candidates.find((directory) => existsSync(directory)) ?? (candidates[0] as string);
 }
 
-/** Opens the kernel's side; where that is impossible as a whole, a source that says why in each window. */
+/** Opens everything windows are made of. */
 export async function openSource(config: Config, clock: HostClock, log: Logger): Promise<WindowSource> {
+  return new CollectingSource(await openKernelSource(config, clock, log), openCollectors(config), config.rowsMax);
+}
+
+/** What is made out of /proc and /sys. */
+function openCollectors(_config: Config): Collector[] {
+  return [];
+}
+
+/** Opens the kernel's side; where that is impossible as a whole, a source that says why in each window. */
+async function openKernelSource(config: Config, clock: HostClock, log: Logger): Promise<WindowSource> {
   const objectDirectory = findObjectDirectory(config);
   const names = new UnitResolver({ cgroupMount: findCgroup2Mount(config.hostRoot), hostRoot: config.hostRoot, clock });
   try {

@@ -2,8 +2,7 @@
 import { readFileSync, readlinkSync, statSync } from "node:fs";
 import { release } from "node:os";
 import { type CapabilityName, missingCapabilities, readCapabilities } from "./capabilities.ts";
-
-export const KERNEL_BTF_PATH = "/sys/kernel/btf/vmlinux";
+import { KERNEL_BTF_PATH } from "./kernel-btf.ts";
 
 export interface CapabilityReport {
   readonly kernelRelease: string;
@@ -63,11 +62,6 @@ export function readEphemeralPorts(): { min: number; max: number } {
   const text = tryRead(() => readFileSync("/proc/sys/net/ipv4/ip_local_port_range", "utf8")) ?? "32768 60999";
   const [min, max] = text.trim().split(/\s+/).map(Number);
   return { min: min ?? 32768, max: max ?? 60999 };
-}
-
-/** Whether the running kernel has the tracepoint, by its prototype in BTF; null if BTF cannot be read. */
-export function hasTracepoint(name: string): boolean | null {
-  return tryRead(() => readFileSync(KERNEL_BTF_PATH).includes(`\0btf_trace_${name}\0`));
 }
 
 function tryRead<T>(read: () => T): T | null {

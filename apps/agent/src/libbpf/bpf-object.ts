@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-import { closeSync, read } from "node:fs";
+import { closeSync, read, readFileSync } from "node:fs";
 import { BpfMap } from "./bpf-map.ts";
+import { readSymbols } from "./elf.ts";
 import { BpfError } from "./error.ts";
-import { getLibbpf, getLibc, lastErrno, NativeBuffer, type Pointer } from "./symbols.ts";
+import { bytesAt, getLibbpf, getLibc, lastErrno, NativeBuffer, type Pointer } from "./symbols.ts";
 
 const VERIFIER_LOG_BYTES = 256 * 1024;
 const EAGAIN = "EAGAIN";
+const EINVAL = 22;
+/** libbpf's own maps for an object's data sections are named `<object>.rodata`; every object has its own. */
+const isDataSection = (map: string): boolean => map.includes(".");
 
 /** An opened object file: open, choose, load, attach; in that order, which the class enforces. */
 export class BpfObject implements Disposable {
@@ -55,6 +59,37 @@ export class BpfObject implements Disposable {
     }
   }
 
+  /**
+   * Sets `const volatile` variables of the object (its .rodata), by name. The verifier takes them for constants, so that branches they switch off may even
+   * read what this kernel does not have. Before load. Throws a BpfError{op: "constant"} for a variable that the object does not have.
+   */
+  setConstants(values: Readonly<Record<string, number>>): void {
+    this.#assertNotLoaded();
+    if (Object.keys(values).length === 0) return;
+    const symbols = readSymbols(readFileSync(this.path));
+    for (const [name, value] of Object.entries(values)) {
+      const symbol = symbols.get(name);
+      const bytes = this.#rodata();
+      if (symbol === undefined || bytes === undefined || symbol.offset + symbol.size > bytes.length || ![1, 2, 4, 8].includes(symbol.size))
+        throw new BpfError("constant", EINVAL, `${name} of ${this.path}`);
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      if (symbol.size === 1) view.setUint8(symbol.offset, value);
+      else if (symbol.size === 2) view.setUint16(symbol.offset, value, true);
+      else if (symbol.size === 4) view.setUint32(symbol.offset, value, true);
+      else view.setBigUint64(symbol.offset, BigInt(value), true);
+    }
+  }
+
+  #rodata(): Uint8Array | undefined {
+    for (const map of this.#maps()) {
+      if (!getLibbpf().bpf_map__name(map).endsWith(".rodata")) continue;
+      const size = new BigUint64Array(1);
+      const pointer = getLibbpf().bpf_map__initial_value(map, size);
+      return pointer === null ? undefined : bytesAt(pointer, Number(size[0]));
+    }
+    return undefined;
+  }
+
   /** Uses maps that exist already instead of creating them. Before load. */
   reuseMaps(existing: ReadonlyMap<string, BpfMap>): void {
     this.#assertNotLoaded();
@@ -91,7 +126,7 @@ export class BpfObject implements Disposable {
     const maps: BpfMap[] = [];
     for (const map of this.#maps()) {
       const name = b.bpf_map__name(map);
-      if (existing.has(name)) continue;
+      if (existing.has(name) || isDataSection(name)) continue;
       const fd = getLibc().dup(b.bpf_map__fd(map));
       if (fd < 0) throw new BpfError("dup", lastErrno(), name);
       maps.push(

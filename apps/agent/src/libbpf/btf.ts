@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import { BTF_MAGIC, KIND, memberBytes } from "./btf-format.ts";
+import { readSection } from "./elf.ts";
 
 /**
  * Struct layouts out of an object file's .BTF section (Documentation/bpf/btf.rst), so that offsets are never typed twice:
@@ -20,25 +22,6 @@ export interface StructLayout {
   readonly fields: readonly StructField[];
 }
 
-const BTF_MAGIC = 0xeb9f;
-const KIND = {
-  int: 1,
-  pointer: 2,
-  array: 3,
-  struct: 4,
-  union: 5,
-  enum: 6,
-  typedef: 8,
-  volatile: 9,
-  const: 10,
-  restrict: 11,
-  funcProto: 13,
-  var: 14,
-  datasec: 15,
-  declTag: 17,
-  enum64: 19,
-};
-
 interface Type {
   readonly kind: number;
   readonly name: string;
@@ -50,7 +33,7 @@ interface Type {
 
 /** All named structs of an ELF object file. Throws a TypeError if it is not little-endian ELF64 with a .BTF section. */
 export function readStructLayouts(elf: Buffer): Map<string, StructLayout> {
-  const btf = sectionOf(elf, ".BTF");
+  const btf = readSection(elf, ".BTF");
   if (btf.readUInt16LE(0) !== BTF_MAGIC) throw new TypeError("section .BTF does not start with the BTF magic number");
   const headerBytes = btf.readUInt32LE(4);
   const typesAt = headerBytes + btf.readUInt32LE(8);
@@ -64,7 +47,7 @@ export function readStructLayouts(elf: Buffer): Map<string, StructLayout> {
     const kind = (info >>> 24) & 0x1f;
     const vlen = info & 0xffff;
     types.push({ kind, name: text(btf.readUInt32LE(at)), sizeOrType: btf.readUInt32LE(at + 8), vlen, at: at + 12 });
-    at += 12 + dataBytes(kind, vlen);
+    at += 12 + memberBytes(kind, vlen);
   }
 
   const sizeOf = (id: number): number => {
@@ -115,45 +98,4 @@ export function readStructLayouts(elf: Buffer): Map<string, StructLayout> {
     layouts.set(type.name, { name: type.name, size: type.sizeOrType, fields });
   }
   return layouts;
-}
-
-/** Bytes that follow a type's 12-byte head. */
-function dataBytes(kind: number, vlen: number): number {
-  switch (kind) {
-    case KIND.int:
-    case KIND.var:
-    case KIND.declTag:
-      return 4;
-    case KIND.array:
-      return 12;
-    case KIND.struct:
-    case KIND.union:
-    case KIND.datasec:
-    case KIND.enum64:
-      return 12 * vlen;
-    case KIND.enum:
-    case KIND.funcProto:
-      return 8 * vlen;
-    default:
-      return 0;
-  }
-}
-
-function sectionOf(elf: Buffer, wanted: string): Buffer {
-  if (elf.length < 64 || elf.readUInt32BE(0) !== 0x7f454c46 || elf[4] !== 2 || elf[5] !== 1) throw new TypeError("not a little-endian ELF64 file");
-  const headersAt = Number(elf.readBigUInt64LE(40));
-  const headerBytes = elf.readUInt16LE(58);
-  const count = elf.readUInt16LE(60);
-  const header = (index: number): Buffer => elf.subarray(headersAt + index * headerBytes, headersAt + (index + 1) * headerBytes);
-  const content = (section: Buffer): Buffer => {
-    const at = Number(section.readBigUInt64LE(24));
-    return elf.subarray(at, at + Number(section.readBigUInt64LE(32)));
-  };
-  const names = content(header(elf.readUInt16LE(62)));
-  for (let index = 0; index < count; index++) {
-    const section = header(index);
-    const nameAt = section.readUInt32LE(0);
-    if (names.toString("latin1", nameAt, names.indexOf(0, nameAt)) === wanted) return content(section);
-  }
-  throw new TypeError(`no section ${wanted}: was the object compiled with -g?`);
 }

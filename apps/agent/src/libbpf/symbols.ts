@@ -32,6 +32,7 @@ export interface Libbpf {
   bpf_map__max_entries(map: Pointer): number;
   bpf_map__set_max_entries(map: Pointer, entries: number): number;
   bpf_map__reuse_fd(map: Pointer, fd: number): number;
+  bpf_map__initial_value(map: Pointer, size: BigUint64Array): Pointer | null;
   bpf_map_create(type: number, name: string, keySize: number, valueSize: number, entries: number, options: Buffer | null): number;
   bpf_map_lookup_elem(fd: number, key: Buffer, value: Buffer): number;
   bpf_map_update_elem: {
@@ -118,6 +119,7 @@ export function getLibbpf(): Libbpf {
     bpf_map__max_entries: f("uint32_t bpf_map__max_entries(void *map)"),
     bpf_map__set_max_entries: f("int bpf_map__set_max_entries(void *map, uint32_t max_entries)"),
     bpf_map__reuse_fd: f("int bpf_map__reuse_fd(void *map, int fd)"),
+    bpf_map__initial_value: f("void *bpf_map__initial_value(void *map, size_t *psize)"),
     bpf_map_create: f("int bpf_map_create(int type, str name, uint32_t key_size, uint32_t value_size, uint32_t max_entries, void *opts)"),
     bpf_map_lookup_elem: f("int bpf_map_lookup_elem(int fd, void *key, void *value)"),
     bpf_map_update_elem: f("int bpf_map_update_elem(int fd, void *key, void *value, uint64_t flags)"),
@@ -135,6 +137,11 @@ export function getLibbpf(): Libbpf {
     libbpf_version_string: f("str libbpf_version_string()"),
   };
   return libbpf;
+}
+
+/** Memory that C owns, as bytes: what is written into them, C reads. Valid as long as C keeps it. */
+export function bytesAt(pointer: Pointer, size: number): Uint8Array {
+  return new Uint8Array(koffi.view(pointer, size));
 }
 
 /** errno of the last call on this thread. */

@@ -5,7 +5,8 @@ import { coverageOf } from "./coverage.ts";
 import type { ProgramState } from "./probe-set.ts";
 import { programPlans } from "./programs.ts";
 
-const attached = (): ProgramState[] => programPlans.map(({ name, hook }) => ({ program: name, hook, attached: true, failure: null }));
+const attached = (): ProgramState[] =>
+  programPlans.map(({ name, hook }) => ({ program: name, hook, attached: true, failure: null, decision: {}, insteadOf: null }));
 const without = (name: string, state: "unsupported" | "failed"): ProgramState[] =>
   attached().map((program) =>
     program.program === name
@@ -26,6 +27,20 @@ describe("coverageOf", () => {
     const coverage = coverageOf(without("on_sys_enter", "unsupported"));
     expect(stateOf(coverage, "syscall_latency")).toEqual({ signal: "syscall_latency", state: "unsupported", reason: "on_sys_enter: why" });
     expect(stateOf(coverage, "syscalls")?.state).toBe("exact");
+  });
+
+  it("says fallback for a program that another one stands in for, and for a signal that lacks something of its own", () => {
+    const standIn: ProgramState = {
+      ...(attached()[0] as ProgramState),
+      program: "on_other",
+      insteadOf: { program: "on_sys_enter", reason: "timed in another way" },
+      decision: { signals: { syscall_latency: { state: "unsupported", reason: "no clock" } } },
+    };
+    const coverage = coverageOf([...without("on_sys_enter", "unsupported"), { ...standIn, decision: {} }]);
+    expect(stateOf(coverage, "syscall_latency")).toEqual({ signal: "syscall_latency", state: "fallback", reason: "timed in another way" });
+    expect(stateOf(coverage, "syscalls")?.state).toBe("exact");
+    const worse = coverageOf([...without("on_sys_enter", "unsupported"), standIn]);
+    expect(stateOf(worse, "syscall_latency")).toMatchObject({ state: "unsupported", reason: "timed in another way; no clock" });
   });
 
   it("says failed for a program that failed in this window only", () => {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type CoverageState, catalogue } from "@waggle/signals";
+import { type CoverageState, catalogue, coverageStates } from "@waggle/signals";
 import type { ProgramState } from "./probe-set.ts";
 
 export interface SignalCoverage {
@@ -10,26 +10,35 @@ export interface SignalCoverage {
 }
 
 /**
- * State of each signal that comes out of BPF maps: `exact` if all programs it needs run. `broken` holds programs that are
- * attached but failed in this window, by name.
+ * State of each signal that comes out of BPF maps: `exact` if all programs it needs run as meant, `fallback` if one runs in another way or another
+ * one in its place. `broken` holds programs that are attached but failed in this window, by name.
  */
 export function coverageOf(programs: readonly ProgramState[], broken: ReadonlyMap<string, string> = new Map()): SignalCoverage[] {
   const byName = new Map(programs.map((program) => [program.program, program]));
-  const coverage: SignalCoverage[] = [];
-  for (const { name, bpf } of catalogue) {
-    if (bpf === null) continue;
+  const standIns = new Map(
+    programs.flatMap((program) => (program.insteadOf !== null && program.attached ? [[program.insteadOf.program, program]] : [])),
+  );
+  return catalogue.flatMap(({ name, bpf }) => (bpf === null ? [] : [coverageOfSignal(name, bpf.programs)]));
+
+  function coverageOfSignal(signal: string, needed: readonly string[]): SignalCoverage {
     const reasons: string[] = [];
     let state: CoverageState = "exact";
-    for (const needed of bpf.programs) {
-      const program = byName.get(needed);
-      const failure = program?.failure ?? null;
-      const brokenWhy = broken.get(needed);
-      if (program?.attached === true && brokenWhy === undefined) continue;
-      reasons.push(brokenWhy ?? failure?.message ?? `${needed}: not loaded`);
-      if (failure?.state === "unsupported" && brokenWhy === undefined) state = state === "failed" ? "failed" : "unsupported";
-      else state = "failed";
+    const worsen = (to: CoverageState, reason: string): void => {
+      reasons.push(reason);
+      if (coverageStates.indexOf(to) > coverageStates.indexOf(state)) state = to;
+    };
+    for (const wanted of needed) {
+      const standIn = standIns.get(wanted);
+      const program = standIn ?? byName.get(wanted);
+      const brokenWhy = broken.get(program?.program ?? wanted);
+      if (brokenWhy !== undefined) worsen("failed", brokenWhy);
+      else if (program?.attached !== true) worsen(program?.failure?.state ?? "failed", program?.failure?.message ?? `${wanted}: not loaded`);
+      else {
+        if (standIn !== undefined && standIn.insteadOf !== null) worsen("fallback", standIn.insteadOf.reason);
+        const note = program.decision.signals?.[signal];
+        if (note !== undefined) worsen(note.state, note.reason);
+      }
     }
-    coverage.push({ signal: name, state, reason: reasons.join("; ") });
+    return { signal, state, reason: reasons.join("; ") };
   }
-  return coverage;
 }

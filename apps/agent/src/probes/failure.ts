@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { CoverageState } from "@waggle/signals";
 import { missingCapabilities, readCapabilities } from "../kernel/capabilities.ts";
-import { hasTracepoint } from "../kernel/capability-report.ts";
+import { KernelBtf } from "../kernel/kernel-btf.ts";
 import { missingMapTypes } from "../libbpf/bpf-map.ts";
 import { BpfError } from "../libbpf/error.ts";
 import type { ProgramPlan } from "./programs.ts";
 
-export type FailureStep = "open" | "load" | "attach" | "run";
+export type FailureStep = "decide" | "open" | "load" | "attach" | "run";
 
 /** Why a program does not run. */
 export interface ProgramFailure {
@@ -24,6 +24,11 @@ const EPERM = 1;
 const ENOENT = 2;
 const EACCES = 13;
 const EINVAL = 22;
+
+/** The kernel's own description says that the program cannot run here. */
+export function unsupportedProgram(plan: ProgramPlan, why: string): ProgramFailure {
+  return { program: plan.name, step: "decide", errno: 0, errnoName: "", state: "unsupported", message: `${plan.name}: ${why}` };
+}
 
 /** Turns what was thrown into a reason that a person can act on. */
 export function explainFailure(plan: ProgramPlan, step: FailureStep, error: unknown): ProgramFailure {
@@ -44,8 +49,8 @@ export function explainFailure(plan: ProgramPlan, step: FailureStep, error: unkn
   if ((errno === EPERM || errno === EACCES) && missing.length > 0)
     return result("failed", `${plan.name}: ${errnoName} at ${step}: missing ${missing.join(" and ")}`);
   if (plan.tracepoint !== null && step !== "open") {
-    const has = hasTracepoint(plan.tracepoint);
-    if (has === null) return result("unsupported", `${plan.name}: no kernel BTF (/sys/kernel/btf/vmlinux cannot be read)`);
+    const has = KernelBtf.open()?.hasTracepoint(plan.tracepoint);
+    if (has === undefined) return result("unsupported", `${plan.name}: no kernel BTF (/sys/kernel/btf/vmlinux cannot be read)`);
     if (!has) return result("unsupported", `${plan.name}: this kernel has no tracepoint ${plan.tracepoint}`);
   }
   if (step === "load" && errno === EINVAL && error instanceof BpfError && error.verifierLog === "") {

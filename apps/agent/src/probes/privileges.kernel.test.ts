@@ -151,7 +151,7 @@ describeKernel("a program that cannot be loaded", () => {
         );
         using source = await openSource({ objectDirectory: directory, programs });
         const failure = source.programs().find(({ program }) => program === "on_tcp_retransmit_synack")?.failure;
-        expect(failure).toMatchObject({ step: "load", state: "unsupported" });
+        expect(failure).toMatchObject({ step: "decide", state: "unsupported" });
         expect(failure?.message).toContain("no tracepoint tcp_retransmit_nowher");
         const window = await source.readWindow();
         expect(window.coverage.find(({ signal }) => signal === "tcp_retransmits")).toMatchObject({ state: "unsupported" });

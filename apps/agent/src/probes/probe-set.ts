@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { KernelBtf } from "../kernel/kernel-btf.ts";
 import type { BpfMap } from "../libbpf/bpf-map.ts";
 import { type BpfIterator, type BpfLink, BpfObject, readProgramInfo } from "../libbpf/bpf-object.ts";
 import { readStructLayouts, type StructLayout } from "../libbpf/btf.ts";
 import { BpfError } from "../libbpf/error.ts";
 import { getLibc } from "../libbpf/symbols.ts";
-import { explainFailure, type FailureStep, type ProgramFailure } from "./failure.ts";
-import { type ProgramPlan, programPlans } from "./programs.ts";
+import { explainFailure, type FailureStep, type ProgramFailure, unsupportedProgram } from "./failure.ts";
+import { type ProgramDecision, type ProgramPlan, programPlans } from "./programs.ts";
 
 export interface ProgramState {
   readonly program: string;
   readonly hook: string;
   readonly attached: boolean;
-  /** null: it is attached. */
+  /** null: it is attached, or another one is attached in its place. */
   readonly failure: ProgramFailure | null;
+  /** What the kernel's BTF said about it. */
+  readonly decision: ProgramDecision;
+  /** It is attached in the place of that program, and why. */
+  readonly insteadOf: NonNullable<ProgramPlan["insteadOf"]> | null;
 }
 
 export interface ProbeSetOptions {
@@ -45,6 +50,7 @@ export class ProbeSet implements Disposable {
   readonly #options: ProbeSetOptions;
   readonly #loaded = new Map<string, Loaded>();
   readonly #failures = new Map<string, ProgramFailure>();
+  readonly #decisions = new Map<string, ProgramDecision>();
   readonly #links: (BpfLink | BpfIterator)[] = [];
   readonly #infoFds = new Map<string, number>();
   readonly #attached = new Set<string>();
@@ -57,10 +63,27 @@ export class ProbeSet implements Disposable {
   /** Loads every program; attaches none yet, so that maps can be filled first. */
   static load(options: ProbeSetOptions): ProbeSet {
     const set = new ProbeSet(options);
-    for (const plan of set.#plans) set.#load(plan);
+    const kernel = KernelBtf.open();
+    for (const plan of set.#plans) set.#consider(plan, kernel);
     // Each load has parsed the kernel's BTF (megabytes); what the allocator keeps of that counts as the agent's memory.
     getLibc().malloc_trim(0);
     return set;
+  }
+
+  /** Decides by the kernel's own description whether and how the program is loaded. */
+  #consider(plan: ProgramPlan, kernel: KernelBtf | null): void {
+    if (plan.insteadOf !== undefined && !this.#failures.has(plan.insteadOf.program)) return;
+    if (kernel !== null) {
+      const missing =
+        plan.tracepoint !== null && !kernel.hasTracepoint(plan.tracepoint) ? `this kernel has no tracepoint ${plan.tracepoint}` : undefined;
+      const decision = missing === undefined ? (plan.decide?.(kernel) ?? {}) : { unsupported: missing };
+      this.#decisions.set(plan.name, decision);
+      if (decision.unsupported !== undefined) {
+        this.#failures.set(plan.name, unsupportedProgram(plan, decision.unsupported));
+        return;
+      }
+    }
+    this.#load(plan);
   }
 
   #load(plan: ProgramPlan): void {
@@ -88,6 +111,7 @@ export class ProbeSet implements Disposable {
       const program = object.selectProgram(plan.name);
       for (const [map, entries] of Object.entries(this.#options.mapEntries ?? {})) object.setMapEntries(map, entries);
       object.reuseMaps(this.maps);
+      object.setConstants(this.#decisions.get(plan.name)?.constants ?? {});
       if (withLog) object.captureLog(program);
       object.load();
       const infoFd = program.duplicateFd();
@@ -130,13 +154,16 @@ export class ProbeSet implements Disposable {
     this.#failures.set(plan.name, explainFailure(plan, step, error));
   }
 
-  /** How each known program fares. */
+  /** How each known program fares; of those that stand in for another, only the ones that do. */
   states(): ProgramState[] {
-    return this.#plans.map((plan) => ({
+    const isWanted = ({ insteadOf }: ProgramPlan): boolean => insteadOf === undefined || this.#failures.has(insteadOf.program);
+    return this.#plans.filter(isWanted).map((plan) => ({
       program: plan.name,
       hook: plan.hook,
       attached: this.#attached.has(plan.name),
       failure: this.#failures.get(plan.name) ?? null,
+      decision: this.#decisions.get(plan.name) ?? {},
+      insteadOf: plan.insteadOf ?? null,
     }));
   }
 

@@ -1,4 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { KernelBtf } from "../kernel/kernel-btf.ts";
+
+/** What the running kernel's BTF says about a program before it is loaded. */
+export interface ProgramDecision {
+  /** `const volatile` variables of the object to set, by name: the same C source then fits this kernel. */
+  readonly constants?: Readonly<Record<string, number>>;
+  /** The kernel cannot run the program at all: what is missing, in words. */
+  readonly unsupported?: string;
+  /** Signals of a program that runs, but not with all this kernel would need to have: what is different or missing, in words. */
+  readonly signals?: Readonly<Record<string, { readonly state: "fallback" | "unsupported"; readonly reason: string }>>;
+}
 
 /** A BPF program the agent knows: which object holds it and what it hangs on. */
 export interface ProgramPlan {
@@ -9,6 +20,10 @@ export interface ProgramPlan {
   readonly hook: string;
   /** Tracepoint that must be in the kernel's BTF; null for an iterator. */
   readonly tracepoint: string | null;
+  /** Looks at the running kernel. Left out: nothing depends on the kernel but the tracepoint. */
+  readonly decide?: (kernel: KernelBtf) => ProgramDecision;
+  /** Another program that this one stands in for where that cannot be loaded; signals that need the other are then `fallback`. */
+  readonly insteadOf?: { readonly program: string; readonly reason: string };
 }
 
 /**

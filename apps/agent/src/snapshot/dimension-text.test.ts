@@ -4,6 +4,8 @@ import { addressText, dimensionReader } from "./dimension-text.ts";
 
 const bytes = (hex: string): Uint8Array => Buffer.from(hex.replaceAll(" ", ""), "hex");
 
+const names = { text: (id: bigint) => (id === 7n ? "/var/log/syslog" : "") };
+
 describe("addressText", () => {
   it.each([
     ["00000000 00000000 0000ffff 7f000001", "127.0.0.1"],
@@ -23,12 +25,12 @@ describe("dimensionReader", () => {
   const field = (offset: number, size: number) => ({ name: "x", offset, size, type: "" });
 
   it("calls a port of one connection ephemeral", () => {
-    const read = dimensionReader("peer_port", field(2, 2));
+    const read = dimensionReader("peer_port", field(2, 2), names);
     expect([read(Buffer.from([0, 0, 0, 0]), 0), read(Buffer.from([0, 0, 0xbb, 1]), 0)]).toEqual(["ephemeral", "443"]);
   });
 
   it("calls the error of a connect that was given up closed", () => {
-    const read = dimensionReader("errno", field(0, 2));
+    const read = dimensionReader("errno", field(0, 2), names);
     expect([0, 111, 512, 4000].map((errno) => read(Buffer.from(Uint16Array.of(errno).buffer), 0))).toEqual([
       "closed",
       "ECONNREFUSED",
@@ -38,11 +40,19 @@ describe("dimensionReader", () => {
   });
 
   it("leaves an unknown role empty", () => {
-    const read = dimensionReader("role", field(0, 1));
+    const read = dimensionReader("role", field(0, 1), names);
     expect([0, 1, 2].map((role) => read(Buffer.from([role]), 0))).toEqual(["", "client", "server"]);
   });
 
   it("refuses a dimension that is not in a key", () => {
-    expect(() => dimensionReader("program", field(0, 1))).toThrow("program");
+    expect(() => dimensionReader("program", field(0, 1), names)).toThrow("program");
+  });
+
+  it("looks up what programs registered as text", () => {
+    const read = dimensionReader("file", field(8, 8), names);
+    const keys = Buffer.alloc(32);
+    keys.writeBigUInt64LE(7n, 16 + 8);
+    expect(read(keys, 16)).toBe("/var/log/syslog");
+    expect(read(keys, 0)).toBe("");
   });
 });

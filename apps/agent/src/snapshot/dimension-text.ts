@@ -1,21 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type DimensionName, EPHEMERAL } from "@waggle/signals";
+import { type DimensionName, dimensions, EPHEMERAL } from "@waggle/signals";
 import { errnoName } from "../kernel/errno.ts";
 import type { StructField } from "../libbpf/btf.ts";
+import { textOf } from "./c-text.ts";
 import { syscallName } from "./syscall-name.ts";
 
 /** Values of __u8 role and __u8 class in the keys (packages/bpf/src/tcp_connection/tcp_connection.h). */
 const roles = ["", "client", "server"] as const;
 const classes = ["other", "fast", "timeout", "tlp", "syn", "synack"] as const;
 
+/** Values of __u8 direction and __u8 operation in the keys (packages/bpf/include/key_values.h). */
+const directions = ["", "sent", "received"] as const;
+const operations = ["other", "read", "write", "flush", "discard", "fsync", "fdatasync", "sync_file_range", "msync", "syncfs", "sync"] as const;
+
 /** Reads one dimension's text out of a key that starts at `at`. */
 export type DimensionReader = (keys: Buffer, at: number) => string;
 
+/** What has to be known beyond a key's bytes to write some dimensions as text. */
+export interface DimensionNames {
+  /** Text that programs registered under an id; empty if there was no room for it. */
+  text(id: bigint): string;
+}
+
 /** How a dimension is written as text; `process` and `unit` are not here, they come from the registry. */
-export function dimensionReader(dimension: DimensionName, field: StructField): DimensionReader {
+export function dimensionReader(dimension: DimensionName, field: StructField, names: DimensionNames): DimensionReader {
   const { offset } = field;
+  if (dimensions[dimension].registered === true) return (keys, at) => names.text(keys.readBigUInt64LE(at + offset));
   switch (dimension) {
     case "peer":
+    case "resolver":
       return (keys, at) => addressText(keys.subarray(at + offset, at + offset + 16));
     case "peer_port":
     case "port":
@@ -33,6 +46,17 @@ export function dimensionReader(dimension: DimensionName, field: StructField): D
         // A connect that ended without an error was given up by its caller.
         return errno === 0 ? "closed" : errnoName(errno);
       };
+    case "result":
+      return (keys, at) => {
+        const errno = keys.readUInt16LE(at + offset);
+        return errno === 0 ? "ok" : errnoName(errno);
+      };
+    case "algorithm":
+      return (keys, at) => textOf(keys.subarray(at + offset, at + offset + field.size));
+    case "direction":
+      return (keys, at) => directions[keys[at + offset] as number] ?? "";
+    case "operation":
+      return (keys, at) => operations[keys[at + offset] as number] ?? "other";
     case "syscall":
       return (keys, at) => syscallName(keys.readUInt32LE(at + offset));
     default:

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { StructLayout } from "../libbpf/btf.ts";
+import { textOf } from "./c-text.ts";
 import { fieldOf } from "./layout.ts";
 
 /** A process as the kernel side knows it: the name of the thread-group leader in a control group. */
@@ -130,10 +131,4 @@ export class ProcessRegistry {
     }
     return name;
   }
-}
-
-/** A comm is bytes up to the first zero; bytes that are not UTF-8 become the replacement character. */
-function textOf(bytes: Buffer): string {
-  const end = bytes.indexOf(0);
-  return bytes.toString("utf8", 0, end < 0 ? bytes.length : end);
 }

@@ -49,9 +49,11 @@ const syscalls = getSignalOrThrow("syscalls");
 const read = process.arch === "arm64" ? 63 : 0;
 const total = (rows: WireRow[]): bigint => rows.reduce((sum, row) => sum + (row.count as bigint), 0n);
 
+const dimensionNames = { text: () => "" };
+
 describe("RowAccumulator", () => {
   it("makes one histogram of the buckets of a key, over several batches, with ascending indexes", () => {
-    const accumulator = new RowAccumulator(latency, registryWith("nginx"), layouts);
+    const accumulator = new RowAccumulator(latency, registryWith("nginx"), layouts, dimensionNames);
     accumulator.add(...pack([[2n, read, 90, 3n, 9000n, 2500n, 3500n]]));
     accumulator.add(
       ...pack([
@@ -72,7 +74,10 @@ describe("RowAccumulator", () => {
       [2n, read, BUCKET_NONE, 3n, 0n, 0n, 0n],
     ]);
     const registry = registryWith("nginx");
-    const [counter, histogram] = [new RowAccumulator(syscalls, registry, layouts), new RowAccumulator(latency, registry, layouts)];
+    const [counter, histogram] = [
+      new RowAccumulator(syscalls, registry, layouts, dimensionNames),
+      new RowAccumulator(latency, registry, layouts, dimensionNames),
+    ];
     counter.add(...entries);
     histogram.add(...entries);
     expect(counter.rows(10)).toEqual([{ process: "nginx", unit: "", syscall: "read", count: 7n }]);
@@ -80,7 +85,7 @@ describe("RowAccumulator", () => {
   });
 
   it("shows process 0 and an id that never registered as unknown, and counts the latter", () => {
-    const accumulator = new RowAccumulator(syscalls, registryWith("nginx"), layouts);
+    const accumulator = new RowAccumulator(syscalls, registryWith("nginx"), layouts, dimensionNames);
     accumulator.add(
       ...pack([
         [0n, read, 80, 2n, 1n, 1n, 1n],
@@ -94,7 +99,7 @@ describe("RowAccumulator", () => {
   it("caps rows by the largest measure and conserves every sum in ~other", () => {
     const names = Array.from({ length: 10 }, (_, index) => `p${index}`);
     for (const signal of [syscalls, latency]) {
-      const accumulator = new RowAccumulator(signal, registryWith(...names), layouts);
+      const accumulator = new RowAccumulator(signal, registryWith(...names), layouts, dimensionNames);
       accumulator.add(
         ...pack(names.map((_, index): Entry => [BigInt(index + 2), read, 80 + index, BigInt(index + 1), 10n, BigInt(index + 5), BigInt(index + 50)])),
       );
@@ -117,7 +122,10 @@ describe("RowAccumulator", () => {
     fill(80, [2n, 2200n, 1050n, 1150n]);
     fill(BUCKET_COUNT, [4n, 0n, 0n, 0n]);
     const registry = registryWith();
-    const [counter, histogram] = [new RowAccumulator(syscalls, registry, layouts), new RowAccumulator(latency, registry, layouts)];
+    const [counter, histogram] = [
+      new RowAccumulator(syscalls, registry, layouts, dimensionNames),
+      new RowAccumulator(latency, registry, layouts, dimensionNames),
+    ];
     counter.addOther(slots, BUCKET_COUNT + 1);
     histogram.addOther(slots, BUCKET_COUNT + 1);
     expect(counter.rows(10)).toEqual([{ process: "~other", unit: "~other", syscall: "~other", count: 7n }]);
@@ -125,11 +133,11 @@ describe("RowAccumulator", () => {
   });
 
   it("has no rows for nothing", () => {
-    const accumulator = new RowAccumulator(latency, registryWith(), layouts);
+    const accumulator = new RowAccumulator(latency, registryWith(), layouts, dimensionNames);
     expect(accumulator.rows(10)).toEqual([]);
   });
 
   it("refuses a map whose structs it does not have", () => {
-    expect(() => new RowAccumulator(getSignalOrThrow("tcp_rtt"), registryWith(), layouts)).toThrow("tcp_rtt");
+    expect(() => new RowAccumulator(getSignalOrThrow("tcp_rtt"), registryWith(), layouts, dimensionNames)).toThrow("tcp_rtt");
   });
 });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { BUCKET_COUNT, BUCKET_NONE, dimensions, OTHER, type Signal, type WireRow } from "@waggle/signals";
 import type { StructLayout } from "../libbpf/btf.ts";
-import { type DimensionReader, dimensionReader } from "./dimension-text.ts";
+import { type DimensionNames, type DimensionReader, dimensionReader } from "./dimension-text.ts";
 import { fieldOf } from "./layout.ts";
 import type { ProcessName, ProcessRegistry } from "./process-registry.ts";
 
@@ -27,6 +27,7 @@ export class RowAccumulator {
   /** Size of a value in 64-bit words, and which of them are wanted. */
   readonly #valueWords: number;
   readonly #wanted: readonly number[];
+  /** -1: the signal does not say whose it is. */
   readonly #processAt: number;
   readonly #bucketAt: number;
   /** The key's bytes that are dimensions, without process and bucket. */
@@ -51,7 +52,7 @@ export class RowAccumulator {
   unregistered = 0n;
 
   /** Throws a TypeError if the structs do not fit the signal. */
-  constructor(signal: Signal, registry: ProcessRegistry, layouts: ReadonlyMap<string, StructLayout>) {
+  constructor(signal: Signal, registry: ProcessRegistry, layouts: ReadonlyMap<string, StructLayout>, dimensionNames: DimensionNames) {
     if (signal.bpf === null) throw new TypeError(`signal ${signal.name} has no BPF map`);
     const key = layouts.get(`${signal.bpf.map}_key`);
     const value = layouts.get(`${signal.bpf.map}_value`);
@@ -61,16 +62,17 @@ export class RowAccumulator {
     this.#isHistogram = signal.kind === "histogram";
     this.#keySize = key.size;
     this.#valueWords = value.size / 8;
-    this.#processAt = fieldOf(key, "process_id").offset;
+    this.#processAt = signal.dimensions.some((name) => dimensions[name].field === "process_id") ? fieldOf(key, "process_id").offset : -1;
     this.#bucketAt = signal.bpf.bucketed ? fieldOf(key, "bucket").offset : -1;
     const names = signal.dimensions.filter((name) => dimensions[name].field !== "process_id");
     const fields = names.map((name) => fieldOf(key, dimensions[name].field ?? name));
-    this.#dimensionsFrom = Math.min(...fields.map((field) => field.offset));
-    this.#dimensionsTo = Math.max(...fields.map((field) => field.offset + field.size));
+    this.#dimensionsFrom = fields.length === 0 ? 0 : Math.min(...fields.map((field) => field.offset));
+    this.#dimensionsTo = fields.length === 0 ? 0 : Math.max(...fields.map((field) => field.offset + field.size));
     for (const at of [this.#processAt, this.#bucketAt]) {
-      if (at >= this.#dimensionsFrom && at < this.#dimensionsTo) throw new TypeError(`struct ${key.name}: process_id comes first and bucket last`);
+      if (at >= 0 && at >= this.#dimensionsFrom && at < this.#dimensionsTo)
+        throw new TypeError(`struct ${key.name}: process_id comes first and bucket last`);
     }
-    this.#readers = names.map((name, index) => dimensionReader(name, fields[index] as (typeof fields)[number]));
+    this.#readers = names.map((name, index) => dimensionReader(name, fields[index] as (typeof fields)[number], dimensionNames));
     const bucketedMeasures = this.#isHistogram ? ["count", "sum", "min", "max"] : ["count"];
     const measures = signal.bpf.bucketed ? bucketedMeasures : signal.measures.map((measure) => measure.name);
     this.#wanted = measures.map((name) => fieldOf(value, name).offset / 8);
@@ -85,7 +87,8 @@ export class RowAccumulator {
       const at = i * this.#keySize;
       const bucket = this.#bucketAt < 0 ? 0 : keys.readUInt16LE(at + this.#bucketAt);
       if (bucket === BUCKET_NONE && this.#isHistogram) continue;
-      const name = this.#nameOf(keys.readBigUInt64LE(at + this.#processAt), words, i * this.#valueWords);
+      const name =
+        this.#processAt < 0 ? this.#registry.unknown : this.#nameOf(keys.readBigUInt64LE(at + this.#processAt), words, i * this.#valueWords);
       const id = isShort
         ? name.index * 2 ** 32 + keys.readUInt32LE(at + this.#dimensionsFrom)
         : `${name.index} ${keys.toString("latin1", at + this.#dimensionsFrom, at + this.#dimensionsTo)}`;

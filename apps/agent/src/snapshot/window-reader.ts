@@ -8,9 +8,11 @@ import { GracePeriod } from "../libbpf/grace-period.ts";
 import { coverageOf, type SignalCoverage } from "../probes/coverage.ts";
 import { ProbeSet, type ProbeSetOptions, type ProgramState } from "../probes/probe-set.ts";
 import { Control } from "./control.ts";
+import type { DimensionNames } from "./dimension-text.ts";
 import { fieldOf, layoutProblem } from "./layout.ts";
 import { type NameResolver, ProcessRegistry } from "./process-registry.ts";
 import { RowAccumulator } from "./row-accumulator.ts";
+import { TextRegistry } from "./text-registry.ts";
 import { WindowRows } from "./window-rows.ts";
 
 export type { NameResolver, ProcessIdentity } from "./process-registry.ts";
@@ -60,6 +62,8 @@ interface SignalMaps {
 export class KernelSource implements Disposable {
   readonly #probes: ProbeSet;
   readonly #registry: ProcessRegistry;
+  readonly #texts = new TextRegistry();
+  readonly #dimensionNames: DimensionNames = { text: (id) => this.#texts.get(id) };
   readonly #rowsMax: number;
   readonly #maps: SignalMaps[] = [];
   /** Signals whose structs do not fit the catalogue; they are not read. */
@@ -195,6 +199,7 @@ export class KernelSource implements Disposable {
     }
 
     this.#registry.begin();
+    this.#texts.begin();
     const endedAtMs = Date.now();
     const startedAt = performance.now();
     const idle = this.#control.flip(this.#registry.generation);
@@ -206,10 +211,14 @@ export class KernelSource implements Disposable {
     if (processes !== undefined && processLayout !== undefined)
       processes.drain((keys, values, count) => this.#registry.add(keys, values, count, processLayout));
 
+    const texts = this.#probes.maps.get("texts");
+    const textLayout = this.#probes.layouts.get("text");
+    if (texts !== undefined && textLayout !== undefined) texts.drain((keys, values, count) => this.#texts.add(keys, values, count, textLayout));
+
     let unregistered = 0n;
     const unread = new Map<string, string>();
     for (const { map, signals } of this.#maps) {
-      const accumulators = signals.map((signal) => new RowAccumulator(signal, this.#registry, this.#probes.layouts));
+      const accumulators = signals.map((signal) => new RowAccumulator(signal, this.#registry, this.#probes.layouts, this.#dimensionNames));
       try {
         this.#mapOf(`${map}_${idle}`).drain((keys, values, count) => {
           for (const accumulator of accumulators) accumulator.add(keys, values, count);

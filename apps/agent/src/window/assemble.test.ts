@@ -59,7 +59,7 @@ describe("assembleWindow", () => {
     const assembled = assembleWindow(windowData({ coverage: [] }), own, options);
     expect(assembled.coverage.find((entry) => entry.signal === "tcp_rtt")).toMatchObject({
       state: "failed",
-      reason: expect.stringContaining("said nothing"),
+      reason: expect.stringContaining("nobody said anything"),
     });
     expect(assembled.coverage.find((entry) => entry.signal === "agent_cost")).toMatchObject({ state: "exact" });
   });

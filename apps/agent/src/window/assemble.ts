@@ -1,6 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { SignalBlock } from "@waggle/proto";
-import { type CoverageState, encodeBlock, getSignalOrThrow, hostSignals, limits, type Signal, schemaHash, type WireRow } from "@waggle/signals";
+import {
+  type CoverageState,
+  encodeBlock,
+  getSignalOrThrow,
+  hostSignals,
+  limits,
+  type Signal,
+  schemaHash,
+  stringBytesMaxOf,
+  type WireRow,
+} from "@waggle/signals";
 import type { WindowData } from "./source.ts";
 
 /** What the agent measured of itself in a window. */
@@ -89,10 +99,11 @@ export function assembleWindow(data: WindowData, own: OwnCost, options: Assemble
 function coverageOf(signal: Signal, data: WindowData, refusedSignals: ReadonlyMap<string, string>): Coverage {
   const refusal = refusedSignals.get(signal.name);
   if (refusal !== undefined) return { signal: signal.name, state: "disabled", reason: truncate(`the API does not take it: ${refusal}`) };
-  if (signal.bpf === null) return { signal: signal.name, state: "exact", reason: "" };
+  // The agent makes these itself, further down.
+  if (signal.family === "agent" && signal.bpf === null) return { signal: signal.name, state: "exact", reason: "" };
   const found = data.coverage.find((entry) => entry.signal === signal.name);
   return found === undefined
-    ? { signal: signal.name, state: "failed", reason: "the probes said nothing about it" }
+    ? { signal: signal.name, state: "failed", reason: "nobody said anything about it in this window" }
     : { signal: signal.name, state: found.state, reason: truncate(found.reason) };
 }
 
@@ -133,18 +144,19 @@ function encode(signal: Signal, rows: readonly WireRow[]): SignalBlock {
 function shortenStrings(signal: Signal, row: WireRow): WireRow {
   for (const name of signal.dimensions) {
     const value = row[name];
-    if (typeof value === "string" && value.length * 3 > limits.stringBytesMax && truncate(value) !== value) {
-      return Object.fromEntries(Object.entries(row).map(([key, field]) => [key, typeof field === "string" ? truncate(field) : field]));
+    if (typeof value === "string" && value.length * 3 > limits.stringBytesMax && Buffer.byteLength(value) > stringBytesMaxOf(name)) {
+      const shorten = (key: string, field: WireRow[string]) => (typeof field === "string" ? truncate(field, stringBytesMaxOf(key)) : field);
+      return Object.fromEntries(Object.entries(row).map(([key, field]) => [key, shorten(key, field)]));
     }
   }
   return row;
 }
 
 /** Cuts a string to what the wire takes, at a character, and marks the cut. */
-export function truncate(value: string): string {
-  if (Buffer.byteLength(value) <= limits.stringBytesMax) return value;
-  let end = Math.min(value.length, limits.stringBytesMax);
-  while (Buffer.byteLength(value.slice(0, end)) > limits.stringBytesMax - 3) end--;
+export function truncate(value: string, bytesMax: number = limits.stringBytesMax): string {
+  if (Buffer.byteLength(value) <= bytesMax) return value;
+  let end = Math.min(value.length, bytesMax);
+  while (Buffer.byteLength(value.slice(0, end)) > bytesMax - 3) end--;
   const cut = value.slice(0, end);
   return `${/[\uD800-\uDBFF]$/.test(cut) ? cut.slice(0, -1) : cut}…`;
 }

@@ -5,7 +5,7 @@ import { z } from "zod";
 export const signalSchema = z
   .object({
     name: z.string(),
-    kind: z.enum(["counter", "gauge", "histogram"]),
+    kind: z.enum(["counter", "gauge", "histogram", "stack"]),
     family: z.string(),
     unit: z.string(),
     question: z.string(),

@@ -468,7 +468,7 @@ export interface components {
         readonly Signal: {
             readonly name: string;
             /** @enum {string} */
-            readonly kind: "counter" | "gauge" | "histogram";
+            readonly kind: "counter" | "gauge" | "histogram" | "stack";
             readonly family: string;
             readonly unit: string;
             readonly question: string;

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { WireRow } from "@waggle/signals";
+import type { Collected, Collector } from "./collector.ts";
+import type { WindowData, WindowSource } from "./source.ts";
+
+/** A source whose windows also hold what collectors have to say. Each collector stands on its own: one that fails takes only its own signals along. */
+export class CollectingSource implements WindowSource {
+  readonly #source: WindowSource;
+  readonly #collectors: readonly Collector[];
+  readonly #rowsMax: number;
+
+  /** @param rowsMax rows of one signal and window that a collector may make */
+  constructor(source: WindowSource, collectors: readonly Collector[], rowsMax: number) {
+    this.#source = source;
+    this.#collectors = collectors;
+    this.#rowsMax = rowsMax;
+  }
+
+  async readWindow(rowsMax?: number): Promise<WindowData> {
+    const data = await this.#source.readWindow(rowsMax);
+    const collected: Collected[] = [];
+    for (const collector of this.#collectors) collected.push(...(await this.#ask(collector, Math.min(this.#rowsMax, rowsMax ?? this.#rowsMax))));
+    return {
+      ...data,
+      rows: joined(data.rows, collected),
+      coverage: [...data.coverage, ...collected.map(({ signal, state, reason }) => ({ signal, state, reason }))],
+    };
+  }
+
+  async #ask(collector: Collector, rowsMax: number): Promise<readonly Collected[]> {
+    try {
+      return await collector.collect(rowsMax);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      return collector.signals.map((signal) => ({ signal, rows: [], state: "failed", reason }));
+    }
+  }
+
+  close(): void {
+    for (const collector of this.#collectors) collector.close?.();
+    this.#source.close();
+  }
+}
+
+function* joined(rows: WindowData["rows"], collected: readonly Collected[]): Generator<readonly [string, readonly WireRow[]]> {
+  yield* rows;
+  for (const { signal, rows } of collected) if (rows.length > 0) yield [signal, rows];
+}
