@@ -27,6 +27,7 @@ export function parseIncident(text: string, nowMs: number): Incident {
   if (!(incidentKinds as readonly string[]).includes(kind)) throw new Error(`there is no incident "${kind}"; there are ${incidentKinds.join(", ")}`);
   if (role !== undefined && !(roles as readonly string[]).includes(role))
     throw new Error(`there is no role "${role}"; there are ${roles.join(", ")}`);
+  if (Number(length) === 0) throw new Error(`"${text}" lasts no time at all; give it a length of at least 1s`);
   const startMs = parseTime(start, nowMs);
   return { kind: kind as IncidentKind, startMs, endMs: startMs + Number(length) * (unitMs[unit] as number), role: role as Role | undefined };
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { once } from "node:events";
-import { createWriteStream, existsSync, readFileSync, truncateSync, type WriteStream } from "node:fs";
+import { createWriteStream, existsSync, openSync, readFileSync, truncateSync, type WriteStream } from "node:fs";
 import type { Signal } from "@waggle/signals";
 import type { WindowBlocks } from "./workload.ts";
 
@@ -91,9 +91,18 @@ export class Ledger {
   /** By host and hour, in the totals form; undefined: one line per window. */
   readonly #totals: Map<string, { host: string; hourMs: number; windows: number; signals: Record<string, SignalSums> }> | undefined;
   #newestHourMs = 0;
+  #failure: Error | undefined;
 
-  constructor(path: string, form: "windows" | "totals") {
-    this.#stream = createWriteStream(path, { flags: "a", mode: 0o640 });
+  /**
+   * Throws an Error that names the file if it cannot be written.
+   * @param onFailure called once when a line could not be written: the ledger is not the whole truth any more
+   */
+  constructor(path: string, form: "windows" | "totals", onFailure: (error: Error) => void) {
+    this.#stream = createWriteStream(path, { fd: openOrExplain(path) });
+    this.#stream.on("error", (error: Error) => {
+      this.#failure = new Error(`the ledger ${path} cannot be written: ${error.message}`, { cause: error });
+      onFailure(this.#failure);
+    });
     this.#totals = form === "totals" ? new Map() : undefined;
   }
 
@@ -121,8 +130,10 @@ export class Ledger {
 
   async close(): Promise<void> {
     this.#writeTotals(() => true);
+    if (this.#failure !== undefined) return;
     this.#stream.end();
-    await once(this.#stream, "finish");
+    // A failure has been told already.
+    await once(this.#stream, "finish").catch(() => {});
   }
 
   #writeTotals(isDue: (total: { hourMs: number }) => boolean): void {
@@ -135,9 +146,17 @@ export class Ledger {
   }
 }
 
+function openOrExplain(path: string): number {
+  try {
+    return openSync(path, "a", 0o640);
+  } catch (error) {
+    throw new Error(`the ledger ${path} cannot be written (${(error as NodeJS.ErrnoException).code ?? "error"})`, { cause: error });
+  }
+}
+
 /**
  * Window starts (Unix ms) that a ledger holds, by host name; empty if there is no such file. A last line that a kill cut off is taken out of
- * the file, so that what is appended starts on a line of its own.
+ * the file, so that what is appended starts on a line of its own. Throws an Error that names file and line if it is no ledger of windows.
  */
 export function readLedgerWindows(path: string): Map<string, Set<number>> {
   const windows = new Map<string, Set<number>>();
@@ -145,9 +164,9 @@ export function readLedgerWindows(path: string): Map<string, Set<number>> {
   const bytes = readFileSync(path);
   const end = bytes.lastIndexOf(0x0a) + 1;
   if (end < bytes.length) truncateSync(path, end);
-  for (const text of bytes.toString("utf8", 0, end).split("\n")) {
+  for (const [index, text] of bytes.toString("utf8", 0, end).split("\n").entries()) {
     if (text === "") continue;
-    const { host, windowStart } = JSON.parse(text) as LedgerLine;
+    const { host, windowStart } = parseLine(path, index, text);
     let starts = windows.get(host);
     if (starts === undefined) {
       starts = new Set();
@@ -156,4 +175,14 @@ export function readLedgerWindows(path: string): Map<string, Set<number>> {
     starts.add(Date.parse(windowStart));
   }
   return windows;
+}
+
+function parseLine(path: string, index: number, text: string): LedgerLine {
+  try {
+    const line = JSON.parse(text) as LedgerLine;
+    if (typeof line.host === "string" && !Number.isNaN(Date.parse(line.windowStart))) return line;
+  } catch {
+    // Said below.
+  }
+  throw new Error(`line ${index + 1} of ${path} is no window of a ledger; name the file that --ledger wrote`);
 }

@@ -19,7 +19,13 @@ const PROGRESS_MS = 10_000;
 async function run(options: SimulatorOptions): Promise<void> {
   const token = readToken(options.tokenFile);
   const done = options.resume && options.ledger !== undefined ? readLedgerWindows(options.ledger) : undefined;
-  const ledger = options.ledger === undefined ? undefined : new Ledger(options.ledger, options.ledgerForm);
+  const stop = new AbortController();
+  let failure: Error | undefined;
+  const fail = (error: Error): void => {
+    failure ??= error;
+    stop.abort();
+  };
+  const ledger = options.ledger === undefined ? undefined : new Ledger(options.ledger, options.ledgerForm, fail);
   const { seed, rows, windowMs, incidents } = options;
   const fleet = new SimulatedFleet(
     { ...options, hosts: makeFleet(seed, options.hosts), done },
@@ -33,10 +39,14 @@ async function run(options: SimulatorOptions): Promise<void> {
       opening: { free: OPENING_MAX },
       startedAtMs: Date.now(),
       say: sayFirst(20),
+      tokenRefused: (reason) => {
+        // One that was taken back later stops no host that is enrolled.
+        const { connected, acknowledged } = totalsOf(fleet);
+        if (connected === 0 && acknowledged === 0) fail(new Error(`the API refuses the token in ${options.tokenFile}: ${reason}`));
+      },
     },
   );
 
-  const stop = new AbortController();
   let isStopped = false;
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.on(signal, () => {
@@ -49,13 +59,16 @@ async function run(options: SimulatorOptions): Promise<void> {
     `${options.hosts} simulated hosts (seed ${seed}, ${rows} rows, ${windowMs / 1000} s windows from ${new Date(options.fromMs).toISOString()}) send to ${options.addresses.join(", ")} over ${options.connections} connections`,
   );
   const progress = setInterval(() => console.log(progressOf(fleet)), PROGRESS_MS);
-  await fleet.run(stop.signal, () => (isStopped ? DRAIN_STOPPED_MS : DRAIN_MS));
+  await fleet.run(stop.signal, () => (isStopped || failure !== undefined ? DRAIN_STOPPED_MS : DRAIN_MS));
   clearTimeout(timer);
   clearInterval(progress);
   const { acknowledged, refused, waiting, rows: rowsDelivered } = totalsOf(fleet);
   await fleet.close();
   await ledger?.close();
   console.log(`${acknowledged} windows (${rowsDelivered} rows) acknowledged, ${refused} refused for good, ${waiting} not delivered`);
+  if (failure !== undefined) throw failure;
+  if (refused > 0) throw new Error(`the API refused ${refused} windows for good`);
+  if (acknowledged === 0 && waiting > 0 && !isStopped) throw new Error("nothing was delivered");
 }
 
 function totalsOf(fleet: SimulatedFleet) {

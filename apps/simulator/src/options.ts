@@ -51,7 +51,8 @@ function orExplain<T>(parse: () => T): T {
 function addressesOf(text: string): string[] {
   const addresses = text.split(",");
   for (const address of addresses) {
-    if (!/^(\[[0-9a-fA-F:]+\]|[^:\s/]+):\d{1,5}$/.test(address)) throw new InvalidArgumentError(`"${address}" is no host:port`);
+    const port = /^(?:\[[0-9a-fA-F:]+\]|[^:\s/]+):(\d{1,5})$/.exec(address)?.[1];
+    if (port === undefined || Number(port) < 1 || Number(port) > 65_535) throw new InvalidArgumentError(`"${address}" is no host:port`);
   }
   return addresses;
 }
@@ -124,7 +125,10 @@ export function parseOptions(words: readonly string[], nowMs: number): Simulator
   if (given.from !== undefined && given.backfill > 0) command.error("error: --from and --backfill say the same; keep one");
   if (given.ledger !== undefined && given.ledgerTotals !== undefined) command.error("error: --ledger and --ledger-totals exclude each other");
   if (given.resume && given.ledger === undefined) command.error("error: --resume needs --ledger: it says what was delivered");
+  if (fromMs < 0) command.error("error: --from lies before 1970");
   if (given.until !== undefined && given.until <= fromMs) command.error("error: --until lies before the first window");
+  if (given.until !== undefined && floor(given.until) <= fromMs)
+    command.error(`error: no whole window of ${given.window} s lies before --until; the first ends at ${new Date(fromMs + windowMs).toISOString()}`);
   if (fromMs > nowMs) command.error("error: --from lies in the future");
   return {
     hosts: given.hosts,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { status } from "@grpc/grpc-js";
+import { type ServiceError, status } from "@grpc/grpc-js";
 import type { Config, IngestServiceClient, Refusal, Throttle } from "@waggle/proto";
 import type { ApiConnection } from "./api-nodes.ts";
 import { enrol, HostStream } from "./connection.ts";
@@ -31,6 +31,8 @@ export interface FleetServices {
   readonly opening: { free: number };
   readonly startedAtMs: number;
   readonly say: (line: string) => void;
+  /** The API does not know the enrolment token; every host hears the same. */
+  readonly tokenRefused: (reason: string) => void;
 }
 
 interface SentWindow extends DueWindow {
@@ -148,7 +150,10 @@ export class SimulatedAgent {
     this.#services.opening.free--;
     const { client } = this.#connection;
     try {
-      this.#credential ??= await enrol(client, this.#services.token, this.host);
+      this.#credential ??= await enrol(client, this.#services.token, this.host).catch((error: ServiceError) => {
+        if (error.code === status.UNAUTHENTICATED) this.#services.tokenRefused(error.details);
+        throw error;
+      });
       if (this.#isClosing) return;
       const { windowMs } = this.#services.workload.options;
       this.#stream = new HostStream(

@@ -119,7 +119,9 @@ describe("SimulatedFleet", () => {
 
   async function deliver(ledgerPath: string, form: "windows" | "totals", withFaults: boolean, resume = false): Promise<SimulatedFleet> {
     const done = resume ? readLedgerWindows(ledgerPath) : undefined;
-    const ledger = new Ledger(ledgerPath, form);
+    const ledger = new Ledger(ledgerPath, form, (error) => {
+      throw error;
+    });
     const fleet = new SimulatedFleet(
       { hosts: makeFleet(5, HOSTS), addresses, connections: 2, fromMs, untilMs, speed: Number.POSITIVE_INFINITY, done },
       {
@@ -132,6 +134,7 @@ describe("SimulatedFleet", () => {
         opening: { free: 4 },
         startedAtMs: 0,
         say: () => {},
+        tokenRefused: () => {},
       },
     );
     await fleet.run(new AbortController().signal, () => 0);
