@@ -315,6 +315,14 @@ const dictionary = {
     help: "What the energy was measured of, as RAPL names it: `package-0`, `core`, `dram`, …",
     fleet: true,
   },
+  resource: {
+    field: null,
+    cType: null,
+    clickhouseType: "LowCardinality(String)",
+    label: "resource",
+    help: "What was waited for: `cpu`, `memory`, `io`, `irq`.",
+    fleet: true,
+  },
   fact: {
     field: null,
     cType: null,
