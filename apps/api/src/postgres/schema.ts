@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { bigint, boolean, index, integer, pgTable, text, timestamp, uniqueIndex, uuid } from "drizzle-orm/pg-core";
+import { bigint, boolean, index, integer, pgTable, primaryKey, text, timestamp, uniqueIndex, uuid } from "drizzle-orm/pg-core";
 import type { Scope } from "../common/caller.ts";
 
 const time = (name: string) => timestamp(name, { withTimezone: true, precision: 3, mode: "date" });
@@ -162,3 +162,18 @@ export const storageFloors = pgTable("storage_floors", {
   reason: text("reason").notNull(),
   updatedAt: time("updated_at").notNull().defaultNow(),
 });
+
+/** Partitions of raw rows that the disk guard dropped to make room, and how far that was reported in the signal `server_storage`. */
+export const storageDrops = pgTable(
+  "storage_drops",
+  {
+    tableName: text("table_name").notNull(),
+    partitionId: text("partition_id").notNull(),
+    droppedAt: time("dropped_at").notNull().defaultNow(),
+    /** Start of the minute whose report counts it; null: none yet. */
+    reportedMinute: time("reported_minute"),
+    /** When that report was stored in every organisation; null: not known to be. */
+    confirmedAt: time("confirmed_at"),
+  },
+  (table) => [primaryKey({ columns: [table.tableName, table.partitionId] })],
+);

@@ -54,8 +54,6 @@ export class DiskGuard implements OnApplicationBootstrap, OnApplicationShutdown 
   private lastDropMs = Number.NEGATIVE_INFINITY;
   private timer: NodeJS.Timeout | undefined;
   private isStopped = false;
-  /** Since this node started. */
-  private dropped = 0;
 
   constructor(
     @Inject(StorageRepository) private readonly repository: StorageRepository,
@@ -87,11 +85,6 @@ export class DiskGuard implements OnApplicationBootstrap, OnApplicationShutdown 
   /** Why it is not known how full the store is; undefined: it is. */
   get problem(): string | undefined {
     return this.problemText;
-  }
-
-  /** Partitions of raw rows that this node has dropped for space. */
-  get droppedPartitions(): number {
-    return this.dropped;
   }
 
   /** What is the matter with the store, for a person; undefined: nothing. */
@@ -216,8 +209,8 @@ export class DiskGuard implements OnApplicationBootstrap, OnApplicationShutdown 
     // Last, what says that there are rows.
     const ordered = [...targets.values()].sort((a, b) => Number(a.table === WINDOWS_TABLE) - Number(b.table === WINDOWS_TABLE));
     for (const { table, partitionId } of ordered) {
+      await this.repository.noteDrop(table, partitionId);
       await this.repository.dropPartition(table, partitionId);
-      this.dropped++;
       this.metrics.droppedPartitions.inc({ reason: "space" });
     }
     this.lastDropMs = atMs;

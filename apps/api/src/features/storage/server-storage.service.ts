@@ -12,6 +12,7 @@ import { organisations } from "../../postgres/schema.ts";
 import type { Frame, FrameBlock } from "../ingest/frame.ts";
 import { FrameWriter } from "../ingest/frame-writer.service.ts";
 import { DiskGuard } from "./disk-guard.service.ts";
+import { StorageRepository } from "./storage.repository.ts";
 
 const WINDOW_MS = 60_000;
 /** After a minute's end, so that a clock a little behind is in the minute too. */
@@ -29,10 +30,10 @@ export class ServerStorageService implements OnApplicationBootstrap, OnApplicati
   private readonly bootId = randomUUID();
   private timer: NodeJS.Timeout | undefined;
   private isStopped = false;
-  private reportedPartitions = 0;
 
   constructor(
     @Inject(DiskGuard) private readonly guard: DiskGuard,
+    @Inject(StorageRepository) private readonly repository: StorageRepository,
     @Inject(FrameWriter) private readonly writer: FrameWriter,
     @Inject(ClickHouseService) private readonly clickhouse: ClickHouseService,
     @Inject(Database) private readonly database: Database,
@@ -53,26 +54,36 @@ export class ServerStorageService implements OnApplicationBootstrap, OnApplicati
   }
 
   /**
-   * Writes the minute that begins at `minuteMs` (Unix milliseconds), as the store is now.
-   * @returns when all organisations' rows are stored. Throws what Postgres throws
+   * Writes the minute that begins at `minuteMs` (Unix milliseconds), as the store is now, with what was dropped since the last report, by whichever node.
+   * A drop is counted in one minute's report. If the node that wrote it died before it knew that all organisations have it, those that have not get it
+   * with their next.
+   * @returns when all organisations' rows are stored. Throws what Postgres and ClickHouse throw
    */
   async write(minuteMs: number): Promise<void> {
     const rows = await this.database.db.select({ id: organisations.id }).from(organisations);
-    const blocks = this.blocks();
-    const dropped = this.guard.droppedPartitions;
-    const outcomes = rows.map(
-      ({ id }) =>
-        new Promise<boolean>((resolve) => this.writer.add(this.frame(id, minuteMs, blocks), true, ({ result }) => resolve(result === "stored"))),
-    );
-    this.reportedPartitions = dropped;
+    // While nobody can say how full the store is there is no row that could count drops: they wait for the next.
+    const drops = this.problem === undefined ? await this.repository.assignDrops(minuteMs) : [];
+    const firstMs = Math.min(minuteMs, ...drops);
+    const reported = firstMs < minuteMs ? await this.repository.lastReports(firstMs, minuteMs) : new Map<string, number>();
+    const outcomes = rows.map(({ id }) => {
+      const afterMs = reported.get(id) ?? Number.NEGATIVE_INFINITY;
+      const blocks = this.blocks(drops.filter((countedMs) => countedMs > afterMs).length);
+      return new Promise<boolean>((resolve) => this.writer.add(this.frame(id, minuteMs, blocks), true, ({ result }) => resolve(result === "stored")));
+    });
     const refused = (await Promise.all(outcomes)).filter((isStored) => !isStored).length;
     if (refused > 0) this.log.error({ refused }, "the store refused its own report");
+    else if (drops.length > 0) await this.repository.confirmDrops(minuteMs);
   }
 
-  private blocks(): FrameBlock[] {
+  /** Why there is nothing to report; a store that nobody has looked at yet is not an empty one. */
+  private get problem(): string | undefined {
+    return this.guard.problem ?? (this.guard.view === undefined ? "nobody has looked since the API started" : undefined);
+  }
+
+  /** @param dropped partitions that this report is the first to count */
+  private blocks(dropped: number): FrameBlock[] {
     const { view, state } = this.guard;
-    // A store that nobody has looked at yet is not an empty one.
-    const problem = this.guard.problem ?? (view === undefined ? "nobody has looked since the API started" : undefined);
+    const { problem } = this;
     const rows: WireRow[] = [];
     if (view !== undefined && problem === undefined) {
       // What was dropped belongs to no disk in particular; it stands with the first row.
@@ -83,7 +94,7 @@ export class ServerStorageService implements OnApplicationBootstrap, OnApplicati
           state,
           used_bytes: Math.round(used),
           total_bytes: Math.round(total),
-          dropped_partitions: isFirst ? this.guard.droppedPartitions - this.reportedPartitions : 0,
+          dropped_partitions: isFirst ? dropped : 0,
         });
       };
       for (const { node, disk, totalBytes, freeBytes } of view.disks) {

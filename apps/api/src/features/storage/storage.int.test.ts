@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { Registry } from "prom-client";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { startTestApi, type TestApi, TestOrganisation } from "../../../test/test-api.ts";
 import { ClickHouseService } from "../../clickhouse/clickhouse.service.ts";
+import { Clock } from "../../common/clock.ts";
+import { Log } from "../../common/log.ts";
 import { Database } from "../../postgres/database.ts";
-import { rollupProgress } from "../../postgres/schema.ts";
+import { LeasesRepository } from "../../postgres/leases.repository.ts";
+import { rollupProgress, storageDrops } from "../../postgres/schema.ts";
+import { FrameWriter } from "../ingest/frame-writer.service.ts";
 import { DiskGuard } from "./disk-guard.service.ts";
 import { RawFloor } from "./raw-floor.service.ts";
 import { RetentionService } from "./retention.service.ts";
 import { ServerStorageService } from "./server-storage.service.ts";
+import { StorageMetrics } from "./storage.metrics.ts";
 import { StorageRepository } from "./storage.repository.ts";
 import type { StorageReport } from "./storage.schemas.ts";
 
@@ -186,6 +193,68 @@ describe("the signal server_storage", () => {
     const { data: hosts } = (await (await organisation.request("/hosts")).json()) as { data: { name: string; signals: { name: string }[] }[] };
     expect(hosts.map(({ name }) => name)).toEqual(["web-1"]);
     expect(hosts[0]?.signals.map(({ name }) => name)).not.toContain("server_storage");
+  });
+});
+
+describe("what was dropped", () => {
+  beforeEach(async () => {
+    await start({ WAGGLE_API_STORAGE_BYTES_MAX: "1000000" });
+    api.app.get(StorageRepository).listDisks = async () => [];
+  });
+
+  it("is reported once in every organisation, whichever node dropped, whichever writes, and whatever dies in between", async () => {
+    const { app } = api;
+    const other = await TestOrganisation.create(api);
+    const guard = app.get(DiskGuard);
+    guard.noticeMs = 0;
+    await fill(todayMs - DAY_MS, 50_000);
+    const values = { step: "1m", completeUntil: new Date(todayMs), scannedUntil: new Date(todayMs) };
+    await app.get(Database).db.insert(rollupProgress).values(values).onConflictDoUpdate({ target: rollupProgress.step, set: values });
+    for (let look = 0; look < 2; look++) await guard.check();
+    expect(await daysOf("tcp_retransmits")).toEqual([]);
+
+    // Another node, which has dropped nothing and knows only what the stores say.
+    const log = app.get(Log);
+    const [repository, leases, clock] = [app.get(StorageRepository), app.get(LeasesRepository), app.get(Clock)];
+    const metrics = new StorageMetrics(new Registry());
+    const otherGuard = new DiskGuard(repository, clickhouse, app.get(RawFloor), leases, metrics, api.config, clock, log);
+    await otherGuard.check();
+    const nodes = [
+      app.get(ServerStorageService),
+      new ServerStorageService(otherGuard, repository, app.get(FrameWriter), clickhouse, app.get(Database), leases, api.config, clock, log),
+    ] as const;
+    const firstMs = Math.floor(Date.now() / 60_000) * 60_000 - 10 * 60_000;
+    const reported = async () => {
+      const { rows } = await clickhouse.query<{ tenant: string; dropped: number }>(
+        "SELECT toString(tenant) AS tenant, sum(dropped_partitions) AS dropped FROM server_storage FINAL GROUP BY tenant",
+      );
+      return new Map(rows.map((row) => [row.tenant, Number(row.dropped)]));
+    };
+    const all = (dropped: number) =>
+      new Map([
+        [organisation.id, dropped],
+        [other.id, dropped],
+      ]);
+    const only = async () => new Map([...(await reported())].filter(([tenant]) => tenant === organisation.id || tenant === other.id));
+
+    await nodes[1].write(firstMs);
+    expect(await only()).toEqual(all(2));
+    await nodes[0].write(firstMs + 60_000);
+    expect(await only()).toEqual(all(2));
+
+    // A node dies when all is stored, before it could note that.
+    const { db } = app.get(Database);
+    await db.update(storageDrops).set({ confirmedAt: null });
+    await nodes[0].write(firstMs + 120_000);
+    expect(await only()).toEqual(all(2));
+
+    // One dies before it could write the minute that was to count a drop; the day's partition is then dropped again.
+    await repository.noteDrop("syscalls", "19700102");
+    await repository.assignDrops(firstMs + 180_000);
+    await repository.noteDrop("syscalls", "19700102");
+    await nodes[1].write(firstMs + 240_000);
+    await nodes[0].write(firstMs + 300_000);
+    expect(await only()).toEqual(all(3));
   });
 });
 

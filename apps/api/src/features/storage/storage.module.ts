@@ -11,6 +11,6 @@ import { StorageService } from "./storage.service.ts";
 @Module({
   controllers: [StorageController],
   providers: [StorageMetrics, StorageRepository, RawFloor, DiskGuard, RetentionService, StorageService],
-  exports: [RawFloor, DiskGuard, RetentionService],
+  exports: [RawFloor, DiskGuard, RetentionService, StorageRepository],
 })
 export class StorageModule {}

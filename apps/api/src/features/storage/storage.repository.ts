@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Inject, Injectable } from "@nestjs/common";
-import { localTableName } from "@waggle/signals";
-import { eq, sql } from "drizzle-orm";
+import { localTableName, SERVER_HOST } from "@waggle/signals";
+import { and, eq, isNull, lte, sql } from "drizzle-orm";
 import { ClickHouseService } from "../../clickhouse/clickhouse.service.ts";
+import { WINDOWS_TABLE } from "../../clickhouse/schema.ts";
 import { Database } from "../../postgres/database.ts";
-import { rollupProgress, storageFloors } from "../../postgres/schema.ts";
+import { rollupProgress, storageDrops, storageFloors } from "../../postgres/schema.ts";
 import type { Partition } from "./partitions.ts";
 import type { DiskSpace } from "./pressure.ts";
 
@@ -83,5 +84,44 @@ export class StorageRepository {
       .insert(storageFloors)
       .values(values)
       .onConflictDoUpdate({ target: storageFloors.level, set: values, setWhere: sql`${storageFloors.droppedBefore} < excluded.dropped_before` });
+  }
+
+  /** Says that a partition is dropped to make room. To be called before it is: who does it again after a crash says nothing new. */
+  async noteDrop(table: string, partitionId: string): Promise<void> {
+    await this.database.db.insert(storageDrops).values({ tableName: table, partitionId }).onConflictDoNothing();
+  }
+
+  /**
+   * Drops not known to be reported, those that no report has counted yet counted in this minute's from now on.
+   * @returns the start of the minute that counts each, Unix milliseconds, never later than `minuteMs`
+   */
+  async assignDrops(minuteMs: number): Promise<number[]> {
+    const { db } = this.database;
+    const minute = new Date(minuteMs);
+    await db.update(storageDrops).set({ reportedMinute: minute }).where(isNull(storageDrops.reportedMinute));
+    const rows = await db
+      .select({ reportedMinute: storageDrops.reportedMinute })
+      .from(storageDrops)
+      .where(and(isNull(storageDrops.confirmedAt), lte(storageDrops.reportedMinute, minute)));
+    return rows.flatMap((row) => (row.reportedMinute === null ? [] : [row.reportedMinute.getTime()]));
+  }
+
+  /** Says that what was assigned to this minute or one before is reported everywhere. */
+  async confirmDrops(minuteMs: number): Promise<void> {
+    await this.database.db
+      .update(storageDrops)
+      .set({ confirmedAt: sql`now()` })
+      .where(and(isNull(storageDrops.confirmedAt), lte(storageDrops.reportedMinute, new Date(minuteMs))));
+  }
+
+  /** The newest of the store's own reports in [fromMs, toMs), by organisation, one statement for all. Throws STORAGE_UNAVAILABLE. */
+  async lastReports(fromMs: number, toMs: number): Promise<ReadonlyMap<string, number>> {
+    const { rows } = await this.clickhouse.query<{ organisation: string; at: number }>(
+      `SELECT toString(tenant) AS organisation, toUnixTimestamp64Milli(max(ts)) AS at FROM ${WINDOWS_TABLE}
+       WHERE host = {host:String} AND ts >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND ts < fromUnixTimestamp64Milli({to:Int64}, 'UTC')
+       GROUP BY organisation`,
+      { host: SERVER_HOST, from: fromMs, to: toMs },
+    );
+    return new Map(rows.map((row) => [row.organisation, row.at]));
   }
 }
