@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { catalogue, dimensions, RELATIVE_ERROR_MAX, type Signal } from "../../packages/signals/src/index.ts";
+import { catalogue, dimensions, quantities, RELATIVE_ERROR_MAX, type Signal } from "../../packages/signals/src/index.ts";
 
 /** docs/signals.md, from the catalogue. */
 export function signalsReference(): string {
@@ -13,6 +13,16 @@ export function signalsReference(): string {
     "or empty (unknown).",
     "",
     ...catalogue.flatMap(signalSection),
+    "## Quantities",
+    "",
+    "What `agent_accounting` compares. Where nothing is said of a difference, both sides count the same things: a lasting difference is a fault.",
+    "",
+    "| quantity | unit | counted | kernel | differs by |",
+    "| --- | --- | --- | --- | --- |",
+    ...Object.entries(quantities).map(
+      ([name, { unit, help, kernel, differs }]) => `| \`${name}\` | ${unit} | ${help} | \`${kernel}\` | ${differs} |`,
+    ),
+    "",
     "## Dimensions",
     "",
     "| dimension | meaning |",

@@ -45,7 +45,7 @@ export const agentAccounting: Signal = {
   family: "agent",
   kind: "counter",
   question: "Does what the probes counted add up to what the kernel counted itself?",
-  help: "The probes' sums beside the kernel's own counters of the agent's network namespace, and what each map could not take.",
+  help: "What the agent counted beside the kernel's own figure of the same quantity, and what each map could not take. The share accounted for is counted ÷ kernel. A window in which a side is missing has no row.",
   dimensions: ["quantity"],
   measures: [
     { name: "counted", kind: "sum", unit: "1", help: "What the probes counted." },

@@ -157,7 +157,7 @@ const dictionary = {
     cType: null,
     clickhouseType: "LowCardinality(String)",
     label: "quantity",
-    help: "The kernel counter that the probes' sum is held against, such as `RetransSegs`.",
+    help: "What both the agent and the kernel count, such as `RetransSegs`; `dropped:…` for what could not be kept.",
     fleet: true,
   },
   direction: {

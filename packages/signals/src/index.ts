@@ -3,6 +3,7 @@ export * from "./catalogue.ts";
 export * from "./dimensions.ts";
 export * from "./histogram.ts";
 export * from "./levels.ts";
+export * from "./quantities.ts";
 export * from "./server.ts";
 export * from "./signal.ts";
 export * from "./storage.ts";

@@ -140,4 +140,19 @@ describe("RowAccumulator", () => {
   it("refuses a map whose structs it does not have", () => {
     expect(() => new RowAccumulator(getSignalOrThrow("tcp_rtt"), registryWith(), layouts, dimensionNames)).toThrow("tcp_rtt");
   });
+
+  it("sums a measure over everything or over the rows with a value, before rows are cut to a number", () => {
+    const accumulator = new RowAccumulator(latency, registryWith("nginx", "redis"), layouts, dimensionNames);
+    accumulator.add(
+      ...pack([
+        [2n, read, 90, 3n, 9000n, 2500n, 3500n],
+        [3n, read, 80, 2n, 2200n, 1100n, 1100n],
+      ]),
+    );
+    expect([accumulator.total("count"), accumulator.total("sum")]).toEqual([5n, 11_200n]);
+    expect([accumulator.total("count", { process: "redis" }), accumulator.total("sum", { process: "redis", syscall: "none" })]).toEqual([2n, 0n]);
+    expect(() => accumulator.total("bytes")).toThrow("bytes");
+    accumulator.rows(1);
+    expect(() => accumulator.total("count")).toThrow("after rows()");
+  });
 });

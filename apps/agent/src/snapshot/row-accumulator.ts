@@ -34,6 +34,8 @@ export class RowAccumulator {
   readonly #dimensionsFrom: number;
   readonly #dimensionsTo: number;
   readonly #readers: readonly DimensionReader[];
+  /** Position of each of their texts in `#texts`. */
+  readonly #textOf: ReadonlyMap<string, number>;
 
   /** Groups by process name and dimension bytes: a number where these are 4 bytes, else a string. */
   readonly #groups = new Map<number | string, number>();
@@ -73,6 +75,7 @@ export class RowAccumulator {
         throw new TypeError(`struct ${key.name}: process_id comes first and bucket last`);
     }
     this.#readers = names.map((name, index) => dimensionReader(name, fields[index] as (typeof fields)[number], dimensionNames));
+    this.#textOf = new Map(names.map((name, index) => [name, index]));
     const bucketedMeasures = this.#isHistogram ? ["count", "sum", "min", "max"] : ["count"];
     const measures = signal.bpf.bucketed ? bucketedMeasures : signal.measures.map((measure) => measure.name);
     this.#wanted = measures.map((name) => fieldOf(value, name).offset / 8);
@@ -128,6 +131,23 @@ export class RowAccumulator {
     const { kept, home } = this.#cut;
     const histograms = this.#isHistogram ? this.#histograms(home) : null;
     return kept.map((group) => this.#row(group, histograms));
+  }
+
+  /**
+   * Sum of a measure (of a histogram: `count` or `sum`) over everything that was added; with `where`, over what has these dimension values.
+   * Before the rows are made: a cut to `rowsMax` sums groups into another one.
+   */
+  total(measure: string, where: Readonly<Record<string, string>> = {}): bigint {
+    if (this.#cut !== undefined) throw new Error("total() was called after rows()");
+    const index = (this.#isHistogram ? ["count", "sum"] : this.#signal.measures.map(({ name }) => name)).indexOf(measure);
+    if (index < 0) throw new TypeError(`signal ${this.#signal.name} has no sum "${measure}"`);
+    const wanted = Object.entries(where);
+    let sum = 0n;
+    for (let group = OTHER_GROUP; group < this.#names.length; group++) {
+      const hasValues = wanted.every(([dimension, value]) => this.#valueOf(group, dimension) === value);
+      if (hasValues) sum += this.#sums[group * this.#wanted.length + index] as bigint;
+    }
+    return sum;
   }
 
   /** Which groups keep a row, and for each group the one its counts are in. Folds the others' sums. */
@@ -228,16 +248,17 @@ export class RowAccumulator {
     return histograms;
   }
 
+  #valueOf(group: number, dimension: string): string {
+    const name = this.#names[group] ?? null;
+    if (name === null) return OTHER;
+    if (dimension === "process") return name.process;
+    if (dimension === "unit") return name.unit;
+    return (this.#texts[group] as readonly string[])[this.#textOf.get(dimension) as number] as string;
+  }
+
   #row(group: number, histograms: ReadonlyMap<number, { k: number[]; c: bigint[] }> | null): WireRow {
     const row: Record<string, WireRow[string]> = {};
-    const name = this.#names[group] ?? null;
-    let text = 0;
-    for (const dimension of this.#signal.dimensions) {
-      if (name === null) row[dimension] = OTHER;
-      else if (dimension === "process") row[dimension] = name.process;
-      else if (dimension === "unit") row[dimension] = name.unit;
-      else row[dimension] = (this.#texts[group] as readonly string[])[text++] as string;
-    }
+    for (const dimension of this.#signal.dimensions) row[dimension] = this.#valueOf(group, dimension);
     const from = group * this.#wanted.length;
     if (histograms !== null) {
       row.count = this.#sums[from] as bigint;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { catalogue, type Signal } from "@waggle/signals";
+import { catalogue, reportingStates, type Signal } from "@waggle/signals";
+import { type Account, Accounting } from "../accounting/accounting.ts";
+import { quantitySources } from "../accounting/sources.ts";
 import { readEphemeralPorts, readNetnsInum } from "../kernel/capability-report.ts";
-import { readTcpCounters } from "../kernel/network-counters.ts";
 import type { BpfMap } from "../libbpf/bpf-map.ts";
 import type { BpfIterator } from "../libbpf/bpf-object.ts";
 import { GracePeriod } from "../libbpf/grace-period.ts";
@@ -26,8 +27,8 @@ export interface WindowData {
   readonly coverage: SignalCoverage[];
   /** Price of each program: runs, and time inside it (few runs are timed, scaled by the runs). */
   readonly programs: { program: string; events: bigint; kernelNs: bigint; attached: boolean; reason: string }[];
-  /** What the probes counted in the agent's network namespace beside what the kernel's counter rose by. */
-  readonly accounting: { quantity: string; counted: bigint; kernel: bigint }[];
+  /** What the probes counted beside what the kernel's own figure rose by. */
+  readonly accounting: Account[];
   /** What could not be kept as it should, by reason; only reasons that occurred. */
   readonly drops: { reason: string; count: bigint }[];
   readonly mapBytes: number;
@@ -45,9 +46,6 @@ export interface KernelSourceOptions extends ProbeSetOptions {
 
 export const ROWS_MAX = 2_000;
 const TIMED_RUNS_MIN = 16n;
-
-/** Readings of the kernel's counters in one window, to find a moment in which the probes' own stand still. */
-const QUIET_TRIES = 3;
 
 const INVENTORY = "on_tcp_inventory";
 const UINT64_MAX = (1n << 64n) - 1n;
@@ -75,7 +73,8 @@ export class KernelSource implements Disposable {
   #isReading = false;
   #isClosed = false;
   /** Cumulative figures at the end of the last window. */
-  #last: Cumulative = { drops: new Map(), misses: new Map(), costs: new Map(), accounting: new Map(), kernel: new Map() };
+  #last: Cumulative = { drops: new Map(), misses: new Map(), costs: new Map() };
+  readonly #accounting = new Accounting(quantitySources(), () => this.#readNamedCounters("accounting"));
 
   private constructor(options: KernelSourceOptions) {
     this.#rowsMax = options.rowsMax ?? ROWS_MAX;
@@ -174,6 +173,7 @@ export class KernelSource implements Disposable {
       this.#control.setPriming("off");
     }
     this.#last = this.#readCumulative();
+    this.#accounting.start();
   }
 
   async #readWindow(rowsMax: number): Promise<WindowData> {
@@ -203,6 +203,7 @@ export class KernelSource implements Disposable {
     const endedAtMs = Date.now();
     const startedAt = performance.now();
     const idle = this.#control.flip(this.#registry.generation);
+    const figures = this.#accounting.read();
     await this.#grace.wait();
 
     // A process registers before anything is counted under its id: whatever the idle copy holds is known after this.
@@ -239,19 +240,17 @@ export class KernelSource implements Disposable {
     const drops = [...delta(now.drops, this.#last.drops)].map(([reason, count]) => ({ reason, count }));
     for (const [program, count] of delta(now.misses, this.#last.misses)) drops.push({ reason: `recursion:${program}`, count });
     if (unregistered > 0n) drops.push({ reason: "process_unregistered", count: unregistered });
-    // An open that came to nothing is taken back; if that falls into the next window, the sum catches up in the one after.
-    for (const [quantity, total] of now.accounting) {
-      const last = this.#last.accounting.get(quantity) ?? 0n;
-      if (BigInt.asIntN(64, total - last) < 0n) now.accounting.set(quantity, last);
-    }
-    const counted = delta(now.accounting, this.#last.accounting);
-    const kernel = delta(now.kernel, this.#last.kernel);
+    const coverage = this.#coverage(broken, unread);
+    const measured = new Set(coverage.filter(({ state }) => reportingStates.includes(state)).map(({ signal }) => signal));
     const data: WindowData = {
       endedAtMs,
       rows,
-      coverage: this.#coverage(broken, unread),
+      coverage,
       programs: this.#costs(now.costs),
-      accounting: [...counted].map(([quantity, count]) => ({ quantity, counted: count, kernel: kernel.get(quantity) ?? 0n })),
+      accounting: this.#accounting.compare(figures, {
+        isMeasured: (signal) => measured.has(signal),
+        total: (signal, measure, where) => rows.total(signal, measure, where),
+      }),
       drops: drops.filter((drop) => drop.count > 0n),
       mapBytes: this.#mapBytes,
       readMs: performance.now() - startedAt,
@@ -340,23 +339,7 @@ export class KernelSource implements Disposable {
         costs.set(program.name, { events: sum("events"), timedEvents: sum("timed_events"), timedNs: sum("timed_ns") });
       }
     }
-    let accounting = this.#readNamedCounters("accounting");
-    let kernel = new Map<string, bigint>();
-    try {
-      // What falls between the two readings would show as a difference until the next window; on a busy host a few tries do not
-      // meet a quiet moment, and the difference evens out.
-      for (let tries = 0; tries < QUIET_TRIES && accounting.size > 0; tries++) {
-        kernel = readTcpCounters();
-        const again = this.#readNamedCounters("accounting");
-        const isQuiet = [...again].every(([quantity, value]) => value === accounting.get(quantity));
-        accounting = again;
-        if (isQuiet) break;
-      }
-    } catch {
-      // No /proc/net/snmp (a /proc of its own): then there is nothing to compare with, and no row claims there is.
-      accounting.clear();
-    }
-    return { drops: this.#readNamedCounters("drops"), misses: this.#probes.recursionMisses(), costs, accounting, kernel };
+    return { drops: this.#readNamedCounters("drops"), misses: this.#probes.recursionMisses(), costs };
   }
 
   /** A per-CPU map with one struct of __u64: its sums, by field name. */
@@ -380,8 +363,6 @@ interface Cumulative {
   readonly drops: Map<string, bigint>;
   readonly misses: Map<string, bigint>;
   readonly costs: Map<string, Cost>;
-  readonly accounting: Map<string, bigint>;
-  readonly kernel: Map<string, bigint>;
 }
 
 function sumPerCpu(bytes: Buffer, stride: number, cpus: number, offset: number): bigint {

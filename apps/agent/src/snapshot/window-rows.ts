@@ -24,6 +24,11 @@ export class WindowRows implements Iterable<[signal: string, rows: WireRow[]]> {
     return this.#accumulators.has(signal);
   }
 
+  /** Sum of a measure over the signal's rows whose dimensions have these values; undefined if it was not read. To be asked before the rows are. */
+  total(signal: string, measure: string, where?: Readonly<Record<string, string>>): bigint | undefined {
+    return this.#accumulators.get(signal)?.total(measure, where);
+  }
+
   /** The signal's rows, made anew at each call; undefined if it was not read. */
   get(signal: string): WireRow[] | undefined {
     return this.#accumulators.get(signal)?.rows(this.#rowsMax);
