@@ -10,6 +10,8 @@
 
 #define AF_INET 2
 #define AF_INET6 10
+#define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
 #define SOCK_STREAM 1
 #define TASK_COMM_LEN 16
 
@@ -38,6 +40,9 @@ enum {
 /* Bit of enum sock_flags (include/net/sock.h): set by tcp_fin() and by nothing else. */
 #define SOCK_DONE_BIT 1
 
+/* Bit of sk_userlocks (include/net/sock.h): the program chose the port, not the kernel. */
+#define SOCK_BINDPORT_LOCK 8
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct thread_info {
@@ -58,37 +63,96 @@ struct css_set {
 };
 
 struct qstr {
+	/* Hash and, in the upper half, length. */
+	__u64 hash_len;
 	const unsigned char *name;
 };
 
 struct dentry {
+	struct dentry *d_parent;
 	struct qstr d_name;
 };
 
+struct vfsmount {
+	struct dentry *mnt_root;
+};
+
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+};
+
 struct path {
+	struct vfsmount *mnt;
 	struct dentry *dentry;
+};
+
+struct inode {
+	unsigned short i_mode;
 };
 
 struct file {
 	struct path f_path;
+	struct inode *f_inode;
+	/* Of a socket's file: its struct socket. */
+	void *private_data;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
 };
 
 struct mm_struct {
 	struct file *exe_file;
 };
 
+/* CONFIG_SCHED_INFO: time spent waiting for a CPU, and since when the task waits (0: it does not). Both on the run queue's clock. */
+struct sched_info {
+	__u64 run_delay;
+	__u64 last_queued;
+};
+
+struct sched_entity {
+	__u64 sum_exec_runtime;
+};
+
+/* A CPU's run queue. */
+struct rq {
+	__u64 clock;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
+	int pid;
+	unsigned int flags;
+	unsigned int __state;
+	struct sched_entity se;
+	struct sched_info sched_info;
 	int tgid;
 	struct mm_struct *mm;
 	struct task_struct *group_leader;
 	char comm[TASK_COMM_LEN];
+	struct files_struct *files;
 	struct css_set *cgroups;
 };
 
-/* x86 and arm64 members side by side: only the one named in core_compat.bpf.h is ever read. */
+/* x86 and arm64 members side by side: only those named in core_compat.bpf.h are ever read. */
 struct pt_regs {
+	unsigned long di;
+	unsigned long si;
+	unsigned long dx;
+	unsigned long r10;
+	unsigned long r8;
+	unsigned long r9;
 	unsigned long orig_ax;
+	__u64 regs[31];
+	__u64 orig_x0;
 	__s32 syscallno;
 };
 
@@ -125,7 +189,9 @@ struct sock_common {
 struct sock {
 	struct sock_common __sk_common;
 	int sk_err;
+	__u8 sk_userlocks : 4;
 	__u16 sk_type;
+	__u16 sk_protocol;
 };
 
 struct socket {
@@ -162,7 +228,14 @@ struct request_sock {
 };
 
 struct sk_buff {
+	struct sock *sk;
 	char cb[48];
+	unsigned int len;
+	/* An ethertype, in network byte order. */
+	__u16 protocol;
+	/* Of the headers, from `head`. */
+	__u16 network_header;
+	unsigned char *head;
 };
 
 struct seq_file;
