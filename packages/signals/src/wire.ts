@@ -12,11 +12,23 @@ export interface WireColumn {
   readonly type: WireType;
 }
 
+const columnsOf = new WeakMap<Signal, readonly WireColumn[]>();
+
 /**
  * The columns of a signal's block on the wire, in order: its dimensions, then its measures (or count, sum, min, max, k, c).
  * Tenant, host and window are not among them: the API knows those from the credential and the frame.
+ * @returns the same array whenever the same signal is asked for: it is asked for every block of every frame
  */
 export function wireColumns(signal: Signal): readonly WireColumn[] {
+  let columns = columnsOf.get(signal);
+  if (columns === undefined) {
+    columns = makeWireColumns(signal);
+    columnsOf.set(signal, columns);
+  }
+  return columns;
+}
+
+function makeWireColumns(signal: Signal): readonly WireColumn[] {
   const columns: WireColumn[] = signal.dimensions.map((name) => ({ name, type: "String" }));
   if (signal.kind === "histogram") {
     for (const name of ["count", "sum", "min", "max"]) columns.push({ name, type: "UInt64" });
@@ -197,16 +209,18 @@ export function checkBlock(signal: Signal, block: ColumnBlock): string | undefin
   if (block.columns.length !== expected.length) {
     return `${signal.name}: ${block.columns.length} columns, expected ${expected.length}`;
   }
-  const arrayLengths = new Map<string, Uint8Array>();
-  for (const [index, column] of expected.entries()) {
+  let k: Uint8Array | undefined;
+  let c: Uint8Array | undefined;
+  for (let index = 0; index < expected.length; index++) {
+    const column = expected[index] as WireColumn;
     const bytes = block.columns[index] as Uint8Array;
     const problem = checkColumn(column, bytes, block.rows);
     if (problem !== undefined) return `${signal.name}.${column.name}: ${problem}`;
-    if (column.type.startsWith("Array")) arrayLengths.set(column.name, bytes.subarray(0, block.rows * 8));
+    if (column.type === "Array(UInt16)") k = bytes;
+    else if (column.type === "Array(UInt64)") c = bytes;
   }
-  const k = arrayLengths.get("k");
-  const c = arrayLengths.get("c");
-  if (k !== undefined && c !== undefined && Buffer.compare(k, c) !== 0) {
+  const offsetBytes = block.rows * 8;
+  if (k !== undefined && c !== undefined && Buffer.compare(k.subarray(0, offsetBytes), c.subarray(0, offsetBytes)) !== 0) {
     return `${signal.name}: k and c have different lengths in some row`;
   }
   return undefined;

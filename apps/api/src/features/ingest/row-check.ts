@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { BUCKET_COUNT, type Signal, wireColumns } from "@waggle/signals";
+import { BUCKET_COUNT, type Signal } from "@waggle/signals";
 
 /**
  * Checks what the rows of a block say, once `checkBlock` has found their encoding good: no two rows have the same name, and the
@@ -10,13 +10,19 @@ export function checkRows(signal: Signal, rows: number, columns: readonly Uint8A
   return (signal.kind === "histogram" ? checkHistograms(signal, rows, columns) : undefined) ?? checkNames(signal, rows, columns);
 }
 
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
 /** Bucket indexes beyond the grid would read back as infinite durations; ones out of order as wrong percentiles. */
 function checkHistograms(signal: Signal, rows: number, columns: readonly Uint8Array[]): string | undefined {
-  const at = (name: string): DataView => {
-    const bytes = columns[wireColumns(signal).findIndex((column) => column.name === name)] as Uint8Array;
-    return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  };
-  const [count, min, max, k, c] = [at("count"), at("min"), at("max"), at("k"), at("c")];
+  // Behind the dimensions: count, sum, min, max, k, c, as `wireColumns` puts them.
+  const first = signal.dimensions.length;
+  const count = viewOf(columns[first] as Uint8Array);
+  const min = viewOf(columns[first + 2] as Uint8Array);
+  const max = viewOf(columns[first + 3] as Uint8Array);
+  const k = viewOf(columns[first + 4] as Uint8Array);
+  const c = viewOf(columns[first + 5] as Uint8Array);
   const items = rows * 8;
   let item = 0;
   for (let row = 0; row < rows; row++) {
@@ -34,11 +40,13 @@ function checkHistograms(signal: Signal, rows: number, columns: readonly Uint8Ar
     }
     high += Math.floor(low / UINT32);
     low %= UINT32;
-    const [countLow, countHigh] = [count.getUint32(row * 8, true), count.getUint32(row * 8 + 4, true)];
+    const countLow = count.getUint32(row * 8, true);
+    const countHigh = count.getUint32(row * 8 + 4, true);
     if (low !== countLow || high !== countHigh)
       return `${signal.name}.c: the buckets of row ${row} hold ${BigInt(high) * BigInt(UINT32) + BigInt(low)}, its count is ${count.getBigUint64(row * 8, true)}`;
     if (countLow === 0 && countHigh === 0) continue;
-    const [minHigh, maxHigh] = [min.getUint32(row * 8 + 4, true), max.getUint32(row * 8 + 4, true)];
+    const minHigh = min.getUint32(row * 8 + 4, true);
+    const maxHigh = max.getUint32(row * 8 + 4, true);
     if (minHigh > maxHigh || (minHigh === maxHigh && min.getUint32(row * 8, true) > max.getUint32(row * 8, true)))
       return `${signal.name}.min: row ${row} has a min above its max`;
   }
@@ -100,6 +108,7 @@ let scratch: { hashes: Int32Array; readonly starts: Uint32Array[]; table: Uint32
  * takes the shortest length only.
  */
 function hashStrings(bytes: Uint8Array, rows: number, hashes: Int32Array, starts: Uint32Array): void {
+  const view = viewOf(bytes);
   let at = 0;
   starts[0] = 0;
   for (let row = 0; row < rows; row++) {
@@ -115,10 +124,7 @@ function hashStrings(bytes: Uint8Array, rows: number, hashes: Int32Array, starts
     } while (byte >= 0x80);
     const end = at + length;
     // Four bytes a step: a multiplication each would be most of the work.
-    for (; at + 4 <= end; at += 4) {
-      const word = (bytes[at] as number) | ((bytes[at + 1] as number) << 8) | ((bytes[at + 2] as number) << 16) | ((bytes[at + 3] as number) << 24);
-      hash = Math.imul(hash ^ word ^ (hash >>> 15), FNV_PRIME);
-    }
+    for (; at + 4 <= end; at += 4) hash = Math.imul(hash ^ view.getInt32(at, true) ^ (hash >>> 15), FNV_PRIME);
     for (; at < end; at++) hash = Math.imul(hash ^ (bytes[at] as number), FNV_PRIME);
     hashes[row] = hash;
     starts[row + 1] = at;
