@@ -27,6 +27,7 @@ struct program_costs {
 	struct program_cost on_tcp_inventory;
 	struct program_cost on_tcp_retransmit_skb;
 	struct program_cost on_tcp_retransmit_synack;
+	struct program_cost on_sched_switch;
 };
 
 struct {

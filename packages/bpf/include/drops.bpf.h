@@ -22,6 +22,7 @@ struct drops {
 	__u64 tcp_rtt_full;
 	__u64 tcp_connect_latency_full;
 	__u64 tcp_connect_failures_full;
+	__u64 run_queue_latency_full;
 };
 
 struct {

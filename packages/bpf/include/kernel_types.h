@@ -118,13 +118,19 @@ struct sched_info {
 	__u64 last_queued;
 };
 
-struct sched_entity {
-	__u64 sum_exec_runtime;
-};
-
 /* A CPU's run queue. */
 struct rq {
 	__u64 clock;
+};
+
+struct cfs_rq {
+	struct rq *rq;
+};
+
+struct sched_entity {
+	__u64 sum_exec_runtime;
+	/* CONFIG_FAIR_GROUP_SCHED */
+	struct cfs_rq *cfs_rq;
 };
 
 struct task_struct {

@@ -41,6 +41,8 @@ struct task_state {
 	__u32 generation;
 	/* Number of the call under way. */
 	__u32 syscall;
+	/* Time spent waiting for a CPU that is counted already (task_struct.sched_info.run_delay and what sched_switch added). */
+	__u64 run_delay_ns;
 };
 
 struct {
@@ -50,12 +52,19 @@ struct {
 	__type(value, struct task_state);
 } task_states SEC(".maps");
 
+/* Takes memory if the task is new, so not for hooks that hold a run queue's lock: those look up what is there (find_task_state). */
 static __always_inline struct task_state *get_task_state(struct task_struct *task)
 {
 	struct task_state *state = bpf_task_storage_get(&task_states, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!state)
 		count_drop(task_storage);
 	return state;
+}
+
+/* The task's state if it has one; tasks get it when they are made (on_task_newtask) or by the inventory. */
+static __always_inline struct task_state *find_task_state(struct task_struct *task)
+{
+	return bpf_task_storage_get(&task_states, task, 0, 0);
 }
 
 /* Multiply and fold: each input bit reaches all output bits; the seed is secret, so that collisions cannot be made. */

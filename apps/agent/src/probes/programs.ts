@@ -26,6 +26,17 @@ export interface ProgramPlan {
   readonly insteadOf?: { readonly program: string; readonly reason: string };
 }
 
+function decideSchedSwitch(kernel: KernelBtf): ProgramDecision {
+  const [, prev, next, prevState] = kernel.tracepointArguments("sched_switch") ?? [];
+  // The first releases of 5.18 had the state in front of the tasks.
+  if (prev !== "struct task_struct *" || next !== "struct task_struct *") return { unsupported: "sched_switch has other arguments in this kernel" };
+  if (!kernel.hasField("sched_info", "last_queued"))
+    return { unsupported: "this kernel keeps no account of waiting for CPUs (built without CONFIG_SCHED_INFO)" };
+  if (!kernel.hasField("sched_entity", "cfs_rq") || !kernel.hasField("cfs_rq", "rq"))
+    return { unsupported: "from a task there is no way to its CPU's clock (built without CONFIG_FAIR_GROUP_SCHED)" };
+  return { constants: { has_prev_state: prevState === undefined ? 0 : 1 } };
+}
+
 /**
  * In the order they are attached: an exit before its entry, so that no entry waits for an exit that nobody sees, and the
  * socket's state changes before anything that reads what they note.
@@ -37,4 +48,5 @@ export const programPlans: readonly ProgramPlan[] = [
   { name: "on_tcp_inventory", object: "tcp_connection", hook: "iter/task_file", tracepoint: null },
   { name: "on_tcp_retransmit_skb", object: "tcp_retransmit", hook: "tp_btf/tcp_retransmit_skb", tracepoint: "tcp_retransmit_skb" },
   { name: "on_tcp_retransmit_synack", object: "tcp_retransmit", hook: "tp_btf/tcp_retransmit_synack", tracepoint: "tcp_retransmit_synack" },
+  { name: "on_sched_switch", object: "sched", hook: "tp_btf/sched_switch", tracepoint: "sched_switch", decide: decideSchedSwitch },
 ];
