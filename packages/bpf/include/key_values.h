@@ -20,4 +20,15 @@
 #define OPERATION_SYNCFS 9
 #define OPERATION_SYNC 10
 
+/*
+ * __u16 protocol: below 0x100 an IP protocol number, 0 not known; 0x100 + address family of a socket that does not speak IP; 0x200 + what the
+ * kernel puts in the place of an ethertype below 0x400; from 0x600 on an ethertype.
+ */
+#define PROTOCOL_FAMILY 0x100
+#define PROTOCOL_ETHERTYPE 0x200
+#define ETHERTYPE_MIN 0x600
+
+/* __u8 rcode: no answer came in time. Answer codes of the DNS header have 4 bits. */
+#define DNS_TIMEOUT 0xff
+
 #endif

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { KernelBtf } from "../kernel/kernel-btf.ts";
+import { type KernelNames, readKernelNames } from "../kernel/kernel-names.ts";
 import type { BpfMap } from "../libbpf/bpf-map.ts";
 import { type BpfIterator, type BpfLink, BpfObject, readProgramInfo } from "../libbpf/bpf-object.ts";
 import { readStructLayouts, type StructLayout } from "../libbpf/btf.ts";
@@ -46,6 +47,8 @@ export class ProbeSet implements Disposable {
   readonly maps = new Map<string, BpfMap>();
   /** Structs by name, over all objects. */
   readonly layouts = new Map<string, StructLayout>();
+  /** Looked up while the kernel's BTF is at hand. */
+  readonly kernelNames: KernelNames;
   readonly #plans: readonly ProgramPlan[];
   readonly #options: ProbeSetOptions;
   readonly #loaded = new Map<string, Loaded>();
@@ -55,15 +58,16 @@ export class ProbeSet implements Disposable {
   readonly #infoFds = new Map<string, number>();
   readonly #attached = new Set<string>();
 
-  private constructor(options: ProbeSetOptions) {
+  private constructor(options: ProbeSetOptions, kernel: KernelBtf | null) {
     this.#options = options;
+    this.kernelNames = readKernelNames(kernel);
     this.#plans = options.programs ?? programPlans;
   }
 
   /** Loads every program; attaches none yet, so that maps can be filled first. */
   static load(options: ProbeSetOptions): ProbeSet {
-    const set = new ProbeSet(options);
     const kernel = KernelBtf.open();
+    const set = new ProbeSet(options, kernel);
     for (const plan of set.#plans) set.#consider(plan, kernel);
     // Each load has parsed the kernel's BTF (megabytes); what the allocator keeps of that counts as the agent's memory.
     getLibc().malloc_trim(0);

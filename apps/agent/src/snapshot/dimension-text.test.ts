@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from "vitest";
+import { readKernelNames } from "../kernel/kernel-names.ts";
 import { addressText, dimensionReader } from "./dimension-text.ts";
 
 const bytes = (hex: string): Uint8Array => Buffer.from(hex.replaceAll(" ", ""), "hex");
 
-const names = { text: (id: bigint) => (id === 7n ? "/var/log/syslog" : "") };
+const names = { text: (id: bigint) => (id === 7n ? "/var/log/syslog" : ""), kernel: readKernelNames(null) };
 
 describe("addressText", () => {
   it.each([
@@ -42,6 +43,19 @@ describe("dimensionReader", () => {
   it("leaves an unknown role empty", () => {
     const read = dimensionReader("role", field(0, 1), names);
     expect([0, 1, 2].map((role) => read(Buffer.from([role]), 0))).toEqual(["", "client", "server"]);
+  });
+
+  it("names protocols of IP, of other sockets and of the link alike", () => {
+    const read = dimensionReader("protocol", field(0, 2), names);
+    const texts = [0, 6, 17, 253, 0x101, 0x110, 0x1fe, 0x204, 0x806, 0x88b5].map((value) => read(Buffer.from(Uint16Array.of(value).buffer), 0));
+    expect(texts).toEqual(["", "tcp", "udp", "ip_253", "unix", "netlink", "family_254", "llc", "arp", "ethertype_0x88b5"]);
+  });
+
+  it("names types and answers of DNS, also those that have no name yet", () => {
+    const type = dimensionReader("query_type", field(0, 2), names);
+    expect([1, 28, 65, 1234].map((value) => type(Buffer.from(Uint16Array.of(value).buffer), 0))).toEqual(["A", "AAAA", "HTTPS", "TYPE1234"]);
+    const rcode = dimensionReader("rcode", field(0, 1), names);
+    expect([0, 2, 3, 11, 255].map((value) => rcode(Buffer.from([value]), 0))).toEqual(["NOERROR", "SERVFAIL", "NXDOMAIN", "RCODE11", "timeout"]);
   });
 
   it("refuses a dimension that is not in a key", () => {

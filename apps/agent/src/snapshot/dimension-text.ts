@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type DimensionName, dimensions, EPHEMERAL } from "@waggle/signals";
 import { errnoName } from "../kernel/errno.ts";
+import type { KernelNames } from "../kernel/kernel-names.ts";
 import type { StructField } from "../libbpf/btf.ts";
 import { textOf } from "./c-text.ts";
+import { dnsRcodeName, dnsTypeName } from "./dns-name.ts";
+import { protocolName } from "./protocol-name.ts";
 import { syscallName } from "./syscall-name.ts";
 
 /** Values of __u8 role and __u8 class in the keys (packages/bpf/src/tcp_connection/tcp_connection.h). */
@@ -20,6 +23,7 @@ export type DimensionReader = (keys: Buffer, at: number) => string;
 export interface DimensionNames {
   /** Text that programs registered under an id; empty if there was no room for it. */
   text(id: bigint): string;
+  readonly kernel: KernelNames;
 }
 
 /** How a dimension is written as text; `process` and `unit` are not here, they come from the registry. */
@@ -57,6 +61,16 @@ export function dimensionReader(dimension: DimensionName, field: StructField, na
       return (keys, at) => directions[keys[at + offset] as number] ?? "";
     case "operation":
       return (keys, at) => operations[keys[at + offset] as number] ?? "other";
+    case "drop_reason":
+      return (keys, at) => names.kernel.dropReason(keys.readUInt32LE(at + offset));
+    case "protocol":
+      return (keys, at) => protocolName(keys.readUInt16LE(at + offset));
+    case "softirq":
+      return (keys, at) => names.kernel.softirq(keys[at + offset] as number);
+    case "query_type":
+      return (keys, at) => dnsTypeName(keys.readUInt16LE(at + offset));
+    case "rcode":
+      return (keys, at) => dnsRcodeName(keys[at + offset] as number);
     case "syscall":
       return (keys, at) => syscallName(keys.readUInt32LE(at + offset));
     default:

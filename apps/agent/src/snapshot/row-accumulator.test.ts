@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { BUCKET_COUNT, BUCKET_NONE, checkBlock, encodeBlock, getSignalOrThrow, type WireRow } from "@waggle/signals";
 import { describe, expect, it } from "vitest";
+import { readKernelNames } from "../kernel/kernel-names.ts";
 import type { StructLayout } from "../libbpf/btf.ts";
 import { ProcessRegistry } from "./process-registry.ts";
 import { RowAccumulator } from "./row-accumulator.ts";
@@ -49,7 +50,7 @@ const syscalls = getSignalOrThrow("syscalls");
 const read = process.arch === "arm64" ? 63 : 0;
 const total = (rows: WireRow[]): bigint => rows.reduce((sum, row) => sum + (row.count as bigint), 0n);
 
-const dimensionNames = { text: () => "" };
+const dimensionNames = { text: () => "", kernel: readKernelNames(null) };
 
 describe("RowAccumulator", () => {
   it("makes one histogram of the buckets of a key, over several batches, with ascending indexes", () => {

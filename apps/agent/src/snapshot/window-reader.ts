@@ -61,7 +61,7 @@ export class KernelSource implements Disposable {
   readonly #probes: ProbeSet;
   readonly #registry: ProcessRegistry;
   readonly #texts = new TextRegistry();
-  readonly #dimensionNames: DimensionNames = { text: (id) => this.#texts.get(id) };
+  readonly #dimensionNames: DimensionNames;
   readonly #rowsMax: number;
   readonly #maps: SignalMaps[] = [];
   /** Signals whose structs do not fit the catalogue; they are not read. */
@@ -80,6 +80,7 @@ export class KernelSource implements Disposable {
     this.#rowsMax = options.rowsMax ?? ROWS_MAX;
     this.#registry = new ProcessRegistry(options.names, options.processesMax);
     this.#probes = ProbeSet.load(options);
+    this.#dimensionNames = { text: (id) => this.#texts.get(id), kernel: this.#probes.kernelNames };
     try {
       const { maps, layouts } = this.#probes;
       const control = maps.get("control");

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFileSync } from "node:fs";
+import type { KernelBtf } from "./kernel-btf.ts";
+
+/** What the running kernel calls things that it counts by number. The numbers differ between kernels; the names are its own. */
+export interface KernelNames {
+  /** enum skb_drop_reason, without its prefix; `unknown` where the kernel gives no reasons. */
+  dropReason(value: number): string;
+  /** Softirq vectors, such as `NET_RX`. */
+  softirq(vector: number): string;
+}
+
+const DROP_REASON_PREFIX = /^SKB_(DROP_REASON_)?/;
+const DROP_REASON_SUBSYS_PREFIX = "SKB_DROP_REASON_SUBSYS_";
+
+/** Looks the names up, once; the BTF is not kept. Null: a kernel without BTF, whose programs do not load anyway. */
+export function readKernelNames(kernel: Pick<KernelBtf, "enumeration"> | null, procPath = "/proc"): KernelNames {
+  const reasons = kernel?.enumeration("skb_drop_reason") ?? null;
+  const subsystems = kernel?.enumeration("skb_drop_reason_subsys") ?? null;
+  const softirqs = readSoftirqs(procPath);
+  return {
+    dropReason: (value) => dropReasonName(value, reasons, subsystems),
+    softirq: (vector) => softirqs[vector] ?? `softirq_${vector}`,
+  };
+}
+
+/**
+ * Name of a reason. Since Linux 6.4 the upper half says whose it is; reasons of a module (openvswitch, mac80211) are in that module's BTF, and show by
+ * their number.
+ */
+function dropReasonName(value: number, reasons: ReadonlyMap<number, string> | null, subsystems: ReadonlyMap<number, string> | null): string {
+  if (reasons === null) return "unknown";
+  const name = reasons.get(value);
+  if (name !== undefined) return name.replace(DROP_REASON_PREFIX, "");
+  const subsystem = subsystems?.get(value >>> 16);
+  if (value < 0x10000 || subsystem === undefined) return `reason_${value}`;
+  return `${subsystem.replace(DROP_REASON_SUBSYS_PREFIX, "")}_${value & 0xffff}`;
+}
+
+/** The rows of /proc/softirqs are the kernel's list of vectors, in their order. */
+function readSoftirqs(procPath: string): string[] {
+  try {
+    return [...readFileSync(`${procPath}/softirqs`, "utf8").matchAll(/^\s*(\w+):/gm)].map((match) => match[1] as string);
+  } catch {
+    return [];
+  }
+}
