@@ -82,6 +82,35 @@ describe("hosts", () => {
     await ingest.enrol(neighbour.enrolmentToken, "three");
     expect((await limitsOf(tight)).hosts).toEqual({ max: 2, used: 2 });
   });
+  it("many that come at once do not get in beside each other", async () => {
+    const { tight } = await neighbours({ hostsMax: 5 });
+    const outcomes = await Promise.allSettled(Array.from({ length: 20 }, (_, index) => ingest.enrol(tight.enrolmentToken, `burst-${index}`)));
+    expect(outcomes.filter(({ status: outcome }) => outcome === "fulfilled")).toHaveLength(5);
+    expect((await limitsOf(tight)).hosts).toEqual({ max: 5, used: 5 });
+  });
+});
+
+describe("a limit of 0", () => {
+  it("lets nothing through, says so, and names a time to ask again", async () => {
+    const none = { rowsPerSecondMax: 0, queryRowsPerMinuteMax: 0 };
+    const { tight, neighbour } = await neighbours(none);
+    const [ours, theirs] = [await openStream(tight, "a"), await openStream(neighbour, "a")];
+    ours.snapshot(makeSnapshot(1, windowStart(4), rowsOf(1)));
+    theirs.snapshot(makeSnapshot(1, windowStart(4), rowsOf(1)));
+    const throttle = await ours.next("throttle");
+    expect(throttle.reason).toMatch(/may send 0 rows\/s/);
+    expect(throttle.waitMs).toBeGreaterThan(0);
+    expect(await ours.next("refusal")).toMatchObject({ code: RefusalCode.LIMIT_EXCEEDED, retry: true });
+    expect((await theirs.next("ack")).sequence).toBe(1n);
+
+    const query = { signal: "tcp_retransmits", select: [{ measure: "segments", aggregate: "sum" }], from: "now-5m", to: "now" };
+    const refused = await tight.request("/query", { body: query });
+    expect(refused.status).toBe(429);
+    expect(refused.headers.get("retry-after")).toMatch(/^[1-9]\d*$/);
+    expect((await refused.json()) as object).toMatchObject({ retryAfterMs: expect.any(Number) });
+    expect((await neighbour.request("/query", { body: query })).status).toBe(200);
+    for (const stream of [ours, theirs]) stream.cancel();
+  });
 });
 
 describe("series", () => {

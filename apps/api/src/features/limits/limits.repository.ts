@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Inject, Injectable } from "@nestjs/common";
 import { and, count, eq, isNull } from "drizzle-orm";
-import { Database } from "../../postgres/database.ts";
-import { hosts, organisationLimits } from "../../postgres/schema.ts";
+import { Database, type Drizzle } from "../../postgres/database.ts";
+import { hosts, organisationLimits, organisations } from "../../postgres/schema.ts";
 
 /** What an organisation may use at most. */
 export interface Limits {
@@ -34,12 +34,21 @@ export class LimitsRepository {
     return row;
   }
 
-  /** Hosts that are enrolled and not retired. */
-  async countHosts(organisationId: string): Promise<number> {
-    const [row] = await this.database.db
+  /**
+   * Hosts that are enrolled and not retired.
+   * @param within a transaction that is to count what it sees
+   */
+  async countHosts(organisationId: string, within: Drizzle = this.database.db): Promise<number> {
+    const [row] = await within
       .select({ hosts: count() })
       .from(hosts)
       .where(and(eq(hosts.organisationId, organisationId), isNull(hosts.retiredAt)));
     return row?.hosts ?? 0;
+  }
+
+  /** From now to the end of the transaction no other that asks for the same adds a host. */
+  async lockHosts(organisationId: string, within: Drizzle): Promise<void> {
+    // Weaker than FOR UPDATE, which would hold up whoever refers to the organisation.
+    await within.select({ id: organisations.id }).from(organisations).where(eq(organisations.id, organisationId)).for("no key update");
   }
 }

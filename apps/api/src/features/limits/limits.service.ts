@@ -5,6 +5,7 @@ import { type Caller, requireScope } from "../../common/caller.ts";
 import { Clock } from "../../common/clock.ts";
 import { Log } from "../../common/log.ts";
 import { Config } from "../../config/config.ts";
+import type { Drizzle } from "../../postgres/database.ts";
 import { type Limits, LimitsRepository } from "./limits.repository.ts";
 import type { LimitsReport } from "./limits.schemas.ts";
 import { SeriesCount } from "./series.ts";
@@ -17,6 +18,11 @@ const ROWS_BURST_SECONDS = 10;
 const QUERY_BURST_SECONDS = 60;
 const WAIT_MS_MIN = 1_000;
 const WAIT_MS_MAX = 30_000;
+const QUERY_WAIT_MS_MAX = 3_600_000;
+/** Further than this from the limit, hosts that are added are not counted one by one: ten thousand enrol in a minute. */
+const HOSTS_AMPLE = 1_000;
+/** And no further than this share of the limit, as other nodes add hosts too. */
+const HOSTS_AMPLE_SHARE = 0.9;
 /** An organisation that nobody heard of for longer is forgotten, with what it had used. */
 const FORGET_AFTER_MS = 3_600_000;
 
@@ -33,8 +39,11 @@ interface Usage {
   readonly queryRows: TokenBucket;
   queriesRunning: number;
   usedAtMs: number;
-  /** As last counted. */
+  /** The organisation's own limits were read once. */
+  prepared: Promise<void> | undefined;
+  /** As last counted, and those that asked to be added since. */
   hosts: number;
+  hostsCountedAtMs: number;
 }
 
 const number = (value: number): string => Math.round(value).toLocaleString("en-US");
@@ -77,8 +86,10 @@ export class LimitsService implements OnApplicationBootstrap, OnApplicationShutd
 
   /** Reads an organisation's limits before its first frame is measured by them. Never rejects: without an answer the defaults hold. */
   async prepare(organisationId: string): Promise<void> {
-    if (this.usages.has(organisationId)) return;
-    await this.refresh(organisationId, this.usageOf(organisationId));
+    const usage = this.usageOf(organisationId);
+    // All who come meanwhile wait for the same answer: what is measured by the defaults until then would be beyond the organisation's own limits.
+    usage.prepared ??= this.refresh(organisationId, usage);
+    await usage.prepared;
   }
 
   /** Counts a frame against rows per second and series; undefined if it may be stored. */
@@ -105,21 +116,37 @@ export class LimitsService implements OnApplicationBootstrap, OnApplicationShutd
     };
   }
 
-  /** Throws RATE_LIMITED when the organisation has as many hosts as it may. For machines that are not enrolled yet. */
-  async requireRoomForHost(organisationId: string): Promise<void> {
+  /**
+   * Whether a host more may come near the organisation's limit, so that `requireRoomForHost` has to count. Of machines that are not enrolled yet. Asks Postgres
+   * now and then only; to be called outside a transaction.
+   */
+  async mayLackRoomForHost(organisationId: string): Promise<boolean> {
     await this.prepare(organisationId);
     const usage = this.usageOf(organisationId);
-    const { hostsMax } = usage.limits;
-    // Counted anew only near the limit: ten thousand hosts enrol in a minute.
-    if (usage.hosts + 1 >= hostsMax * 0.9) usage.hosts = await this.repository.countHosts(organisationId);
-    if (usage.hosts >= hostsMax) {
-      throw new AppError(
-        "RATE_LIMITED",
-        `The organisation may have ${number(hostsMax)} hosts and has ${number(usage.hosts)}. Retire hosts that are gone, or ask for a higher hosts_max.`,
-        { retryAfterMs: WAIT_MS_MAX },
-      );
+    const nowMs = usage.usedAtMs;
+    if (nowMs - usage.hostsCountedAtMs >= REVIEW_INTERVAL_MS) {
+      usage.hostsCountedAtMs = nowMs;
+      usage.hosts = await this.repository.countHosts(organisationId);
     }
     usage.hosts++;
+    const { hostsMax } = usage.limits;
+    return usage.hosts > hostsMax * HOSTS_AMPLE_SHARE || usage.hosts > hostsMax - HOSTS_AMPLE;
+  }
+
+  /**
+   * Throws RATE_LIMITED when the organisation has as many hosts as it may. Until the transaction ends no other one, of whichever node, gets past this: hosts that
+   * are enrolled at the same moment are counted one after the other.
+   */
+  async requireRoomForHost(organisationId: string, within: Drizzle): Promise<void> {
+    await this.repository.lockHosts(organisationId, within);
+    const used = await this.repository.countHosts(organisationId, within);
+    const { hostsMax } = this.usageOf(organisationId).limits;
+    if (used < hostsMax) return;
+    throw new AppError(
+      "RATE_LIMITED",
+      `The organisation may have ${number(hostsMax)} hosts and has ${number(used)}. Retire hosts that are gone, or ask for a higher hosts_max.`,
+      { retryAfterMs: WAIT_MS_MAX },
+    );
   }
 
   /**
@@ -143,7 +170,7 @@ export class LimitsService implements OnApplicationBootstrap, OnApplicationShutd
         "RATE_LIMITED",
         `The organisation's queries may read ${number(queryRowsPerMinuteMax)} rows a minute and have read ${number(usage.queryRows.used(usage.usedAtMs))}. ` +
           "Ask for shorter ranges or larger steps, wait, or ask for a higher query_rows_per_minute_max.",
-        { retryAfterMs: waitMs },
+        { retryAfterMs: Math.min(QUERY_WAIT_MS_MAX, waitMs) },
       );
     }
     usage.queriesRunning++;
@@ -199,7 +226,9 @@ export class LimitsService implements OnApplicationBootstrap, OnApplicationShutd
         queryRows: new TokenBucket(limits.queryRowsPerMinuteMax / 60, QUERY_BURST_SECONDS, nowMs),
         queriesRunning: 0,
         usedAtMs: nowMs,
+        prepared: undefined,
         hosts: 0,
+        hostsCountedAtMs: Number.NEGATIVE_INFINITY,
       };
       this.usages.set(organisationId, usage);
     }
@@ -211,12 +240,14 @@ export class LimitsService implements OnApplicationBootstrap, OnApplicationShutd
     try {
       const own = await this.repository.getOverrides(organisationId);
       const { limits: defaults } = this.config;
+      // Less than nothing is nothing.
+      const limitOf = (name: keyof Limits): number => Math.max(0, own?.[name] ?? defaults[name]);
       usage.limits = {
-        rowsPerSecondMax: own?.rowsPerSecondMax ?? defaults.rowsPerSecondMax,
-        hostsMax: own?.hostsMax ?? defaults.hostsMax,
-        seriesMax: own?.seriesMax ?? defaults.seriesMax,
-        queryRowsPerMinuteMax: own?.queryRowsPerMinuteMax ?? defaults.queryRowsPerMinuteMax,
-        queriesAtOnceMax: own?.queriesAtOnceMax ?? defaults.queriesAtOnceMax,
+        rowsPerSecondMax: limitOf("rowsPerSecondMax"),
+        hostsMax: limitOf("hostsMax"),
+        seriesMax: limitOf("seriesMax"),
+        queryRowsPerMinuteMax: limitOf("queryRowsPerMinuteMax"),
+        queriesAtOnceMax: limitOf("queriesAtOnceMax"),
       };
       const nowMs = this.clock.now();
       usage.rows.resize(usage.limits.rowsPerSecondMax, ROWS_BURST_SECONDS, nowMs);

@@ -19,6 +19,14 @@ describe("TokenBucket", () => {
     expect(bucket.waitMs(1, 0)).toBe(5_100);
   });
 
+  it("of nothing gives nothing, at no time", () => {
+    const bucket = new TokenBucket(0, 5, 0);
+    expect(bucket.tryTake(1, 0)).toBe(false);
+    expect(bucket.waitMs(1, 1_000_000)).toBe(Number.POSITIVE_INFINITY);
+    bucket.resize(10, 5, 1_000_000);
+    expect(bucket.tryTake(50, 1_000_000)).toBe(true);
+  });
+
   it("keeps what was used when its rate changes, and takes nothing back when the clock does", () => {
     const bucket = new TokenBucket(10, 5, 10_000);
     bucket.take(30, 10_000);

@@ -37,13 +37,14 @@ export class TokenBucket {
   /** True if there was anything left, and then the amount is taken; one larger than the bucket passes when the bucket is full. */
   tryTake(amount: number, nowMs: number): boolean {
     this.refill(nowMs);
-    if (this.level < Math.min(amount, this.capacity)) return false;
+    if (this.capacity <= 0 || this.level < Math.min(amount, this.capacity)) return false;
     this.level -= amount;
     return true;
   }
 
-  /** Milliseconds until an amount can be taken; 0: now. */
+  /** Milliseconds until an amount can be taken; 0: now; infinite: nothing ever flows in. */
   waitMs(amount: number, nowMs: number): number {
+    if (this.capacity <= 0) return Number.POSITIVE_INFINITY;
     this.refill(nowMs);
     const missing = Math.min(amount, this.capacity) - this.level;
     return missing <= 0 ? 0 : Math.ceil((missing / this.rate) * 1_000);

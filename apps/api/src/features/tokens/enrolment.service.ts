@@ -44,11 +44,11 @@ export class EnrolmentService {
     if (problem !== undefined) throw new AppError("VALIDATION_FAILED", problem);
 
     // Not inside the transaction: on the embedded database nothing else runs while that is open.
-    if (!(await this.isKnown(organisationId, request.machineKey))) await this.limits.requireRoomForHost(organisationId);
+    const isCounted = !(await this.isKnown(organisationId, request.machineKey)) && (await this.limits.mayLackRoomForHost(organisationId));
     for (let attempt = 1; ; attempt++) {
       try {
         const response = await this.database.db.transaction((tx) =>
-          this.enrolOnce(tx as unknown as Drizzle, organisationId, request.machineKey, facts),
+          this.enrolOnce(tx as unknown as Drizzle, organisationId, request.machineKey, facts, isCounted),
         );
         for (const listener of this.listeners) listener(response.hostId);
         return response;
@@ -66,12 +66,14 @@ export class EnrolmentService {
     return known !== undefined && known.retiredAt === null;
   }
 
-  private async enrolOnce(tx: Drizzle, organisationId: string, machineKey: string, facts: HostFacts): Promise<EnrolHostResponse> {
+  /** @param isCounted whether a machine that is new has to be counted against the organisation's limit */
+  private async enrolOnce(tx: Drizzle, organisationId: string, machineKey: string, facts: HostFacts, isCounted: boolean): Promise<EnrolHostResponse> {
     const [known] = await tx
-      .select({ id: hosts.id, name: hosts.name })
+      .select({ id: hosts.id, name: hosts.name, retiredAt: hosts.retiredAt })
       .from(hosts)
       .where(and(eq(hosts.organisationId, organisationId), eq(hosts.machineKey, machineKey)))
       .for("update");
+    if (isCounted && (known === undefined || known.retiredAt !== null)) await this.limits.requireRoomForHost(organisationId, tx);
     const host = known ?? { id: randomUUID(), name: await this.freeName(tx, organisationId, facts.name) };
     if (known === undefined) await tx.insert(hosts).values({ id: host.id, organisationId, machineKey, name: host.name, ...factColumns(facts) });
     else {
