@@ -21,6 +21,13 @@ static __always_inline __u32 syscall_of_regs(struct pt_regs *regs)
 {
 	return (__u32)regs->orig_ax;
 }
+/* Arguments of a 64-bit call, also when it returns: the kernel gives back all but rax, rcx and r11. */
+#define call_argument_1(regs) ((regs)->di)
+#define call_argument_2(regs) ((regs)->si)
+#define call_argument_3(regs) ((regs)->dx)
+#define call_argument_4(regs) ((regs)->r10)
+#define call_argument_5(regs) ((regs)->r8)
+#define call_argument_6(regs) ((regs)->r9)
 #define NR_CLONE 56
 #define NR_FORK 57
 #define NR_VFORK 58
@@ -36,6 +43,13 @@ static __always_inline __u32 syscall_of_regs(struct pt_regs *regs)
 {
 	return (__u32)regs->syscallno;
 }
+/* Arguments of a call, also when it returns: then x0 holds the result. */
+#define call_argument_1(regs) ((regs)->orig_x0)
+#define call_argument_2(regs) ((regs)->regs[1])
+#define call_argument_3(regs) ((regs)->regs[2])
+#define call_argument_4(regs) ((regs)->regs[3])
+#define call_argument_5(regs) ((regs)->regs[4])
+#define call_argument_6(regs) ((regs)->regs[5])
 /* arm64 has clone and clone3 only. */
 #define NR_CLONE 220
 #define NR_FORK NR_CLONE

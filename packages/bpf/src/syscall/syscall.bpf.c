@@ -2,6 +2,8 @@
 #include "kernel_types.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
+#include "call.bpf.h"
+#include "calls.bpf.h"
 #include "core_compat.bpf.h"
 #include "cost.bpf.h"
 #include "drops.bpf.h"
@@ -10,31 +12,16 @@
 #include "process.bpf.h"
 #include "syscall.h"
 
-/* Errors are -1 to -4095 (MAX_ERRNO, include/linux/err.h); anything else negative is a value, such as an address. */
-#define MAX_ERRNO 4095
-
 /* A host with 400 processes × 4 busy calls × 20 buckets each; 112 bytes an entry, two copies. */
 WINDOW_MAP(syscall_latency, 32768, BUCKETED_OTHERS);
 /* 400 processes × 10 combinations of call and error. */
 WINDOW_MAP(syscall_errors, 4096, 1);
 
-/*
- * What a call that a signal interrupted returns inside the kernel (include/linux/errno.h), and no program ever sees: on the way
- * out it becomes EINTR, or the call is made again. ERESTARTNOINTR is always made again.
- */
-#define ERESTARTSYS 512
-#define ERESTARTNOINTR 513
-#define ERESTARTNOHAND 514
-#define ERESTART_RESTARTBLOCK 516
-#define EINTR 4
-
-static __always_inline void count_error(const struct control *settings, __u32 active, __u64 process_id, __u32 syscall, long ret)
+static __always_inline void count_error(__u32 active, __u64 process_id, __u32 syscall, long ret)
 {
-	__u16 error = -ret;
-	if (error == ERESTARTNOINTR || restores_registers(syscall))
+	__u16 error = visible_error(ret);
+	if (!error || restores_registers(syscall))
 		return;
-	if (error == ERESTARTSYS || error == ERESTARTNOHAND || error == ERESTART_RESTARTBLOCK)
-		error = EINTR;
 	struct syscall_errors_key key = { .process_id = process_id, .syscall = syscall, .errno = error };
 	struct syscall_errors_value empty = {};
 	struct syscall_errors_value *slot = window_slot(syscall_errors, active, &key, &empty, 0);
@@ -77,8 +64,25 @@ static __always_inline void handle_exit(struct pt_regs *regs, long ret)
 	struct syscall_latency_value *slot = window_slot(syscall_latency, active, &key, &empty, other_of_bucket(key.bucket));
 	if (slot)
 		histogram_add((struct histogram_value *)slot, elapsed_ns);
-	if (ret < 0 && ret >= -MAX_ERRNO)
-		count_error(settings, active, key.process_id, key.syscall, ret);
+	if (ret < 0)
+		count_error(active, key.process_id, key.syscall, ret);
+
+	__u8 class = class_of_call(key.syscall);
+	if (class == CALL_ORDINARY)
+		return;
+	struct call call = {
+		.task = task,
+		.state = state,
+		.settings = settings,
+		.regs = regs,
+		.ret = ret,
+		.elapsed_ns = elapsed_ns,
+		.process_id = key.process_id,
+		.syscall = key.syscall,
+		.active = active,
+		.class = class,
+	};
+	handle_call(&call);
 }
 
 SEC("tp_btf/sys_enter")

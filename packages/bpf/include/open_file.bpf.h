@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* From a descriptor to what it stands for. Addresses are read safely: a file that another thread has closed reads as nothing, or as another. */
+#ifndef WAGGLE_OPEN_FILE_BPF_H
+#define WAGGLE_OPEN_FILE_BPF_H
+
+#include "kernel_types.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+/* include/uapi/linux/stat.h */
+#define S_IFMT 0170000
+#define S_IFSOCK 0140000
+#define S_IFREG 0100000
+
+/* Address of the task's open file; 0 if the descriptor is not open (any more). */
+static __always_inline __u64 file_of_fd(struct task_struct *task, __u32 fd)
+{
+	struct fdtable *table = task->files->fdt;
+	if (fd >= table->max_fds)
+		return 0;
+	__u64 file = 0;
+	bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
+	return file;
+}
+
+/* Address of the file's inode; 0 if it cannot be read. */
+static __always_inline __u64 inode_of_file(__u64 file)
+{
+	struct inode *inode = 0;
+	bpf_core_read(&inode, sizeof(inode), &((struct file *)file)->f_inode);
+	return (__u64)inode;
+}
+
+/* S_IFREG, S_IFSOCK, …; 0 if it cannot be read. */
+static __always_inline __u32 type_of_inode(__u64 inode)
+{
+	unsigned short mode = 0;
+	bpf_core_read(&mode, sizeof(mode), &((struct inode *)inode)->i_mode);
+	return mode & S_IFMT;
+}
+
+/* Address of the struct sock of a socket's file; 0 if it cannot be read. */
+static __always_inline __u64 sock_of_file(__u64 file)
+{
+	struct socket *socket = 0;
+	struct sock *sk = 0;
+	if (bpf_core_read(&socket, sizeof(socket), &((struct file *)file)->private_data) == 0)
+		bpf_core_read(&sk, sizeof(sk), &socket->sk);
+	return (__u64)sk;
+}
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Hands the calls that are not ordinary to those who want them. */
+#ifndef WAGGLE_CALLS_BPF_H
+#define WAGGLE_CALLS_BPF_H
+
+#include "call.bpf.h"
+#include "open_file.bpf.h"
+#include "socket_calls.bpf.h"
+
+/* A call on a descriptor that may be a file's or a socket's. */
+static __always_inline void handle_descriptor_call(const struct call *call)
+{
+	if (call->ret < 0)
+		return;
+	__u64 file = file_of_fd(call->task, (__u32)call_argument_1(call->regs));
+	__u64 inode = inode_of_file(file);
+	__u32 type = type_of_inode(inode);
+	if (type == S_IFSOCK && wants_socket_calls)
+		handle_socket_call(call, file);
+}
+
+/* A function of its own, so that an ordinary call does not pay for what this keeps on the stack. */
+static __noinline int handle_call(const struct call *call)
+{
+	switch (call->class) {
+	case CALL_SEND:
+	case CALL_RECEIVE:
+	case CALL_READ:
+	case CALL_WRITE:
+		if (wants_socket_calls)
+			handle_descriptor_call(call);
+		break;
+	}
+	return 0;
+}
+
+#endif
