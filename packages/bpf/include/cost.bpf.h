@@ -28,6 +28,7 @@ struct program_costs {
 	struct program_cost on_tcp_retransmit_skb;
 	struct program_cost on_tcp_retransmit_synack;
 	struct program_cost on_sched_switch;
+	struct program_cost on_cpu_clock;
 };
 
 struct {

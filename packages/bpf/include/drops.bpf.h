@@ -23,6 +23,10 @@ struct drops {
 	__u64 tcp_connect_latency_full;
 	__u64 tcp_connect_failures_full;
 	__u64 run_queue_latency_full;
+	/* The registry of call stacks was full: the sample shows under the frame [lost]. */
+	__u64 stack_chunks_full;
+	__u64 cpu_profile_full;
+	__u64 off_cpu_full;
 };
 
 struct {

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#include "kernel_types.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include "core_compat.bpf.h"
+#include "cost.bpf.h"
+#include "drops.bpf.h"
+#include "maps.bpf.h"
+#include "process.bpf.h"
+#include "stacks.bpf.h"
+#include "kernel_vma.h"
+#include "profile.h"
+
+/* 104 bytes an entry, two copies. */
+WINDOW_MAP(cpu_profile, 4096, 1);
+
+static __always_inline void count_sample(void *ctx)
+{
+	struct control *settings = get_control();
+	struct stack_scratch *scratch = get_stack_scratch();
+	struct task_struct *task = bpf_get_current_task_btf();
+	/* The idle task has pid 0: exclude_idle leaves it out, but not on every kernel. */
+	if (!settings || !scratch || !task->pid)
+		return;
+	__u32 active = *(volatile __u32 *)&settings->active;
+
+	/* Not the task's own state: this may have interrupted a program that is just changing it. Registering anew 49 times a second costs nothing. */
+	struct task_state state = {};
+	struct cpu_profile_key key = { .process_id = identify(task, &state, settings) };
+	key.kernel_stack = register_stack(settings, scratch, (int)bpf_get_stack(ctx, scratch->frames, STACK_BYTES_MAX, 0));
+	struct mm_struct *mm = task->mm;
+	if (mm && !(task->flags & PF_KTHREAD)) {
+		key.tgid = task->tgid;
+		key.space = space_of(settings, mm);
+		key.user_stack = register_user_stack(ctx, settings, scratch, key.tgid, key.space);
+	}
+	struct cpu_profile_value empty = {};
+	struct cpu_profile_value *slot = window_slot(cpu_profile, active, &key, &empty, 0);
+	if (slot)
+		__sync_fetch_and_add(&slot->samples, 1);
+}
+
+/* A software clock on each CPU (perf_event_open, PERF_COUNT_SW_CPU_CLOCK): from a timer's interrupt, with interrupts off. */
+SEC("perf_event")
+int on_cpu_clock(void *ctx)
+{
+	struct cost_timer timer;
+	cost_start(timer, on_cpu_clock, COST_RARE);
+	count_sample(ctx);
+	cost_end(&timer);
+	return 0;
+}
+
+/* Processes whose mappings are asked for, where the kernel cannot iterate over one process alone (before 6.1); all others are passed over. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, __u32);
+	__type(value, __u32);
+} wanted_mappings SEC(".maps");
+
+/* Set by the agent: from the kernel's BTF, and from the size of a page. */
+const volatile __u32 walks_all_tasks = 0;
+const volatile __u32 page_bits = 12;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct mapping);
+} mapping_scratch SEC(".maps");
+
+/* What is mapped where in a process, of what can be executed. One reader at a time. */
+SEC("iter/task_vma")
+int on_task_vma(struct bpf_iter__task_vma *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct vm_area_struct *vma = ctx->vma;
+	__u32 zero = 0;
+	struct mapping *mapping = bpf_map_lookup_elem(&mapping_scratch, &zero);
+	struct control *settings = get_control();
+	if (!task || !vma || !mapping || !settings || !(vma->vm_flags & VM_EXEC))
+		return 0;
+	__u32 tgid = task->tgid;
+	if (walks_all_tasks && !bpf_map_lookup_elem(&wanted_mappings, &tgid))
+		return 0;
+	struct mm_struct *mm = task->mm;
+	if (!mm)
+		return 0;
+	mapping->start = vma->vm_start;
+	mapping->end = vma->vm_end;
+	mapping->offset = vma->vm_pgoff << page_bits;
+	mapping->tgid = tgid;
+	mapping->space = space_of(settings, mm);
+	mapping->inode = 0;
+	mapping->size = 0;
+	mapping->is_vdso = 0;
+	mapping->path[0] = 0;
+	struct file *file = vma->vm_file;
+	if (file) {
+		struct inode___profile *inode = (void *)file->f_inode;
+		mapping->inode = BPF_CORE_READ(inode, i_ino);
+		mapping->size = BPF_CORE_READ(inode, i_size);
+		if ((int)bpf_d_path(&file->f_path, mapping->path, MAPPING_PATH_BYTES) < 0)
+			mapping->path[0] = 0;
+	} else {
+		struct mm_struct___profile *memory = (void *)mm;
+		mapping->is_vdso = (__u64)BPF_CORE_READ(memory, context.vdso) == mapping->start;
+	}
+	bpf_seq_write(ctx->meta->seq, mapping, sizeof(*mapping));
+	return 0;
+}
+
+/* Kernel addresses that the agent wants names of. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 512);
+	__type(key, __u32);
+	__type(value, __u64);
+} kernel_addresses SEC(".maps");
+
+/*
+ * Names of kernel functions without /proc/kallsyms, which shows zeros to whoever lacks CAP_SYSLOG: the kernel's own formatting knows them. %pB is
+ * for return addresses: it looks up the byte before. One line each.
+ */
+SEC("iter/bpf_map_elem")
+int on_kernel_symbols(struct bpf_iter__bpf_map_elem *ctx)
+{
+	__u64 *address = ctx->value;
+	if (!address || !*address)
+		return 0;
+	BPF_SEQ_PRINTF(ctx->meta->seq, "%pB\n", (void *)*address);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
