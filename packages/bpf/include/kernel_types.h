@@ -30,6 +30,9 @@ enum {
 	TCP_NEW_SYN_RECV,
 };
 
+/* include/linux/tcp.h: a slow start threshold that was never set. */
+#define TCP_INFINITE_SSTHRESH 0x7fffffff
+
 /* enum tcp_ca_state (include/uapi/linux/tcp.h) */
 #define TCP_CA_RECOVERY 3
 #define TCP_CA_LOSS 4
@@ -133,6 +136,20 @@ struct sched_entity {
 	struct cfs_rq *cfs_rq;
 };
 
+typedef struct {
+	int counter;
+} atomic_t;
+
+struct signal_struct {
+	/* Threads that have not begun to end. */
+	atomic_t live;
+	/* Wait status if the group was ended as a whole. */
+	int group_exit_code;
+	unsigned int flags;
+	/* The memory that the OOM killer wants back. */
+	struct mm_struct *oom_mm;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	int pid;
@@ -142,7 +159,17 @@ struct task_struct {
 	struct sched_info sched_info;
 	int tgid;
 	struct mm_struct *mm;
+	/* Wait status, of a thread that ends. */
+	int exit_code;
 	struct task_struct *group_leader;
+	/* Nanoseconds as the timer tick sees them: proportions, not times. */
+	__u64 utime;
+	__u64 stime;
+	unsigned long nvcsw;
+	unsigned long nivcsw;
+	unsigned long min_flt;
+	unsigned long maj_flt;
+	struct signal_struct *signal;
 	char comm[TASK_COMM_LEN];
 	struct files_struct *files;
 	struct css_set *cgroups;
@@ -192,8 +219,31 @@ struct sock_common {
 	unsigned long skc_flags;
 };
 
+typedef struct {
+	int counter;
+} atomic_t;
+
+typedef struct {
+	atomic_t refs;
+} refcount_t;
+
 struct sock {
 	struct sock_common __sk_common;
+	/* Of the receive queue, the bytes and the most there may be. */
+	struct {
+		atomic_t rmem_alloc;
+	} sk_backlog;
+	int sk_rcvbuf;
+	/* Of what is being sent: in the queue of a stream, and in packets on their way; and the most there may be. */
+	int sk_wmem_queued;
+	refcount_t sk_wmem_alloc;
+	int sk_sndbuf;
+	/* Of a listener: connections that wait to be accepted, and how many may. */
+	__u32 sk_ack_backlog;
+	__u32 sk_max_ack_backlog;
+	atomic_t sk_drops;
+	/* NULL: no descriptor was made for it yet, or it is gone. */
+	struct socket *sk_socket;
 	int sk_err;
 	__u8 sk_userlocks : 4;
 	__u16 sk_type;
@@ -209,8 +259,13 @@ struct inet_sock {
 	__u16 inet_sport;
 };
 
+struct tcp_congestion_ops {
+	char name[16];
+};
+
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
+	const struct tcp_congestion_ops *icsk_ca_ops;
 	__u8 icsk_ca_state : 5;
 	__u8 icsk_pending;
 };
@@ -222,6 +277,9 @@ struct tcp_sock {
 	__u32 total_retrans;
 	__u32 srtt_us;
 	__u32 snd_wnd;
+	__u32 rcv_wnd;
+	__u32 snd_cwnd;
+	__u32 snd_ssthresh;
 	__u32 snd_una;
 	__u32 write_seq;
 	__u32 delivered;
@@ -233,7 +291,12 @@ struct request_sock {
 	struct sock_common __req_common;
 };
 
+struct net_device {
+	possible_net_t nd_net;
+};
+
 struct sk_buff {
+	struct net_device *dev;
 	struct sock *sk;
 	char cb[48];
 	unsigned int len;
@@ -241,6 +304,7 @@ struct sk_buff {
 	__u16 protocol;
 	/* Of the headers, from `head`. */
 	__u16 network_header;
+	__u16 transport_header;
 	unsigned char *head;
 };
 
@@ -250,6 +314,11 @@ struct bpf_iter_meta {
 	struct seq_file *seq;
 	__u64 session_id;
 	__u64 seq_num;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
 };
 
 struct bpf_iter__task_file {

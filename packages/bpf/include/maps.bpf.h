@@ -107,6 +107,11 @@ struct accounting {
 	__u64 RetransSegs;
 	__u64 ActiveOpens;
 	__u64 PassiveOpens;
+	__u64 AttemptFails;
+	__u64 EstabResets;
+	__u64 OutSegs;
+	__u64 OutRsts;
+	__u64 ListenDrops;
 };
 
 struct {
