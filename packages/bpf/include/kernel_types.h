@@ -220,10 +220,6 @@ struct sock_common {
 };
 
 typedef struct {
-	int counter;
-} atomic_t;
-
-typedef struct {
 	atomic_t refs;
 } refcount_t;
 
