@@ -14,15 +14,28 @@ struct drops {
 	__u64 processes_full;
 	/* The registry of texts was full: the file or name shows as empty. */
 	__u64 texts_full;
+	/* A file's path had no room among the keys: its events count for their process under file ~other. */
+	__u64 file_paths_full;
 	/* Events that went to ~other because the map was full. Totals hold, dimensions do not. */
 	__u64 syscall_latency_full;
 	__u64 syscall_errors_full;
+	__u64 file_io_full;
+	__u64 file_opens_full;
+	__u64 fsync_latency_full;
 	__u64 tcp_connections_full;
 	__u64 tcp_retransmits_full;
 	__u64 tcp_rtt_full;
 	__u64 tcp_connect_latency_full;
 	__u64 tcp_connect_failures_full;
 	__u64 run_queue_latency_full;
+	__u64 cpu_time_full;
+	__u64 page_faults_full;
+	__u64 process_exec_full;
+	__u64 process_exits_full;
+	__u64 oom_kills_full;
+	__u64 block_latency_full;
+	__u64 block_io_full;
+	__u64 block_errors_full;
 	/* The registry of call stacks was full: the sample shows under the frame [lost]. */
 	__u64 stack_chunks_full;
 	__u64 cpu_profile_full;

@@ -12,7 +12,11 @@
 
 #define TEXT_BYTES 248
 
-/* 0 is the empty text: not known. */
+/* 0 is the empty text: not known; 1 is ~other: known, but there was no room for the text. */
+#define TEXT_ID_NONE 0
+#define TEXT_ID_OTHER 1
+#define TEXT_ID_MIN 2
+
 struct text {
 	char text[TEXT_BYTES];
 };
@@ -40,12 +44,28 @@ static __always_inline struct text *get_text_scratch(void)
 	return bpf_map_lookup_elem(&text_scratch, &key);
 }
 
-/* Registers what lies in the scratch space under the id. If there is no room, the text shows as empty, and that is counted. */
-static __always_inline void register_text(__u64 id, const struct text *text)
+/*
+ * Registers what lies in the scratch space under the id. If there is no room, the text shows as empty, and that is counted; false is returned,
+ * so that the key may take TEXT_ID_OTHER instead.
+ */
+static __always_inline _Bool register_text(__u64 id, const struct text *text)
 {
 	int error = (int)bpf_map_update_elem(&texts, &id, text, BPF_NOEXIST);
-	if (error && error != -17)
-		count_drop(texts_full);
+	if (!error || error == -17)
+		return 1;
+	count_drop(texts_full);
+	return 0;
+}
+
+#define ELLIPSIS_BYTES 3
+
+/* Marks a text that fills its space as cut off at its end. */
+static __always_inline void mark_cut(char *text)
+{
+	text[TEXT_BYTES - 4] = '\xe2';
+	text[TEXT_BYTES - 3] = '\x80';
+	text[TEXT_BYTES - 2] = '\xa6';
+	text[TEXT_BYTES - 1] = 0;
 }
 
 #endif
