@@ -27,8 +27,26 @@ struct program_costs {
 	struct program_cost on_tcp_inventory;
 	struct program_cost on_tcp_retransmit_skb;
 	struct program_cost on_tcp_retransmit_synack;
+	struct program_cost on_tcp_send_reset;
+	struct program_cost on_tcp_receive_reset;
+	struct program_cost on_tcp_cong_state_set;
+	struct program_cost on_sock_rcvqueue_full;
+	struct program_cost on_sock_exceed_buf_limit;
 	struct program_cost on_sched_switch;
+	struct program_cost on_task_inventory;
+	struct program_cost on_task_newtask;
+	struct program_cost on_sched_process_exec;
+	struct program_cost on_sched_process_exit;
+	struct program_cost on_sched_process_free;
+	struct program_cost on_mark_victim;
+	struct program_cost on_oom_exit;
+	struct program_cost on_block_rq_complete;
 	struct program_cost on_cpu_clock;
+	struct program_cost on_kfree_skb;
+	struct program_cost on_softirq_raise;
+	struct program_cost on_softirq_entry;
+	struct program_cost on_udp_fail_queue_rcv_skb;
+	struct program_cost on_dns_timeouts;
 };
 
 struct {

@@ -14,8 +14,13 @@ struct drops {
 	__u64 processes_full;
 	/* The registry of texts was full: the file or name shows as empty. */
 	__u64 texts_full;
+	/* Too many DNS queries were under way: what became of this one is not known, and it is in no row. */
+	__u64 dns_in_flight_full;
 	/* A file's path had no room among the keys: its events count for their process under file ~other. */
 	__u64 file_paths_full;
+	/* Accepted connections without a delay: too many waited at once, or nobody saw who accepted them (io_uring). */
+	__u64 tcp_waiting_full;
+	__u64 tcp_accept_unseen;
 	/* Events that went to ~other because the map was full. Totals hold, dimensions do not. */
 	__u64 syscall_latency_full;
 	__u64 syscall_errors_full;
@@ -27,6 +32,15 @@ struct drops {
 	__u64 tcp_rtt_full;
 	__u64 tcp_connect_latency_full;
 	__u64 tcp_connect_failures_full;
+	__u64 tcp_resets_full;
+	__u64 tcp_accept_delay_full;
+	__u64 tcp_listen_queue_full;
+	__u64 tcp_congestion_full;
+	__u64 socket_buffers_full;
+	__u64 packet_drops_full;
+	__u64 softirq_latency_full;
+	__u64 udp_traffic_full;
+	__u64 dns_queries_full;
 	__u64 run_queue_latency_full;
 	__u64 cpu_time_full;
 	__u64 page_faults_full;

@@ -31,6 +31,23 @@ struct {
 	__type(value, struct process);
 } processes SEC(".maps");
 
+/* task_account.flags: the figures below are this task's baseline, from its birth or from the priming inventory. */
+#define TASK_ACCOUNTED 1
+/* The end of the process was counted; in the leader's account. */
+#define TASK_PROCESS_ENDED 2
+
+/* What of a task's cumulative figures is counted already (src/task). */
+struct task_account {
+	__u64 user_ns;
+	__u64 system_ns;
+	__u64 voluntary_switches;
+	__u64 involuntary_switches;
+	__u64 minor_faults;
+	__u64 major_faults;
+	__u32 flags;
+	__u32 pad;
+};
+
 struct task_state {
 	/* Entry of the call under way; 0 if it was not seen. */
 	__u64 entered_ns;
@@ -43,6 +60,11 @@ struct task_state {
 	__u32 syscall;
 	/* Time spent waiting for a CPU that is counted already (task_struct.sched_info.run_delay and what sched_switch added). */
 	__u64 run_delay_ns;
+	struct task_account account;
+	/* Since when the task waits, by the run queue's clock; 0 while it does not (off_cpu_waits.bpf.h). */
+	__u64 blocked_since_ns;
+	/* noted_waits holds waits of the call under way. */
+	__u64 has_noted_waits;
 };
 
 struct {
@@ -91,6 +113,27 @@ static __always_inline int is_runtime_name(const __u64 *comm)
 	return comm[0] == COMM_PART('M', 'a', 'i', 'n', 'T', 'h', 'r', 'e') && comm[1] == COMM_PART('a', 'd', 0, 0, 0, 0, 0, 0);
 }
 
+/* include/linux/sched.h */
+#define PF_KTHREAD 0x00200000
+
+/*
+ * Kernel threads are numbered by CPU or pool (`kworker/37:1`, `ksoftirqd/5`): hundreds of names on a large host, for one worker each. What is before
+ * the number says what they do. The threads of interrupts keep theirs: it names the interrupt.
+ */
+static __always_inline void cut_number(char *comm)
+{
+	if (comm[0] == 'i' && comm[1] == 'r' && comm[2] == 'q' && comm[3] == '/')
+		return;
+	int is_behind = 0;
+#pragma unroll
+	for (int i = 0; i < TASK_COMM_LEN; i++) {
+		if (comm[i] == '/')
+			is_behind = 1;
+		if (is_behind)
+			comm[i] = 0;
+	}
+}
+
 static __noinline __u64 register_process(struct task_struct *task, struct task_state *state, const struct control *settings)
 {
 	if (!task || !state || !settings)
@@ -99,6 +142,8 @@ static __noinline __u64 register_process(struct task_struct *task, struct task_s
 	__u64 *comm = (__u64 *)process.comm;
 	comm[0] = state->comm[0];
 	comm[1] = state->comm[1];
+	if (task->flags & PF_KTHREAD)
+		cut_number(process.comm);
 	if (is_runtime_name(comm)) {
 		const unsigned char *name = task->mm->exe_file->f_path.dentry->d_name.name;
 		__u64 executable[TASK_COMM_LEN / 8] = {};

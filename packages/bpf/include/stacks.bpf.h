@@ -9,6 +9,7 @@
 #ifndef WAGGLE_STACKS_BPF_H
 #define WAGGLE_STACKS_BPF_H
 
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include "drops.bpf.h"
 #include "maps.bpf.h"
@@ -118,9 +119,12 @@ static __noinline __u64 register_stack(const struct control *settings, struct st
 	return id;
 }
 
-static __always_inline __u32 space_of(const struct control *settings, struct mm_struct *mm)
+/* Hash of the address of the task's memory descriptor; read as a number, because pointers cannot be calculated with. */
+static __always_inline __u32 space_of(const struct control *settings, struct task_struct *task)
 {
-	return (__u32)mix(settings->seed, (__u64)mm);
+	__u64 address = 0;
+	bpf_core_read(&address, sizeof(address), &task->mm);
+	return (__u32)mix(settings->seed, address);
 }
 
 /* Takes the user stack of `current`, which has a memory of its own. */

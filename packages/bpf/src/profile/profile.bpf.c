@@ -29,10 +29,9 @@ static __always_inline void count_sample(void *ctx)
 	struct task_state state = {};
 	struct cpu_profile_key key = { .process_id = identify(task, &state, settings) };
 	key.kernel_stack = register_stack(settings, scratch, (int)bpf_get_stack(ctx, scratch->frames, STACK_BYTES_MAX, 0));
-	struct mm_struct *mm = task->mm;
-	if (mm && !(task->flags & PF_KTHREAD)) {
+	if (task->mm && !(task->flags & PF_KTHREAD)) {
 		key.tgid = task->tgid;
-		key.space = space_of(settings, mm);
+		key.space = space_of(settings, task);
 		key.user_stack = register_user_stack(ctx, settings, scratch, key.tgid, key.space);
 	}
 	struct cpu_profile_value empty = {};
@@ -92,7 +91,7 @@ int on_task_vma(struct bpf_iter__task_vma *ctx)
 	mapping->end = vma->vm_end;
 	mapping->offset = vma->vm_pgoff << page_bits;
 	mapping->tgid = tgid;
-	mapping->space = space_of(settings, mm);
+	mapping->space = space_of(settings, task);
 	mapping->inode = 0;
 	mapping->size = 0;
 	mapping->is_vdso = 0;

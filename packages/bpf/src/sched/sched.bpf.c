@@ -45,7 +45,7 @@ static __always_inline void count_wait(__u32 active, struct task_struct *next, s
 		histogram_add((struct histogram_value *)slot, waited_ns);
 }
 
-static __always_inline void handle_switch(void *ctx, int is_preempted, struct task_struct *prev, struct task_struct *next, __u32 prev_state)
+static __always_inline void handle_switch(int is_preempted, struct task_struct *prev, struct task_struct *next, __u32 prev_state)
 {
 	struct control *settings = get_control();
 	if (!settings)
@@ -53,14 +53,14 @@ static __always_inline void handle_switch(void *ctx, int is_preempted, struct ta
 	/* Both are of this CPU. Any task has a place in its CPU's fair queue, whatever its class. */
 	__u64 clock_ns = next->pid ? next->se.cfs_rq->rq->clock : prev->se.cfs_rq->rq->clock;
 	if (prev->pid)
-		off_cpu_leave(ctx, settings, prev, !is_preempted && prev_state, clock_ns);
+		off_cpu_leave(settings, prev, !is_preempted && prev_state, clock_ns);
 	if (!next->pid)
 		return;
 	__u32 active = *(volatile __u32 *)&settings->active;
 	struct task_state *state = find_task_state(next);
 	__u64 process_id = state ? identify(next, state, settings) : PROCESS_UNKNOWN;
 	count_wait(active, next, state, process_id, clock_ns);
-	off_cpu_enter(ctx, settings, next, process_id, clock_ns);
+	off_cpu_enter(settings, next, state, clock_ns);
 }
 
 /* Arguments: bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state. */
@@ -78,7 +78,7 @@ int on_sched_switch(__u64 *ctx)
 		prev_state = prev->__state;
 	else
 		prev_state = ((struct task_struct___state *)prev)->state;
-	handle_switch(ctx, ctx[0], prev, next, prev_state);
+	handle_switch(ctx[0], prev, next, prev_state);
 	cost_end(&timer);
 	return 0;
 }

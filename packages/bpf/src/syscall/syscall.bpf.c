@@ -9,6 +9,7 @@
 #include "drops.bpf.h"
 #include "histogram.bpf.h"
 #include "maps.bpf.h"
+#include "off_cpu_return.bpf.h"
 #include "process.bpf.h"
 #include "syscall.h"
 
@@ -29,7 +30,7 @@ static __always_inline void count_error(__u32 active, __u64 process_id, __u32 sy
 		__sync_fetch_and_add(&slot->count, 1);
 }
 
-static __always_inline void handle_exit(struct pt_regs *regs, long ret)
+static __always_inline void handle_exit(void *ctx, struct pt_regs *regs, long ret)
 {
 	struct control *settings = get_control();
 	if (!settings)
@@ -43,6 +44,8 @@ static __always_inline void handle_exit(struct pt_regs *regs, long ret)
 	__u64 elapsed_ns = 0;
 	if (state) {
 		key.process_id = identify(task, state, settings);
+		if (state->has_noted_waits)
+			off_cpu_return(ctx, settings, task, state);
 		__u64 entered_ns = state->entered_ns;
 		if (entered_ns) {
 			elapsed_ns = bpf_ktime_get_ns() - entered_ns;
@@ -105,7 +108,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 {
 	struct cost_timer timer;
 	cost_start(timer, on_sys_exit, COST_OFTEN);
-	handle_exit(regs, ret);
+	handle_exit(ctx, regs, ret);
 	cost_end(&timer);
 	return 0;
 }
