@@ -51,13 +51,13 @@ async function send(stream: TestStream, windows: number, hourMs = lastHour, cloc
   for (let index = 1; index <= windows; index++) await stream.next("ack");
 }
 
-async function say(stream: TestStream, hours: HourClaim[], spoolFrames = 0n): Promise<void> {
+async function say(stream: TestStream, hours: HourClaim[], spoolFrames = 0n, clockOffsetMs = 0): Promise<void> {
   stream.status({
     spoolFrames,
     spoolBytes: 0n,
     refusedFrames: 0n,
     droppedFrames: 0n,
-    clockOffsetMs: 0n,
+    clockOffsetMs: BigInt(clockOffsetMs),
     startedAtMs: 0n,
     coarsenedWindows: 0n,
     hours,
@@ -132,6 +132,20 @@ describe("the ledger", () => {
     await say(stream, [claim(1, { hourStartMs: BigInt(lastHour - HOUR_MS) })]);
     const entries = (await read(organisation)).data.filter((entry) => entry.hostId === hostId && Date.parse(entry.hour) <= lastHour);
     expect(entries.map((entry) => [Date.parse(entry.hour), entry.verdict, entry.stored.frames])).toEqual([[lastHour - HOUR_MS, "equal", 1]]);
+    stream.cancel();
+  });
+
+  it("takes an hour for over when it is on the host's clock", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const { hostId, stream } = await openHost(organisation, "hours-behind");
+    const offsetMs = 3 * HOUR_MS;
+    // What this host calls its present hour was over on the API's clock long ago. Of two windows one has been said and none is stored yet.
+    const presentHour = Math.floor((Date.now() - offsetMs) / HOUR_MS) * HOUR_MS;
+    await say(stream, [claim(1, { hourStartMs: BigInt(presentHour) })], 0n, offsetMs);
+    const parameters = `from=${presentHour - HOUR_MS}&to=now&host=hours-behind`;
+    const response = await organisation.request(`/ingest/ledger?${parameters}`);
+    const { data } = (await response.json()) as Ledger;
+    expect(data.find((entry) => entry.hostId === hostId && Date.parse(entry.hour) === presentHour)?.verdict).toBe("pending");
     stream.cancel();
   });
 

@@ -25,6 +25,8 @@ export interface LedgerRange {
   readonly host: string | null;
   /** Hosts whose agents have frames to deliver still. */
   readonly spoolingHosts: readonly string[];
+  /** Hosts whose clocks are far from the API's, and what they add to them to get it, milliseconds: their hours end earlier or later than the API's. */
+  readonly skewedHosts: ReadonlyMap<string, number>;
   /** Hours that end later than this are not over; frames of the last windows may be on their way. */
   readonly settledBeforeMs: number;
   /** How far clocks of hosts are from the API's, at most. */
@@ -120,7 +122,7 @@ const hostHours = `
       NOT is_said, 'unknown',
       frames = said_frames AND stored_rows = said_rows AND stored_windows = due_windows, 'equal',
       -- An agent says its counts with a window, and the window arrives a moment earlier or later.
-      hour_ms + ${HOUR} > {settledBefore:Int64} OR has({spooling:Array(String)}, host_id) AND frames < said_frames, 'pending',
+      hour_ms + ${HOUR} + transform(host_id, {skewedHosts:Array(String)}, {skewedBy:Array(Int64)}, toInt64(0)) > {settledBefore:Int64} OR has({spooling:Array(String)}, host_id) AND frames < said_frames, 'pending',
       frames > said_frames OR stored_rows > said_rows OR stored_windows > due_windows, 'more',
       'missing') AS verdict
   FROM said AS c FULL JOIN stored AS s ON c.host = s.host AND c.hour_ms = s.hour_ms`;
@@ -189,5 +191,8 @@ function parametersOf(range: LedgerRange): Record<string, unknown> {
     readTo: Math.ceil((range.toMs + offsetMs) / HOUR_MS) * HOUR_MS,
     settledBefore: range.settledBeforeMs,
     spooling: range.spoolingHosts,
+    // The empty name is nobody's: the arrays may not be empty.
+    skewedHosts: ["", ...range.skewedHosts.keys()],
+    skewedBy: [0, ...range.skewedHosts.values()],
   };
 }

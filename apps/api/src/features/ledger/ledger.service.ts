@@ -11,6 +11,8 @@ import { type Ledger, type LedgerEntry, type LedgerParameters, verdicts } from "
 const RANGE_MS_MAX = 7 * 24 * HOUR_MS;
 /** An hour's last window and what is said of it are written within this after its end. */
 const SETTLE_MS = 120_000;
+/** Within this, a host's hour is over when the API's is. */
+const CLOCK_OFFSET_MS_SMALL = 30_000;
 /** Clocks drift between two Hellos. */
 const CLOCK_DRIFT_MS = 10 * 60_000;
 
@@ -48,6 +50,11 @@ export class LedgerService {
       toMs,
       host: host?.id ?? null,
       spoolingHosts: hosts.filter(({ spoolFrames }) => (spoolFrames ?? 0) > 0).map(({ id }) => id),
+      skewedHosts: new Map(
+        hosts.flatMap(({ id, clockOffsetMs }) =>
+          clockOffsetMs !== null && Math.abs(clockOffsetMs) > CLOCK_OFFSET_MS_SMALL ? [[id, clockOffsetMs] as const] : [],
+        ),
+      ),
       settledBeforeMs: nowMs - SETTLE_MS,
       // One host may have been anywhere before its clock was set; of all hosts what is known now must do, or every page would read days.
       clockOffsetMsMax:
