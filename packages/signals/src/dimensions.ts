@@ -262,7 +262,7 @@ const dictionary = {
     cType: "__u64",
     clickhouseType: "String",
     label: "file",
-    help: "Path of the file within its file system, as far as it could be walked.",
+    help: "Path of the file, from the root of its mount namespace; `…/` stands for directories that had no room. Empty where the file is not known.",
     fleet: false,
     registered: true,
   },

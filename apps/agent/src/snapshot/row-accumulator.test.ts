@@ -133,6 +133,35 @@ describe("RowAccumulator", () => {
     expect(histogram.rows(10)).toMatchObject([{ process: "~other", count: 3n, sum: 2201n, min: 1n, max: 1150n, k: [0, 80], c: [1n, 2n] }]);
   });
 
+  it("makes one row of keys that differ in bytes and read alike, and keeps it apart from other processes'", () => {
+    const fileLayouts = new Map<string, StructLayout>(
+      [
+        { name: "file_io_key", size: 16, fields: [u64("process_id", 0), u64("file_id", 8)] },
+        {
+          name: "file_io_value",
+          size: 32,
+          fields: [u64("read_bytes", 0), u64("written_bytes", 8), u64("reads", 16), u64("writes", 24)],
+        },
+      ].map((layout) => [layout.name, layout]),
+    );
+    const entries = [
+      [2n, 5n, 11n, 0n, 1n, 0n],
+      [2n, 6n, 13n, 17n, 1n, 1n],
+      [2n, 7n, 19n, 0n, 1n, 0n],
+      [3n, 6n, 23n, 0n, 1n, 0n],
+    ];
+    const keys = Buffer.from(BigUint64Array.from(entries.flatMap((entry) => entry.slice(0, 2))).buffer);
+    const values = Buffer.from(BigUint64Array.from(entries.flatMap((entry) => entry.slice(2))).buffer);
+    const names = { ...dimensionNames, text: (id: bigint) => (id === 7n ? "/b" : "/a") };
+    const accumulator = new RowAccumulator(getSignalOrThrow("file_io"), registryWith("nginx", "redis"), fileLayouts, names);
+    accumulator.add(keys, values, entries.length);
+    expect(accumulator.rows(10)).toEqual([
+      { process: "nginx", unit: "", file: "/a", read_bytes: 24n, written_bytes: 17n, reads: 2n, writes: 1n },
+      { process: "nginx", unit: "", file: "/b", read_bytes: 19n, written_bytes: 0n, reads: 1n, writes: 0n },
+      { process: "redis", unit: "", file: "/a", read_bytes: 23n, written_bytes: 0n, reads: 1n, writes: 0n },
+    ]);
+  });
+
   it("has no rows for nothing", () => {
     const accumulator = new RowAccumulator(latency, registryWith(), layouts, dimensionNames);
     expect(accumulator.rows(10)).toEqual([]);

@@ -39,6 +39,8 @@ export class RowAccumulator {
 
   /** Groups by process name and dimension bytes: a number where these are 4 bytes, else a string. */
   readonly #groups = new Map<number | string, number>();
+  /** The same groups by process name and dimension texts. */
+  readonly #groupsByText = new Map<string, number>();
   readonly #names: (ProcessName | null)[] = [];
   readonly #texts: (readonly string[])[] = [];
   /** `#wanted.length` words per group. */
@@ -97,7 +99,7 @@ export class RowAccumulator {
         : `${name.index} ${keys.toString("latin1", at + this.#dimensionsFrom, at + this.#dimensionsTo)}`;
       let group = this.#groups.get(id);
       if (group === undefined) {
-        group = this.#newGroup(
+        group = this.#groupOf(
           name,
           this.#readers.map((read) => read(keys, at)),
         );
@@ -175,6 +177,17 @@ export class RowAccumulator {
     if (name !== undefined) return name;
     this.unregistered += words[at + (this.#wanted[0] as number)] as bigint;
     return this.#registry.unknown;
+  }
+
+  /** The group of these dimension values: bytes that differ may read alike, such as two files of one path in two file systems. */
+  #groupOf(name: ProcessName, texts: readonly string[]): number {
+    const values = `${name.index} ${texts.join("\0")}`;
+    let group = this.#groupsByText.get(values);
+    if (group === undefined) {
+      group = this.#newGroup(name, texts);
+      this.#groupsByText.set(values, group);
+    }
+    return group;
   }
 
   #newGroup(name: ProcessName | null, texts: readonly string[]): number {

@@ -27,7 +27,13 @@ describe("TextRegistry", () => {
   it("takes all bytes of a text that fills its field", () => {
     const registry = new TextRegistry();
     registry.begin();
-    register(registry, 1n, "12345678");
-    expect(registry.get(1n)).toBe("12345678");
+    register(registry, 2n, "12345678");
+    expect(registry.get(2n)).toBe("12345678");
+  });
+
+  it("reads the id of what shares one key as ~other, and id 0 as unknown", () => {
+    const registry = new TextRegistry();
+    expect(registry.get(1n)).toBe("~other");
+    expect(registry.get(0n)).toBe("");
   });
 });

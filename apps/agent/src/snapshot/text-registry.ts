@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+import { OTHER } from "@waggle/signals";
 import type { StructLayout } from "../libbpf/btf.ts";
 import { textOf } from "./c-text.ts";
 import { fieldOf } from "./layout.ts";
+
+/** TEXT_ID_OTHER: there was no room for the text. */
+const OTHER_ID = 1n;
 
 /**
  * Texts that keys name by an id (struct text, packages/bpf/include/texts.bpf.h). A key registers its text when it is new in its copy of a map,
@@ -26,8 +30,9 @@ export class TextRegistry {
     }
   }
 
-  /** The text of an id; empty if there was no room to register it. */
+  /** The text of an id; `~other` for those that share one because there was no room, empty if it is not known. */
   get(id: bigint): string {
+    if (id === OTHER_ID) return OTHER;
     return this.#current.get(id) ?? this.#previous.get(id) ?? "";
   }
 }

@@ -4,6 +4,9 @@
 #define WAGGLE_CALLS_BPF_H
 
 #include "call.bpf.h"
+#include "file_io.bpf.h"
+#include "file_opens.bpf.h"
+#include "fsync.bpf.h"
 #include "open_file.bpf.h"
 #include "socket_calls.bpf.h"
 
@@ -15,7 +18,9 @@ static __always_inline void handle_descriptor_call(const struct call *call)
 	__u64 file = file_of_fd(call->task, (__u32)call_argument_1(call->regs));
 	__u64 inode = inode_of_file(file);
 	__u32 type = type_of_inode(inode);
-	if (type == S_IFSOCK && wants_socket_calls)
+	if (type == S_IFREG && wants_file_io)
+		count_file_io(call, file, inode, call->class == CALL_WRITE, call->ret);
+	else if (type == S_IFSOCK && wants_socket_calls)
 		handle_socket_call(call, file);
 }
 
@@ -23,12 +28,32 @@ static __always_inline void handle_descriptor_call(const struct call *call)
 static __noinline int handle_call(const struct call *call)
 {
 	switch (call->class) {
-	case CALL_SEND:
-	case CALL_RECEIVE:
 	case CALL_READ:
 	case CALL_WRITE:
+		if (wants_file_io || wants_socket_calls)
+			handle_descriptor_call(call);
+		break;
+	case CALL_SEND:
+	case CALL_RECEIVE:
 		if (wants_socket_calls)
 			handle_descriptor_call(call);
+		break;
+	case CALL_SENDFILE:
+		if (wants_file_io)
+			count_copy(call, (__u32)call_argument_2(call->regs), (__u32)call_argument_1(call->regs));
+		break;
+	case CALL_SPLICE:
+		if (wants_file_io)
+			count_copy(call, (__u32)call_argument_1(call->regs), (__u32)call_argument_3(call->regs));
+		break;
+	case CALL_OPEN:
+	case CALL_OPENAT:
+		if (wants_file_opens)
+			handle_open_call(call);
+		break;
+	case CALL_SYNC:
+		if (wants_fsync)
+			handle_sync_call(call);
 		break;
 	}
 	return 0;
