@@ -1,4 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Object files that `make -C packages/bpf` leaves in `packages/bpf/build`; the agent's packages carry the same files. */
-export const objectFiles = ["sched.bpf.o", "syscall.bpf.o", "tcp_connection.bpf.o", "tcp_retransmit.bpf.o"] as const;
+export const objectFiles = [
+  "oom.bpf.o",
+  "packet_drop.bpf.o",
+  "sched.bpf.o",
+  "softirq.bpf.o",
+  "syscall.bpf.o",
+  "task.bpf.o",
+  "tcp_connection.bpf.o",
+  "tcp_retransmit.bpf.o",
+] as const;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { KernelBtf } from "../kernel/kernel-btf.ts";
+import { getLibc } from "../libbpf/symbols.ts";
+import { cpuPrograms } from "./cpu-programs.ts";
+import { netPrograms } from "./net-programs.ts";
 
 /** What the running kernel's BTF says about a program before it is loaded. */
 export interface ProgramDecision {
@@ -20,21 +23,26 @@ export interface ProgramPlan {
   readonly hook: string;
   /** Tracepoint that must be in the kernel's BTF; null for an iterator. */
   readonly tracepoint: string | null;
+  /**
+   * What is neither of the two: `clock` hangs on a software clock of each CPU (needs `sampleHz`), `on-demand` is an iterator that is run over something
+   * else each time (`ProbeSet.programFd`).
+   */
+  readonly attach?: "clock" | "on-demand";
   /** Looks at the running kernel. Left out: nothing depends on the kernel but the tracepoint. */
   readonly decide?: (kernel: KernelBtf) => ProgramDecision;
   /** Another program that this one stands in for where that cannot be loaded; signals that need the other are then `fallback`. */
   readonly insteadOf?: { readonly program: string; readonly reason: string };
 }
 
-function decideSchedSwitch(kernel: KernelBtf): ProgramDecision {
-  const [, prev, next, prevState] = kernel.tracepointArguments("sched_switch") ?? [];
-  // The first releases of 5.18 had the state in front of the tasks.
-  if (prev !== "struct task_struct *" || next !== "struct task_struct *") return { unsupported: "sched_switch has other arguments in this kernel" };
-  if (!kernel.hasField("sched_info", "last_queued"))
-    return { unsupported: "this kernel keeps no account of waiting for CPUs (built without CONFIG_SCHED_INFO)" };
-  if (!kernel.hasField("sched_entity", "cfs_rq") || !kernel.hasField("cfs_rq", "rq"))
-    return { unsupported: "from a task there is no way to its CPU's clock (built without CONFIG_FAIR_GROUP_SCHED)" };
-  return { constants: { has_prev_state: prevState === undefined ? 0 : 1 } };
+/** Names of user functions come out of what is mapped where; before Linux 6.1 the kernel walks over all processes to say so of one. */
+function decideTaskVma(kernel: KernelBtf): ProgramDecision {
+  if (!kernel.hasStruct("bpf_iter__task_vma")) return { unsupported: "this kernel cannot say what a process has mapped (no iter/task_vma)" };
+  return { constants: { walks_all_tasks: kernel.hasField("bpf_iter_link_info", "task") ? 0 : 1, page_bits: Math.log2(getLibc().getpagesize()) } };
+}
+
+function decideKernelSymbols(kernel: KernelBtf): ProgramDecision {
+  if (!kernel.hasStruct("bpf_iter__bpf_map_elem")) return { unsupported: "this kernel cannot name its functions to programs (no iter/bpf_map_elem)" };
+  return {};
 }
 
 /**
@@ -48,5 +56,9 @@ export const programPlans: readonly ProgramPlan[] = [
   { name: "on_tcp_inventory", object: "tcp_connection", hook: "iter/task_file", tracepoint: null },
   { name: "on_tcp_retransmit_skb", object: "tcp_retransmit", hook: "tp_btf/tcp_retransmit_skb", tracepoint: "tcp_retransmit_skb" },
   { name: "on_tcp_retransmit_synack", object: "tcp_retransmit", hook: "tp_btf/tcp_retransmit_synack", tracepoint: "tcp_retransmit_synack" },
-  { name: "on_sched_switch", object: "sched", hook: "tp_btf/sched_switch", tracepoint: "sched_switch", decide: decideSchedSwitch },
+  ...cpuPrograms,
+  { name: "on_cpu_clock", object: "profile", hook: "perf_event/cpu-clock", tracepoint: null, attach: "clock" },
+  { name: "on_task_vma", object: "profile", hook: "iter/task_vma", tracepoint: null, attach: "on-demand", decide: decideTaskVma },
+  { name: "on_kernel_symbols", object: "profile", hook: "iter/bpf_map_elem", tracepoint: null, attach: "on-demand", decide: decideKernelSymbols },
+  ...netPrograms,
 ];

@@ -5,6 +5,7 @@ import type { KernelNames } from "../kernel/kernel-names.ts";
 import type { StructField } from "../libbpf/btf.ts";
 import { textOf } from "./c-text.ts";
 import { dnsRcodeName, dnsTypeName } from "./dns-name.ts";
+import { exitStatusText } from "./exit-status.ts";
 import { protocolName } from "./protocol-name.ts";
 import { syscallName } from "./syscall-name.ts";
 
@@ -21,7 +22,7 @@ export type DimensionReader = (keys: Buffer, at: number) => string;
 
 /** What has to be known beyond a key's bytes to write some dimensions as text. */
 export interface DimensionNames {
-  /** Text that programs registered under an id; empty if there was no room for it. */
+  /** Text that programs registered under an id; empty if none is known. */
   text(id: bigint): string;
   readonly kernel: KernelNames;
 }
@@ -71,6 +72,8 @@ export function dimensionReader(dimension: DimensionName, field: StructField, na
       return (keys, at) => dnsTypeName(keys.readUInt16LE(at + offset));
     case "rcode":
       return (keys, at) => dnsRcodeName(keys[at + offset] as number);
+    case "exit_status":
+      return (keys, at) => exitStatusText(keys.readUInt16LE(at + offset));
     case "syscall":
       return (keys, at) => syscallName(keys.readUInt32LE(at + offset));
     default:

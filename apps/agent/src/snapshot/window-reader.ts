@@ -47,7 +47,6 @@ export interface KernelSourceOptions extends ProbeSetOptions {
 export const ROWS_MAX = 2_000;
 const TIMED_RUNS_MIN = 16n;
 
-const INVENTORY = "on_tcp_inventory";
 const UINT64_MAX = (1n << 64n) - 1n;
 
 /** What programs need of a kernel map by one name. */
@@ -163,14 +162,13 @@ export class KernelSource implements Disposable {
     this.close();
   }
 
-  /** Notes down sockets that are older than the agent: first who listens, then who is connected and which side that is. */
+  /** Notes down what is older than the agent: tasks and their figures, who listens, then who is connected and which side that is. */
   async #prime(): Promise<void> {
-    const inventory = this.#iterators.get(INVENTORY);
-    if (inventory !== undefined && this.#control !== null) {
-      this.#control.setPriming("listeners");
-      await inventory.run();
-      this.#control.setPriming("connections");
-      await inventory.run();
+    if (this.#control !== null) {
+      for (const stage of ["listeners", "connections"] as const) {
+        this.#control.setPriming(stage);
+        for (const inventory of this.#iterators.values()) await inventory.run();
+      }
       this.#control.setPriming("off");
     }
     this.#last = this.#readCumulative();
@@ -192,11 +190,13 @@ export class KernelSource implements Disposable {
         readMs: 0,
       };
     }
-    // The inventory counts into the window that is about to end.
-    try {
-      await this.#iterators.get(INVENTORY)?.run();
-    } catch (error) {
-      broken.set(INVENTORY, `${INVENTORY}: ${error instanceof Error ? error.message : String(error)}`);
+    // Inventories count into the window that is about to end.
+    for (const [program, inventory] of this.#iterators) {
+      try {
+        await inventory.run();
+      } catch (error) {
+        broken.set(program, `${program}: ${error instanceof Error ? error.message : String(error)}`);
+      }
     }
 
     this.#registry.begin();

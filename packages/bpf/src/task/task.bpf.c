@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#include "kernel_types.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include "claim.bpf.h"
+#include "cost.bpf.h"
+#include "cputime.bpf.h"
+#include "drops.bpf.h"
+#include "maps.bpf.h"
+#include "process.bpf.h"
+#include "task.h"
+
+/* Processes of one host in one window: 104 and 88 bytes an entry, two copies. */
+WINDOW_MAP(cpu_time, 2048, 1);
+WINDOW_MAP(page_faults, 2048, 1);
+/* Those that start something, or end. */
+WINDOW_MAP(process_exec, 1024, 1);
+WINDOW_MAP(process_exits, 1024, 1);
+
+/* include/uapi/linux/sched.h */
+#define CLONE_THREAD 0x00010000
+/* include/linux/sched/signal.h */
+#define SIGNAL_GROUP_EXIT 0x00000004
+/* A wait status: the signal's number, whether it left a core dump, and in the second byte what the process gave to exit(). */
+#define STATUS_SIGNAL 0x7f
+#define STATUS_CODE 0xff00
+
+static __always_inline void add(__u64 *slot, __u64 amount)
+{
+	if (amount)
+		__sync_fetch_and_add(slot, amount);
+}
+
+/* From here on counts what comes; what the task did before is not ours. */
+static __always_inline void take_baseline(struct task_struct *task, struct task_account *account)
+{
+	split_runtime(task, account, &account->user_ns, &account->system_ns);
+	account->voluntary_switches = task->nvcsw;
+	account->involuntary_switches = task->nivcsw;
+	account->minor_faults = task->min_flt;
+	account->major_faults = task->maj_flt;
+	account->flags |= TASK_ACCOUNTED;
+}
+
+/* Adds what the task's figures rose by. */
+static __always_inline void count_task(__u32 active, struct task_struct *task, struct task_account *account, __u64 process_id)
+{
+	__u64 user_ns, system_ns;
+	split_runtime(task, account, &user_ns, &system_ns);
+	struct cpu_time_value time = {
+		.user = claim64(&account->user_ns, user_ns),
+		.system = claim64(&account->system_ns, system_ns),
+		.voluntary_switches = claim64(&account->voluntary_switches, task->nvcsw),
+		.involuntary_switches = claim64(&account->involuntary_switches, task->nivcsw),
+	};
+	if (time.user | time.system | time.voluntary_switches | time.involuntary_switches) {
+		struct cpu_time_key key = { .process_id = process_id };
+		struct cpu_time_value empty = {};
+		struct cpu_time_value *slot = window_slot(cpu_time, active, &key, &empty, 0);
+		if (slot) {
+			add(&slot->user, time.user);
+			add(&slot->system, time.system);
+			add(&slot->voluntary_switches, time.voluntary_switches);
+			add(&slot->involuntary_switches, time.involuntary_switches);
+		}
+	}
+	struct page_faults_value faults = {
+		.minor = claim64(&account->minor_faults, task->min_flt),
+		.major = claim64(&account->major_faults, task->maj_flt),
+	};
+	if (faults.minor | faults.major) {
+		struct page_faults_key key = { .process_id = process_id };
+		struct page_faults_value empty = {};
+		struct page_faults_value *slot = window_slot(page_faults, active, &key, &empty, 0);
+		if (slot) {
+			add(&slot->minor, faults.minor);
+			add(&slot->major, faults.major);
+		}
+	}
+}
+
+static __always_inline void take_stock(struct task_struct *task)
+{
+	struct control *settings = get_control();
+	if (!settings)
+		return;
+	struct task_state *state = get_task_state(task);
+	if (!state)
+		return;
+	if (!(state->account.flags & TASK_ACCOUNTED))
+		take_baseline(task, &state->account);
+	if (settings->priming)
+		return;
+	__u32 active = *(volatile __u32 *)&settings->active;
+	count_task(active, task, &state->account, identify(task, state, settings));
+}
+
+SEC("iter/task")
+int on_task_inventory(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	if (!task)
+		return 0;
+	struct cost_timer timer;
+	cost_start(timer, on_task_inventory, COST_OFTEN);
+	take_stock(task);
+	cost_end(&timer);
+	return 0;
+}
+
+static __always_inline struct process_exec_value *exec_slot(const struct control *settings, struct task_struct *task)
+{
+	__u32 active = *(volatile __u32 *)&settings->active;
+	struct task_state *state = get_task_state(task);
+	struct process_exec_key key = { .process_id = state ? identify(task, state, settings) : PROCESS_UNKNOWN };
+	struct process_exec_value empty = {};
+	return window_slot(process_exec, active, &key, &empty, 0);
+}
+
+/* Every new task comes by here, also those that are not made by a system call: kernel threads, workers of io_uring. */
+static __always_inline void handle_newtask(struct task_struct *task, __u64 clone_flags)
+{
+	struct control *settings = get_control();
+	if (!settings || !task)
+		return;
+	/* All its figures are 0. From now on hooks that may not take memory find the task's state. */
+	struct task_state *state = get_task_state(task);
+	if (state)
+		state->account.flags |= TASK_ACCOUNTED;
+	struct process_exec_value *slot = exec_slot(settings, bpf_get_current_task_btf());
+	if (slot)
+		add(clone_flags & CLONE_THREAD ? &slot->threads : &slot->forked, 1);
+}
+
+SEC("tp_btf/task_newtask")
+int BPF_PROG(on_task_newtask, struct task_struct *task, __u64 clone_flags)
+{
+	struct cost_timer timer;
+	cost_start(timer, on_task_newtask, COST_RARE);
+	handle_newtask(task, clone_flags);
+	cost_end(&timer);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_sched_process_exec, struct task_struct *task)
+{
+	struct cost_timer timer;
+	cost_start(timer, on_sched_process_exec, COST_RARE);
+	struct control *settings = get_control();
+	if (settings) {
+		struct process_exec_value *slot = exec_slot(settings, task);
+		if (slot)
+			add(&slot->count, 1);
+	}
+	cost_end(&timer);
+	return 0;
+}
+
+/* What the parent gets from wait(2): the leader's, unless the whole group was ended (wait_task_zombie() in kernel/exit.c). */
+static __always_inline __u16 exit_status_of(struct task_struct *leader, struct signal_struct *group)
+{
+	__u32 status = group->flags & SIGNAL_GROUP_EXIT ? group->group_exit_code : leader->exit_code;
+	return status & STATUS_SIGNAL ? status & STATUS_SIGNAL : status & STATUS_CODE;
+}
+
+static __always_inline void handle_exit(struct task_struct *task)
+{
+	struct control *settings = get_control();
+	if (!settings)
+		return;
+	struct task_state *state = get_task_state(task);
+	/* Also for on_sched_process_free(), where the name cannot be asked any more. */
+	__u64 process_id = state ? identify(task, state, settings) : PROCESS_UNKNOWN;
+	struct signal_struct *group = task->signal;
+	if (group->live.counter)
+		return;
+	/* Threads that end at the same time both see that none is left. */
+	struct task_struct *leader = task->group_leader;
+	struct task_state *leader_state = find_task_state(leader);
+	if (leader_state && (__sync_fetch_and_or(&leader_state->account.flags, TASK_PROCESS_ENDED) & TASK_PROCESS_ENDED))
+		return;
+	__u32 active = *(volatile __u32 *)&settings->active;
+	struct process_exits_key key = { .process_id = process_id, .exit_status = exit_status_of(leader, group) };
+	struct process_exits_value empty = {};
+	struct process_exits_value *slot = window_slot(process_exits, active, &key, &empty, 0);
+	if (slot)
+		add(&slot->count, 1);
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_sched_process_exit, struct task_struct *task)
+{
+	struct cost_timer timer;
+	cost_start(timer, on_sched_process_exit, COST_RARE);
+	handle_exit(task);
+	cost_end(&timer);
+	return 0;
+}
+
+/*
+ * The last reading of a task: after it ran for the last time and was waited for. (At sched_process_exit the costly part of the end, giving back
+ * memory and files, is still to come.)
+ */
+SEC("tp_btf/sched_process_free")
+int BPF_PROG(on_sched_process_free, struct task_struct *task)
+{
+	struct cost_timer timer;
+	cost_start(timer, on_sched_process_free, COST_RARE);
+	struct control *settings = get_control();
+	struct task_state *state = find_task_state(task);
+	if (settings && state && (state->account.flags & TASK_ACCOUNTED)) {
+		__u32 active = *(volatile __u32 *)&settings->active;
+		count_task(active, task, &state->account, state->process_id);
+	}
+	cost_end(&timer);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
