@@ -42,6 +42,8 @@ struct program_costs {
 	struct program_cost on_oom_exit;
 	struct program_cost on_block_rq_complete;
 	struct program_cost on_cpu_clock;
+	struct program_cost on_task_vma;
+	struct program_cost on_kernel_symbols;
 	struct program_cost on_kfree_skb;
 	struct program_cost on_softirq_raise;
 	struct program_cost on_softirq_entry;

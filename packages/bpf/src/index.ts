@@ -5,9 +5,13 @@ export const objectFiles = [
   "oom.bpf.o",
   "packet_drop.bpf.o",
   "sched.bpf.o",
+  "socket_buffer.bpf.o",
   "softirq.bpf.o",
   "syscall.bpf.o",
   "task.bpf.o",
+  "tcp_congestion.bpf.o",
   "tcp_connection.bpf.o",
+  "tcp_reset.bpf.o",
   "tcp_retransmit.bpf.o",
+  "profile.bpf.o",
 ] as const;

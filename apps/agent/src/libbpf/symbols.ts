@@ -24,6 +24,7 @@ export interface Libbpf {
   bpf_program__attach_iter(program: Pointer, options: null): Pointer | null;
   bpf_link__fd(link: Pointer): number;
   bpf_link__destroy(link: Pointer): number;
+  bpf_link_create(programFd: number, targetFd: number, type: number, options: Buffer): number;
   bpf_iter_create(linkFd: number): number;
   bpf_map__name(map: Pointer): string;
   bpf_map__fd(map: Pointer): number;
@@ -60,6 +61,10 @@ export interface Libbpf {
 export interface Libc {
   close(fd: number): number;
   dup(fd: number): number;
+  getpagesize(): number;
+  ioctl(fd: number, request: number, argument: number): number;
+  /** perf_event_open(2), which has no function of its own in C libraries: `number` is that of the call. */
+  perf_event_open(number: number, attributes: Buffer, pid: number, cpu: number, groupFd: number, flags: number): number;
   malloc_trim(pad: number): number;
 }
 
@@ -79,6 +84,11 @@ export function getLibc(): Libc {
     libc = {
       close: library.func("int close(int fd)") as Libc["close"],
       dup: library.func("int dup(int fd)") as Libc["dup"],
+      getpagesize: library.func("int getpagesize()") as Libc["getpagesize"],
+      ioctl: library.func("int ioctl(int fd, unsigned long request, unsigned long argument)") as Libc["ioctl"],
+      perf_event_open: library.func(
+        "long syscall(long number, void *attributes, int pid, int cpu, int group_fd, unsigned long flags)",
+      ) as Libc["perf_event_open"],
       malloc_trim: trim,
     };
   }
@@ -111,6 +121,7 @@ export function getLibbpf(): Libbpf {
     bpf_program__attach_iter: f("void *bpf_program__attach_iter(void *prog, void *opts)"),
     bpf_link__fd: f("int bpf_link__fd(void *link)"),
     bpf_link__destroy: f("int bpf_link__destroy(void *link)"),
+    bpf_link_create: f("int bpf_link_create(int prog_fd, int target_fd, int attach_type, void *opts)"),
     bpf_iter_create: f("int bpf_iter_create(int link_fd)"),
     bpf_map__name: f("str bpf_map__name(void *map)"),
     bpf_map__fd: f("int bpf_map__fd(void *map)"),
@@ -144,6 +155,11 @@ export function bytesAt(pointer: Pointer, size: number): Uint8Array {
   return new Uint8Array(koffi.view(pointer, size));
 }
 
+/** Where a native buffer lies, for structs that hold its address. */
+export function addressOf(pointer: unknown): bigint {
+  return koffi.address(pointer);
+}
+
 /** errno of the last call on this thread. */
 export function lastErrno(): number {
   return koffi.errno();
@@ -163,6 +179,11 @@ export class NativeBuffer implements Disposable {
   get pointer(): unknown {
     if (this.#pointer === null) throw new Error("native buffer is used after it was freed");
     return this.#pointer;
+  }
+
+  /** The bytes themselves; not to be used after the buffer is freed. */
+  bytes(): Uint8Array {
+    return new Uint8Array(koffi.view(this.pointer as Pointer, this.size));
   }
 
   /** The bytes up to the first zero. */

@@ -14,8 +14,8 @@ export interface ProgramFailure {
   readonly step: FailureStep;
   readonly errno: number;
   readonly errnoName: string;
-  /** `unsupported`: this kernel has no such hook. `failed`: it has, but something refused. */
-  readonly state: Extract<CoverageState, "unsupported" | "failed">;
+  /** `unsupported`: this kernel has no such hook. `failed`: it has, but something refused. `disabled`: the configuration wants it so. */
+  readonly state: Extract<CoverageState, "disabled" | "unsupported" | "failed">;
   /** In words, with what to do where that is known. */
   readonly message: string;
 }
@@ -28,6 +28,11 @@ const EINVAL = 22;
 /** The kernel's own description says that the program cannot run here. */
 export function unsupportedProgram(plan: ProgramPlan, why: string): ProgramFailure {
   return { program: plan.name, step: "decide", errno: 0, errnoName: "", state: "unsupported", message: `${plan.name}: ${why}` };
+}
+
+/** The configuration switches the program off. */
+export function disabledProgram(plan: ProgramPlan, why: string): ProgramFailure {
+  return { program: plan.name, step: "attach", errno: 0, errnoName: "", state: "disabled", message: `${plan.name}: ${why}` };
 }
 
 /** Turns what was thrown into a reason that a person can act on. */

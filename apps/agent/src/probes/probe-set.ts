@@ -6,9 +6,10 @@ import { type KernelNames, readKernelNames } from "../kernel/kernel-names.ts";
 import type { BpfMap } from "../libbpf/bpf-map.ts";
 import { type BpfIterator, type BpfLink, BpfObject, readProgramInfo } from "../libbpf/bpf-object.ts";
 import { readStructLayouts, type StructLayout } from "../libbpf/btf.ts";
+import { CpuClock } from "../libbpf/cpu-clock.ts";
 import { BpfError } from "../libbpf/error.ts";
 import { getLibc } from "../libbpf/symbols.ts";
-import { explainFailure, type FailureStep, type ProgramFailure, unsupportedProgram } from "./failure.ts";
+import { disabledProgram, explainFailure, type FailureStep, type ProgramFailure, unsupportedProgram } from "./failure.ts";
 import { type ProgramDecision, type ProgramPlan, programPlans } from "./programs.ts";
 
 export interface ProgramState {
@@ -19,6 +20,8 @@ export interface ProgramState {
   readonly failure: ProgramFailure | null;
   /** What the kernel's BTF said about it. */
   readonly decision: ProgramDecision;
+  /** What its signals miss where it is not attached; null: they cannot do without it. */
+  readonly without: string | null;
   /** It is attached in the place of that program, and why. */
   readonly insteadOf: NonNullable<ProgramPlan["insteadOf"]> | null;
 }
@@ -28,9 +31,16 @@ export interface ProbeSetOptions {
   readonly objectDirectory: string;
   /** Sizes that differ from those in the C files, by map name. */
   readonly mapEntries?: Readonly<Record<string, number>>;
+  /** Constants of programs that come from the configuration and not from the kernel, by program. */
+  readonly constants?: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  /** Samples per second and CPU of what hangs on the CPUs' clocks; 0: it is not attached. */
+  readonly sampleHz?: number;
   /** Programs to load; all if absent. */
   readonly programs?: readonly ProgramPlan[];
 }
+
+/** A prime number beside the rates at which things tend to happen (100, 50 a second), so that samples do not keep step with them. */
+export const SAMPLE_HZ = 49;
 
 interface Loaded {
   readonly plan: ProgramPlan;
@@ -49,6 +59,8 @@ export class ProbeSet implements Disposable {
   readonly layouts = new Map<string, StructLayout>();
   /** Looked up while the kernel's BTF is at hand. */
   readonly kernelNames: KernelNames;
+  /** Clocks by the program they run. */
+  readonly clocks = new Map<string, CpuClock>();
   readonly #plans: readonly ProgramPlan[];
   readonly #options: ProbeSetOptions;
   readonly #loaded = new Map<string, Loaded>();
@@ -115,7 +127,7 @@ export class ProbeSet implements Disposable {
       const program = object.selectProgram(plan.name);
       for (const [map, entries] of Object.entries(this.#options.mapEntries ?? {})) object.setMapEntries(map, entries);
       object.reuseMaps(this.maps);
-      object.setConstants(this.#decisions.get(plan.name)?.constants ?? {});
+      object.setConstants({ ...this.#decisions.get(plan.name)?.constants, ...this.#options.constants?.[plan.name] });
       if (withLog) object.captureLog(program);
       object.load();
       const infoFd = program.duplicateFd();
@@ -135,14 +147,18 @@ export class ProbeSet implements Disposable {
     for (const { plan, object } of this.#loaded.values()) {
       try {
         const program = object.program(plan.name);
-        if (plan.tracepoint === null) {
+        if (plan.attach === "clock") {
+          this.#startClock(plan);
+        } else if (plan.attach === "on-demand") {
+          // Nothing to attach: each use makes its own iterator.
+        } else if (plan.tracepoint === null) {
           const iterator = program.attachIterator();
           iterators.set(plan.name, iterator);
           this.#links.push(iterator);
         } else {
           this.#links.push(program.attach());
         }
-        this.#attached.add(plan.name);
+        if (!this.#failures.has(plan.name)) this.#attached.add(plan.name);
       } catch (error) {
         this.#fail(plan, "attach", error);
       }
@@ -152,6 +168,18 @@ export class ProbeSet implements Disposable {
     this.#loaded.clear();
     getLibc().malloc_trim(0);
     return iterators;
+  }
+
+  #startClock(plan: ProgramPlan): void {
+    const hz = this.#options.sampleHz ?? SAMPLE_HZ;
+    const fd = this.programFd(plan.name);
+    if (hz === 0) this.#failures.set(plan.name, disabledProgram(plan, "the configuration asks for no samples"));
+    else if (fd !== undefined) this.clocks.set(plan.name, new CpuClock(plan.name, fd, hz));
+  }
+
+  /** A descriptor of a loaded program, for as long as this set lives; undefined if it was not loaded. */
+  programFd(name: string): number | undefined {
+    return this.#infoFds.get(name);
   }
 
   #fail(plan: ProgramPlan, step: FailureStep, error: unknown): void {
@@ -167,6 +195,7 @@ export class ProbeSet implements Disposable {
       attached: this.#attached.has(plan.name),
       failure: this.#failures.get(plan.name) ?? null,
       decision: this.#decisions.get(plan.name) ?? {},
+      without: plan.without ?? null,
       insteadOf: plan.insteadOf ?? null,
     }));
   }
@@ -182,6 +211,8 @@ export class ProbeSet implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    for (const clock of this.clocks.values()) clock[Symbol.dispose]();
+    this.clocks.clear();
     for (const link of this.#links) link[Symbol.dispose]();
     this.#links.length = 0;
     for (const { object } of this.#loaded.values()) object[Symbol.dispose]();

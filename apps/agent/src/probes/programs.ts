@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { KernelBtf } from "../kernel/kernel-btf.ts";
-import { getLibc } from "../libbpf/symbols.ts";
 import { cpuPrograms } from "./cpu-programs.ts";
 import { netPrograms } from "./net-programs.ts";
+import { tcpPrograms } from "./tcp-programs.ts";
+import { profilePrograms } from "./profile-programs.ts";
 
 /** What the running kernel's BTF says about a program before it is loaded. */
 export interface ProgramDecision {
@@ -30,19 +31,10 @@ export interface ProgramPlan {
   readonly attach?: "clock" | "on-demand";
   /** Looks at the running kernel. Left out: nothing depends on the kernel but the tracepoint. */
   readonly decide?: (kernel: KernelBtf) => ProgramDecision;
+  /** What its signals miss without it, in words; they are `fallback` then. Left out: they cannot do without it. */
+  readonly without?: string;
   /** Another program that this one stands in for where that cannot be loaded; signals that need the other are then `fallback`. */
   readonly insteadOf?: { readonly program: string; readonly reason: string };
-}
-
-/** Names of user functions come out of what is mapped where; before Linux 6.1 the kernel walks over all processes to say so of one. */
-function decideTaskVma(kernel: KernelBtf): ProgramDecision {
-  if (!kernel.hasStruct("bpf_iter__task_vma")) return { unsupported: "this kernel cannot say what a process has mapped (no iter/task_vma)" };
-  return { constants: { walks_all_tasks: kernel.hasField("bpf_iter_link_info", "task") ? 0 : 1, page_bits: Math.log2(getLibc().getpagesize()) } };
-}
-
-function decideKernelSymbols(kernel: KernelBtf): ProgramDecision {
-  if (!kernel.hasStruct("bpf_iter__bpf_map_elem")) return { unsupported: "this kernel cannot name its functions to programs (no iter/bpf_map_elem)" };
-  return {};
 }
 
 /**
@@ -56,9 +48,8 @@ export const programPlans: readonly ProgramPlan[] = [
   { name: "on_tcp_inventory", object: "tcp_connection", hook: "iter/task_file", tracepoint: null },
   { name: "on_tcp_retransmit_skb", object: "tcp_retransmit", hook: "tp_btf/tcp_retransmit_skb", tracepoint: "tcp_retransmit_skb" },
   { name: "on_tcp_retransmit_synack", object: "tcp_retransmit", hook: "tp_btf/tcp_retransmit_synack", tracepoint: "tcp_retransmit_synack" },
+  ...tcpPrograms,
   ...cpuPrograms,
-  { name: "on_cpu_clock", object: "profile", hook: "perf_event/cpu-clock", tracepoint: null, attach: "clock" },
-  { name: "on_task_vma", object: "profile", hook: "iter/task_vma", tracepoint: null, attach: "on-demand", decide: decideTaskVma },
-  { name: "on_kernel_symbols", object: "profile", hook: "iter/bpf_map_elem", tracepoint: null, attach: "on-demand", decide: decideKernelSymbols },
+  ...profilePrograms,
   ...netPrograms,
 ];

@@ -70,9 +70,7 @@ struct {
 	__type(value, struct mapping);
 } mapping_scratch SEC(".maps");
 
-/* What is mapped where in a process, of what can be executed. One reader at a time. */
-SEC("iter/task_vma")
-int on_task_vma(struct bpf_iter__task_vma *ctx)
+static __always_inline void write_mapping(struct bpf_iter__task_vma *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct vm_area_struct *vma = ctx->vma;
@@ -80,13 +78,13 @@ int on_task_vma(struct bpf_iter__task_vma *ctx)
 	struct mapping *mapping = bpf_map_lookup_elem(&mapping_scratch, &zero);
 	struct control *settings = get_control();
 	if (!task || !vma || !mapping || !settings || !(vma->vm_flags & VM_EXEC))
-		return 0;
+		return;
 	__u32 tgid = task->tgid;
 	if (walks_all_tasks && !bpf_map_lookup_elem(&wanted_mappings, &tgid))
-		return 0;
+		return;
 	struct mm_struct *mm = task->mm;
 	if (!mm)
-		return 0;
+		return;
 	mapping->start = vma->vm_start;
 	mapping->end = vma->vm_end;
 	mapping->offset = vma->vm_pgoff << page_bits;
@@ -108,6 +106,16 @@ int on_task_vma(struct bpf_iter__task_vma *ctx)
 		mapping->is_vdso = (__u64)BPF_CORE_READ(memory, context.vdso) == mapping->start;
 	}
 	bpf_seq_write(ctx->meta->seq, mapping, sizeof(*mapping));
+}
+
+/* What is mapped where in a process, of what can be executed. One reader at a time. */
+SEC("iter/task_vma")
+int on_task_vma(struct bpf_iter__task_vma *ctx)
+{
+	struct cost_timer timer;
+	cost_start(timer, on_task_vma, COST_RARE);
+	write_mapping(ctx);
+	cost_end(&timer);
 	return 0;
 }
 
@@ -129,7 +137,10 @@ int on_kernel_symbols(struct bpf_iter__bpf_map_elem *ctx)
 	__u64 *address = ctx->value;
 	if (!address || !*address)
 		return 0;
+	struct cost_timer timer;
+	cost_start(timer, on_kernel_symbols, COST_RARE);
 	BPF_SEQ_PRINTF(ctx->meta->seq, "%pB\n", (void *)*address);
+	cost_end(&timer);
 	return 0;
 }
 
