@@ -49,18 +49,4 @@ static __always_inline _Bool take_file_key(__u32 map, __u32 active, __u32 window
 	return 1;
 }
 
-/* Whether the key is in the copy that is being written. */
-#define window_has(name, active, key)                                                   \
-	({                                                                              \
-		void *found_;                                                           \
-		if (active) {                                                           \
-			asm volatile("" ::"i"(1) : "memory");                           \
-			found_ = bpf_map_lookup_elem(&name##_b, key);                   \
-		} else {                                                                \
-			asm volatile("" ::"i"(0) : "memory");                           \
-			found_ = bpf_map_lookup_elem(&name##_a, key);                   \
-		}                                                                       \
-		found_;                                                                 \
-	})
-
 #endif

@@ -97,6 +97,20 @@ static __always_inline void *find_or_insert(void *map, const void *key, const vo
 		slot_;                                                                           \
 	})
 
+/* Whether the key is in the copy that is being written. */
+#define window_has(name, active, key)                                                   \
+	({                                                                              \
+		void *found_;                                                           \
+		if (active) {                                                           \
+			asm volatile("" ::"i"(1) : "memory");                           \
+			found_ = bpf_map_lookup_elem(&name##_b, key);                   \
+		} else {                                                                \
+			asm volatile("" ::"i"(0) : "memory");                           \
+			found_ = bpf_map_lookup_elem(&name##_a, key);                   \
+		}                                                                       \
+		found_;                                                                 \
+	})
+
 #define other_of_bucket(bucket) ((bucket) == BUCKET_NONE ? BUCKET_COUNT : (bucket))
 
 /*
