@@ -30,7 +30,7 @@ const { positionals, values } = parseArgs({
     /** query: how many of these hours go through the wire; the others are copied, which saves most of an hour. */
     "wire-hours": { type: "string", default: "1" },
     rows: { type: "string", default: "8" },
-    /** query: where the filled database is kept for the next run. */
+    /** query: where the filled database is kept for the next run; storage: the directory of a `./waggle up`, stopped, whose rows are measured. */
     data: { type: "string" },
   },
 });

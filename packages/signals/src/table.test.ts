@@ -15,8 +15,8 @@ const columns = [
   "  `syscall` LowCardinality(String) CODEC(ZSTD(1)),",
   "  `count` UInt64 CODEC(T64, ZSTD(1)),",
   "  `sum` UInt64 CODEC(GCD, T64('bit'), ZSTD(3)),",
-  "  `min` UInt64 CODEC(GCD, ZSTD(3)),",
-  "  `max` UInt64 CODEC(GCD, ZSTD(3)),",
+  "  `min` UInt64 CODEC(GCD, T64, ZSTD(1)),",
+  "  `max` UInt64 CODEC(GCD, T64, ZSTD(1)),",
   "  `k` Array(UInt16) CODEC(Delta(2), ZSTD(3)),",
   "  `c` Array(UInt64) CODEC(T64, ZSTD(3))",
 ];
