@@ -58,6 +58,8 @@ const parametersOf = ({ tenant, fromMs, untilMs }: Range) => ({ tenant, from: fr
 const IN_RANGE =
   "tenant = {tenant:String} AND ts >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND ts < fromUnixTimestamp64Milli({until:Int64}, 'UTC')";
 
+const ACCEPTED = `(host, ts) IN (SELECT host, ts FROM windows WHERE ${IN_RANGE})`;
+
 /** A frame as stored: one window, or some that an agent merged. */
 export interface StoredFrame {
   readonly host: string;
@@ -101,7 +103,7 @@ export interface RawComparison {
   /** Of these, windows of which some tables have rows: they were sent, and given up before they were acknowledged. */
   readonly remnantWindows: number;
   readonly differences: readonly Difference[];
-  /** What was sent, and what of it was declared lost and is in no table, by signal. */
+  /** What was sent, and what of it was declared lost, by signal. */
   readonly sent: SumsBySignal;
   readonly lost: SumsBySignal;
 }
@@ -132,7 +134,7 @@ export function compareRaw(
   for (const host of byHost.keys()) if (!known.has(host)) differences.push({ where: `host ${host}`, expected: "no such host", stored: "rows" });
   for (const host of hosts) {
     const covered = new Map<number, number>();
-    const remnants = new Map<number, StoredFrame>();
+    const remnants = new Set<number>();
     for (const frame of byHost.get(host) ?? []) {
       const where = `${host} ${new Date(frame.startMs).toISOString()} (${frame.lengthMs} ms)`;
       const starts: number[] = [];
@@ -140,7 +142,7 @@ export function compareRaw(
       const expected: Record<string, SignalSums> = {};
       for (const startMs of starts) add(expected, truth(host, startMs));
       if (frame.isAccepted) for (const startMs of starts) covered.set(startMs, (covered.get(startMs) ?? 0) + 1);
-      else if (starts.every((startMs) => mayLack(host, startMs))) for (const startMs of starts) remnants.set(startMs, frame);
+      else if (starts.every((startMs) => mayLack(host, startMs))) for (const startMs of starts) remnants.add(startMs);
       else {
         differences.push({
           where,
@@ -171,9 +173,8 @@ export function compareRaw(
       add(sent, sums);
       if (times === 0 && mayLack(host, startMs)) {
         declaredWindows++;
-        const stored = remnants.get(startMs)?.signals ?? {};
-        if (Object.keys(stored).length > 0) remnantWindows++;
-        add(lost, Object.fromEntries(Object.entries(sums).filter(([name]) => stored[name] === undefined)));
+        if (remnants.has(startMs)) remnantWindows++;
+        add(lost, sums);
         continue;
       }
       if (times === 0) {
@@ -204,7 +205,7 @@ export const rolledLevels: readonly { readonly level: Exclude<Level, "raw">; rea
   { level: "1h", scope: "fleet" },
 ];
 
-/** Holds every roll-up against the raw rows themselves: per host (or for the fleet), minute or hour, and signal, every measure and the number of windows. */
+/** Holds every roll-up against the raw rows of accepted frames themselves: per host (or for the fleet), minute or hour, and signal, every measure and the number of windows. */
 export async function compareLevels(ask: Ask, range: Range): Promise<Difference[]> {
   const differences: Difference[] = [];
   for (const signal of catalogue) {
@@ -218,7 +219,7 @@ export async function compareLevels(ask: Ask, range: Range): Promise<Difference[
       const table = tableName(signal, level, scope);
       const rows = await ask(
         `SELECT who, toString(at), ${side(0)} AS expected, ${side(1)} AS stored FROM (
-           SELECT 0 AS is_rolled, ${host} AS who, toDateTime(${start}, 'UTC') AS at, count() AS n, ${columns} FROM ${tableName(signal, "raw")} FINAL WHERE ${IN_RANGE} GROUP BY who, at
+           SELECT 0 AS is_rolled, ${host} AS who, toDateTime(${start}, 'UTC') AS at, count() AS n, ${columns} FROM ${tableName(signal, "raw")} FINAL WHERE ${IN_RANGE} AND ${ACCEPTED} GROUP BY who, at
            UNION ALL
            SELECT 1 AS is_rolled, ${host} AS who, toDateTime(ts, 'UTC') AS at, sum(covered_windows) AS n, ${columns} FROM ${table} FINAL WHERE ${IN_RANGE} GROUP BY who, at
          ) GROUP BY who, at HAVING expected != stored ORDER BY at, who LIMIT 5`,
@@ -236,16 +237,16 @@ export async function compareLevels(ask: Ask, range: Range): Promise<Difference[
   return differences;
 }
 
-/** Totals of each signal's first measure, raw and at every level. */
+/** Totals of each signal's first measure, raw (of accepted frames) and at every level. */
 export async function readTotals(ask: Ask, range: Range, signals: ReadonlySet<string>): Promise<LevelTotals[]> {
   const totals: LevelTotals[] = [];
   for (const signal of catalogue.filter((candidate) => signals.has(candidate.name))) {
     const [first] = comparedOf(signal) as [{ name: string; sql: string }];
-    const total = async (table: string): Promise<string> =>
-      String((await ask(`SELECT toString(${first.sql}) FROM ${table} FINAL WHERE ${IN_RANGE}`, parametersOf(range)))[0]?.[0] ?? "0");
+    const total = async (table: string, condition = "1"): Promise<string> =>
+      String((await ask(`SELECT toString(${first.sql}) FROM ${table} FINAL WHERE ${IN_RANGE} AND ${condition}`, parametersOf(range)))[0]?.[0] ?? "0");
     const levels: string[] = [];
     for (const { level, scope } of rolledLevels) levels.push(await total(tableName(signal, level, scope)));
-    totals.push({ signal: signal.name, measure: first.name, raw: await total(tableName(signal, "raw")), levels });
+    totals.push({ signal: signal.name, measure: first.name, raw: await total(tableName(signal, "raw"), ACCEPTED), levels });
   }
   return totals;
 }

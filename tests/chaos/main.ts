@@ -234,7 +234,7 @@ async function holdEquation(stack: Stack, scene: Scene, torn: TornWindows): Prom
     `${raw.windows} windows of ${known.size} hosts: ${raw.lostWindows} lost, ${raw.doubledWindows} doubled; ${raw.frames} frames, ${merged} of them merged from several windows` +
       (raw.declaredWindows > 0
         ? `\n${raw.declaredWindows} windows declared lost by their agents (spool full, or its file torn)` +
-          (raw.remnantWindows > 0 ? `; ${raw.remnantWindows} of them had been sent, and some of their rows are stored` : "")
+          (raw.remnantWindows > 0 ? `; ${raw.remnantWindows} of them had been sent: raw tables have some of their rows, roll-ups none` : "")
         : ""),
   );
   for (const { where, expected, stored } of differences.slice(0, DIFFERENCES_SHOWN))

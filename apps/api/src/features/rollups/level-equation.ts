@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { catalogue, dimensions, fleetDimensions, gaugesOf, type Signal, signalTable, sumsOf } from "@waggle/signals";
 import type { ClickHouseService } from "../../clickhouse/clickhouse.service.ts";
+import { acceptedRows } from "./statements.ts";
 import { type RollupStep, rollupSteps, sourceOf, stepShapes } from "./steps.ts";
 
 /** One value that a level and the one it is made of disagree about. */
@@ -30,7 +31,7 @@ export interface LevelComparison {
 export const DIFFERENCES_MAX = 100;
 
 /**
- * Holds each level against the one it was made of: raw = 1 m, 1 m = 1 h, 1 m = fleet 1 m, 1 h = fleet 1 h, for every signal, value and minute or hour.
+ * Holds each level against the one it was made of: raw (of accepted frames) = 1 m, 1 m = 1 h, 1 m = fleet 1 m, 1 h = fleet 1 h, for every signal, value and minute or hour.
  * Reads every row of the range at every level: for repair, tests and short ranges.
  * @param tenant whose rows
  * @param fromMs Unix milliseconds; the minute or hour it falls into is left out unless it is a start
@@ -56,11 +57,13 @@ export async function verifyLevels(
       const to = Math.floor(Math.min(toMs, options.completeUntilMs?.(step) ?? toMs) / lengthMs) * lengthMs;
       if (to <= from) continue;
       const values = comparedValues(signal, step);
-      const read = async (columns: readonly string[], table: string): Promise<Map<number, string[]>> => {
+      const range =
+        "tenant = {tenant:String} AND ts >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND ts < fromUnixTimestamp64Milli({to:Int64}, 'UTC')";
+      const read = async (columns: readonly string[], table: string, accepted = ""): Promise<Map<number, string[]>> => {
         const { rows } = await clickhouse.query<{ at: number; v: string[] }>(
           `SELECT toUnixTimestamp(${START_OF[stepShapes[step].level]}) * 1000 AS at, [${columns.map((column) => `toString(${column})`).join(", ")}] AS v
           FROM \`${table}\` FINAL
-          PREWHERE tenant = {tenant:String} AND ts >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND ts < fromUnixTimestamp64Milli({to:Int64}, 'UTC')
+          PREWHERE ${range} ${accepted}
           GROUP BY at`,
           { tenant, from, to },
           { signal: options.abort },
@@ -70,6 +73,7 @@ export async function verifyLevels(
       const expected = await read(
         values.map((value) => value.source),
         signalTable(signal, sourceOf(step)).name,
+        sourceOf(step) === "raw" ? `AND ${acceptedRows(range)}` : "",
       );
       const stored = await read(
         values.map((value) => value.stored),

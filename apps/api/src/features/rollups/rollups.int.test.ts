@@ -157,6 +157,36 @@ function reference(frames: readonly Frame[], signal: Signal, lengthMs: number): 
   return levels;
 }
 
+describe("rows of a frame that was not accepted", () => {
+  it("are in no level, whenever the bucket is rolled up, until the frame comes again", async () => {
+    const frames = manyFrames(11);
+    const [half, ...accepted] = frames as [Frame, ...Frame[]];
+    const first = getSignalOrThrow("syscalls");
+    const partial: Frame = { ...half, rows: new Map([[first, [{ process: "p", unit: "u", syscall: "read", count: 5_000 }]]]) };
+    const counted = async (level: "1m" | "1h", scope?: "fleet") =>
+      (await stored<{ n: number }>(tableName(first, level, scope), "toFloat64(sum(count)) AS n"))[0]?.n;
+    const expected = (all: readonly Frame[]) =>
+      all.reduce((sum, frame) => sum + (frame.rows.get(first) ?? []).reduce((rows, row) => rows + (row["count"] as number), 0), 0);
+    const storeRows = async ({ host, ts, window_ms, rows }: Frame) =>
+      org.store(
+        first,
+        (rows.get(first) ?? []).map((row) => ({ host, ts, window_ms, ...row })),
+      );
+    await storeRows(partial);
+    await store(accepted);
+    await rollups.runPass(Date.now());
+    for (const scope of [undefined, "fleet"] as const)
+      expect([await counted("1m", scope), await counted("1h", scope)]).toEqual([expected(accepted), expected(accepted)]);
+    await expectEqual();
+
+    await store([partial]);
+    await rollups.runPass(Date.now());
+    for (const scope of [undefined, "fleet"] as const)
+      expect([await counted("1m", scope), await counted("1h", scope)]).toEqual([expected([...accepted, partial]), expected([...accepted, partial])]);
+    await expectEqual();
+  });
+});
+
 describe("what a level holds", () => {
   it.each(["tcp_connections", "tcp_rtt", "agent_coverage"])("minutes and hours of %s are what adding up the windows by hand gives", async (name) => {
     const signal = getSignalOrThrow(name);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Inject, Injectable } from "@nestjs/common";
-import { levelMs, ROLLUP_BUCKET_MS, type Signal } from "@waggle/signals";
+import { levelMs, localTableName, ROLLUP_BUCKET_MS, type Signal } from "@waggle/signals";
 import { eq, sql } from "drizzle-orm";
 import { ClickHouseService, type InsertSummary } from "../../clickhouse/clickhouse.service.ts";
 import { ROLLUPS_TABLE, WINDOWS_TABLE } from "../../clickhouse/schema.ts";
@@ -154,9 +154,15 @@ export class RollupsRepository {
     return { behind: rows.map((row) => ({ host: row.host, frames: row.frames, rows: row.source_rows })), version: rows[0]?.total ?? 0 };
   }
 
+  /** A shard knows no database of ours by itself. */
+  private get windowsOfShard(): string {
+    const { database, layout } = this.clickhouse;
+    return `\`${database}\`.\`${localTableName(WINDOWS_TABLE, layout)}\``;
+  }
+
   /** Makes and writes one signal's rows of a bucket. */
   async roll(signal: Signal, step: RollupStep, scope: RollupScope, abort: AbortSignal): Promise<InsertSummary> {
-    const { sql: statement, params, settings } = rollupStatement(signal, step, scope);
+    const { sql: statement, params, settings } = rollupStatement(signal, step, scope, this.windowsOfShard);
     return this.clickhouse.insertSelect(statement, params, {
       signal: abort,
       settings: {

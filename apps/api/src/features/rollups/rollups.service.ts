@@ -71,7 +71,7 @@ interface PassOptions {
  *
  * **What is rolled up** is found by counting. `windows` has a row for every accepted frame, written after the frame's rows; `rollups` says how
  * many of them each host's bucket has taken in. More frames than taken in: the host's bucket is read again as a whole and written with
- * the bucket's number of frames, counted before reading, as version. Raw rows only grow, so a higher version has seen more, and the
+ * the bucket's number of frames, counted before reading, as version. Only rows of accepted frames are taken in. They only grow, so a higher version has seen more, and the
  * highest wins. Therefore nothing has to be locked or undone: two nodes may roll up the same bucket, a node may be killed between any
  * two statements, frames may come a day late; a frame sent twice changes no count and costs nothing. Hours and fleet rows follow in the
  * same way, counting what the step before has noted.

@@ -13,6 +13,7 @@ import {
   tableName,
 } from "@waggle/signals";
 import type { QuerySettings } from "../../clickhouse/query-settings.ts";
+import { WINDOWS_TABLE } from "../../clickhouse/schema.ts";
 import { type RollupStep, type StepShape, sourceOf, stepShapes } from "./steps.ts";
 
 /** What a roll-up statement is about; everything else follows from the catalogue. */
@@ -37,9 +38,11 @@ const startOf: Readonly<Record<RollupLevel, string>> = { "1m": "toStartOfMinute(
 /**
  * The statement that makes a bucket's rows of one signal out of the step's source.
  *
+ * @param windows the table `windows` as the server knows it that reads: of a cluster each shard rolls up its own hosts, by its own part of the table
+ *
  * Every condition is on columns of the sorting key, which are equal in all versions of a row, so PREWHERE may come before FINAL.
  */
-export function rollupStatement(signal: Signal, step: RollupStep, scope: RollupScope): RollupStatement {
+export function rollupStatement(signal: Signal, step: RollupStep, scope: RollupScope, windows: string = WINDOWS_TABLE): RollupStatement {
   const shape = stepShapes[step];
   const isFleet = shape.scope === "fleet";
   const source = signalTable(signal, sourceOf(step));
@@ -60,12 +63,14 @@ export function rollupStatement(signal: Signal, step: RollupStep, scope: RollupS
   // at coarser levels, whose buckets may be shorter than an hour.
   const isInOrder = shape.from === null && signal.kind === "histogram";
   const bucket = isInOrder ? source.orderBy.filter((key) => key.includes("(") && key !== TIME_KEY) : [];
+  const range =
+    "tenant = {tenant:String} AND ts >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND ts < fromUnixTimestamp64Milli({to:Int64}, 'UTC')";
+  const hosts = isFleet ? "" : "AND host IN {hosts:Array(String)}";
   const sql = `
     INSERT INTO ${quote(tableName(signal, shape.level, shape.scope))} (${columns.map(quote).join(", ")})
     SELECT ${expressions.join(", ")}
     FROM ${quote(source.name)} FINAL
-    PREWHERE tenant = {tenant:String} AND ts >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND ts < fromUnixTimestamp64Milli({to:Int64}, 'UTC')
-      ${isFleet ? "" : "AND host IN {hosts:Array(String)}"}
+    PREWHERE ${range} ${hosts} ${shape.from === null ? `AND ${acceptedRows(`${range} ${hosts}`, windows)}` : ""}
     GROUP BY ${[...keys.map(quote), ...bucket, "at"].join(", ")}`;
   return {
     sql,
@@ -82,6 +87,16 @@ export function rollupStatement(signal: Signal, step: RollupStep, scope: RollupS
       parallel_distributed_insert_select: isFleet ? "0" : "2",
     },
   };
+}
+
+/**
+ * Condition on raw rows: their frame was accepted. Some tables may have rows of one that was not, as `windows` has its line after them: the API died in between. Its
+ * agent sends it again, or has given it up; nothing would tell the roller when such rows come.
+ * @param range condition on `windows` that holds for all its lines in question
+ * @param windows the table
+ */
+export function acceptedRows(range: string, windows: string = WINDOWS_TABLE): string {
+  return `(host, ts) IN (SELECT host, ts FROM ${windows} WHERE ${range})`;
 }
 
 /** By column, how it is made of the source's rows. */
