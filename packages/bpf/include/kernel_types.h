@@ -13,6 +13,7 @@
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
 #define SOCK_STREAM 1
+#define SOCK_DGRAM 2
 #define TASK_COMM_LEN 16
 
 enum {
@@ -302,6 +303,30 @@ struct sk_buff {
 	__u16 network_header;
 	__u16 transport_header;
 	unsigned char *head;
+};
+
+struct gendisk {
+	int major;
+	int first_minor;
+};
+
+struct request_queue {
+	/* Since 5.17; before, a request named its disk itself. */
+	struct gendisk *disk;
+};
+
+/* A request to a block device. */
+struct request {
+	struct request_queue *q;
+	/* enum req_op in the lowest 8 bits. */
+	unsigned int cmd_flags;
+	__u32 rq_flags;
+	/* Bytes that are not done yet. */
+	unsigned int __data_len;
+	struct gendisk *rq_disk;
+	/* When it was made (ktime_get_ns()); 0 if nobody keeps statistics on the device. */
+	__u64 start_time_ns;
+	unsigned short nr_phys_segments;
 };
 
 struct seq_file;

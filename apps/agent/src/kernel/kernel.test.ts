@@ -47,4 +47,8 @@ describe("errnoName", () => {
   it("prefers the name that holds the number over an alias", () => {
     expect([errnoName(11), errnoName(95), errnoName(111)]).toEqual(["EAGAIN", "EOPNOTSUPP", "ECONNREFUSED"]);
   });
+
+  it("shows what is no error number as what it is", () => {
+    expect([errnoName(4000), errnoName(0x8000 + 20)]).toEqual(["errno_4000", "blk_status_20"]);
+  });
 });

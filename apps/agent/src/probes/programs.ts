@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { KernelBtf } from "../kernel/kernel-btf.ts";
 import { cpuPrograms } from "./cpu-programs.ts";
+import { diskPrograms } from "./disk-programs.ts";
 import { netPrograms } from "./net-programs.ts";
-import { tcpPrograms } from "./tcp-programs.ts";
 import { profilePrograms } from "./profile-programs.ts";
+import { tcpPrograms } from "./tcp-programs.ts";
 
 /** What the running kernel's BTF says about a program before it is loaded. */
 export interface ProgramDecision {
@@ -50,6 +51,7 @@ export const programPlans: readonly ProgramPlan[] = [
   { name: "on_tcp_retransmit_synack", object: "tcp_retransmit", hook: "tp_btf/tcp_retransmit_synack", tracepoint: "tcp_retransmit_synack" },
   ...tcpPrograms,
   ...cpuPrograms,
+  ...diskPrograms,
   ...profilePrograms,
   ...netPrograms,
 ];

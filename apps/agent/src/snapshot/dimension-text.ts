@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type DimensionName, dimensions, EPHEMERAL } from "@waggle/signals";
+import { blockDeviceName } from "../kernel/block-device.ts";
 import { errnoName } from "../kernel/errno.ts";
 import type { KernelNames } from "../kernel/kernel-names.ts";
 import type { StructField } from "../libbpf/btf.ts";
@@ -16,6 +17,9 @@ const classes = ["other", "fast", "timeout", "tlp", "syn", "synack"] as const;
 /** Values of __u8 direction and __u8 operation in the keys (packages/bpf/include/key_values.h). */
 const directions = ["", "sent", "received"] as const;
 const operations = ["other", "read", "write", "flush", "discard", "fsync", "fdatasync", "sync_file_range", "msync", "syncfs", "sync"] as const;
+
+/** enum tcp_ca_state (include/uapi/linux/tcp.h), which programs outside the kernel read too, so it does not change. */
+const congestionStates = ["open", "disorder", "cwr", "recovery", "loss"] as const;
 
 /** Reads one dimension's text out of a key that starts at `at`. */
 export type DimensionReader = (keys: Buffer, at: number) => string;
@@ -64,6 +68,10 @@ export function dimensionReader(dimension: DimensionName, field: StructField, na
       return (keys, at) => operations[keys[at + offset] as number] ?? "other";
     case "drop_reason":
       return (keys, at) => names.kernel.dropReason(keys.readUInt32LE(at + offset));
+    case "reset_reason":
+      return (keys, at) => names.kernel.resetReason(keys.readUInt16LE(at + offset));
+    case "congestion_state":
+      return (keys, at) => congestionStates[keys[at + offset] as number] ?? "";
     case "protocol":
       return (keys, at) => protocolName(keys.readUInt16LE(at + offset));
     case "softirq":
@@ -72,6 +80,8 @@ export function dimensionReader(dimension: DimensionName, field: StructField, na
       return (keys, at) => dnsTypeName(keys.readUInt16LE(at + offset));
     case "rcode":
       return (keys, at) => dnsRcodeName(keys[at + offset] as number);
+    case "device":
+      return (keys, at) => blockDeviceName(keys.readUInt32LE(at + offset));
     case "exit_status":
       return (keys, at) => exitStatusText(keys.readUInt16LE(at + offset));
     case "syscall":
