@@ -10,6 +10,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
+#include "claim.bpf.h"
 #include "drops.bpf.h"
 #include "maps.bpf.h"
 #include "process.bpf.h"
@@ -25,6 +26,9 @@
 #define SOCKET_OWNER_GUESSED 2
 /* The inventory under way (or the last one) has met the owner among the holders. */
 #define SOCKET_OWNER_SEEN 4
+/* Two inventories have met the accepted connection: whether its accept() was seen is settled. */
+#define SOCKET_ACCEPT_MET 8
+#define SOCKET_ACCEPT_SETTLED 16
 
 struct tcp_socket {
 	/* process_id of the owner. */
@@ -41,10 +45,19 @@ struct tcp_socket {
 	__u32 total_retrans;
 	/* The same total once more, counted by the retransmit hooks on their own. */
 	__u32 retransmits_counted;
-	/* tp->delivered at the last RTT sample: it rises with each acknowledgement of something new. */
-	__u32 delivered;
-	/* Window of the last RTT sample, and of the last inventory that met the socket. */
-	__u32 rtt_window;
+	union {
+		/* tp->delivered at the last RTT sample: it rises with each acknowledgement of something new. */
+		__u32 delivered;
+		/* Of a listener: its sk_drops that are counted already. */
+		__u32 drops;
+	};
+	union {
+		/* Window of the last RTT sample. */
+		__u32 rtt_window;
+		/* Of a listener: window that its queue was last counted in. */
+		__u32 queue_window;
+	};
+	/* Window of the last inventory that met the socket. */
 	__u32 window;
 	__u8 role;
 	__u8 flags;
@@ -127,12 +140,10 @@ static __always_inline void fill_flow(struct tcp_flow *flow, const struct sock *
 		flow->port = local_port(tp);
 }
 
-/* Which side a connection is on that was there before the agent. */
-static __always_inline __u8 guess_role(const struct sock *sk, struct tcp_sock *tp, const struct control *settings)
+/* Which side a connection between these ports is on, by who listened when the agent started, else by the port range. */
+static __always_inline __u8 guess_role_of_ports(__u32 netns_inum, __u16 port, __u16 peer_port, const struct control *settings)
 {
-	__u16 port = local_port(tp);
-	__u16 peer_port = bpf_ntohs(sk->__sk_common.skc_dport);
-	struct listener key = { .netns_inum = netns_of(sk), .port = port };
+	struct listener key = { .netns_inum = netns_inum, .port = port };
 	if (bpf_map_lookup_elem(&listeners, &key))
 		return ROLE_SERVER;
 	key.port = peer_port;
@@ -143,6 +154,12 @@ static __always_inline __u8 guess_role(const struct sock *sk, struct tcp_sock *t
 	if (port >= min && port <= max && (peer_port < min || peer_port > max))
 		return ROLE_CLIENT;
 	return ROLE_UNKNOWN;
+}
+
+/* Which side a connection is on that was there before the agent. */
+static __always_inline __u8 guess_role(const struct sock *sk, struct tcp_sock *tp, const struct control *settings)
+{
+	return guess_role_of_ports(netns_of(sk), local_port(tp), bpf_ntohs(sk->__sk_common.skc_dport), settings);
 }
 
 /*
@@ -185,39 +202,6 @@ static __always_inline struct tcp_socket *create_tcp_socket(const struct sock *s
 	if (!socket)
 		count_drop(sk_storage);
 	return socket;
-}
-
-/*
- * How much a total rose since it was counted last, and marks that as counted. The inventory and the closing of a socket may do
- * this at once on two CPUs: compare-and-swap gives each increment to one of them, and a total never goes back.
- */
-#define CLAIM_TRIES 4
-
-static __always_inline __u64 claim64(__u64 *counted, __u64 total)
-{
-#pragma unroll
-	for (int i = 0; i < CLAIM_TRIES; i++) {
-		__u64 seen = *(volatile __u64 *)counted;
-		if (total <= seen)
-			return 0;
-		if (__sync_val_compare_and_swap(counted, seen, total) == seen)
-			return total - seen;
-	}
-	return 0;
-}
-
-/* 32-bit totals wrap, so "later" is decided by the sign of the difference. */
-static __always_inline __u32 claim32(__u32 *counted, __u32 total)
-{
-#pragma unroll
-	for (int i = 0; i < CLAIM_TRIES; i++) {
-		__u32 seen = *(volatile __u32 *)counted;
-		if ((__s32)(total - seen) <= 0)
-			return 0;
-		if (__sync_val_compare_and_swap(counted, seen, total) == seen)
-			return total - seen;
-	}
-	return 0;
 }
 
 #endif

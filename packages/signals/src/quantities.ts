@@ -26,6 +26,38 @@ const dictionary = {
     help: "Sockets made for an accepted handshake.",
     differs: "",
   },
+  AttemptFails: {
+    kernel: "/proc/net/snmp Tcp AttemptFails",
+    unit: "connections",
+    help: "Connects, and handshakes of accepted sockets, that ended with an error.",
+    differs: "handshakes that the other end reset before there was a socket for them (port scans): the kernel's figure is higher",
+  },
+  EstabResets: {
+    kernel: "/proc/net/snmp Tcp EstabResets",
+    unit: "connections",
+    help: "Connections that went from ESTABLISHED or CLOSE_WAIT to closed at once.",
+    differs: "",
+  },
+  OutSegs: {
+    kernel: "/proc/net/snmp Tcp OutSegs",
+    unit: "segments",
+    help: "Segments sent, without retransmissions: of `tcp_connections`, SYN-ACKs of handshakes that succeeded or were sent again, and resets.",
+    differs:
+      "SYN-ACKs of handshakes that came to nothing, and what is sent for connections in TIME_WAIT: the kernel's figure is higher. A connection that no process holds is counted when it ends",
+  },
+  OutRsts: {
+    kernel: "/proc/net/snmp Tcp OutRsts",
+    unit: "segments",
+    help: "Resets of `tcp_resets`, direction sent.",
+    differs: "on kernels before 6.10, resets where there is no connection: the kernel's figure is higher",
+  },
+  ListenDrops: {
+    kernel: "/proc/net/netstat TcpExt ListenDrops",
+    unit: "segments",
+    help: "Drops of `tcp_listen_queue`.",
+    differs:
+      "segments of no use to a listener, and the second count of a last handshake segment that finds the queue full: our figure is higher. Listeners that no process holds: the kernel's is",
+  },
   RetransSegs: {
     kernel: "/proc/net/snmp Tcp RetransSegs",
     unit: "segments",

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { QuantitySource } from "./quantity-source.ts";
-import { tcpQuantities } from "./tcp-quantities.ts";
+import { listenQuantities, tcpQuantities } from "./tcp-quantities.ts";
 
 /** Everything that is held against the kernel's own figures. */
 export function quantitySources(procPath = "/proc"): QuantitySource[] {
-  return [tcpQuantities(procPath)];
+  return [tcpQuantities(procPath), listenQuantities(procPath)];
 }

@@ -6,7 +6,7 @@ import type { ProgramState } from "./probe-set.ts";
 import { programPlans } from "./programs.ts";
 
 const attached = (): ProgramState[] =>
-  programPlans.map(({ name, hook }) => ({ program: name, hook, attached: true, failure: null, decision: {}, insteadOf: null }));
+  programPlans.map(({ name, hook }) => ({ program: name, hook, attached: true, failure: null, decision: {}, without: null, insteadOf: null }));
 const without = (name: string, state: "unsupported" | "failed"): ProgramState[] =>
   attached().map((program) =>
     program.program === name

@@ -11,7 +11,7 @@ export interface SignalCoverage {
 
 /**
  * State of each signal that comes out of BPF maps: `exact` if all programs it needs run as meant, `fallback` if one runs in another way or another
- * one in its place. `broken` holds programs that are attached but failed in this window, by name.
+ * one in its place, or one that it can do without is missing. `broken` holds programs that are attached but failed in this window, by name.
  */
 export function coverageOf(programs: readonly ProgramState[], broken: ReadonlyMap<string, string> = new Map()): SignalCoverage[] {
   const byName = new Map(programs.map((program) => [program.program, program]));
@@ -32,6 +32,8 @@ export function coverageOf(programs: readonly ProgramState[], broken: ReadonlyMa
       const program = standIn ?? byName.get(wanted);
       const brokenWhy = broken.get(program?.program ?? wanted);
       if (brokenWhy !== undefined) worsen("failed", brokenWhy);
+      else if (program?.attached !== true && typeof program?.without === "string")
+        worsen("fallback", `${program.without} (${program.failure?.message ?? "not loaded"})`);
       else if (program?.attached !== true) worsen(program?.failure?.state ?? "failed", program?.failure?.message ?? `${wanted}: not loaded`);
       else {
         if (standIn !== undefined && standIn.insteadOf !== null) worsen("fallback", standIn.insteadOf.reason);

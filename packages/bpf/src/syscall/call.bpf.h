@@ -31,6 +31,8 @@
 #define CALL_SEND 8
 /* (fd, …): recvfrom, recvmsg, recvmmsg. */
 #define CALL_RECEIVE 9
+/* (listener, …) → fd: accept, accept4. */
+#define CALL_ACCEPT 10
 
 /* Numbers of calls (the kernel's syscall tables; arm64 has those of include/uapi/asm-generic/unistd.h). */
 #if defined(__TARGET_ARCH_x86)
@@ -43,6 +45,7 @@
 #define NR_WRITEV 20
 #define NR_MSYNC 26
 #define NR_SENDFILE 40
+#define NR_ACCEPT 43
 #define NR_SENDTO 44
 #define NR_RECVFROM 45
 #define NR_SENDMSG 46
@@ -54,6 +57,7 @@
 #define NR_OPENAT 257
 #define NR_SPLICE 275
 #define NR_SYNC_FILE_RANGE 277
+#define NR_ACCEPT4 288
 #define NR_PREADV 295
 #define NR_PWRITEV 296
 #define NR_RECVMMSG 299
@@ -79,11 +83,13 @@
 #define NR_FSYNC 82
 #define NR_FDATASYNC 83
 #define NR_SYNC_FILE_RANGE 84
+#define NR_ACCEPT 202
 #define NR_SENDTO 206
 #define NR_RECVFROM 207
 #define NR_SENDMSG 211
 #define NR_RECVMSG 212
 #define NR_MSYNC 227
+#define NR_ACCEPT4 242
 #define NR_RECVMMSG 243
 #define NR_SYNCFS 267
 #define NR_SENDMMSG 269
@@ -128,6 +134,8 @@ const volatile __u8 call_classes[CLASSIFIED_CALLS] = {
 	[NR_RECVFROM] = CALL_RECEIVE,
 	[NR_RECVMSG] = CALL_RECEIVE,
 	[NR_RECVMMSG] = CALL_RECEIVE,
+	[NR_ACCEPT] = CALL_ACCEPT,
+	[NR_ACCEPT4] = CALL_ACCEPT,
 };
 
 static __always_inline __u8 class_of_call(__u32 syscall)

@@ -3,6 +3,7 @@
 #ifndef WAGGLE_CALLS_BPF_H
 #define WAGGLE_CALLS_BPF_H
 
+#include "accept.bpf.h"
 #include "call.bpf.h"
 #include "file_io.bpf.h"
 #include "file_opens.bpf.h"
@@ -54,6 +55,10 @@ static __noinline int handle_call(const struct call *call)
 	case CALL_SYNC:
 		if (wants_fsync)
 			handle_sync_call(call);
+		break;
+	case CALL_ACCEPT:
+		if (wants_accept_delay)
+			handle_accept_call(call);
 		break;
 	}
 	return 0;

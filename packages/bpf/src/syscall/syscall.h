@@ -31,4 +31,19 @@ struct syscall_errors_value {
 	__u64 count;
 };
 
+struct tcp_accept_delay_key {
+	__u64 process_id;
+	__u16 port;
+	__u16 bucket;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct tcp_accept_delay_key) == 16, "no hidden padding");
+
+struct tcp_accept_delay_value {
+	__u64 count;
+	__u64 sum;
+	__u64 min;
+	__u64 max;
+};
+
 #endif

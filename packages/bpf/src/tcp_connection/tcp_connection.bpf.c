@@ -9,9 +9,13 @@
 #include "histogram.bpf.h"
 #include "maps.bpf.h"
 #include "process.bpf.h"
+#include "socket_buffers.bpf.h"
+#include "tcp_accept.bpf.h"
+#include "tcp_congestion.bpf.h"
 #include "tcp_connection.h"
 #include "tcp_retransmits.bpf.h"
 #include "tcp_socket.bpf.h"
+#include "udp_socket.bpf.h"
 
 /* control.priming */
 #define PRIME_LISTENERS 1
@@ -23,6 +27,8 @@ WINDOW_MAP(tcp_connections, 16384, 1);
 WINDOW_MAP(tcp_rtt, 16384, BUCKETED_OTHERS);
 WINDOW_MAP(tcp_connect_latency, 8192, BUCKETED_OTHERS);
 WINDOW_MAP(tcp_connect_failures, 4096, 1);
+/* Processes × ports; 112 bytes an entry, two copies. */
+WINDOW_MAP(tcp_listen_queue, 2048, 1);
 
 /* srtt_us is in eighths of a microsecond. */
 #define SRTT_UNIT_NS 125
@@ -52,8 +58,8 @@ static __always_inline void count_rtt(__u32 active, const struct tcp_flow *flow,
 		histogram_add((struct histogram_value *)slot, rtt_ns);
 }
 
-/* Adds what the socket's totals rose by, and `extra` (opened, closed, active, zero_window). */
-static __always_inline void count_totals(__u32 active, const struct tcp_flow *flow, const struct sock *sk, struct tcp_sock *tp,
+/* Adds what the socket's totals rose by, and `extra` (opened, closed, active, zero_window). The kernel's OutSegs has no retransmissions. */
+static __always_inline void count_totals(const struct control *settings, __u32 active, const struct tcp_flow *flow, const struct sock *sk, struct tcp_sock *tp,
 					 struct tcp_socket *socket, int state, const struct tcp_connections_value *extra)
 {
 	struct tcp_connections_value sum = *extra;
@@ -62,6 +68,8 @@ static __always_inline void count_totals(__u32 active, const struct tcp_flow *fl
 	sum.segments_sent = claim32(&socket->segs_out, tp->segs_out);
 	sum.segments_received = claim32(&socket->segs_in, tp->segs_in);
 	sum.segments_retransmitted = claim32(&socket->total_retrans, tp->total_retrans);
+	if (sum.segments_sent != sum.segments_retransmitted && netns_of(sk) == settings->netns_inum)
+		account(OutSegs, sum.segments_sent - sum.segments_retransmitted);
 	if (!(sum.bytes_sent | sum.bytes_received | sum.segments_sent | sum.segments_received | sum.segments_retransmitted | sum.opened |
 	      sum.closed | sum.active | sum.zero_window))
 		return;
@@ -134,6 +142,7 @@ static __always_inline void on_listen(const struct control *settings, const stru
 		return;
 	socket->owner = current_process(settings);
 	socket->role = ROLE_SERVER;
+	socket->drops = sk->sk_drops.counter;
 	/* Process 1 listens on behalf of services that it starts later (socket activation). */
 	struct task_struct *task = bpf_get_current_task_btf();
 	socket->flags = task->tgid == 1 ? SOCKET_OWNER_GUESSED : 0;
@@ -142,8 +151,11 @@ static __always_inline void on_listen(const struct control *settings, const stru
 /* The child has its listener's storage (BPF_F_CLONE), of which only the owner is its own; peer and ports are not set yet. */
 static __always_inline void on_child(const struct control *settings, const struct sock *sk)
 {
-	if (netns_of(sk) == settings->netns_inum)
+	if (netns_of(sk) == settings->netns_inum) {
 		account(PassiveOpens, 1);
+		/* The SYN-ACK: no socket counts it. */
+		account(OutSegs, 1);
+	}
 	struct tcp_socket *socket = create_tcp_socket(sk);
 	if (!socket)
 		return;
@@ -154,7 +166,7 @@ static __always_inline void on_child(const struct control *settings, const struc
 	socket->flags = SOCKET_OWNER_GUESSED;
 }
 
-static __always_inline void on_established(__u32 active, const struct sock *sk, struct tcp_sock *tp, int old_state)
+static __always_inline void on_established(const struct control *settings, __u32 active, const struct sock *sk, struct tcp_sock *tp, int old_state)
 {
 	struct tcp_socket *socket = bpf_sk_storage_get(&tcp_sockets, (void *)sk, 0, 0);
 	if (!socket) {
@@ -175,9 +187,15 @@ static __always_inline void on_established(__u32 active, const struct sock *sk, 
 	} else {
 		/* SYN-ACKs sent again were counted when it happened, for the listener. */
 		socket->retransmits_counted = tp->total_retrans;
+		/* They are in the child's total_retrans, but not in its segs_out. */
+		if (tp->total_retrans && netns_of(sk) == settings->netns_inum)
+			account(OutSegs, tp->total_retrans);
+		/* With TCP Fast Open it may have been accepted before. */
+		if (!sk->sk_socket)
+			await_accept((__u64)sk, local_port(tp), bpf_ktime_get_ns());
 	}
 	struct tcp_connections_value extra = { .opened = 1 };
-	count_totals(active, &flow, sk, tp, socket, TCP_ESTABLISHED, &extra);
+	count_totals(settings, active, &flow, sk, tp, socket, TCP_ESTABLISHED, &extra);
 }
 
 /*
@@ -192,13 +210,55 @@ static __always_inline int missed_opening(struct tcp_socket *socket, int state)
 	return 1;
 }
 
+static __always_inline struct tcp_listen_queue_value *count_drops(const struct control *settings, __u32 active, const struct sock *sk,
+								  struct tcp_sock *tp, struct tcp_socket *socket, int is_needed)
+{
+	/* Not `drops`: that is the map which the macros below mean. */
+	__u32 dropped = claim32(&socket->drops, sk->sk_drops.counter);
+	if (!dropped && !is_needed)
+		return 0;
+	struct tcp_listen_queue_key key = { .process_id = socket->owner, .port = local_port(tp) };
+	struct tcp_listen_queue_value empty = {};
+	struct tcp_listen_queue_value *slot = window_slot(tcp_listen_queue, active, &key, &empty, 0);
+	if (!slot)
+		return 0;
+	if (dropped) {
+		add(&slot->drops, dropped);
+		if (netns_of(sk) == settings->netns_inum)
+			account(ListenDrops, dropped);
+	}
+	return slot;
+}
+
+/* What the kernel counts when a connection ends otherwise than by both sides closing it (RFC 4022; tcp_set_state(), tcp_done()). */
+static __always_inline void account_end(const struct control *settings, const struct sock *sk, int old_state)
+{
+	if (netns_of(sk) != settings->netns_inum)
+		return;
+	if (old_state == TCP_ESTABLISHED || old_state == TCP_CLOSE_WAIT)
+		account(EstabResets, 1);
+	/* A connect that its caller gives up has no error, and is no failure to the kernel. */
+	else if ((old_state == TCP_SYN_SENT || old_state == TCP_SYN_RECV) && sk->sk_err)
+		account(AttemptFails, 1);
+}
+
 static __always_inline void on_close(const struct control *settings, __u32 active, const struct sock *sk, struct tcp_sock *tp, int old_state)
 {
-	if (old_state == TCP_LISTEN || old_state == TCP_CLOSE)
+	if (old_state == TCP_CLOSE)
 		return;
 	struct tcp_flow flow;
 	struct tcp_connections_value extra = {};
 	struct tcp_socket *socket = bpf_sk_storage_get(&tcp_sockets, (void *)sk, 0, 0);
+	if (old_state == TCP_LISTEN) {
+		if (socket)
+			count_drops(settings, active, sk, tp, socket, 0);
+		return;
+	}
+	account_end(settings, sk, old_state);
+	if (!socket || socket->role == ROLE_SERVER) {
+		__u64 address = (__u64)sk;
+		bpf_map_delete_elem(&tcp_waiting, &address);
+	}
 	if (!socket) {
 		/* Older than the agent and held by nobody: that it ended is all we know. */
 		if (old_state == TCP_SYN_SENT || old_state == TCP_SYN_RECV)
@@ -223,7 +283,7 @@ static __always_inline void on_close(const struct control *settings, __u32 activ
 	if (socket->flags & SOCKET_ESTABLISHED)
 		extra.closed = 1;
 	socket->flags &= ~SOCKET_ESTABLISHED;
-	count_totals(active, &flow, sk, tp, socket, old_state, &extra);
+	count_totals(settings, active, &flow, sk, tp, socket, old_state, &extra);
 	settle_retransmits(settings, sk, tp, socket, old_state);
 	if (extra.closed && socket->rtt_window != settings->window)
 		count_rtt(active, &flow, tp, socket, settings->window);
@@ -247,7 +307,7 @@ static __always_inline void handle_state(const struct sock *sk, int old_state, i
 	else if (new_state == TCP_SYN_RECV && old_state == TCP_LISTEN)
 		on_child(settings, sk);
 	else if (new_state == TCP_ESTABLISHED)
-		on_established(active, sk, tp, old_state);
+		on_established(settings, active, sk, tp, old_state);
 	else if (new_state == TCP_CLOSE)
 		on_close(settings, active, sk, tp, old_state);
 }
@@ -295,6 +355,7 @@ static __always_inline void take_listener(const struct sock *sk, struct tcp_sock
 			return;
 		socket->owner = holder;
 		socket->role = ROLE_SERVER;
+		socket->drops = sk->sk_drops.counter;
 		socket->flags = tgid == 1 ? SOCKET_OWNER_GUESSED : 0;
 	} else if (tgid != 1 && !settings->priming) {
 		settle_owner(socket, holder, socket->window != settings->window);
@@ -308,6 +369,84 @@ static __always_inline void take_listener(const struct sock *sk, struct tcp_sock
 		__u32 one = 1;
 		bpf_map_update_elem(&listeners, &key, &one, BPF_ANY);
 	}
+	if (settings->priming || socket->queue_window == settings->window)
+		return;
+	socket->queue_window = settings->window;
+	__u32 active = *(volatile __u32 *)&settings->active;
+	struct tcp_listen_queue_value *slot = count_drops(settings, active, sk, tp, socket, 1);
+	if (!slot)
+		return;
+	/* Only the inventory writes these, one socket at a time. */
+	slot->listeners += 1;
+	slot->backlog += sk->sk_ack_backlog;
+	slot->backlog_max += sk->sk_max_ack_backlog;
+}
+
+/*
+ * A descriptor exists before the accept() that made it returns, so only a connection that a second inventory meets with its waiting noted still
+ * was accepted in a way that nobody saw.
+ */
+static __always_inline void settle_accept(const struct sock *sk, struct tcp_socket *socket)
+{
+	if (socket->role != ROLE_SERVER || (socket->flags & SOCKET_ACCEPT_SETTLED))
+		return;
+	if (!(socket->flags & SOCKET_ACCEPT_MET)) {
+		socket->flags |= SOCKET_ACCEPT_MET;
+		return;
+	}
+	socket->flags |= SOCKET_ACCEPT_SETTLED;
+	__u64 address = (__u64)sk;
+	if (!(int)bpf_map_delete_elem(&tcp_waiting, &address))
+		count_drop(tcp_accept_unseen);
+}
+
+/* Only the inventory writes these fields, one socket at a time, so nothing here is atomic. */
+static __always_inline void count_congestion(__u32 active, struct tcp_sock *tp, const struct tcp_socket *socket)
+{
+	struct inet_connection_sock *icsk = &tp->inet_conn;
+	struct tcp_congestion_value *slot = congestion_slot(active, tp, socket, BPF_CORE_READ_BITFIELD(icsk, icsk_ca_state));
+	if (!slot)
+		return;
+	__u32 threshold = tp->snd_ssthresh;
+	slot->connections += 1;
+	slot->cwnd_segments += tp->snd_cwnd;
+	if (threshold < TCP_INFINITE_SSTHRESH) {
+		slot->ssthresh_segments += threshold;
+		slot->ssthresh_connections += 1;
+	}
+}
+
+static __always_inline void count_stream_buffers(__u32 active, const struct sock *sk, struct tcp_sock *tp, const struct tcp_socket *socket)
+{
+	struct socket_buffers_value *slot = buffers_slot(active, socket->owner, IPPROTO_TCP, stream_port(tp, socket));
+	if (slot)
+		count_buffers(slot, sk, sk->sk_wmem_queued, tp->rcv_wnd == 0);
+}
+
+static __always_inline void take_datagram_socket(struct task_struct *task, struct sock *sk)
+{
+	struct control *settings = get_control();
+	__u16 family = sk->__sk_common.skc_family;
+	if (!settings || (family != AF_INET && family != AF_INET6) || sk->sk_protocol != IPPROTO_UDP)
+		return;
+	struct udp_socket *socket = bpf_sk_storage_get(&udp_sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!socket) {
+		count_drop(sk_storage);
+		return;
+	}
+	if (socket->owner == PROCESS_UNKNOWN) {
+		struct task_state *task_state = get_task_state(task);
+		if (task_state)
+			socket->owner = identify(task, task_state, settings);
+	}
+	if (settings->priming || socket->window == settings->window)
+		return;
+	socket->window = settings->window;
+	__u32 active = *(volatile __u32 *)&settings->active;
+	struct socket_buffers_value *slot = buffers_slot(active, socket->owner, IPPROTO_UDP, datagram_port(sk));
+	/* sk_wmem_alloc holds one for the socket itself. */
+	if (slot)
+		count_buffers(slot, sk, sk->sk_wmem_alloc.refs.counter - 1, sk->sk_backlog.rmem_alloc.counter >= sk->sk_rcvbuf);
 }
 
 static __always_inline void take_stock(struct task_struct *task, struct file *file)
@@ -316,8 +455,13 @@ static __always_inline void take_stock(struct task_struct *task, struct file *fi
 	if (!socket_of_file)
 		return;
 	struct sock *sk = socket_of_file->sk;
+	if (!sk)
+		return;
+	__u16 type = sk->sk_type;
+	if (type == SOCK_DGRAM)
+		take_datagram_socket(task, sk);
 	/* A raw socket may have protocol TCP too, and is no tcp_sock, which older kernels' cast does not check. */
-	if (!sk || sk->sk_type != SOCK_STREAM)
+	if (type != SOCK_STREAM)
 		return;
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 	struct control *settings = get_control();
@@ -361,10 +505,14 @@ static __always_inline void take_stock(struct task_struct *task, struct file *fi
 	int is_open = state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT || state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2;
 	struct tcp_connections_value extra = { .active = is_open, .zero_window = is_open && state != TCP_FIN_WAIT2 && tp->snd_wnd == 0 };
 	extra.opened = missed_opening(socket, state);
-	count_totals(active, &flow, sk, tp, socket, state, &extra);
+	count_totals(settings, active, &flow, sk, tp, socket, state, &extra);
 	settle_retransmits(settings, sk, tp, socket, state);
-	if (is_open)
+	settle_accept(sk, socket);
+	count_stream_buffers(active, sk, tp, socket);
+	if (is_open) {
 		count_rtt(active, &flow, tp, socket, window);
+		count_congestion(active, tp, socket);
+	}
 }
 
 SEC("iter/task_file")

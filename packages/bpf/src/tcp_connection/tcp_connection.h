@@ -73,4 +73,18 @@ struct tcp_connect_failures_value {
 	__u64 count;
 };
 
+struct tcp_listen_queue_key {
+	__u64 process_id;
+	__u16 port;
+	__u8 pad[6];
+};
+_Static_assert(sizeof(struct tcp_listen_queue_key) == 16, "no hidden padding");
+
+struct tcp_listen_queue_value {
+	__u64 listeners;
+	__u64 backlog;
+	__u64 backlog_max;
+	__u64 drops;
+};
+
 #endif

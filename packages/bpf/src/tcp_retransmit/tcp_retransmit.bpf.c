@@ -69,6 +69,9 @@ static __always_inline void handle_synack(const struct sock *sk, const struct re
 			__sync_fetch_and_add(&socket->retransmits_counted, 1);
 	}
 	count_segments(settings, sk, &flow, CLASS_SYNACK, 1);
+	/* Each SYN-ACK is made anew, so that the kernel counts it among OutSegs like the first one. */
+	if (netns_of(sk) == settings->netns_inum)
+		account(OutSegs, 1);
 }
 
 SEC("tp_btf/tcp_retransmit_skb")
