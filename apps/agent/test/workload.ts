@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** Known work in processes of known names: test/workload.c, compiled when this is made. */
+/** Known work in processes of known names: a C file beside this one, compiled when this is made. */
 export class Workload implements Disposable {
   readonly #directory = mkdtempSync(join(tmpdir(), "waggle-workload-"));
   readonly #binary = join(this.#directory, "workload");
   readonly #children = new Set<ChildProcess>();
 
-  constructor() {
-    execFileSync("cc", ["-O1", "-Wall", "-o", this.#binary, fileURLToPath(new URL("./workload.c", import.meta.url))]);
+  constructor(source: "workload.c" | "file-workload.c" = "workload.c") {
+    execFileSync("cc", ["-O1", "-Wall", "-o", this.#binary, fileURLToPath(new URL(source, import.meta.url))]);
   }
 
   /** Runs a verb to its end under the name `comm`, in network namespace `netns` if given. Rejects if it fails. */
@@ -20,6 +20,16 @@ export class Workload implements Disposable {
     return new Promise((resolve, reject) => {
       const child = this.#spawn(comm, verb, args, netns);
       child.on("exit", (code) => (code === 0 ? resolve() : reject(new Error(`${comm} ${verb} ended with ${code}`))));
+    });
+  }
+
+  /** Runs a verb to its end in a mount namespace of its own, after the shell command `setup`, in directory `directory`. Rejects if either fails. */
+  runAfter(setup: string, directory: string, comm: string, verb: string, args: readonly (string | number)[]): Promise<void> {
+    const shell = ["--mount", "sh", "-c", `${setup} && exec "$@"`, "sh"];
+    return new Promise((resolve, reject) => {
+      execFile("unshare", [...shell, this.#binary, comm, verb, ...args.map(String)], { cwd: directory }, (error, _stdout, stderr) =>
+        error === null ? resolve() : reject(new Error(`${comm} ${verb} after ${setup}: ${stderr}`)),
+      );
     });
   }
 
