@@ -3,6 +3,7 @@
 /** Object files that `make -C packages/bpf` leaves in `packages/bpf/build`; the agent's packages carry the same files. */
 export const objectFiles = [
   "block.bpf.o",
+  "dns.bpf.o",
   "oom.bpf.o",
   "packet_drop.bpf.o",
   "sched.bpf.o",

@@ -38,5 +38,47 @@ export const softirqLatency: Signal = {
   ],
 };
 
+export const udpTraffic: Signal = {
+  name: "udp_traffic",
+  family: "net",
+  kind: "counter",
+  question: "Who sends datagrams to whom, and how much?",
+  help: "UDP datagrams and their payload that processes sent and received, by peer: each message of a send or receive call that succeeded.",
+  dimensions: ["process", "unit", "peer", "peer_port", "port"],
+  measures: [
+    { name: "datagrams_sent", kind: "sum", unit: "datagrams", help: "Messages sent; one that the kernel or the card cuts up (GSO) is one." },
+    { name: "bytes_sent", kind: "sum", unit: "bytes", help: "Payload sent." },
+    { name: "datagrams_received", kind: "sum", unit: "datagrams", help: "Messages received; several that the kernel joined (GRO) are one." },
+    { name: "bytes_received", kind: "sum", unit: "bytes", help: "Payload received, as far as the caller's buffer took it." },
+  ],
+  distribution: null,
+  hooks: ["tp_btf/sys_exit"],
+  bpf: { map: "udp_traffic", bucketed: false, programs: ["on_sys_exit"] },
+  caveats: [
+    "What goes through io_uring, or is sent by the kernel itself (tunnels, NFS), makes no system call and is not seen; agent_accounting holds the sum against the kernel's own.",
+    "The peer is empty where a program that is not connected does not ask who sent what it receives.",
+    "Datagrams that found the receive queue full are in packet_drops, under SOCKET_RCVBUFF.",
+  ],
+};
+
+export const dnsQueries: Signal = {
+  name: "dns_queries",
+  family: "net",
+  kind: "histogram",
+  question: "Is it DNS? Who asks which resolver for what, how long does it take, and what fails?",
+  help: "Queries to port 53 over UDP and TCP, by who asked, resolver, name, type and answer: time from the query's first sending until its answer was received. One without an answer after 5 s is `timeout`, and counts as having taken 5 s.",
+  dimensions: ["process", "unit", "resolver", "query_name", "query_type", "rcode"],
+  measures: [],
+  distribution: { name: "latency", unit: "ns", countUnit: "queries", help: "Query sent until its answer was received." },
+  hooks: ["tp_btf/sys_exit", "iter/bpf_map_elem"],
+  bpf: { map: "dns_queries", bucketed: true, programs: ["on_sys_exit", "on_dns_timeouts"] },
+  caveats: [
+    "A timeout is counted when the query is 5 s old, also if its socket was closed before, and in the window in which that is found.",
+    "Queries through io_uring, over TLS or HTTPS, or to another port are not seen.",
+    "A program that is not connected to its resolver and does not ask who sent the answer shows timeouts.",
+    "Behind a local resolver (systemd-resolved, dnsmasq) its own queries are rows of their own, under its name.",
+  ],
+};
+
 /** Packets, datagrams, names and devices. */
-export const netSignals: readonly Signal[] = [packetDrops, softirqLatency];
+export const netSignals: readonly Signal[] = [packetDrops, udpTraffic, dnsQueries, softirqLatency];

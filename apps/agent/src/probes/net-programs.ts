@@ -23,9 +23,15 @@ function decideDrops(kernel: Pick<KernelBtf, "tracepointArguments" | "enumeratio
   };
 }
 
+/** Queries that nobody answers end by a walk over those under way. */
+function decideTimeouts(kernel: Pick<KernelBtf, "hasStruct">): ProgramDecision {
+  return kernel.hasStruct("bpf_iter__bpf_map_elem") ? {} : { unsupported: "this kernel cannot walk over a map (no iter/bpf_map_elem)" };
+}
+
 /** Programs of the net family. */
 export const netPrograms: readonly ProgramPlan[] = [
   { name: "on_kfree_skb", object: "packet_drop", hook: "tp_btf/kfree_skb", tracepoint: "kfree_skb", decide: decideDrops },
+  { name: "on_dns_timeouts", object: "dns", hook: "iter/bpf_map_elem", tracepoint: null, iterates: "dns_in_flight", decide: decideTimeouts },
   { name: "on_softirq_entry", object: "softirq", hook: "tp_btf/softirq_entry", tracepoint: "softirq_entry" },
   { name: "on_softirq_raise", object: "softirq", hook: "tp_btf/softirq_raise", tracepoint: "softirq_raise" },
 ];

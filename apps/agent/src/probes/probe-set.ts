@@ -8,6 +8,7 @@ import { type BpfIterator, type BpfLink, BpfObject, readProgramInfo } from "../l
 import { readStructLayouts, type StructLayout } from "../libbpf/btf.ts";
 import { CpuClock } from "../libbpf/cpu-clock.ts";
 import { BpfError } from "../libbpf/error.ts";
+import { iterate } from "../libbpf/iteration.ts";
 import { getLibc } from "../libbpf/symbols.ts";
 import { disabledProgram, explainFailure, type FailureStep, type ProgramFailure, unsupportedProgram } from "./failure.ts";
 import { type ProgramDecision, type ProgramPlan, programPlans } from "./programs.ts";
@@ -24,6 +25,11 @@ export interface ProgramState {
   readonly without: string | null;
   /** It is attached in the place of that program, and why. */
   readonly insteadOf: NonNullable<ProgramPlan["insteadOf"]> | null;
+}
+
+/** An iterator that walks over everything it is for, once each time. */
+export interface Inventory {
+  run(): Promise<void>;
 }
 
 export interface ProbeSetOptions {
@@ -142,8 +148,8 @@ export class ProbeSet implements Disposable {
   }
 
   /** Attaches what was loaded. Returns the iterators by program name; they run when they are told to. */
-  attach(): Map<string, BpfIterator> {
-    const iterators = new Map<string, BpfIterator>();
+  attach(): Map<string, Inventory> {
+    const iterators = new Map<string, Inventory>();
     for (const { plan, object } of this.#loaded.values()) {
       try {
         const program = object.program(plan.name);
@@ -151,6 +157,8 @@ export class ProbeSet implements Disposable {
           this.#startClock(plan);
         } else if (plan.attach === "on-demand") {
           // Nothing to attach: each use makes its own iterator.
+        } else if (plan.iterates !== undefined) {
+          iterators.set(plan.name, this.#mapInventory(plan, plan.iterates));
         } else if (plan.tracepoint === null) {
           const iterator = program.attachIterator();
           iterators.set(plan.name, iterator);
@@ -168,6 +176,17 @@ export class ProbeSet implements Disposable {
     this.#loaded.clear();
     getLibc().malloc_trim(0);
     return iterators;
+  }
+
+  #mapInventory(plan: ProgramPlan, mapName: string): Inventory {
+    const fd = this.programFd(plan.name);
+    const map = this.maps.get(mapName);
+    if (fd === undefined || map === undefined) throw new Error(`no map ${mapName} in the BPF objects`);
+    return {
+      run: async () => {
+        await iterate(fd, plan.name, { mapFd: map.fd }, 1);
+      },
+    };
   }
 
   #startClock(plan: ProgramPlan): void {

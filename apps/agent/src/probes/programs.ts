@@ -30,6 +30,8 @@ export interface ProgramPlan {
    * else each time (`ProbeSet.programFd`).
    */
   readonly attach?: "clock" | "on-demand";
+  /** Name of the map whose elements an iterator walks over; left out: everything of the kind that its hook names. */
+  readonly iterates?: string;
   /** Looks at the running kernel. Left out: nothing depends on the kernel but the tracepoint. */
   readonly decide?: (kernel: KernelBtf) => ProgramDecision;
   /** What its signals miss without it, in words; they are `fallback` then. Left out: they cannot do without it. */

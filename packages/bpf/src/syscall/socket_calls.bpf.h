@@ -4,13 +4,100 @@
 #define WAGGLE_SOCKET_CALLS_BPF_H
 
 #include "call.bpf.h"
+#include "dns_messages.bpf.h"
+#include "message.bpf.h"
 #include "open_file.bpf.h"
+#include "udp_traffic.bpf.h"
 
 /*
  * Whether anything below wants to be called. A constant to the verifier: while it is 0 no call looks up its socket, and what is behind it is
  * not even loaded.
  */
-const volatile __u8 wants_socket_calls = 0;
+const volatile __u8 wants_socket_calls = 1;
+
+/* Messages that one call can move (UIO_MAXIOV, include/uapi/linux/uio.h). */
+#define MESSAGES_MAX 1024
+/* Buffers of a call on a stream that are looked into: glibc sends two queries as length, query, length, query. */
+#define STREAM_BUFFERS_MAX 4
+
+/* One message of a call on a UDP socket. A global function: the verifier walks through it once, and not once for each message. */
+__noinline int handle_datagram(__u32 index)
+{
+	struct message *message = get_message();
+	if (!message)
+		return 0;
+	select_message(message, index);
+	if (wants_udp_traffic)
+		count_datagram(message);
+	return wants_dns_queries && message->peer_port == DNS_PORT;
+}
+
+/*
+ * Looks at one buffer of a call on a connection to a DNS server. There a message has its length before it (RFC 1035, 4.2.2): in the same buffer, in
+ * one of its own, or read by a call of its own. Returns where the message begins in the buffer; -1 if there is none.
+ */
+__noinline int select_stream_buffer(__u32 index)
+{
+	struct message *message = get_message();
+	if (!message)
+		return 0;
+	select_message(message, 0);
+	if (index) {
+		/* Of what was received it is not known where it ends. */
+		if (index >= message->vector_length || !message->is_sent)
+			return -1;
+		struct user_iovec buffer = {};
+		bpf_probe_read_user(&buffer, sizeof(buffer), (void *)(message->vector + index * sizeof(buffer)));
+		message->buffer = buffer.base;
+		message->buffer_bytes = buffer.length;
+	}
+	/* Of an answer or a query that is less than a header, nothing is to be known. */
+	if (message->buffer_bytes < DNS_HEADER_BYTES)
+		return -1;
+	__u16 length = 0;
+	if (bpf_probe_read_user(&length, sizeof(length), (void *)message->buffer))
+		return -1;
+	return bpf_ntohs(length) == message->buffer_bytes - sizeof(length) ? sizeof(length) : 0;
+}
+
+/* The socket's address of the peer as 16 bytes, IPv4 as ::ffff:a.b.c.d; all zero if it is not connected. */
+static __always_inline void read_connected_peer(struct message *message, struct sock *sk, __u16 family)
+{
+	__u16 port = BPF_CORE_READ(sk, __sk_common.skc_dport);
+	__u32 *words = (__u32 *)message->connected_peer;
+	words[0] = 0;
+	words[1] = 0;
+	words[2] = 0;
+	words[3] = 0;
+	message->connected_port = bpf_ntohs(port);
+	if (!port)
+		return;
+	if (family == AF_INET6 && bpf_core_field_exists(sk->__sk_common.skc_v6_daddr)) {
+		bpf_core_read(words, 16, &sk->__sk_common.skc_v6_daddr);
+	} else {
+		words[2] = bpf_htonl(0xffff);
+		words[3] = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+	}
+}
+
+/* What the messages of the call have in common. False if there are none. */
+static __always_inline _Bool begin_messages(struct message *message, const struct call *call, struct sock *sk, __u16 family)
+{
+	int shape = shape_of(call);
+	if (shape < 0)
+		return 0;
+	message->process_id = call->process_id;
+	message->socket = (__u64)sk;
+	message->data = call_argument_2(call->regs);
+	message->count = call_argument_3(call->regs);
+	message->address = call->syscall == NR_SENDTO || call->syscall == NR_RECVFROM ? call_argument_5(call->regs) : 0;
+	message->result = call->ret;
+	message->shape = shape;
+	message->is_sent = call->class == CALL_SEND || call->class == CALL_WRITE;
+	message->port = BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOCK_BINDPORT_LOCK ? BPF_CORE_READ(sk, __sk_common.skc_num) : 0;
+	read_connected_peer(message, sk, family);
+	return 1;
+}
 
 /*
  * Every call that succeeded (ret >= 0) on a socket: classes CALL_SEND, CALL_RECEIVE, and CALL_WRITE, CALL_READ where the descriptor (argument 1)
@@ -21,6 +108,31 @@ const volatile __u8 wants_socket_calls = 0;
  */
 static __noinline int handle_socket_call(const struct call *call, __u64 file)
 {
+	struct sock *sk = (struct sock *)sock_of_file(file);
+	__u16 protocol = BPF_CORE_READ(sk, sk_protocol);
+	if (protocol != IPPROTO_UDP && protocol != IPPROTO_TCP)
+		return 0;
+	if (protocol == IPPROTO_TCP && (!wants_dns_queries || BPF_CORE_READ(sk, __sk_common.skc_dport) != bpf_htons(DNS_PORT)))
+		return 0;
+	/* Other families use the same numbers. */
+	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	if (family != AF_INET && family != AF_INET6)
+		return 0;
+	struct message *message = get_message();
+	if (!message || !begin_messages(message, call, sk, family))
+		return 0;
+	if (protocol == IPPROTO_TCP) {
+		for (__u32 i = 0; i < STREAM_BUFFERS_MAX; i++) {
+			int skip = select_stream_buffer(i);
+			if (skip >= 0)
+				handle_dns_message(skip);
+		}
+		return 0;
+	}
+	__u64 count = message->shape == SHAPE_MESSAGES ? message->result : 1;
+	for (__u32 i = 0; i < MESSAGES_MAX && i < count; i++)
+		if (handle_datagram(i))
+			handle_dns_message(0);
 	return 0;
 }
 

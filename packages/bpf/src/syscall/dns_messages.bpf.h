@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* DNS messages (RFC 1035) in the buffers of calls: what is asked, and what is answered. */
+#ifndef WAGGLE_DNS_MESSAGES_BPF_H
+#define WAGGLE_DNS_MESSAGES_BPF_H
+
+#include "dns_queries.bpf.h"
+#include "message.bpf.h"
+
+const volatile __u8 wants_dns_queries = 1;
+
+#define DNS_PORT 53
+#define DNS_HEADER_BYTES 12
+/* On the wire, with the length of each label and the root's. */
+#define DNS_NAME_BYTES_MAX 255
+/* Of a name's text; what is beyond is cut off. The longest character takes 4. */
+#define DNS_TEXT_BYTES_MAX 240
+_Static_assert(DNS_TEXT_BYTES_MAX + 4 + 4 <= TEXT_BYTES, "a last character and the mark of a cut fit");
+
+static __always_inline void put_character(char *text, __u32 at, __u8 byte, struct message *message)
+{
+	if (byte > ' ' && byte < 0x7f && byte != '.' && byte != '\\') {
+		text[at] = byte >= 'A' && byte <= 'Z' ? byte | 0x20 : byte;
+		message->name_bytes = at + 1;
+	} else if (byte == '.' || byte == '\\') {
+		text[at] = '\\';
+		text[at + 1] = byte;
+		message->name_bytes = at + 2;
+	} else {
+		/* RFC 1035, 5.1: \DDD */
+		text[at] = '\\';
+		text[at + 1] = '0' + byte / 100;
+		text[at + 2] = '0' + byte / 10 % 10;
+		text[at + 3] = '0' + byte % 10;
+		message->name_bytes = at + 4;
+	}
+}
+
+/*
+ * Writes the question's name into message->query.name. Returns where it ends in the packet, 0 if it is none. The state lies in memory, where the
+ * verifier does not follow it: on the stack it would walk through each possible name.
+ */
+__noinline int read_name(void)
+{
+	struct message *message = get_message();
+	if (!message)
+		return 0;
+	char *text = message->query.name.text;
+	__builtin_memset(text, 0, TEXT_BYTES);
+	message->name_bytes = 0;
+	message->label_left = 0;
+	for (__u32 i = 0; i < DNS_NAME_BYTES_MAX; i++) {
+		__u8 byte = message->packet[DNS_HEADER_BYTES + i];
+		__u32 at = *(volatile __u32 *)&message->name_bytes;
+		__u32 left = *(volatile __u32 *)&message->label_left;
+		if (left) {
+			message->label_left = left - 1;
+			if (at < DNS_TEXT_BYTES_MAX)
+				put_character(text, at, byte, message);
+			continue;
+		}
+		if (!byte) {
+			if (at >= DNS_TEXT_BYTES_MAX) {
+				/* Whatever the cut has split goes with it. */
+				text[DNS_TEXT_BYTES_MAX] = '\xe2';
+				text[DNS_TEXT_BYTES_MAX + 1] = '\x80';
+				text[DNS_TEXT_BYTES_MAX + 2] = '\xa6';
+				text[DNS_TEXT_BYTES_MAX + 3] = 0;
+			} else if (!at) {
+				text[0] = '.';
+			}
+			return DNS_HEADER_BYTES + i + 1;
+		}
+		/* A pointer to another name: no question has one. */
+		if (byte & 0xc0)
+			return 0;
+		message->label_left = byte;
+		if (at && at < DNS_TEXT_BYTES_MAX) {
+			text[at] = '.';
+			message->name_bytes = at + 1;
+		}
+	}
+	return 0;
+}
+
+static __always_inline __u64 id_of_name(const struct text *name, const struct control *settings)
+{
+	const __u64 *words = (const __u64 *)name->text;
+	__u64 id = settings->seed;
+	for (int i = 0; i < TEXT_BYTES / 8; i++)
+		id = mix(id, words[i]);
+	return id < TEXT_ID_MIN ? id + TEXT_ID_MIN : id;
+}
+
+/*
+ * A query waits for its answer. One that is sent again under the same id is still one query, from the first time on: that is how long whoever
+ * asked waits for it.
+ */
+static __always_inline void begin_query(struct message *message, const struct dns_in_flight_key *key, __u32 packet_bytes)
+{
+	struct control *settings = get_control();
+	int end = read_name();
+	if (!settings || end <= 0 || (__u32)end + 4 > packet_bytes)
+		return;
+	struct dns_query *query = &message->query;
+	query->sent_ns = bpf_ktime_get_ns();
+	query->process_id = message->process_id;
+	query->name_id = id_of_name(&query->name, settings);
+	query->type = message->packet[end & (DNS_PACKET_BYTES - 1)] << 8 | message->packet[(end + 1) & (DNS_PACKET_BYTES - 1)];
+	query->pad = 0;
+	query->pad2 = 0;
+
+	struct dns_query *earlier = bpf_map_lookup_elem(&dns_in_flight, key);
+	if (earlier) {
+		__u64 sent_ns = *(volatile __u64 *)&earlier->sent_ns;
+		__u64 waited_ns = query->sent_ns - sent_ns;
+		if (sent_ns && waited_ns < DNS_TIMEOUT_NS && earlier->name_id == query->name_id && earlier->type == query->type)
+			return;
+		/* Its time is over, or its id stands for another question now: nobody waits for it any more. */
+		if (claim_query(earlier, sent_ns))
+			count_query(key, earlier, DNS_TIMEOUT, waited_ns);
+	}
+	if ((int)bpf_map_update_elem(&dns_in_flight, key, query, BPF_ANY))
+		count_drop(dns_in_flight_full);
+}
+
+static __always_inline void end_query(const struct dns_in_flight_key *key, __u8 rcode)
+{
+	struct dns_query *query = bpf_map_lookup_elem(&dns_in_flight, key);
+	if (!query)
+		return;
+	__u64 sent_ns = *(volatile __u64 *)&query->sent_ns;
+	if (claim_query(query, sent_ns))
+		count_query(key, query, rcode, bpf_ktime_get_ns() - sent_ns);
+	bpf_map_delete_elem(&dns_in_flight, key);
+}
+
+/* Looks at the selected message as one of DNS, which starts `skip` bytes behind the beginning of its buffer. */
+__noinline int handle_dns_message(__u32 skip)
+{
+	struct message *message = get_message();
+	if (!message || message->buffer_bytes < skip + DNS_HEADER_BYTES)
+		return 0;
+	__u64 bytes = message->buffer_bytes - skip;
+	if (bytes > DNS_PACKET_BYTES - 1)
+		bytes = DNS_PACKET_BYTES - 1;
+	bytes &= DNS_PACKET_BYTES - 1;
+	__u8 *packet = message->packet;
+	if (bpf_probe_read_user(packet, bytes, (void *)(message->buffer + skip)))
+		return 0;
+	int is_answer = packet[2] >> 7;
+	int opcode = packet[2] >> 3 & 0xf;
+	int questions = packet[4] << 8 | packet[5];
+	if (is_answer == (int)message->is_sent || opcode != 0)
+		return 0;
+	struct dns_in_flight_key key = { .socket = message->socket, .id = *(__u16 *)packet };
+	__builtin_memcpy(key.resolver, message->peer, sizeof(key.resolver));
+	if (is_answer)
+		end_query(&key, packet[3] & 0xf);
+	else if (questions == 1)
+		begin_query(message, &key, bytes);
+	return 0;
+}
+
+#endif
