@@ -21,10 +21,10 @@ export const envelopeColumns: readonly StorageColumn[] = [
 export const TIME_KEY = "toUnixTimestamp64Milli(ts)";
 
 /**
- * Days a level is kept unless configured otherwise: 100 busy hosts then stay below the disk guard's second mark, where windows are made coarser, on a disk
- * of 50 GB (docs/retention.md). Whole partitions are dropped, so rows stay up to one partition longer.
+ * Days a level is kept unless configured otherwise: 100 busy hosts then stay below the disk guard's first mark on a disk of 50 GB
+ * (docs/retention.md). Whole partitions are dropped, so rows stay up to one partition longer.
  */
-export const retentionDaysDefault: Readonly<Record<Level, number>> = { raw: 7, "1m": 30, "1h": 400 };
+export const retentionDaysDefault: Readonly<Record<Level, number>> = { raw: 5, "1m": 30, "1h": 400 };
 
 function dimensionColumns(names: readonly Signal["dimensions"][number][]): StorageColumn[] {
   return names.map((name) => ({ name, type: dimensions[name].clickhouseType }));

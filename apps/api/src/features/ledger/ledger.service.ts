@@ -34,7 +34,7 @@ export class LedgerService {
     const fromMs = Math.floor(parsed.range.fromMs / HOUR_MS) * HOUR_MS;
     const { toMs } = parsed.range;
     if (toMs - fromMs > RANGE_MS_MAX + HOUR_MS) {
-      const detail = "The ledger is read for at most 7 days at a time; raw windows are kept no longer by default.";
+      const detail = "The ledger is read for at most 7 days at a time.";
       throw new AppError("VALIDATION_FAILED", detail, { errors: [{ pointer: "/from", detail }] });
     }
     const after = parameters.cursor === undefined ? null : parseCursor(parameters.cursor);
