@@ -5,6 +5,7 @@ import { diskSignals } from "./disk.ts";
 import { fileSignals } from "./file.ts";
 import { hostFamilySignals } from "./host.ts";
 import { netSignals } from "./net.ts";
+import { profileSignals } from "./profile.ts";
 import { serverSignals } from "./server.ts";
 import type { Signal } from "./signal.ts";
 import { syscallSignals } from "./syscall.ts";
@@ -18,6 +19,7 @@ export const catalogue: readonly Signal[] = [
   ...fileSignals,
   ...diskSignals,
   ...cpuSignals,
+  ...profileSignals,
   ...hostFamilySignals,
   ...agentSignals,
   ...serverSignals,

@@ -52,6 +52,8 @@ export interface BpfSource {
   readonly map: string;
   /** The key ends in a `__u16 bucket` on the histogram grid; BUCKET_NONE = counted but not measured. */
   readonly bucketed: boolean;
+  /** The key names call stacks by ids of its own; the agent's profile reader finds out what they are called (apps/agent/src/profile). */
+  readonly stacks?: true;
   /** Programs that must be attached for the signal to be exact. */
   readonly programs: readonly string[];
 }

@@ -5,8 +5,10 @@ import { quantitySources } from "../accounting/sources.ts";
 import { readEphemeralPorts, readNetnsInum } from "../kernel/capability-report.ts";
 import type { BpfMap } from "../libbpf/bpf-map.ts";
 import { GracePeriod } from "../libbpf/grace-period.ts";
+import { getLibc } from "../libbpf/symbols.ts";
 import { coverageOf, type SignalCoverage } from "../probes/coverage.ts";
 import { type Inventory, ProbeSet, type ProbeSetOptions, type ProgramState } from "../probes/probe-set.ts";
+import { Profiler } from "../profile/profiler.ts";
 import { Control } from "./control.ts";
 import type { DimensionNames } from "./dimension-text.ts";
 import { fieldOf, layoutProblem } from "./layout.ts";
@@ -41,10 +43,15 @@ export interface KernelSourceOptions extends ProbeSetOptions {
   readonly rowsMax?: number;
   /** Process names that are remembered before old ones are let go. */
   readonly processesMax?: number;
+  /** Shortest wait that counts as off-CPU, in microseconds. */
+  readonly offCpuMinUs?: number;
+  /** Where the host's root directory is; `/` if absent. */
+  readonly hostRoot?: string;
 }
 
 export const ROWS_MAX = 2_000;
 const TIMED_RUNS_MIN = 16n;
+export const OFF_CPU_MIN_US = 1_000;
 
 const UINT64_MAX = (1n << 64n) - 1n;
 
@@ -66,6 +73,7 @@ export class KernelSource implements Disposable {
   readonly #misfits = new Map<string, string>();
   readonly #grace: GracePeriod | null;
   readonly #control: Control | null;
+  #profiler: Profiler | null = null;
   #iterators = new Map<string, Inventory>();
   #mapBytes = 0;
   #isReading = false;
@@ -77,7 +85,14 @@ export class KernelSource implements Disposable {
   private constructor(options: KernelSourceOptions) {
     this.#rowsMax = options.rowsMax ?? ROWS_MAX;
     this.#registry = new ProcessRegistry(options.names, options.processesMax);
-    this.#probes = ProbeSet.load(options);
+    this.#probes = ProbeSet.load({
+      ...options,
+      constants: {
+        on_task_vma: { page_bits: Math.log2(getLibc().getpagesize()) },
+        on_sched_switch: { off_cpu_min_ns: (options.offCpuMinUs ?? OFF_CPU_MIN_US) * 1_000 },
+        ...options.constants,
+      },
+    });
     this.#dimensionNames = { text: (id) => this.#texts.get(id), kernel: this.#probes.kernelNames };
     try {
       const { maps, layouts } = this.#probes;
@@ -99,6 +114,7 @@ export class KernelSource implements Disposable {
       for (const { map } of this.#maps) for (const copy of ["a", "b"]) this.#clearOther(this.#mapOf(`${map}_other_${copy}`));
       this.#iterators = this.#probes.attach();
       for (const map of maps.values()) this.#mapBytes += map.memoryBytes();
+      this.#profiler = new Profiler({ probes: this.#probes, registry: this.#registry, hostRoot: options.hostRoot ?? "/" });
     } catch (error) {
       this.#probes[Symbol.dispose]();
       throw error;
@@ -153,6 +169,7 @@ export class KernelSource implements Disposable {
   }
 
   #release(): void {
+    this.#profiler?.close();
     this.#probes[Symbol.dispose]();
     this.#grace?.[Symbol.dispose]();
   }
@@ -234,6 +251,7 @@ export class KernelSource implements Disposable {
       });
       unregistered += accumulators[0]?.unregistered ?? 0n;
     }
+    unregistered += await this.#readProfile(idle, endedAtMs, rowsMax, rows, unread);
     this.#registry.end();
 
     const now = this.#readCumulative();
@@ -259,10 +277,23 @@ export class KernelSource implements Disposable {
     return data;
   }
 
+  /** Returns the events under processes that never registered. */
+  async #readProfile(idle: "a" | "b", endedAtMs: number, rowsMax: number, rows: WindowRows, unread: Map<string, string>): Promise<bigint> {
+    if (this.#profiler === null) return 0n;
+    try {
+      const profile = await this.#profiler.read(idle, endedAtMs, rowsMax);
+      for (const [signal, maker] of profile.rows) rows.set(signal, maker);
+      return profile.unregistered;
+    } catch (error) {
+      for (const { name, bpf } of catalogue) if (bpf?.stacks === true) unread.set(name, error instanceof Error ? error.message : String(error));
+      return 0n;
+    }
+  }
+
   /** Which maps there are, and what signals read them. */
   #planMaps(): void {
     for (const signal of catalogue) {
-      if (signal.bpf === null || !this.#probes.maps.has(`${signal.bpf.map}_a`)) continue;
+      if (signal.bpf === null || signal.bpf.stacks === true || !this.#probes.maps.has(`${signal.bpf.map}_a`)) continue;
       const problem = layoutProblem(signal, this.#probes.layouts);
       if (problem !== undefined) {
         this.#misfits.set(signal.name, problem);
@@ -285,7 +316,9 @@ export class KernelSource implements Disposable {
   #coverage(broken: ReadonlyMap<string, string>, unread: ReadonlyMap<string, string> = new Map()): SignalCoverage[] {
     return coverageOf(this.#probes.states(), broken).map((entry) => {
       const problem = this.#misfits.get(entry.signal) ?? unread.get(entry.signal);
-      return problem === undefined ? entry : { signal: entry.signal, state: "failed", reason: problem };
+      if (problem !== undefined) return { signal: entry.signal, state: "failed", reason: problem };
+      const note = this.#profiler?.note(entry.signal) ?? "";
+      return note !== "" && entry.state === "exact" ? { signal: entry.signal, state: "fallback", reason: note } : entry;
     });
   }
 

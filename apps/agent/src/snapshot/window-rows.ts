@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { WireRow } from "@waggle/signals";
-import type { RowAccumulator } from "./row-accumulator.ts";
+
+/** Makes one signal's rows of one window. */
+export interface RowMaker {
+  /** At most `rowsMax` rows (of the first call), made anew at each call. */
+  rows(rowsMax: number): WireRow[];
+  /** Sum of a measure over the rows whose dimensions have these values. To be asked before the rows are. */
+  total(measure: string, where?: Readonly<Record<string, string>>): bigint;
+}
 
 /**
  * The rows of one window by signal, made when they are asked for. As numbers in typed arrays they take a fraction of what they
@@ -8,33 +15,33 @@ import type { RowAccumulator } from "./row-accumulator.ts";
  */
 export class WindowRows implements Iterable<[signal: string, rows: WireRow[]]> {
   readonly #rowsMax: number;
-  readonly #accumulators = new Map<string, RowAccumulator>();
+  readonly #makers = new Map<string, RowMaker>();
 
   /** @param rowsMax most rows of one signal; the rest is summed into its `~other` row */
   constructor(rowsMax: number) {
     this.#rowsMax = rowsMax;
   }
 
-  set(signal: string, accumulator: RowAccumulator): void {
-    this.#accumulators.set(signal, accumulator);
+  set(signal: string, maker: RowMaker): void {
+    this.#makers.set(signal, maker);
   }
 
   /** True for a signal that was read, also if nothing was counted. */
   has(signal: string): boolean {
-    return this.#accumulators.has(signal);
+    return this.#makers.has(signal);
   }
 
   /** Sum of a measure over the signal's rows whose dimensions have these values; undefined if it was not read. To be asked before the rows are. */
   total(signal: string, measure: string, where?: Readonly<Record<string, string>>): bigint | undefined {
-    return this.#accumulators.get(signal)?.total(measure, where);
+    return this.#makers.get(signal)?.total(measure, where);
   }
 
   /** The signal's rows, made anew at each call; undefined if it was not read. */
   get(signal: string): WireRow[] | undefined {
-    return this.#accumulators.get(signal)?.rows(this.#rowsMax);
+    return this.#makers.get(signal)?.rows(this.#rowsMax);
   }
 
   *[Symbol.iterator](): Iterator<[string, WireRow[]]> {
-    for (const [signal, accumulator] of this.#accumulators) yield [signal, accumulator.rows(this.#rowsMax)];
+    for (const [signal, maker] of this.#makers) yield [signal, maker.rows(this.#rowsMax)];
   }
 }

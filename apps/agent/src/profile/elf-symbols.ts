@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type FileHandle, open } from "node:fs/promises";
+import { lowerBound } from "./range-table.ts";
+
+/**
+ * Names of functions in ELF64 files (elf(5)), for a few addresses at a time: the symbol table is streamed past them and not kept, as that of one large
+ * program takes more memory than the agent has.
+ */
+
+const SYMBOL_BYTES = 24;
+const SYMBOLS_PER_READ = 8_192;
+const SHT_SYMTAB = 2;
+const SHT_DYNSYM = 11;
+const STT_FUNC = 2;
+const STT_GNU_IFUNC = 10;
+const STB_LOCAL = 0;
+const PT_LOAD = 1;
+const NAME_BYTES_MAX = 256;
+/** A file with more than this in its headers is broken, or means harm. */
+const HEADERS_BYTES_MAX = 1 << 20;
+const SYMBOLS_MAX = 4_000_000;
+
+/** A part of the file that is loaded into memory. */
+interface Segment {
+  readonly offset: number;
+  readonly bytes: number;
+  readonly address: number;
+}
+
+interface Table {
+  readonly offset: number;
+  readonly count: number;
+  readonly names: { readonly offset: number; readonly bytes: number };
+}
+
+/** What has to be known of a file to look up symbols; a few numbers. */
+export interface ElfIndex {
+  readonly segments: readonly Segment[];
+  /** null: stripped. */
+  readonly table: Table | null;
+}
+
+/** A function's range of addresses (as the file counts them); an empty name is a stretch that no function covers. */
+export interface FunctionRange {
+  readonly start: number;
+  readonly end: number;
+  readonly name: string;
+}
+
+/** A file that is the one that is mapped. */
+export interface FileIdentity {
+  readonly inode: number;
+  readonly bytes: number;
+}
+
+/**
+ * Opens the first of the paths that holds that very file: by inode number and size, as a path may mean another file to the agent than to the process.
+ * Null if none does or it cannot be read.
+ */
+export async function openSame(paths: readonly string[], identity: FileIdentity): Promise<FileHandle | null> {
+  for (const path of paths) {
+    let file: FileHandle | undefined;
+    try {
+      file = await open(path, "r");
+      const found = await file.stat();
+      if (found.isFile() && found.ino === identity.inode && found.size === identity.bytes) return file;
+    } catch {
+      // Not there, or not for this user: the next path may do.
+    }
+    await file?.close();
+  }
+  return null;
+}
+
+/** Reads where things are. Throws a TypeError if the file is no little-endian ELF64 or contradicts itself. */
+export async function readElfIndex(file: FileHandle): Promise<ElfIndex> {
+  const header = await readAt(file, 0, 64);
+  if (header.readUInt32BE(0) !== 0x7f454c46 || header[4] !== 2 || header[5] !== 1) throw new TypeError("not a little-endian ELF64 file");
+  const programs = await readTable(file, header, { at: 32, entryBytesAt: 54, countAt: 56 });
+  const segments: Segment[] = [];
+  for (const entry of programs) {
+    if (entry.readUInt32LE(0) !== PT_LOAD) continue;
+    segments.push({ offset: u64(entry, 8), address: u64(entry, 16), bytes: u64(entry, 32) });
+  }
+  const sections = await readTable(file, header, { at: 40, entryBytesAt: 58, countAt: 60 });
+  const section = sections.find((entry) => entry.readUInt32LE(4) === SHT_SYMTAB) ?? sections.find((entry) => entry.readUInt32LE(4) === SHT_DYNSYM);
+  const names = section === undefined ? undefined : sections[section.readUInt32LE(40)];
+  if (section === undefined || names === undefined) return { segments, table: null };
+  const count = Math.min(Math.floor(u64(section, 32) / SYMBOL_BYTES), SYMBOLS_MAX);
+  return { segments, table: { offset: u64(section, 24), count, names: { offset: u64(names, 24), bytes: u64(names, 32) } } };
+}
+
+/** Address, as the file counts them, of a byte of the file; undefined if it is not loaded. */
+export function addressOfOffset({ segments }: ElfIndex, offset: number): number | undefined {
+  const segment = segments.find((candidate) => offset >= candidate.offset && offset < candidate.offset + candidate.bytes);
+  return segment === undefined ? undefined : segment.address + (offset - segment.offset);
+}
+
+/**
+ * The ranges that the addresses lie in: one per address at most, fewer where several lie in one function.
+ * Of two symbols that cover an address the one that starts later counts; of two that start together, one that is not local.
+ */
+export async function findFunctions(file: FileHandle, { table }: ElfIndex, addresses: Iterable<number>): Promise<FunctionRange[]> {
+  const wanted = Float64Array.from(new Set(addresses)).sort();
+  const found = new Found(wanted);
+  if (table !== null && wanted.length > 0) {
+    const symbols = Buffer.allocUnsafe(Math.min(table.count, SYMBOLS_PER_READ) * SYMBOL_BYTES);
+    for (let at = 0; at < table.count; at += SYMBOLS_PER_READ) {
+      const count = Math.min(SYMBOLS_PER_READ, table.count - at);
+      const { bytesRead } = await file.read(symbols, 0, count * SYMBOL_BYTES, table.offset + at * SYMBOL_BYTES);
+      found.take(symbols, Math.floor(bytesRead / SYMBOL_BYTES));
+      if (bytesRead < count * SYMBOL_BYTES) break;
+    }
+  }
+  const ranges: FunctionRange[] = [];
+  for (const { start, end, nameAt } of found.ranges()) {
+    const name = nameAt < 0 || table === null ? "" : await readName(file, table, nameAt);
+    ranges.push({ start, end, name });
+  }
+  return ranges;
+}
+
+/** What is known of each wanted address while symbols pass by. */
+class Found {
+  readonly #wanted: Float64Array;
+  readonly #starts: Float64Array;
+  readonly #ends: Float64Array;
+  readonly #names: Float64Array;
+  readonly #isLocal: Uint8Array;
+  /** Where the nearest functions before end and after start. */
+  readonly #endsBefore: Float64Array;
+  readonly #startsAfter: Float64Array;
+
+  constructor(wanted: Float64Array) {
+    this.#wanted = wanted;
+    this.#starts = new Float64Array(wanted.length).fill(-1);
+    this.#ends = new Float64Array(wanted.length);
+    this.#names = new Float64Array(wanted.length).fill(-1);
+    this.#isLocal = new Uint8Array(wanted.length);
+    this.#endsBefore = new Float64Array(wanted.length);
+    this.#startsAfter = new Float64Array(wanted.length).fill(Number.MAX_SAFE_INTEGER);
+  }
+
+  take(symbols: Buffer, count: number): void {
+    const wanted = this.#wanted;
+    for (let at = 0; at < count * SYMBOL_BYTES; at += SYMBOL_BYTES) {
+      const info = symbols[at + 4] as number;
+      const type = info & 0xf;
+      if ((type !== STT_FUNC && type !== STT_GNU_IFUNC) || symbols.readUInt16LE(at + 6) === 0) continue;
+      const start = symbols.readUInt32LE(at + 8) + symbols.readUInt32LE(at + 12) * 2 ** 32;
+      const end = start + symbols.readUInt32LE(at + 16) + symbols.readUInt32LE(at + 20) * 2 ** 32;
+      const first = lowerBound(wanted, start);
+      if (first > 0 && start < (this.#startsAfter[first - 1] as number)) this.#startsAfter[first - 1] = start;
+      let index = first;
+      for (; index < wanted.length && (wanted[index] as number) < end; index++) {
+        const known = this.#starts[index] as number;
+        const isLocal = info >> 4 === STB_LOCAL ? 1 : 0;
+        if (start < known || (start === known && isLocal >= (this.#isLocal[index] as number))) continue;
+        this.#starts[index] = start;
+        this.#ends[index] = end;
+        this.#names[index] = symbols.readUInt32LE(at);
+        this.#isLocal[index] = isLocal;
+      }
+      if (index < wanted.length && end > (this.#endsBefore[index] as number)) this.#endsBefore[index] = end;
+    }
+  }
+
+  /** Ranges without overlap: a function ends where a later one starts. */
+  *ranges(): Generator<{ start: number; end: number; nameAt: number }> {
+    const count = this.#wanted.length;
+    for (let index = count - 2; index >= 0; index--)
+      this.#startsAfter[index] = Math.min(this.#startsAfter[index] as number, this.#startsAfter[index + 1] as number);
+    for (let index = 1; index < count; index++)
+      this.#endsBefore[index] = Math.max(this.#endsBefore[index] as number, this.#endsBefore[index - 1] as number);
+    let coveredTo = -1;
+    for (let index = 0; index < count; index++) {
+      const address = this.#wanted[index] as number;
+      if (address < coveredTo) continue;
+      const after = this.#startsAfter[index] as number;
+      const isNamed = (this.#starts[index] as number) >= 0;
+      const start = isNamed ? (this.#starts[index] as number) : Math.min(address, this.#endsBefore[index] as number);
+      const end = isNamed ? Math.min(this.#ends[index] as number, after) : after;
+      coveredTo = end;
+      yield { start: Math.max(start, 0), end, nameAt: this.#names[index] as number };
+    }
+  }
+}
+
+async function readName(file: FileHandle, { names }: Table, at: number): Promise<string> {
+  if (at >= names.bytes) return "";
+  const bytes = await readAt(file, names.offset + at, Math.min(NAME_BYTES_MAX, names.bytes - at), false);
+  const end = bytes.indexOf(0);
+  return bytes.toString("latin1", 0, end < 0 ? bytes.length : end);
+}
+
+async function readTable(file: FileHandle, header: Buffer, where: { at: number; entryBytesAt: number; countAt: number }): Promise<Buffer[]> {
+  const offset = u64(header, where.at);
+  const entryBytes = header.readUInt16LE(where.entryBytesAt);
+  const count = header.readUInt16LE(where.countAt);
+  if (offset === 0 || count === 0) return [];
+  if (entryBytes < 56 || entryBytes * count > HEADERS_BYTES_MAX) throw new TypeError("an ELF header says what cannot be");
+  const bytes = await readAt(file, offset, entryBytes * count);
+  return Array.from({ length: count }, (_, index) => bytes.subarray(index * entryBytes, (index + 1) * entryBytes));
+}
+
+async function readAt(file: FileHandle, position: number, bytes: number, isWhole = true): Promise<Buffer> {
+  const buffer = Buffer.alloc(bytes);
+  const { bytesRead } = await file.read(buffer, 0, bytes, position);
+  if (isWhole && bytesRead < bytes) throw new TypeError("the ELF file ends before its headers say");
+  return buffer.subarray(0, bytesRead);
+}
+
+/** File offsets and sizes stay far below 2^53; what does not is broken. */
+function u64(bytes: Buffer, at: number): number {
+  const value = bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * 2 ** 32;
+  if (!Number.isSafeInteger(value)) throw new TypeError("an ELF header says what cannot be");
+  return value;
+}

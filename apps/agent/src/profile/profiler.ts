@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: Apache-2.0
+import { getSignalOrThrow, type WireRow } from "@waggle/signals";
+import type { ProbeSet } from "../probes/probe-set.ts";
+import { fieldOf } from "../snapshot/layout.ts";
+import type { ProcessRegistry } from "../snapshot/process-registry.ts";
+import type { RowMaker } from "../snapshot/window-rows.ts";
+import { AddressSpaces, keyOf, type MappedCode, type SpaceId } from "./address-spaces.ts";
+import { FrameDictionary } from "./frame-dictionary.ts";
+import { joinFrames, KERNEL_MARK, stackName, UNKNOWN } from "./frames-text.ts";
+import { KernelSymbols } from "./kernel-symbols.ts";
+import { STACK_LOST, STACK_NONE, STACK_NOT_TAKEN, StackRegistry } from "./stack-registry.ts";
+import { StackRows } from "./stack-rows.ts";
+import { UserSymbols } from "./user-symbols.ts";
+
+/** Signals whose keys name stacks; each has its own map of that name. */
+const stackSignals = ["cpu_profile", "off_cpu"] as const;
+type StackSignal = (typeof stackSignals)[number];
+const FRAMES = "stack_frames";
+
+/** How long a process that samples begin to come from may wait until its mappings are read. */
+const SWEEP_MS = 250;
+const READS_PER_SWEEP = 16;
+const READS_PER_WINDOW = 64;
+/** Windows after which an address space that no stack came from is let go. */
+const SPACE_WINDOWS = 60;
+/** Stacks whose name is remembered by their addresses, so that it need not be made again. */
+const NAMES_MAX = 8_192;
+
+/** Names that stand in for stacks that are not there. */
+const LOST = "[lost]";
+const NOT_TAKEN = "[user]";
+
+/** What `cpu_profile_key` and `off_cpu_key` have in common (packages/bpf/src/profile/profile.h). */
+interface StackUse {
+  readonly signal: StackSignal;
+  readonly processId: bigint;
+  readonly values: readonly bigint[];
+}
+
+interface RawStack extends SpaceId {
+  readonly kernelId: bigint;
+  readonly userId: bigint;
+  readonly uses: StackUse[];
+}
+
+interface NamedStack {
+  readonly name: string;
+  readonly text: string;
+  /** It will have the same name when it is met again. */
+  readonly isFinal: boolean;
+}
+
+/** Rows of the stack signals in one window. */
+export interface Profile {
+  readonly rows: ReadonlyMap<string, RowMaker>;
+  /** Events under a process id that never registered. */
+  readonly unregistered: bigint;
+}
+
+export interface ProfilerOptions {
+  readonly probes: ProbeSet;
+  readonly registry: ProcessRegistry;
+  /** Where the host's root directory is. */
+  readonly hostRoot: string;
+}
+
+/** Turns the stacks that programs took into rows: what the addresses are called is found out here, per window. */
+export class Profiler {
+  readonly #probes: ProbeSet;
+  readonly #registry: ProcessRegistry;
+  readonly #stacks = new StackRegistry();
+  readonly #kernel: KernelSymbols;
+  readonly #spaces: AddressSpaces;
+  readonly #user: UserSymbols;
+  readonly #frames = new FrameDictionary();
+  /** Names by the bytes of the key that mean the stack. */
+  readonly #names = new Map<string, string>();
+  readonly #timer: NodeJS.Timeout | undefined;
+  #sweeping: Promise<void> | undefined;
+  #isReading = false;
+  #startedAtMs = Date.now();
+  #clockProblem = "";
+
+  constructor({ probes, registry, hostRoot }: ProfilerOptions) {
+    this.#probes = probes;
+    this.#registry = registry;
+    const fdOf = (program: string): number | undefined =>
+      probes.states().some((state) => state.program === program && state.attached) ? probes.programFd(program) : undefined;
+    const walksAll = probes.states().some(({ program, decision }) => program === "on_task_vma" && decision.constants?.walks_all_tasks === 1);
+    this.#kernel = new KernelSymbols(fdOf("on_kernel_symbols"), probes.maps.get("kernel_addresses"));
+    this.#spaces = new AddressSpaces(fdOf("on_task_vma"), probes.layouts.get("mapping"), walksAll ? probes.maps.get("wanted_mappings") : undefined);
+    this.#user = new UserSymbols(hostRoot);
+    if (stackSignals.some((signal) => probes.maps.has(`${signal}_a`))) this.#timer = setInterval(() => this.#startSweep(), SWEEP_MS).unref();
+  }
+
+  /** Why a signal's rows are not what they should be, in words; empty if they are. */
+  note(signal: string): string {
+    if (!(stackSignals as readonly string[]).includes(signal) && signal !== FRAMES) return "";
+    const reasons = [];
+    if (this.#kernel.problem !== "") reasons.push(`kernel functions have no names: ${this.#kernel.problem}`);
+    if (this.#spaces.problem !== "") reasons.push(`user functions have no names: ${this.#spaces.problem}`);
+    if (signal === "cpu_profile" && this.#clockProblem !== "") reasons.push(`not all CPUs are sampled: ${this.#clockProblem}`);
+    return reasons.join("; ");
+  }
+
+  /**
+   * The window that ended at `endedAtMs`, out of the idle copy of the maps, for the caller to own alone.
+   * @param rowsMax rows of one signal; the rest is summed into `~other`
+   */
+  async read(idle: "a" | "b", endedAtMs: number, rowsMax: number): Promise<Profile> {
+    this.#isReading = true;
+    try {
+      await this.#sweeping;
+      return await this.#read(idle, endedAtMs, rowsMax);
+    } finally {
+      this.#isReading = false;
+    }
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  async #read(idle: "a" | "b", endedAtMs: number, rowsMax: number): Promise<Profile> {
+    this.#refreshClocks();
+    this.#stacks.begin();
+    this.#spaces.begin();
+    this.#user.begin();
+    if (this.#frames.begin(this.#startedAtMs)) {
+      this.#names.clear();
+      this.#kernel.forget();
+    }
+    this.#startedAtMs = endedAtMs;
+    this.#drainChunks();
+
+    const signals = stackSignals.filter((signal) => this.#probes.maps.has(`${signal}_${idle}`));
+    const rows = new Map(signals.map((signal) => [signal, new StackRows(getSignalOrThrow(signal))]));
+    const raw = new Map<string, RawStack>();
+    for (const signal of signals) {
+      this.#drainUses(signal, idle, raw);
+      this.#drainOther(signal, idle, rows.get(signal) as StackRows);
+    }
+    const named = await this.#nameAll(raw);
+    const texts = new Map<string, string>();
+    let unregistered = 0n;
+    for (const [key, { uses }] of raw) {
+      const { name, text } = named.get(key) as NamedStack;
+      if (text !== "") texts.set(name, text);
+      for (const { signal, processId, values } of uses) {
+        const process = processId === 0n ? this.#registry.unknown : this.#registry.get(processId);
+        if (process === undefined) unregistered += values[0] as bigint;
+        rows.get(signal)?.add(process ?? this.#registry.unknown, name, values);
+      }
+    }
+    for (const made of rows.values()) {
+      made.cut(rowsMax);
+      for (const stack of made.stacks()) {
+        const text = texts.get(stack);
+        if (text !== undefined) this.#frames.add(stack, text);
+      }
+    }
+    this.#remember(named);
+    this.#spaces.forget(SPACE_WINDOWS);
+    const frames = this.#frames.take(rowsMax);
+    return { rows: new Map<string, RowMaker>([...rows, [FRAMES, fixed(frames)]]), unregistered };
+  }
+
+  #refreshClocks(): void {
+    try {
+      for (const clock of this.#probes.clocks.values()) clock.refresh();
+      this.#clockProblem = "";
+    } catch (error) {
+      this.#clockProblem = error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  #drainChunks(): void {
+    const chunks = this.#probes.maps.get("stack_chunks");
+    const key = this.#probes.layouts.get("stack_chunk_key");
+    const value = this.#probes.layouts.get("stack_chunk");
+    if (chunks === undefined || key === undefined || value === undefined) return;
+    chunks.drain((keys, values, count) => this.#stacks.add(keys, values, count, { key, value }));
+  }
+
+  #drainUses(signal: StackSignal, idle: "a" | "b", raw: Map<string, RawStack>): void {
+    const keyLayout = this.#probes.layouts.get(`${signal}_key`);
+    const valueLayout = this.#probes.layouts.get(`${signal}_value`);
+    const map = this.#probes.maps.get(`${signal}_${idle}`);
+    if (keyLayout === undefined || valueLayout === undefined || map === undefined) return;
+    const [processAt, kernelAt, userAt, tgidAt, spaceAt] = ["process_id", "kernel_stack", "user_stack", "tgid", "space"].map(
+      (name) => fieldOf(keyLayout, name).offset,
+    ) as [number, number, number, number, number];
+    const measures = getSignalOrThrow(signal).measures.map(({ name }) => fieldOf(valueLayout, name).offset);
+    map.drain((keys, values, count) => {
+      for (let i = 0; i < count; i++) {
+        const at = i * keyLayout.size;
+        const key = keys.toString("latin1", at + kernelAt, at + keyLayout.size);
+        let stack = raw.get(key);
+        if (stack === undefined) {
+          stack = {
+            kernelId: keys.readBigUInt64LE(at + kernelAt),
+            userId: keys.readBigUInt64LE(at + userAt),
+            tgid: keys.readUInt32LE(at + tgidAt),
+            space: keys.readUInt32LE(at + spaceAt),
+            uses: [],
+          };
+          raw.set(key, stack);
+        }
+        stack.uses.push({
+          signal,
+          processId: keys.readBigUInt64LE(at + processAt),
+          values: measures.map((offset) => values.readBigUInt64LE(i * valueLayout.size + offset)),
+        });
+      }
+    });
+  }
+
+  #drainOther(signal: StackSignal, idle: "a" | "b", rows: StackRows): void {
+    const layout = this.#probes.layouts.get(`${signal}_value`);
+    const map = this.#probes.maps.get(`${signal}_other_${idle}`);
+    const slot = Buffer.alloc(4);
+    const value = map?.get(slot);
+    if (map === undefined || layout === undefined || value === undefined) return;
+    rows.addOther(getSignalOrThrow(signal).measures.map(({ name }) => value.readBigUInt64LE(fieldOf(layout, name).offset)));
+    if (value.some((byte) => byte !== 0)) map.set(slot, Buffer.alloc(map.valueSize));
+  }
+
+  /** Names all stacks of a window; those that are remembered have no text. */
+  async #nameAll(raw: ReadonlyMap<string, RawStack>): Promise<Map<string, NamedStack>> {
+    const named = new Map<string, NamedStack>();
+    const unnamed: [string, RawStack][] = [];
+    for (const [key, stack] of raw) {
+      const name = this.#names.get(key);
+      if (name === undefined) unnamed.push([key, stack]);
+      else named.set(key, { name, text: "", isFinal: true });
+    }
+    await this.#readSpaces(unnamed.map(([, stack]) => stack));
+    await this.#learn(unnamed.map(([, stack]) => stack));
+    for (const [key, stack] of unnamed) {
+      const { text, isFinal } = this.#textOf(stack);
+      named.set(key, { name: stackName(text), text, isFinal });
+    }
+    return named;
+  }
+
+  #remember(named: ReadonlyMap<string, NamedStack>): void {
+    for (const [key, { name, isFinal }] of named) {
+      if (!isFinal || !this.#frames.has(name)) continue;
+      if (this.#names.size >= NAMES_MAX) this.#names.clear();
+      this.#names.set(key, name);
+    }
+  }
+
+  /** Reads the mappings of processes that are not known, or have mapped more since. */
+  async #readSpaces(stacks: readonly RawStack[]): Promise<void> {
+    const wanted = new Map<string, SpaceId>();
+    for (const stack of stacks) {
+      const innermost = this.#stacks.get(stack.userId)?.[0];
+      if (innermost === undefined || wanted.size >= READS_PER_WINDOW) continue;
+      if (!this.#spaces.has(stack) || (this.#spaces.isOld(stack) && this.#spaces.find(stack, innermost) === undefined))
+        wanted.set(keyOf(stack), stack);
+    }
+    await this.#spaces.read([...wanted.values()]);
+  }
+
+  /** Finds out the names of everything that the stacks need and that is not known. */
+  async #learn(stacks: readonly RawStack[]): Promise<void> {
+    const kernel = new Set<number>();
+    const files = new Map<MappedCode, { offsets: Set<number>; tgid: number }>();
+    const generated = new Map<string, { id: SpaceId; addresses: number[] }>();
+    for (const stack of stacks) {
+      for (const address of this.#kernelAddresses(stack)) kernel.add(address);
+      for (const address of this.#userAddresses(stack)) {
+        const place = this.#spaces.find(stack, address);
+        if (place?.code.kind === "file") {
+          const file = files.get(place.code);
+          if (file === undefined) files.set(place.code, { offsets: new Set([place.offset]), tgid: stack.tgid });
+          else file.offsets.add(place.offset);
+        } else if (place?.code.kind === "anonymous") {
+          const process = generated.get(keyOf(stack));
+          if (process === undefined) generated.set(keyOf(stack), { id: stack, addresses: [address] });
+          else process.addresses.push(address);
+        }
+      }
+    }
+    await this.#kernel.learn(kernel);
+    for (const [code, { offsets, tgid }] of files) await this.#user.learnFile(code, offsets, tgid);
+    for (const { id, addresses } of generated.values()) await this.#user.learnGenerated(id, addresses);
+  }
+
+  /** As the kernel's formatting of return addresses wants them: it looks up the byte before, which is wrong of the innermost. */
+  #kernelAddresses({ kernelId }: RawStack): Float64Array {
+    return (this.#stacks.get(kernelId) ?? noAddresses).map((address, index) => (index === 0 ? address + 1 : address));
+  }
+
+  /** A return address may be the first byte behind its function, so the byte before is looked up; the innermost is where the task was. */
+  #userAddresses({ userId }: RawStack): Float64Array {
+    return (this.#stacks.get(userId) ?? noAddresses).map((address, index) => (index === 0 ? address : address - 1));
+  }
+
+  #textOf(stack: RawStack): { text: string; isFinal: boolean } {
+    let isFinal = true;
+    const frames: string[] = [];
+    if (stack.userId === STACK_NOT_TAKEN) frames.push(NOT_TAKEN);
+    else if (stack.userId !== STACK_NONE) {
+      const addresses = this.#userAddresses(stack);
+      if (addresses.length === 0) frames.push(LOST);
+      isFinal = addresses.length > 0 && this.#spaces.has(stack);
+      for (const address of addresses.reverse()) {
+        const place = this.#spaces.find(stack, address);
+        const frame = place === undefined ? { text: UNKNOWN, isFinal: true } : this.#user.frame(stack, address, place);
+        frames.push(frame.text);
+        isFinal &&= frame.isFinal;
+      }
+    }
+    if (stack.kernelId !== STACK_NONE) {
+      const addresses = this.#kernelAddresses(stack);
+      if (addresses.length === 0) frames.push(`${LOST}${KERNEL_MARK}`);
+      isFinal &&= addresses.length > 0 && this.#kernel.problem === "";
+      for (const address of addresses.reverse()) frames.push(this.#kernel.frame(address));
+    }
+    return { text: frames.length === 0 ? LOST : joinFrames(frames), isFinal: isFinal && stack.kernelId !== STACK_LOST };
+  }
+
+  /** Reads the mappings of processes that stacks begin to come from: at the end of the window many are gone. */
+  #startSweep(): void {
+    if (this.#isReading || this.#sweeping !== undefined || !this.#spaces.isCheap) return;
+    const spaces = this.#probes.maps.get("stack_spaces");
+    if (spaces === undefined) return;
+    const wanted: SpaceId[] = [];
+    try {
+      spaces.drain((keys, _values, count) => {
+        for (let i = 0; i < count && wanted.length < READS_PER_SWEEP; i++) {
+          const id = { tgid: keys.readUInt32LE(i * 8), space: keys.readUInt32LE(i * 8 + 4) };
+          if (!this.#spaces.has(id)) wanted.push(id);
+        }
+      });
+    } catch {
+      // The map will be read again in a moment; what it is for is asked for at the end of the window too.
+      return;
+    }
+    if (wanted.length === 0) return;
+    this.#sweeping = this.#spaces.read(wanted).finally(() => {
+      this.#sweeping = undefined;
+    });
+  }
+}
+
+const noAddresses = new Float64Array(0);
+
+function fixed(rows: readonly WireRow[]): RowMaker {
+  return { rows: () => [...rows], total: () => BigInt(rows.length) };
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+import { basename, join } from "node:path";
+import { keyOf, type MappedCode, type Place, type SpaceId } from "./address-spaces.ts";
+import { addressOfOffset, type ElfIndex, findFunctions, openSame, readElfIndex } from "./elf-symbols.ts";
+import { frameOf } from "./frames-text.ts";
+import { findGenerated, generatedName, openPerfMap } from "./perf-map.ts";
+import { RangeTable } from "./range-table.ts";
+
+/** Files whose functions are remembered, and functions of one file. A function takes about 100 bytes. */
+const FILES_MAX = 512;
+const FUNCTIONS_MAX = 4_096;
+/** Processes whose generated code is remembered. */
+const PROCESSES_MAX = 256;
+/** Symbol tables that are streamed in one window; what is over waits for the next one and shows as its module until then. */
+const PASSES_MAX = 64;
+/** A map of generated code that has grown is read again once per this many bytes and window, so that a large one is read rarely. */
+const MAP_BYTES_PER_WINDOW = 1 << 20;
+
+const DELETED = " (deleted)";
+
+class FileSymbols {
+  readonly functions = new RangeTable(FUNCTIONS_MAX);
+  readonly module: string;
+  /** undefined: not opened yet; null: cannot be read, or is no ELF file. */
+  index: ElfIndex | null | undefined;
+
+  constructor(code: MappedCode) {
+    const path = code.path.endsWith(DELETED) ? code.path.slice(0, -DELETED.length) : code.path;
+    this.module = path === "" ? "file" : basename(path);
+  }
+}
+
+/** Generated code of one process. */
+interface GeneratedSymbols {
+  readonly functions: RangeTable;
+  /** Size of the map when it was read last; -1: never. */
+  bytes: number;
+  /** Window from which on it may be read again. */
+  nextIn: number;
+}
+
+/** A frame, and whether it will be the same when it is asked for again. */
+export interface UserFrame {
+  readonly text: string;
+  readonly isFinal: boolean;
+}
+
+/** Names of functions in what processes have mapped. */
+export class UserSymbols {
+  readonly #hostRoot: string;
+  readonly #files = new Map<MappedCode, FileSymbols>();
+  readonly #generated = new Map<string, GeneratedSymbols>();
+  #window = 0;
+  #passes = 0;
+
+  /** @param hostRoot where the host's root directory is */
+  constructor(hostRoot: string) {
+    this.#hostRoot = hostRoot;
+  }
+
+  /** Starts a window. */
+  begin(): void {
+    this.#window++;
+    this.#passes = 0;
+  }
+
+  /** Learns the functions at places of a file; `tgid` is a process that has it mapped. Never throws: what cannot be read has no names. */
+  async learnFile(code: MappedCode, offsets: Iterable<number>, tgid: number): Promise<void> {
+    const symbols = this.#symbolsOf(code);
+    if (symbols.index === null) return;
+    const isUnknown = (offset: number): boolean => {
+      const address = symbols.index == null ? undefined : addressOfOffset(symbols.index, offset);
+      return symbols.index === undefined || (address !== undefined && symbols.functions.get(address) === undefined);
+    };
+    const unknown = [...new Set(offsets)].filter(isUnknown);
+    if (unknown.length === 0 || this.#passes >= PASSES_MAX) return;
+    this.#passes++;
+    const paths = [join(this.#hostRoot, code.path), join(this.#hostRoot, `proc/${tgid}/root`, code.path)];
+    const file = code.path === "" ? null : await openSame(paths, code);
+    if (file === null) {
+      symbols.index = null;
+      return;
+    }
+    try {
+      symbols.index ??= await readElfIndex(file);
+      const { index } = symbols;
+      const addresses = unknown.map((offset) => addressOfOffset(index, offset)).filter((address) => address !== undefined);
+      for (const { start, end, name } of await findFunctions(file, index, addresses)) symbols.functions.add(start, end, name);
+    } catch {
+      symbols.index = null;
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Learns the functions at addresses of generated code. Never throws. */
+  async learnGenerated(id: SpaceId, addresses: readonly number[]): Promise<void> {
+    const symbols = this.#generatedOf(id);
+    if (symbols.nextIn > this.#window) return;
+    const file = await openPerfMap(this.#hostRoot, id.tgid);
+    if (file === null) return;
+    try {
+      const { size } = await file.stat();
+      if (size === symbols.bytes && addresses.every((address) => symbols.functions.get(address) !== undefined)) return;
+      // Lines that came since may say that a place was used again.
+      if (size !== symbols.bytes) symbols.functions.clear();
+      symbols.bytes = size;
+      symbols.nextIn = this.#window + Math.ceil(size / MAP_BYTES_PER_WINDOW);
+      for (const { start, end, name } of await findGenerated(file, addresses)) symbols.functions.add(start, end, name);
+      for (const address of addresses) if (symbols.functions.get(address) === undefined) symbols.functions.add(address, address + 1, "");
+    } catch {
+      // Cut short while it was read: the next window tries again.
+      symbols.bytes = -1;
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** The frame at a place of a process. */
+  frame(id: SpaceId, address: number, { code, offset }: Place): UserFrame {
+    if (code.kind === "vdso") return { text: "[vdso]", isFinal: true };
+    if (code.kind === "anonymous") {
+      const name = this.#generated.get(keyOf(id))?.functions.get(address);
+      if (name === undefined || name === "") return { text: "[jit]", isFinal: false };
+      const generated = generatedName(name);
+      return { text: frameOf(generated.name, generated.module), isFinal: false };
+    }
+    const symbols = this.#symbolsOf(code);
+    const { index } = symbols;
+    if (index === null) return { text: frameOf("", symbols.module), isFinal: true };
+    const at = index === undefined ? undefined : addressOfOffset(index, offset);
+    const name = at === undefined ? undefined : symbols.functions.get(at);
+    return { text: frameOf(name ?? "", symbols.module), isFinal: index !== undefined && (at === undefined || name !== undefined) };
+  }
+
+  #symbolsOf(code: MappedCode): FileSymbols {
+    let symbols = this.#files.get(code);
+    if (symbols === undefined) {
+      symbols = new FileSymbols(code);
+      this.#files.set(code, symbols);
+      if (this.#files.size > FILES_MAX) this.#files.delete(this.#files.keys().next().value as MappedCode);
+    }
+    return symbols;
+  }
+
+  #generatedOf(id: SpaceId): GeneratedSymbols {
+    const key = keyOf(id);
+    let symbols = this.#generated.get(key);
+    if (symbols === undefined) {
+      symbols = { functions: new RangeTable(FUNCTIONS_MAX), bytes: -1, nextIn: 0 };
+      this.#generated.set(key, symbols);
+      if (this.#generated.size > PROCESSES_MAX) this.#generated.delete(this.#generated.keys().next().value as string);
+    }
+    return symbols;
+  }
+}
