@@ -39,12 +39,18 @@ export class NamespacePair implements Disposable {
     run(`ip -n ${this.second} addr flush dev vb && ip -n ${this.first} neigh replace 10.213.0.9 lladdr 02:00:00:00:00:09 dev va`);
   }
 
-  /** A kernel counter of TCP, summed over both namespaces. */
+  /** A kernel counter of TCP (/proc/net/snmp), summed over both namespaces. */
   tcpCounter(name: string): number {
-    return [this.first, this.second].reduce(
-      (sum, namespace) => sum + Number(parseNetworkCounters(run(`ip netns exec ${namespace} cat /proc/net/snmp`), "Tcp").get(name)),
-      0,
-    );
+    return this.counter("snmp", "Tcp", name);
+  }
+
+  /** A kernel counter of a protocol, summed over both namespaces. */
+  counter(file: "snmp" | "netstat", protocol: string, name: string): number {
+    return [this.first, this.second].reduce((sum, namespace) => {
+      const value = parseNetworkCounters(run(`ip netns exec ${namespace} cat /proc/net/${file}`), protocol).get(name);
+      if (value === undefined) throw new Error(`no counter ${protocol} ${name}`);
+      return sum + Number(value);
+    }, 0);
   }
 
   [Symbol.dispose](): void {

@@ -11,7 +11,7 @@ export class Workload implements Disposable {
   readonly #binary = join(this.#directory, "workload");
   readonly #children = new Set<ChildProcess>();
 
-  constructor(source: "workload.c" | "file-workload.c" = "workload.c") {
+  constructor(source: "workload.c" | "file-workload.c" | "tcp-workload.c" = "workload.c") {
     execFileSync("cc", ["-O1", "-Wall", "-o", this.#binary, fileURLToPath(new URL(source, import.meta.url))]);
   }
 

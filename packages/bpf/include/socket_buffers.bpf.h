@@ -24,6 +24,9 @@ static __always_inline struct socket_buffers_value *buffers_slot(__u32 active, _
 	return window_slot(socket_buffers, active, &key, &empty, 0);
 }
 
+/* What the smallest datagram takes of a receive queue: its head and struct sk_buff (SKB_TRUESIZE() of 64-bit kernels). */
+#define DATAGRAM_MEMORY_MIN 768
+
 /* The port of a server; 0 of a client, whose port belongs to one connection. */
 static __always_inline __u16 stream_port(struct tcp_sock *tp, const struct tcp_socket *socket)
 {

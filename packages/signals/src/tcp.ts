@@ -200,7 +200,7 @@ export const socketBuffers: Signal = {
       name: "receive_full_sockets",
       kind: "gauge",
       unit: "sockets",
-      help: "Sockets whose program does not read: of TCP those that announce a zero window, of UDP those that take no more datagrams.",
+      help: "Sockets whose program does not read: of TCP those that announce a zero window, of UDP those that have no room for even the smallest datagram.",
     },
     { name: "send_bytes", kind: "gauge", unit: "bytes", help: "Memory of what is not sent, or sent and not acknowledged." },
     { name: "send_limit_bytes", kind: "gauge", unit: "bytes", help: "Sum of what this may take (SO_SNDBUF, or what the kernel tuned it to)." },
@@ -217,7 +217,7 @@ export const socketBuffers: Signal = {
   bpf: {
     map: "socket_buffers",
     bucketed: false,
-    programs: ["on_inet_sock_set_state", "on_tcp_inventory", "on_sock_rcvqueue_full", "on_sock_exceed_buf_limit"],
+    programs: ["on_inet_sock_set_state", "on_tcp_inventory", "on_udp_fail_queue_rcv_skb", "on_sock_rcvqueue_full", "on_sock_exceed_buf_limit"],
   },
   caveats: [
     "TCP drops nothing when a receive queue is full, it announces a zero window: that is `receive_full_sockets`, not `full`.",

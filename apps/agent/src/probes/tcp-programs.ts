@@ -23,6 +23,7 @@ export const tcpPrograms: readonly ProgramPlan[] = [
     tracepoint: "tcp_cong_state_set",
     without: "states are read once per window, how often they were entered is not counted",
   },
+  { name: "on_udp_fail_queue_rcv_skb", object: "socket_buffer", hook: "tp_btf/udp_fail_queue_rcv_skb", tracepoint: "udp_fail_queue_rcv_skb" },
   {
     name: "on_sock_rcvqueue_full",
     object: "socket_buffer",

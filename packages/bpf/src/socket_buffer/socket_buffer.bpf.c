@@ -32,4 +32,15 @@ int BPF_PROG(on_sock_exceed_buf_limit, const struct sock *sk)
 	return 0;
 }
 
+/* A datagram found the receive queue full (RcvbufErrors), or no memory (MemErrors). */
+SEC("tp_btf/udp_fail_queue_rcv_skb")
+int BPF_PROG(on_udp_fail_queue_rcv_skb, int error, const struct sock *sk)
+{
+	struct cost_timer timer;
+	cost_start(timer, on_udp_fail_queue_rcv_skb, COST_RARE);
+	count_full(sk);
+	cost_end(&timer);
+	return 0;
+}
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

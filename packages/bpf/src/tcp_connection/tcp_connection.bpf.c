@@ -444,9 +444,10 @@ static __always_inline void take_datagram_socket(struct task_struct *task, struc
 	socket->window = settings->window;
 	__u32 active = *(volatile __u32 *)&settings->active;
 	struct socket_buffers_value *slot = buffers_slot(active, socket->owner, IPPROTO_UDP, datagram_port(sk));
+	int is_full = sk->sk_backlog.rmem_alloc.counter + DATAGRAM_MEMORY_MIN > sk->sk_rcvbuf;
 	/* sk_wmem_alloc holds one for the socket itself. */
 	if (slot)
-		count_buffers(slot, sk, sk->sk_wmem_alloc.refs.counter - 1, sk->sk_backlog.rmem_alloc.counter >= sk->sk_rcvbuf);
+		count_buffers(slot, sk, sk->sk_wmem_alloc.refs.counter - 1, is_full);
 }
 
 static __always_inline void take_stock(struct task_struct *task, struct file *file)
