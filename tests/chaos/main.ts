@@ -21,6 +21,7 @@ import {
   type RawComparison,
   readFrames,
   readTotals,
+  type StoredFrame,
 } from "./equation.ts";
 import { patientFetch } from "./patient-fetch.ts";
 import { type FaultKind, faultKinds, makeSchedule } from "./schedule.ts";
@@ -218,7 +219,7 @@ async function holdEquation(stack: Stack, scene: Scene, torn: TornWindows): Prom
     (host, startMs) => windowTruth(workload, known.get(host) as SimulatedHost, startMs),
     (host, startMs) => (torn.get(host)?.has(startMs) ?? false) || (givenUp.get(host)?.has(startMs) ?? false),
   );
-  const differences: Difference[] = [...raw.differences, ...unstoredOfLedger(stack, frames)];
+  const differences: Difference[] = [...raw.differences, ...unstoredOfLedger(stack, scene.windowMs, frames)];
 
   const rollupsMs = Date.now();
   let behind = await compareLevels(ask, range);
@@ -244,10 +245,12 @@ async function holdEquation(stack: Stack, scene: Scene, torn: TornWindows): Prom
 }
 
 /** Whatever the simulator was told is stored must be. */
-function unstoredOfLedger(stack: Stack, frames: readonly { readonly host: string; readonly startMs: number }[]): Difference[] {
-  const stored = new Set(frames.map((frame) => `${frame.host} ${frame.startMs}`));
+function unstoredOfLedger(stack: Stack, windowMs: number, frames: readonly StoredFrame[]): Difference[] {
+  const stored = new Set<string>();
+  for (const { host, startMs, lengthMs, isAccepted } of frames)
+    for (let at = startMs; isAccepted && at < startMs + lengthMs; at += windowMs) stored.add(`${host} ${at}`);
   const differences: Difference[] = [];
-  for (const [host, starts] of readLedgerWindows(join(stack.directory, "ledger.ndjson"))) {
+  for (const [host, starts] of readLedgerWindows(join(stack.directory, "ledger.ndjson"), windowMs)) {
     for (const startMs of starts) {
       if (!stored.has(`${host} ${startMs}`))
         differences.push({ where: `${host} ${new Date(startMs).toISOString()}`, expected: "stored: it was acknowledged", stored: "not at all" });

@@ -8,6 +8,8 @@ export interface FrameHeader {
   /** Unix milliseconds on the host's clock. */
   readonly windowStartMs: number;
   readonly windowMs: number;
+  /** How many of the host's windows it speaks for. */
+  readonly windows: number;
   /** What the host adds to its clock to get the API's. */
   readonly clockOffsetMs: number;
   readonly bootId: string;
@@ -75,7 +77,7 @@ export class FrameEncoder {
     if (header.clockOffsetMs !== 0) scalar(CLOCK_OFFSET_MS, header.clockOffsetMs < 0 ? -2 * header.clockOffsetMs - 1 : 2 * header.clockOffsetMs);
     scalar(BOOT_ID, header.bootId.length);
     at += out.write(header.bootId, at, "latin1");
-    scalar(WINDOWS, 1);
+    scalar(WINDOWS, header.windows);
     for (const { signal, block } of blocks) {
       const head = headOf(signal);
       let length = head.length + 1 + varintBytes(block.rows);

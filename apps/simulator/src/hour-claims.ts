@@ -17,18 +17,19 @@ interface Hour {
 export class HourClaims {
   readonly #hours = new Map<number, Hour>();
 
-  made(windowStartMs: number, rows: number): void {
+  /** @param windows joined in one frame */
+  made(windowStartMs: number, rows: number, windows: number): void {
     const hour = this.#hourOf(windowStartMs);
-    hour.windows++;
+    hour.windows += windows;
     hour.frames++;
     hour.rows += rows;
   }
 
-  refused(windowStartMs: number, rows: number): void {
+  refused(windowStartMs: number, rows: number, windows: number): void {
     const hour = this.#hourOf(windowStartMs);
     hour.frames--;
     hour.rows -= rows;
-    hour.refused++;
+    hour.refused += windows;
   }
 
   get hasChanged(): boolean {

@@ -155,10 +155,10 @@ function openOrExplain(path: string): number {
 }
 
 /**
- * Window starts (Unix ms) that a ledger holds, by host name; empty if there is no such file. A last line that a kill cut off is taken out of
+ * Starts (Unix ms) of the windows of this length that a ledger holds, by host name, those that longer ones are made of too; empty if there is no such file. A last line that a kill cut off is taken out of
  * the file, so that what is appended starts on a line of its own. Throws an Error that names file and line if it is no ledger of windows.
  */
-export function readLedgerWindows(path: string): Map<string, Set<number>> {
+export function readLedgerWindows(path: string, windowMs: number): Map<string, Set<number>> {
   const windows = new Map<string, Set<number>>();
   if (!existsSync(path)) return windows;
   const bytes = readFileSync(path);
@@ -166,13 +166,14 @@ export function readLedgerWindows(path: string): Map<string, Set<number>> {
   if (end < bytes.length) truncateSync(path, end);
   for (const [index, text] of bytes.toString("utf8", 0, end).split("\n").entries()) {
     if (text === "") continue;
-    const { host, windowStart } = parseLine(path, index, text);
+    const { host, windowStart, windowMs: lengthMs } = parseLine(path, index, text);
     let starts = windows.get(host);
     if (starts === undefined) {
       starts = new Set();
       windows.set(host, starts);
     }
-    starts.add(Date.parse(windowStart));
+    const startMs = Date.parse(windowStart);
+    for (let at = startMs; at < startMs + lengthMs; at += windowMs) starts.add(at);
   }
   return windows;
 }
@@ -180,7 +181,7 @@ export function readLedgerWindows(path: string): Map<string, Set<number>> {
 function parseLine(path: string, index: number, text: string): LedgerLine {
   try {
     const line = JSON.parse(text) as LedgerLine;
-    if (typeof line.host === "string" && !Number.isNaN(Date.parse(line.windowStart))) return line;
+    if (typeof line.host === "string" && !Number.isNaN(Date.parse(line.windowStart)) && line.windowMs > 0) return line;
   } catch {
     // Said below.
   }

@@ -18,7 +18,7 @@ const PROGRESS_MS = 10_000;
 
 async function run(options: SimulatorOptions): Promise<void> {
   const token = readToken(options.tokenFile);
-  const done = options.resume && options.ledger !== undefined ? readLedgerWindows(options.ledger) : undefined;
+  const done = options.resume && options.ledger !== undefined ? readLedgerWindows(options.ledger, options.windowMs) : undefined;
   const stop = new AbortController();
   let failure: Error | undefined;
   const fail = (error: Error): void => {

@@ -9,6 +9,7 @@ import type { FrameEncoder } from "./frame.ts";
 import { HourClaims } from "./hour-claims.ts";
 import type { InFlightBytes } from "./in-flight-bytes.ts";
 import type { Ledger } from "./ledger.ts";
+import { joinWindows } from "./longer-window.ts";
 import { type DueWindow, WindowQueue } from "./window-queue.ts";
 import type { WindowBlocks, Workload } from "./workload.ts";
 
@@ -18,6 +19,9 @@ const BACKOFF_MS_MAX = 5_000;
 const STATUS_MS = 30_000;
 /** An API that owes answers and is silent for so long is as good as away. */
 const SILENCE_MS_MAX = 60_000;
+
+/** Longer windows are asked for by nobody. */
+const LENGTH_MS_MAX = 3_600_000;
 
 /** What the hosts of a fleet share. */
 export interface FleetServices {
@@ -36,8 +40,16 @@ export interface FleetServices {
 }
 
 interface SentWindow extends DueWindow {
+  readonly rowsMax: number;
   readonly bytes: number;
   readonly rows: number;
+}
+
+/** What decides a window's rows, besides the host. */
+interface WindowShape {
+  readonly startMs: number;
+  readonly lengthMs: number;
+  readonly rowsMax: number;
 }
 
 type Phase = "closed" | "opening" | "open";
@@ -74,17 +86,24 @@ export class SimulatedAgent {
 
   /**
    * @param fromMs start of the first window
-   * @param doneWindows starts of windows that an earlier run delivered
+   * @param untilMs end of the last
+   * @param doneWindows starts of windows that an earlier run delivered. Windows stay as they are then, whatever the API asks for: that run may have sent some of which
+   * it did not hear, and sent again in another form they would count twice.
    */
-  constructor(services: FleetServices, connection: ApiConnection, host: SimulatedHost, fromMs: number, doneWindows?: ReadonlySet<number>) {
+  constructor(
+    services: FleetServices,
+    connection: ApiConnection,
+    host: SimulatedHost,
+    { fromMs, untilMs, doneWindows }: { readonly fromMs: number; readonly untilMs: number; readonly doneWindows?: ReadonlySet<number> | undefined },
+  ) {
     this.#services = services;
     this.#connection = connection;
     this.host = host;
-    this.#queue = new WindowQueue(services.workload.options.windowMs, fromMs);
+    this.#queue = new WindowQueue(services.workload.options.windowMs, fromMs, untilMs);
     this.#isDone = doneWindows === undefined ? undefined : (startMs) => doneWindows.has(startMs);
     this.#clockOffsetMs = services.faults.clockOffsetMs(host.index);
     // What it says of its hours includes what it said before it was killed.
-    for (const startMs of doneWindows ?? []) this.#claims.made(startMs - this.#clockOffsetMs, rowsOf(services.workload.window(host, startMs)));
+    for (const startMs of doneWindows ?? []) this.#claims.made(startMs - this.#clockOffsetMs, rowsOf(services.workload.window(host, startMs)), 1);
   }
 
   /** Windows due and neither acknowledged nor refused for good. */
@@ -175,6 +194,7 @@ export class SimulatedAgent {
     const isFirst = this.#phase === "opening";
     this.#config = config;
     this.#heardAtMs = Date.now();
+    if (this.#isDone === undefined) this.#queue.lengthMs = this.#lengthFor(config.windowMs);
     if (!isFirst) return;
     this.#phase = "open";
     this.#services.opening.free++;
@@ -186,9 +206,9 @@ export class SimulatedAgent {
     this.#phase = "closed";
     this.#stream = undefined;
     this.#config = undefined;
-    for (const { startMs, bytes } of this.#inFlight.values()) {
-      this.#services.bytes.release(bytes);
-      this.#queue.retry(startMs);
+    for (const sent of this.#inFlight.values()) {
+      this.#services.bytes.release(sent.bytes);
+      this.#queue.retry(sent);
     }
     this.#inFlight.clear();
     this.#backlogInFlight = 0;
@@ -208,11 +228,12 @@ export class SimulatedAgent {
   #send(stream: HostStream, window: DueWindow, nowMs: number): void {
     const { faults } = this.#services;
     const { startMs } = window;
-    const { request, rows } = this.#encode(startMs);
+    const shaped = { ...window, rowsMax: window.rowsMax ?? (this.#isDone === undefined ? (this.#config?.rowsMax ?? 0) : 0) };
+    const { request, rows } = this.#encode(shaped);
     const sequence = this.#sequenceOf(startMs);
-    if (!window.isRetry) this.#claims.made(startMs - this.#clockOffsetMs, rows);
+    if (!window.isRetry) this.#claims.made(startMs - this.#clockOffsetMs, rows, this.#windowsIn(window));
     if (this.#inFlight.size === 0) this.#heardAtMs = nowMs;
-    this.#inFlight.set(sequence, { ...window, bytes: request.length, rows });
+    this.#inFlight.set(sequence, { ...shaped, bytes: request.length, rows });
     if (!window.isLive) this.#backlogInFlight++;
     this.#services.bytes.take(request.length);
     const { index } = this.host;
@@ -228,14 +249,38 @@ export class SimulatedAgent {
     if (faults.hits("cut", index, startMs)) stream.cancel();
   }
 
-  #encode(startMs: number): { request: Buffer; rows: number } {
-    const { workload, encoder } = this.#services;
-    const blocks = workload.window(this.host, startMs);
+  /** The least multiple of its own windows that is as long as the API asks for. */
+  #lengthFor(askedMs: number): number {
+    const { windowMs } = this.#services.workload.options;
+    const lengthMs = Math.ceil(askedMs / windowMs) * windowMs;
+    return lengthMs > windowMs && lengthMs <= LENGTH_MS_MAX ? lengthMs : windowMs;
+  }
+
+  #windowsIn({ lengthMs }: { readonly lengthMs: number }): number {
+    return lengthMs / this.#services.workload.options.windowMs;
+  }
+
+  #blocks({ startMs, lengthMs, rowsMax }: WindowShape): WindowBlocks {
+    const { workload } = this.#services;
+    const { windowMs } = workload.options;
+    if (lengthMs === windowMs && rowsMax === 0) return workload.window(this.host, startMs);
+    const { host } = this;
+    function* windows(): Iterable<WindowBlocks> {
+      for (let at = startMs; at < startMs + lengthMs; at += windowMs) yield workload.window(host, at);
+    }
+    return joinWindows(windows(), rowsMax);
+  }
+
+  #encode(shape: WindowShape): { request: Buffer; rows: number } {
+    const { encoder } = this.#services;
+    const { startMs } = shape;
+    const blocks = this.#blocks(shape);
     const request = encoder.encode(
       {
         sequence: Number(this.#sequenceOf(startMs)),
         windowStartMs: startMs - this.#clockOffsetMs,
-        windowMs: workload.options.windowMs,
+        windowMs: shape.lengthMs,
+        windows: this.#windowsIn(shape),
         clockOffsetMs: this.#clockOffsetMs,
         bootId: this.host.bootId,
       },
@@ -277,15 +322,15 @@ export class SimulatedAgent {
     this.#heardAtMs = Date.now();
     const sent = this.#settle(sequence);
     if (sent === undefined) return;
-    const { ledger, workload, faults } = this.#services;
+    const { ledger, faults } = this.#services;
     const { startMs } = sent;
-    this.acknowledged++;
+    this.acknowledged += this.#windowsIn(sent);
     this.acknowledgedRows += sent.rows;
     this.#failures = 0;
     this.#isReported = false;
-    ledger?.acknowledged(this.host.name, startMs, workload.options.windowMs, workload.window(this.host, startMs));
+    ledger?.acknowledged(this.host.name, startMs, sent.lengthMs, this.#blocks(sent));
     if (faults.hits("resend", this.host.index, startMs))
-      this.#after(faults.delayMs(this.host.index, startMs), () => this.#stream?.send(this.#encode(startMs).request));
+      this.#after(faults.delayMs(this.host.index, startMs), () => this.#stream?.send(this.#encode(sent).request));
   }
 
   #acceptRefusal(refusal: Refusal): void {
@@ -293,14 +338,14 @@ export class SimulatedAgent {
     const sent = this.#settle(refusal.sequence);
     if (sent === undefined) return;
     if (refusal.retry) {
-      this.#queue.retry(sent.startMs);
+      this.#queue.retry(sent);
       const waitMs = this.#heardAtMs + BACKOFF_MS_MIN * (1 + Math.random());
       if (sent.isLive) this.#holdUntilMs = Math.max(this.#holdUntilMs, waitMs);
       else this.#backlogHoldUntilMs = Math.max(this.#backlogHoldUntilMs, waitMs);
       return;
     }
-    this.refused++;
-    this.#claims.refused(sent.startMs - this.#clockOffsetMs, sent.rows);
+    this.refused += this.#windowsIn(sent);
+    this.#claims.refused(sent.startMs - this.#clockOffsetMs, sent.rows, this.#windowsIn(sent));
     this.#services.say(`${this.host.name}: window refused: ${refusal.reason}`);
   }
 

@@ -13,12 +13,13 @@ import {
   type StreamSnapshotsRequest,
   type StreamSnapshotsResponse,
 } from "@waggle/proto";
+import { getSignalOrThrow } from "@waggle/signals";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Faults, faultKinds } from "./faults.ts";
 import { makeFleet } from "./fleet.ts";
 import { FrameEncoder } from "./frame.ts";
 import { InFlightBytes } from "./in-flight-bytes.ts";
-import { Ledger, type LedgerLine, type LedgerTotalsLine, readLedgerWindows } from "./ledger.ts";
+import { Ledger, type LedgerLine, type LedgerTotalsLine, readLedgerWindows, sumsOfWindow } from "./ledger.ts";
 import { SimulatedFleet } from "./simulated-fleet.ts";
 import { Workload } from "./workload.ts";
 
@@ -35,6 +36,8 @@ class DifficultApi {
   enrolments = 0;
   inFlightMax = 0;
   copies = 0;
+  /** What it asks for behind the Hello, and what it asks for once that many snapshots have come. */
+  asks = { windowMs: WINDOW_MS, rowsMax: 0, after: 0 };
   #server = new Server();
   #received = 0;
 
@@ -68,8 +71,9 @@ class DifficultApi {
         if (!call.cancelled && !isEnded) call.write({ message: answer });
       };
       if (message?.$case === "hello") {
-        const config = { serverTimeMs: 0n, windowMs: WINDOW_MS, frameBytesMax: 4_000_000, refusedSignals: [], rowsMax: 0 };
-        send({ $case: "config", value: { ...config, framesInFlightMax: 6, backlogInFlightMax: 4 } });
+        const config = { serverTimeMs: 0n, frameBytesMax: 4_000_000, refusedSignals: [], framesInFlightMax: 6, backlogInFlightMax: 4 };
+        const { windowMs, rowsMax } = this.#received >= this.asks.after ? this.asks : { windowMs: WINDOW_MS, rowsMax: 0 };
+        send({ $case: "config", value: { ...config, windowMs, rowsMax } });
       } else if (message?.$case === "status") this.statuses.push(message.value);
       else if (message?.$case === "snapshot") {
         const snapshot = message.value;
@@ -117,13 +121,19 @@ describe("SimulatedFleet", () => {
     rmSync(directory, { recursive: true });
   });
 
-  async function deliver(ledgerPath: string, form: "windows" | "totals", withFaults: boolean, resume = false): Promise<SimulatedFleet> {
-    const done = resume ? readLedgerWindows(ledgerPath) : undefined;
+  async function deliver(
+    ledgerPath: string,
+    form: "windows" | "totals",
+    withFaults: boolean,
+    resume = false,
+    speed = Number.POSITIVE_INFINITY,
+  ): Promise<SimulatedFleet> {
+    const done = resume ? readLedgerWindows(ledgerPath, WINDOW_MS) : undefined;
     const ledger = new Ledger(ledgerPath, form, (error) => {
       throw error;
     });
     const fleet = new SimulatedFleet(
-      { hosts: makeFleet(5, HOSTS), addresses, connections: 2, fromMs, untilMs, speed: Number.POSITIVE_INFINITY, done },
+      { hosts: makeFleet(5, HOSTS), addresses, connections: 2, fromMs, untilMs, speed, done },
       {
         token: "t",
         workload: new Workload({ seed: 5, rows: 10, windowMs: WINDOW_MS, incidents: [] }),
@@ -161,6 +171,41 @@ describe("SimulatedFleet", () => {
     expect(lines).toHaveLength(expected.length);
     expect(new Set(lines.map((line) => `${line.host} ${Date.parse(line.windowStart)}`))).toEqual(new Set(expected));
     expect(apis.reduce((sum, api) => sum + api.copies, 0)).toBeGreaterThan(0);
+  });
+
+  it("makes windows as long, and with as few rows, as the API asks for, without losing or doubling a count", async () => {
+    const path = join(directory, "ledger");
+    const rowsMax = 2;
+    for (const api of apis) api.asks = { windowMs: 60_000, rowsMax, after: 40 };
+    // Four seconds for twenty minutes: what is due when the API asks stays as it is.
+    await deliver(path, "windows", true, false, 300);
+    const covered = new Map<string, number>();
+    const frames = new Map(apis.flatMap((api) => [...api.stored]));
+    let [longer, folded] = [0, 0];
+    for (const [key, snapshot] of frames) {
+      const [host, start] = key.split(" ") as [string, string];
+      const windows = snapshot.windowMs / WINDOW_MS;
+      expect(snapshot.windows).toBe(windows);
+      if (windows > 1) longer++;
+      if (snapshot.blocks.every((block) => getSignalOrThrow(block.signal).bpf === null || block.rows <= rowsMax)) folded++;
+      for (let index = 0; index < windows; index++) {
+        const at = `${host} ${Number(start) + index * WINDOW_MS}`;
+        covered.set(at, (covered.get(at) ?? 0) + 1);
+      }
+    }
+    expect(longer).toBeGreaterThan(HOSTS);
+    expect(folded).toBeGreaterThan(HOSTS);
+    expect(covered.size).toBe(HOSTS * WINDOWS);
+    expect(new Set(covered.values())).toEqual(new Set([1]));
+    // The ledger holds each once as well, with the sums of all.
+    const done = readLedgerWindows(path, WINDOW_MS);
+    expect([...done.values()].map((starts) => starts.size)).toEqual(Array.from({ length: HOSTS }, () => WINDOWS));
+    const total = (lines: readonly LedgerLine[]) => lines.reduce((sum, line) => sum + BigInt(line.signals["syscalls"]?.["count"] ?? 0), 0n);
+    const workload = new Workload({ seed: 5, rows: 10, windowMs: WINDOW_MS, incidents: [] });
+    const truth = makeFleet(5, HOSTS)
+      .flatMap((host) => Array.from({ length: WINDOWS }, (_, index) => sumsOfWindow(workload.window(host, fromMs + index * WINDOW_MS))["syscalls"]))
+      .reduce((sum, sums) => sum + BigInt(sums?.["count"] ?? 0), 0n);
+    expect(total(linesOf<LedgerLine>(path))).toBe(truth);
   });
 
   it("keeps to the API's limit of frames in flight, and says per hour what it made", async () => {

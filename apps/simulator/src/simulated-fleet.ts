@@ -36,13 +36,12 @@ export class SimulatedFleet {
     this.#connections = Array.from({ length: options.connections }, (_, index) => new ApiConnection(options.addresses, index));
     this.agents = options.hosts.map(
       (host, index) =>
-        new SimulatedAgent(
-          services,
-          this.#connections[index % options.connections] as ApiConnection,
-          host,
-          options.fromMs,
-          options.done?.get(host.name),
-        ),
+        new SimulatedAgent(services, this.#connections[index % options.connections] as ApiConnection, host, {
+          fromMs: options.fromMs,
+          untilMs: options.untilMs,
+          // A run that goes on has none for a host that never got one through.
+          doneWindows: options.done === undefined ? undefined : (options.done.get(host.name) ?? new Set()),
+        }),
     );
     let newestDoneMs = options.fromMs;
     for (const starts of options.done?.values() ?? []) for (const startMs of starts) newestDoneMs = Math.max(newestDoneMs, startMs);

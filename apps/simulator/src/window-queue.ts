@@ -6,6 +6,9 @@ const LIVE_WINDOWS = 2;
 /** A window to send. */
 export interface DueWindow {
   readonly startMs: number;
+  readonly lengthMs: number;
+  /** Rows of one signal that it was cut to when it was sent before: sent again it must be the same. undefined: not sent yet. */
+  readonly rowsMax: number | undefined;
   readonly isLive: boolean;
   /** It was sent before, without an answer. */
   readonly isRetry: boolean;
@@ -18,33 +21,53 @@ export interface DueWindow {
 export class WindowQueue {
   readonly #windowMs: number;
   /** Stretches [next, end) of windows never sent, oldest first; the last one ends at the newest window. */
-  readonly #stretches: { next: number; end: number }[] = [];
-  readonly #retries = new Set<number>();
+  readonly #stretches: Stretch[] = [];
+  readonly #retries = new Map<number, SentBefore>();
+  readonly #untilMs: number;
+  #lengthMs: number;
   #newestEndMs: number;
 
-  /** @param fromMs start of the first window */
-  constructor(windowMs: number, fromMs: number) {
+  /**
+   * @param fromMs start of the first window
+   * @param untilMs end of the last
+   */
+  constructor(windowMs: number, fromMs: number, untilMs = Number.POSITIVE_INFINITY) {
     this.#windowMs = windowMs;
+    this.#lengthMs = windowMs;
     this.#newestEndMs = fromMs;
+    this.#untilMs = untilMs;
+  }
+
+  /** Length of the windows that become due from now on, ms, a multiple of the first length; what is due already stays as it is. */
+  set lengthMs(lengthMs: number) {
+    this.#lengthMs = lengthMs;
   }
 
   /** All windows that end at `nowMs` or before are due, unless `isDone` says they were sent in an earlier run. */
   extend(nowMs: number, isDone?: (startMs: number) => boolean): void {
-    const endMs = nowMs - (nowMs % this.#windowMs);
+    // At the end the last window is as long as what is left.
+    const gridMs = nowMs >= this.#untilMs ? this.#windowMs : this.#lengthMs;
+    const endMs = nowMs - (nowMs % gridMs);
     for (; isDone !== undefined && this.#newestEndMs < endMs; this.#newestEndMs += this.#windowMs) {
-      if (!isDone(this.#newestEndMs)) this.#append(this.#newestEndMs, this.#newestEndMs + this.#windowMs);
+      if (!isDone(this.#newestEndMs)) this.#append(this.#newestEndMs, this.#newestEndMs + this.#windowMs, this.#windowMs);
     }
-    if (this.#newestEndMs >= endMs) return;
-    this.#append(this.#newestEndMs, endMs);
-    this.#newestEndMs = endMs;
+    while (this.#newestEndMs < endMs) {
+      const startMs = this.#newestEndMs;
+      const offsetMs = startMs % this.#lengthMs;
+      // Up to the next boundary of the present length, then all whole ones, then what is left.
+      const wholeMs = endMs - (endMs % this.#lengthMs);
+      const stopMs = offsetMs > 0 ? Math.min(endMs, startMs - offsetMs + this.#lengthMs) : wholeMs > startMs ? wholeMs : endMs;
+      this.#append(startMs, stopMs, Math.min(this.#lengthMs, stopMs - startMs));
+      this.#newestEndMs = stopMs;
+    }
   }
 
-  retry(startMs: number): void {
-    this.#retries.add(startMs);
+  retry({ startMs, lengthMs, rowsMax }: { readonly startMs: number } & SentBefore): void {
+    this.#retries.set(startMs, { lengthMs, rowsMax });
   }
 
   get length(): number {
-    return this.#stretches.reduce((sum, { next, end }) => sum + (end - next) / this.#windowMs, this.#retries.size);
+    return this.#stretches.reduce((sum, { next, end, lengthMs }) => sum + (end - next) / lengthMs, this.#retries.size);
   }
 
   /** Gives up the windows never sent; returns how many. */
@@ -60,38 +83,53 @@ export class WindowQueue {
 
   /** Takes the next window out: the newest ones first, then the oldest, if `withBacklog`. */
   take(withBacklog: boolean): DueWindow | undefined {
-    const liveFromMs = this.#newestEndMs - LIVE_WINDOWS * this.#windowMs;
+    const liveFromMs = (lengthMs: number): number => this.#newestEndMs - LIVE_WINDOWS * lengthMs;
     const last = this.#stretches.at(-1);
-    if (last !== undefined && last.end > liveFromMs) {
-      const startMs = Math.max(last.next, liveFromMs);
+    const startOfLive = ({ next, lengthMs }: Stretch): number => next + Math.ceil(Math.max(0, liveFromMs(lengthMs) - next) / lengthMs) * lengthMs;
+    if (last !== undefined && startOfLive(last) < last.end) {
+      const { lengthMs } = last;
+      const startMs = startOfLive(last);
       if (startMs === last.next) this.#advance(last);
       else {
         // What lies before stays a stretch of its own.
-        this.#stretches.splice(-1, 1, { next: last.next, end: startMs });
-        if (startMs + this.#windowMs < last.end) this.#stretches.push({ next: startMs + this.#windowMs, end: last.end });
+        this.#stretches.splice(-1, 1, { next: last.next, end: startMs, lengthMs });
+        if (startMs + lengthMs < last.end) this.#stretches.push({ next: startMs + lengthMs, end: last.end, lengthMs });
       }
-      return { startMs, isLive: true, isRetry: false };
+      return { startMs, lengthMs, rowsMax: undefined, isLive: true, isRetry: false };
     }
-    for (const startMs of this.#retries) {
-      if (!withBacklog && startMs < liveFromMs) continue;
+    for (const [startMs, sent] of this.#retries) {
+      const isLive = startMs >= liveFromMs(sent.lengthMs);
+      if (!withBacklog && !isLive) continue;
       this.#retries.delete(startMs);
-      return { startMs, isLive: startMs >= liveFromMs, isRetry: true };
+      return { startMs, ...sent, isLive, isRetry: true };
     }
     const first = this.#stretches[0];
     if (!withBacklog || first === undefined) return undefined;
-    const startMs = first.next;
+    const { next: startMs, lengthMs } = first;
     this.#advance(first);
-    return { startMs, isLive: false, isRetry: false };
+    return { startMs, lengthMs, rowsMax: undefined, isLive: false, isRetry: false };
   }
 
-  #append(startMs: number, endMs: number): void {
+  #append(startMs: number, endMs: number, lengthMs: number): void {
     const last = this.#stretches.at(-1);
-    if (last?.end === startMs) last.end = endMs;
-    else this.#stretches.push({ next: startMs, end: endMs });
+    if (last?.end === startMs && last.lengthMs === lengthMs) last.end = endMs;
+    else this.#stretches.push({ next: startMs, end: endMs, lengthMs });
   }
 
-  #advance(stretch: { next: number; end: number }): void {
-    stretch.next += this.#windowMs;
+  #advance(stretch: Stretch): void {
+    stretch.next += stretch.lengthMs;
     if (stretch.next >= stretch.end) this.#stretches.splice(this.#stretches.indexOf(stretch), 1);
   }
+}
+
+/** Windows [next, end) of one length, never sent. */
+interface Stretch {
+  next: number;
+  end: number;
+  readonly lengthMs: number;
+}
+
+interface SentBefore {
+  readonly lengthMs: number;
+  readonly rowsMax: number | undefined;
 }

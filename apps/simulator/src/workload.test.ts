@@ -100,7 +100,7 @@ describe("makeFleet", () => {
 it("FrameEncoder writes what the codec reads", () => {
   const host = fleet[3] as SimulatedHost;
   const blocks = workload({ rows: 300 }).window(host, start);
-  const header = { sequence: 42, windowStartMs: start, windowMs: 10_000, clockOffsetMs: -5_000, bootId: host.bootId };
+  const header = { sequence: 42, windowStartMs: start, windowMs: 10_000, windows: 1, clockOffsetMs: -5_000, bootId: host.bootId };
   const { message } = StreamSnapshotsRequest.decode(new FrameEncoder().encode(header, blocks));
   if (message?.$case !== "snapshot") throw new Error("no snapshot");
   expect(message.value).toMatchObject({ sequence: 42n, windowStartMs: BigInt(start), windowMs: 10_000, clockOffsetMs: -5_000n, bootId: host.bootId });
