@@ -16,6 +16,8 @@ struct drops {
 	__u64 texts_full;
 	/* Too many DNS queries were under way: what became of this one is not known, and it is in no row. */
 	__u64 dns_in_flight_full;
+	/* The registry of DNS names was full: the query counts under name ~other. */
+	__u64 dns_names_full;
 	/* A file's path had no room among the keys: its events count for their process under file ~other. */
 	__u64 file_paths_full;
 	/* Accepted connections without a delay: too many waited at once, or nobody saw who accepted them (io_uring). */

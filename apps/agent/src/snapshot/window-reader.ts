@@ -53,6 +53,9 @@ export const ROWS_MAX = 2_000;
 const TIMED_RUNS_MIN = 16n;
 export const OFF_CPU_MIN_US = 1_000;
 
+/** Registries of texts that keys name by an id. */
+const TEXT_MAPS = ["texts", "dns_names"] as const;
+
 const UINT64_MAX = (1n << 64n) - 1n;
 
 /** What programs need of a kernel map by one name. */
@@ -229,9 +232,11 @@ export class KernelSource implements Disposable {
     if (processes !== undefined && processLayout !== undefined)
       processes.drain((keys, values, count) => this.#registry.add(keys, values, count, processLayout));
 
-    const texts = this.#probes.maps.get("texts");
     const textLayout = this.#probes.layouts.get("text");
-    if (texts !== undefined && textLayout !== undefined) texts.drain((keys, values, count) => this.#texts.add(keys, values, count, textLayout));
+    for (const name of TEXT_MAPS) {
+      const texts = this.#probes.maps.get(name);
+      if (texts !== undefined && textLayout !== undefined) texts.drain((keys, values, count) => this.#texts.add(keys, values, count, textLayout));
+    }
 
     let unregistered = 0n;
     const unread = new Map<string, string>();
