@@ -37,6 +37,12 @@ it("calls every reason unknown where the kernel has none", () => {
   expect(readKernelNames(null).dropReason(0)).toBe("unknown");
 });
 
+it("names why a connection was reset as the kernel does, and says unknown where it says nothing", () => {
+  const names = readKernelNames(kernelWith({ sk_rst_reason: { 0: "SK_RST_REASON_NOT_SPECIFIED", 1: "SK_RST_REASON_NO_SOCKET" } }));
+  expect([0, 1, 7, 0xffff].map(names.resetReason)).toEqual(["NOT_SPECIFIED", "NO_SOCKET", "reason_7", "unknown"]);
+  expect(readKernelNames(kernelWith({})).resetReason(1)).toBe("unknown");
+});
+
 it("names softirqs by the kernel's own list", () => {
   const proc = mkdtempSync(join(tmpdir(), "waggle-net-"));
   mkdirSync(proc, { recursive: true });

@@ -6,7 +6,15 @@ import type { ProgramState } from "./probe-set.ts";
 import { programPlans } from "./programs.ts";
 
 const attached = (): ProgramState[] =>
-  programPlans.map(({ name, hook }) => ({ program: name, hook, attached: true, failure: null, decision: {}, without: null, insteadOf: null }));
+  programPlans.map(({ name, hook, without = null }) => ({
+    program: name,
+    hook,
+    attached: true,
+    failure: null,
+    decision: {},
+    without,
+    insteadOf: null,
+  }));
 const without = (name: string, state: "unsupported" | "failed"): ProgramState[] =>
   attached().map((program) =>
     program.program === name
@@ -41,6 +49,16 @@ describe("coverageOf", () => {
     expect(stateOf(coverage, "syscalls")?.state).toBe("exact");
     const worse = coverageOf([...without("on_sys_enter", "unsupported"), standIn]);
     expect(stateOf(worse, "syscall_latency")).toMatchObject({ state: "unsupported", reason: "timed in another way; no clock" });
+  });
+
+  it("says fallback, and what is missing, for a signal that can do without an absent program", () => {
+    const coverage = coverageOf(without("on_tcp_cong_state_set", "unsupported"));
+    expect(stateOf(coverage, "tcp_congestion")).toEqual({
+      signal: "tcp_congestion",
+      state: "fallback",
+      reason: "states are read once per window, how often they were entered is not counted (on_tcp_cong_state_set: why)",
+    });
+    expect(stateOf(coverage, "socket_buffers")?.state).toBe("exact");
   });
 
   it("says failed for a program that failed in this window only", () => {
