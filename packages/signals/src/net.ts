@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Signal } from "./signal.ts";
+import type { Measure, Signal } from "./signal.ts";
 
 export const packetDrops: Signal = {
   name: "packet_drops",
@@ -80,5 +80,30 @@ export const dnsQueries: Signal = {
   ],
 };
 
+const perDevice = (name: string, unit: Measure["unit"], help: string): Measure => ({ name, kind: "sum", unit, help });
+
+export const networkDevices: Signal = {
+  name: "network_devices",
+  family: "net",
+  kind: "counter",
+  question: "How much does each network device carry, and what does it lose?",
+  help: "What the network devices of the agent's network namespace count themselves, as /proc/net/dev shows it.",
+  dimensions: ["device"],
+  measures: [
+    perDevice("rx_bytes", "bytes", "Bytes received."),
+    perDevice("rx_packets", "packets", "Packets received."),
+    perDevice("rx_errors", "errors", "Packets received damaged."),
+    perDevice("rx_dropped", "packets", "Packets received and dropped by the device or its driver, for want of room or of anybody who wants them."),
+    perDevice("tx_bytes", "bytes", "Bytes sent."),
+    perDevice("tx_packets", "packets", "Packets sent."),
+    perDevice("tx_errors", "errors", "Packets that could not be sent."),
+    perDevice("tx_dropped", "packets", "Packets dropped before they were sent."),
+  ],
+  distribution: null,
+  hooks: ["/proc/net/dev"],
+  bpf: null,
+  caveats: ["Devices of other network namespaces (inside containers) are seen by their end on the host only."],
+};
+
 /** Packets, datagrams, names and devices. */
-export const netSignals: readonly Signal[] = [packetDrops, udpTraffic, dnsQueries, softirqLatency];
+export const netSignals: readonly Signal[] = [packetDrops, udpTraffic, dnsQueries, networkDevices, softirqLatency];

@@ -6,6 +6,7 @@ import { EnergyCollector } from "../collect/energy.ts";
 import { HostFactsCollector } from "../collect/host-facts.ts";
 import { HostLoadCollector } from "../collect/host-load.ts";
 import { HostPressureCollector } from "../collect/host-pressure.ts";
+import { NetworkDevicesCollector } from "../collect/network-devices.ts";
 import type { Config } from "../config/config.ts";
 import { findCgroup2Mount } from "../host/cgroup-mount.ts";
 import type { HostClock } from "../host/clock.ts";
@@ -32,7 +33,13 @@ export async function openSource(config: Config, clock: HostClock, log: Logger):
 
 /** What is made out of /proc and /sys. */
 function openCollectors({ hostRoot }: Config): Collector[] {
-  return [new HostLoadCollector(hostRoot), new HostPressureCollector(hostRoot), new HostFactsCollector(hostRoot), new EnergyCollector(hostRoot)];
+  return [
+    new HostLoadCollector(hostRoot),
+    new HostPressureCollector(hostRoot),
+    new HostFactsCollector(hostRoot),
+    new EnergyCollector(hostRoot),
+    new NetworkDevicesCollector(hostRoot),
+  ];
 }
 
 /** Opens the kernel's side; where that is impossible as a whole, a source that says why in each window. */
