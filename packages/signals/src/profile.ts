@@ -30,7 +30,7 @@ export const offCpu: Signal = {
   family: "cpu",
   kind: "stack",
   question: "Where do programs wait, and how long?",
-  help: "Every wait of at least 1 ms (unless configured otherwise) by process and the call stack in which the task waited. None is sampled.",
+  help: "Every wait of at least 1 ms (unless configured otherwise) by process and the call stack in which the task waited.",
   dimensions: ["process", "unit", "stack"],
   measures: [
     { name: "count", kind: "sum", unit: "events", help: "Waits that ended in the window." },
@@ -49,6 +49,7 @@ export const offCpu: Signal = {
     "Tasks that were pushed off the CPU while they could have gone on are not here but in run_queue_latency.",
     "A wait outside of a system call (for a page from disk), and one in a call that the agent saw no start of, has its kernel stack only, below the frame `[user]`.",
     "A wait is counted when its system call returns.",
+    "The first 256 long waits of each second on a CPU are all counted; of further ones one in two, in four, … is taken by chance and counted for as many. Coverage then says `sampled`.",
   ],
 };
 

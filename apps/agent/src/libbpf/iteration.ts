@@ -52,10 +52,19 @@ function attach(programFd: number, program: string, target: IterationTarget): nu
   return fd;
 }
 
-async function readAll(fd: number, program: string, bytesMax: number): Promise<Buffer> {
+/** Reused by all walks, which take turns: a buffer for each would be most of what the agent allocates. */
+const chunk = Buffer.alloc(CHUNK_BYTES);
+let turn: Promise<unknown> = Promise.resolve();
+
+function readAll(fd: number, program: string, bytesMax: number): Promise<Buffer> {
+  const result = turn.then(() => readInTurn(fd, program, bytesMax));
+  turn = result.catch(() => {});
+  return result;
+}
+
+async function readInTurn(fd: number, program: string, bytesMax: number): Promise<Buffer> {
   const parts: Buffer[] = [];
   for (let total = 0; total < bytesMax; ) {
-    const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
     const bytes = await new Promise<number>((resolve, reject) => {
       read(fd, chunk, 0, chunk.length, null, (error, count) => {
         if (error === null) resolve(count);
@@ -65,7 +74,7 @@ async function readAll(fd: number, program: string, bytesMax: number): Promise<B
       });
     });
     if (bytes === 0) break;
-    if (bytes > 0) parts.push(chunk.subarray(0, bytes));
+    if (bytes > 0) parts.push(Buffer.from(chunk.subarray(0, bytes)));
     total += Math.max(0, bytes);
   }
   return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);

@@ -96,15 +96,18 @@ export function addressOfOffset({ segments }: ElfIndex, offset: number): number 
   return segment === undefined ? undefined : segment.address + (offset - segment.offset);
 }
 
+let symbols: Buffer | undefined;
+
 /**
- * The ranges that the addresses lie in: one per address at most, fewer where several lie in one function.
+ * The ranges that the addresses lie in: one per address at most, fewer where several lie in one function. Calls take turns.
  * Of two symbols that cover an address the one that starts later counts; of two that start together, one that is not local.
  */
 export async function findFunctions(file: FileHandle, { table }: ElfIndex, addresses: Iterable<number>): Promise<FunctionRange[]> {
   const wanted = Float64Array.from(new Set(addresses)).sort();
   const found = new Found(wanted);
   if (table !== null && wanted.length > 0) {
-    const symbols = Buffer.allocUnsafe(Math.min(table.count, SYMBOLS_PER_READ) * SYMBOL_BYTES);
+    // One for all files, which are read one after the other.
+    symbols ??= Buffer.alloc(SYMBOLS_PER_READ * SYMBOL_BYTES);
     for (let at = 0; at < table.count; at += SYMBOLS_PER_READ) {
       const count = Math.min(SYMBOLS_PER_READ, table.count - at);
       const { bytesRead } = await file.read(symbols, 0, count * SYMBOL_BYTES, table.offset + at * SYMBOL_BYTES);

@@ -19,7 +19,7 @@ const FRAMES = "stack_frames";
 
 /** How long a process that samples begin to come from may wait until its mappings are read. */
 const SWEEP_MS = 250;
-const READS_PER_SWEEP = 16;
+const READS_PER_SWEEP = 8;
 const READS_PER_WINDOW = 64;
 /** Windows after which an address space that no stack came from is let go. */
 const SPACE_WINDOWS = 60;
@@ -80,6 +80,9 @@ export class Profiler {
   #isReading = false;
   #startedAtMs = Date.now();
   #clockProblem = "";
+  /** Waits that were thinned out, in the last window and since the start. */
+  #thinned = 0n;
+  #thinnedTotal = 0n;
 
   constructor({ probes, registry, hostRoot }: ProfilerOptions) {
     this.#probes = probes;
@@ -93,14 +96,16 @@ export class Profiler {
     if (stackSignals.some((signal) => probes.maps.has(`${signal}_a`))) this.#timer = setInterval(() => this.#startSweep(), SWEEP_MS).unref();
   }
 
-  /** Why a signal's rows are not what they should be, in words; empty if they are. */
-  note(signal: string): string {
-    if (!(stackSignals as readonly string[]).includes(signal) && signal !== FRAMES) return "";
+  /** In what way the last window's rows of a signal are not what they should be, in words; undefined if they are. */
+  note(signal: string): { readonly state: "fallback" | "sampled"; readonly reason: string } | undefined {
+    if (!(stackSignals as readonly string[]).includes(signal) && signal !== FRAMES) return undefined;
     const reasons = [];
+    const isThinned = signal === "off_cpu" && this.#thinned > 0n;
+    if (isThinned) reasons.push(`${this.#thinned} waits were more than 256 a second on their CPU: of those a part is counted, each for several`);
     if (this.#kernel.problem !== "") reasons.push(`kernel functions have no names: ${this.#kernel.problem}`);
     if (this.#spaces.problem !== "") reasons.push(`user functions have no names: ${this.#spaces.problem}`);
     if (signal === "cpu_profile" && this.#clockProblem !== "") reasons.push(`not all CPUs are sampled: ${this.#clockProblem}`);
-    return reasons.join("; ");
+    return reasons.length === 0 ? undefined : { state: isThinned ? "sampled" : "fallback", reason: reasons.join("; ") };
   }
 
   /**
@@ -123,6 +128,7 @@ export class Profiler {
 
   async #read(idle: "a" | "b", endedAtMs: number, rowsMax: number): Promise<Profile> {
     this.#refreshClocks();
+    this.#readPace();
     this.#stacks.begin();
     this.#spaces.begin();
     this.#user.begin();
@@ -172,6 +178,17 @@ export class Profiler {
     } catch (error) {
       this.#clockProblem = error instanceof Error ? error.message : String(error);
     }
+  }
+
+  #readPace(): void {
+    const map = this.#probes.maps.get("off_cpu_pace");
+    const layout = this.#probes.layouts.get("off_cpu_pace");
+    if (map === undefined || layout === undefined) return;
+    const { bytes, stride, cpus } = map.getPerCpu();
+    let total = 0n;
+    for (let cpu = 0; cpu < cpus; cpu++) total += bytes.readBigUInt64LE(cpu * stride + fieldOf(layout, "thinned").offset);
+    this.#thinned = total - this.#thinnedTotal;
+    this.#thinnedTotal = total;
   }
 
   #drainChunks(): void {
