@@ -322,8 +322,8 @@ export class KernelSource implements Disposable {
     return coverageOf(this.#probes.states(), broken).map((entry) => {
       const problem = this.#misfits.get(entry.signal) ?? unread.get(entry.signal);
       if (problem !== undefined) return { signal: entry.signal, state: "failed", reason: problem };
-      const note = this.#profiler?.note(entry.signal) ?? "";
-      return note !== "" && entry.state === "exact" ? { signal: entry.signal, state: "fallback", reason: note } : entry;
+      const note = this.#profiler?.note(entry.signal);
+      return note !== undefined && entry.state === "exact" ? { signal: entry.signal, ...note } : entry;
     });
   }
 
