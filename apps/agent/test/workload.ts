@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,8 +11,15 @@ export class Workload implements Disposable {
   readonly #binary = join(this.#directory, "workload");
   readonly #children = new Set<ChildProcess>();
 
-  constructor(source: "workload.c" | "file-workload.c" | "tcp-workload.c" = "workload.c") {
-    execFileSync("cc", ["-O1", "-Wall", "-o", this.#binary, fileURLToPath(new URL(source, import.meta.url))]);
+  constructor(source: "workload.c" | "file-workload.c" | "tcp-workload.c" | "udp-workload.c" | "task-workload.c" = "workload.c") {
+    execFileSync("cc", ["-O1", "-Wall", "-pthread", "-o", this.#binary, fileURLToPath(new URL(source, import.meta.url))]);
+  }
+
+  /** A path that executes the program under that name. */
+  linkAs(name: string): string {
+    const path = join(this.#directory, name);
+    symlinkSync(this.#binary, path);
+    return path;
   }
 
   /** Runs a verb to its end under the name `comm`, in network namespace `netns` if given. Rejects if it fails. */
