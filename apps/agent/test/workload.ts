@@ -11,8 +11,10 @@ export class Workload implements Disposable {
   readonly #binary = join(this.#directory, "workload");
   readonly #children = new Set<ChildProcess>();
 
-  constructor(source: "workload.c" | "file-workload.c" | "tcp-workload.c" | "udp-workload.c" | "task-workload.c" = "workload.c") {
-    execFileSync("cc", ["-O1", "-Wall", "-pthread", "-o", this.#binary, fileURLToPath(new URL(source, import.meta.url))]);
+  constructor(
+    source: "workload.c" | "profile-workload.c" | "file-workload.c" | "tcp-workload.c" | "udp-workload.c" | "task-workload.c" = "workload.c",
+  ) {
+    execFileSync("cc", ["-O1", "-fno-omit-frame-pointer", "-Wall", "-pthread", "-o", this.#binary, fileURLToPath(new URL(source, import.meta.url))]);
   }
 
   /** A path that executes the program under that name. */

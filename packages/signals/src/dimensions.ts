@@ -61,7 +61,7 @@ const dictionary = {
     cType: "__u8[16]",
     clickhouseType: "String",
     label: "peer",
-    help: "Address of the other end. IPv4 is written as IPv4.",
+    help: "Address of the other end. IPv4 is written as IPv4. Empty if it is not known.",
     fleet: false,
   },
   peer_port: {
@@ -69,7 +69,7 @@ const dictionary = {
     cType: "__u16",
     clickhouseType: "LowCardinality(String)",
     label: "peer port",
-    help: "Port of the other end for role=client; `ephemeral` for role=server, where the other end's port belongs to one connection only.",
+    help: "Port of the other end for role=client; `ephemeral` for role=server, where the other end's port belongs to one connection only. For UDP: `ephemeral` if the kernel of the other end is likely to have picked it.",
     fleet: true,
   },
   port: {
@@ -77,7 +77,7 @@ const dictionary = {
     cType: "__u16",
     clickhouseType: "LowCardinality(String)",
     label: "port",
-    help: "Local listening port for role=server; `ephemeral` for role=client.",
+    help: "Local listening port for role=server; `ephemeral` for role=client. For UDP: the port that the program chose, `ephemeral` if the kernel did.",
     fleet: true,
   },
   role: {

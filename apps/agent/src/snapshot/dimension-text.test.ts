@@ -30,6 +30,13 @@ describe("dimensionReader", () => {
     expect([read(Buffer.from([0, 0, 0, 0]), 0), read(Buffer.from([0, 0, 0xbb, 1]), 0)]).toEqual(["ephemeral", "443"]);
   });
 
+  it("leaves a peer empty that is not known", () => {
+    const read = dimensionReader("peer", field(0, 16), names);
+    const keys = Buffer.alloc(32);
+    keys.set(bytes("00000000 00000000 0000ffff 00000000"), 16);
+    expect([read(keys, 0), read(keys, 16)]).toEqual(["", "0.0.0.0"]);
+  });
+
   it("calls the error of a connect that was given up closed", () => {
     const read = dimensionReader("errno", field(0, 2), names);
     expect([0, 111, 512, 4000].map((errno) => read(Buffer.from(Uint16Array.of(errno).buffer), 0))).toEqual([

@@ -21,6 +21,8 @@ const operations = ["other", "read", "write", "flush", "discard", "fsync", "fdat
 /** enum tcp_ca_state (include/uapi/linux/tcp.h), which programs outside the kernel read too, so it does not change. */
 const congestionStates = ["open", "disorder", "cwr", "recovery", "loss"] as const;
 
+const UNKNOWN_ADDRESS = Buffer.alloc(16);
+
 /** Reads one dimension's text out of a key that starts at `at`. */
 export type DimensionReader = (keys: Buffer, at: number) => string;
 
@@ -38,7 +40,11 @@ export function dimensionReader(dimension: DimensionName, field: StructField, na
   switch (dimension) {
     case "peer":
     case "resolver":
-      return (keys, at) => addressText(keys.subarray(at + offset, at + offset + 16));
+      return (keys, at) => {
+        const address = keys.subarray(at + offset, at + offset + 16);
+        // Nobody's address: the program did not know it.
+        return address.equals(UNKNOWN_ADDRESS) ? "" : addressText(address);
+      };
     case "peer_port":
     case "port":
       return (keys, at) => {
