@@ -95,7 +95,9 @@ static __always_inline void count_query(const struct dns_in_flight_key *in_fligh
 	};
 	__builtin_memcpy(key.resolver, in_flight->resolver, sizeof(key.resolver));
 	__u32 active = *(volatile __u32 *)&settings->active;
-	if (!window_has(dns_queries, active, &key) && !register_name(key.query_name_id, &query->name))
+	if (mode_of(settings, active)->coarse_query_name)
+		key.query_name_id = TEXT_ID_OTHER;
+	else if (!window_has(dns_queries, active, &key) && !register_name(key.query_name_id, &query->name))
 		key.query_name_id = TEXT_ID_OTHER;
 	struct dns_queries_value empty = { .min = ~0ull };
 	struct dns_queries_value *slot = window_slot(dns_queries, active, &key, &empty, key.bucket);

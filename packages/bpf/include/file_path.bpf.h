@@ -10,6 +10,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include "maps.bpf.h"
+#include "open_file.bpf.h"
 #include "process.bpf.h"
 #include "texts.bpf.h"
 
@@ -60,12 +61,11 @@ struct {
  * Id of an open file: its inode, and the name it was opened by. So what was written under a temporary name and then renamed is told apart, and
  * so are a file that was deleted and the next one that got its inode. The hash of a name is salted with its directory (fs/namei.c).
  */
-static __always_inline __u64 id_of_file(__u64 file, __u64 inode, const struct control *settings)
+static __always_inline __u64 id_of_file(struct open_file file, const struct control *settings)
 {
-	__u64 dentry = pointer_at(struct file, file, f_path.dentry);
-	__u64 hash_and_length = 0;
+	__u64 dentry = file.dentry, hash_and_length = 0;
 	bpf_core_read(&hash_and_length, sizeof(hash_and_length), &((struct dentry *)dentry)->d_name.hash_len);
-	__u64 id = mix(settings->seed, inode ^ hash_and_length << 32);
+	__u64 id = mix(settings->seed, file.inode ^ hash_and_length << 32);
 	return id < TEXT_ID_MIN ? id + TEXT_ID_MIN : id;
 }
 

@@ -74,10 +74,11 @@ static __always_inline __u16 bucket_index(__u64 value)
 /* Two CPUs may hold the same slot. Four tries: a loser of four races in a row leaves a neighbour's extreme, within the same bucket. */
 #define EXTREME_TRIES 4
 
-static __always_inline void histogram_add(struct histogram_value *slot, __u64 value)
+/* `shift`: the event stands for 2^shift of its kind (sampling.bpf.h). */
+static __always_inline void histogram_add_sampled(struct histogram_value *slot, __u64 value, __u32 shift)
 {
-	__sync_fetch_and_add(&slot->count, 1);
-	__sync_fetch_and_add(&slot->sum, value);
+	__sync_fetch_and_add(&slot->count, 1ull << shift);
+	__sync_fetch_and_add(&slot->sum, value << shift);
 #pragma unroll
 	for (int i = 0; i < EXTREME_TRIES; i++) {
 		__u64 seen = *(volatile __u64 *)&slot->min;
@@ -90,6 +91,11 @@ static __always_inline void histogram_add(struct histogram_value *slot, __u64 va
 		if (value <= seen || __sync_val_compare_and_swap(&slot->max, seen, value) == seen)
 			break;
 	}
+}
+
+static __always_inline void histogram_add(struct histogram_value *slot, __u64 value)
+{
+	histogram_add_sampled(slot, value, 0);
 }
 
 #endif

@@ -11,6 +11,49 @@
 #include <bpf/bpf_helpers.h>
 #include "histogram.bpf.h"
 
+/*
+ * How a window is measured; written by the agent while nobody reads it, so that a window has one mode from its first event to its last. All zero:
+ * everything, exact. Fields off_<map> are 1 if nobody wants the map's signals (only of maps that a hot program shares with others), coarse_… if
+ * keys shall not tell that dimension apart, …_shift if one of 2^shift events is counted, as 2^shift (sampling.bpf.h).
+ */
+struct window_mode {
+	/* Raised when what sched_switch has noted of tasks is not to be used any more: waits went by that it did not see. */
+	__u32 switch_epoch;
+	__u8 call_shift;
+	__u8 switch_shift;
+	__u8 softirq_shift;
+	__u8 drop_shift;
+	/* on_sys_enter does not run: on_sys_exit decides itself which calls are sampled. */
+	__u8 entry_unseen;
+	/* Nobody wants any signal of the family: the programs run, if at all, to have their runs counted. */
+	__u8 off_calls;
+	__u8 off_switches;
+	__u8 off_softirqs;
+	__u8 off_drops;
+	__u8 off_syscall_latency;
+	__u8 off_syscall_errors;
+	__u8 off_file_io;
+	__u8 off_file_opens;
+	__u8 off_fsync_latency;
+	__u8 off_udp_traffic;
+	__u8 off_dns_queries;
+	__u8 off_tcp_accept_delay;
+	__u8 off_run_queue_latency;
+	__u8 off_off_cpu;
+	__u8 off_tcp_connections;
+	__u8 off_tcp_rtt;
+	__u8 off_tcp_listen_queue;
+	__u8 off_tcp_congestion;
+	__u8 off_socket_buffers;
+	__u8 off_cpu_time;
+	__u8 off_page_faults;
+	__u8 coarse_peer;
+	__u8 coarse_file;
+	__u8 coarse_query_name;
+	__u8 pad[3];
+};
+_Static_assert(sizeof(struct window_mode) == 36, "no hidden padding");
+
 struct control {
 	/* 0: copy a is written, 1: copy b. Shares its 8 bytes with `window`, so that both change at once. */
 	__u32 active;
@@ -27,8 +70,12 @@ struct control {
 	__u16 ephemeral_port_max;
 	/* 1, 2: the inventory only takes notes, of listeners or of connections, and counts nothing; 0 otherwise. */
 	__u32 priming;
+	/* Time stamps (bpf_ktime_get_ns) that are not younger were taken by programs that were detached since: what they began may long be over. */
+	__u64 stamps_since_ns;
+	/* By copy of the maps. */
+	struct window_mode modes[2];
 };
-_Static_assert(sizeof(struct control) == 32, "the agent writes this struct");
+_Static_assert(sizeof(struct control) == 112, "the agent writes this struct");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -41,6 +88,15 @@ static __always_inline struct control *get_control(void)
 {
 	__u32 key = 0;
 	return bpf_map_lookup_elem(&control, &key);
+}
+
+/* All bytes of an address that stands for all peers (coarse_peer); no peer has it. */
+#define PEER_OTHER 0xff
+
+/* Mode of the window whose copy is `active`. */
+static __always_inline const struct window_mode *mode_of(const struct control *settings, __u32 active)
+{
+	return active ? &settings->modes[1] : &settings->modes[0];
 }
 
 /*

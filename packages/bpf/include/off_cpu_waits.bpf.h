@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Where tasks waited, by stack. Nothing is sampled: a wait that turns out to be long is counted when the task gets a CPU again, at sched_switch.
+ * Where tasks waited, by stack. A stack at each switch would be dear, and most waits are short: so one that turns out to have been long is
+ * counted when the task gets a CPU again, at sched_switch.
  * There its kernel stack lies still and can be read; its user stack cannot, as another task's memory is mapped. So a wait inside a system
  * call is noted down, and counted when the call returns: then the task is `current`, and its user stack is what it was when it waited.
  */

@@ -64,7 +64,11 @@ struct task_state {
 	/* Since when the task waits, by the run queue's clock; 0 while it does not (off_cpu_waits.bpf.h). */
 	__u64 blocked_since_ns;
 	/* noted_waits holds waits of the call under way. */
-	__u64 has_noted_waits;
+	__u32 has_noted_waits;
+	/* window_mode.switch_epoch that run_delay_ns and blocked_since_ns are of. */
+	__u32 switch_epoch;
+	/* The call under way stands for 2^call_shift (sampling.bpf.h). */
+	__u64 call_shift;
 };
 
 struct {

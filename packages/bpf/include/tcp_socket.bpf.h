@@ -125,11 +125,20 @@ static __always_inline __u16 local_port(struct tcp_sock *tp)
 	return bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
 }
 
+/* Whether the window under way tells peers apart. */
+static __always_inline _Bool tells_peers(const struct control *settings)
+{
+	return !settings || !mode_of(settings, *(volatile __u32 *)&settings->active)->coarse_peer;
+}
+
 /* A port that belongs to one connection only is 0, so that it cannot blow up the number of keys. */
 static __always_inline void fill_flow(struct tcp_flow *flow, const struct sock *sk, struct tcp_sock *tp, const struct tcp_socket *socket)
 {
 	__builtin_memset(flow, 0, sizeof(*flow));
-	peer_address(flow->peer, &sk->__sk_common);
+	if (tells_peers(get_control()))
+		peer_address(flow->peer, &sk->__sk_common);
+	else
+		__builtin_memset(flow->peer, PEER_OTHER, sizeof(flow->peer));
 	if (!socket)
 		return;
 	flow->process_id = socket->owner;

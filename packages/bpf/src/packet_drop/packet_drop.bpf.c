@@ -9,6 +9,7 @@
 #include "key_values.h"
 #include "maps.bpf.h"
 #include "packet_drop.h"
+#include "sampling.bpf.h"
 #include "tcp_socket.bpf.h"
 #include "udp_socket.bpf.h"
 
@@ -102,6 +103,10 @@ static __always_inline void handle_drop(const struct sk_buff *skb, __u32 reason,
 	if (!settings)
 		return;
 	__u32 active = *(volatile __u32 *)&settings->active;
+	const struct window_mode *mode = mode_of(settings, active);
+	__u32 shift = mode->drop_shift & SHIFT_MASK;
+	if (mode->off_drops || (shift && !is_sampled(shift)))
+		return;
 	struct packet_drops_key key = { .reason = reason };
 	/* Who was to receive it, else who sent it. Two calls on purpose: one instruction must not see both kinds of pointer. */
 	const struct sock *sk = rx_sk;
@@ -122,8 +127,8 @@ static __always_inline void handle_drop(const struct sk_buff *skb, __u32 reason,
 	struct packet_drops_value *slot = window_slot(packet_drops, active, &key, &empty, 0);
 	if (!slot)
 		return;
-	__sync_fetch_and_add(&slot->packets, 1);
-	__sync_fetch_and_add(&slot->bytes, skb->len);
+	__sync_fetch_and_add(&slot->packets, 1ull << shift);
+	__sync_fetch_and_add(&slot->bytes, (__u64)skb->len << shift);
 }
 
 SEC("tp_btf/kfree_skb")

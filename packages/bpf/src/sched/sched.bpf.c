@@ -8,6 +8,7 @@
 #include "maps.bpf.h"
 #include "process.bpf.h"
 #include "off_cpu.bpf.h"
+#include "sampling.bpf.h"
 #include "sched.h"
 
 /* 200 processes and kernel threads × 30 buckets each; 112 bytes an entry, two copies. */
@@ -26,13 +27,14 @@ struct task_struct___state {
  * into this CPU's queue, and run_delay has all earlier waits and what it waited in other queues before it was moved here; so the rise of
  * their sum is the whole wait, and nothing is lost if a switch is not seen. No hook on wakeups is needed.
  */
-static __always_inline void count_wait(__u32 active, struct task_struct *next, struct task_state *state, __u64 process_id, __u64 clock_ns)
+static __always_inline void count_wait(__u32 active, struct task_struct *next, struct task_state *state, __u64 process_id, __u64 clock_ns, __u32 shift)
 {
 	__u64 queued_ns = next->sched_info.last_queued;
 	if (!queued_ns)
 		return;
 	__u64 waited_ns = clock_ns - queued_ns;
-	if (state) {
+	/* Of a sampled task the waits in between were not seen: then it is this CPU's queue alone. */
+	if (state && !shift) {
 		__u64 total = next->sched_info.run_delay + waited_ns;
 		if (state->run_delay_ns)
 			waited_ns = total - state->run_delay_ns;
@@ -42,7 +44,7 @@ static __always_inline void count_wait(__u32 active, struct task_struct *next, s
 	struct run_queue_latency_value empty = { .min = ~0ull };
 	struct run_queue_latency_value *slot = window_slot(run_queue_latency, active, &key, &empty, key.bucket);
 	if (slot)
-		histogram_add((struct histogram_value *)slot, waited_ns);
+		histogram_add_sampled((struct histogram_value *)slot, waited_ns, shift);
 }
 
 static __always_inline void handle_switch(int is_preempted, struct task_struct *prev, struct task_struct *next, __u32 prev_state)
@@ -50,17 +52,29 @@ static __always_inline void handle_switch(int is_preempted, struct task_struct *
 	struct control *settings = get_control();
 	if (!settings)
 		return;
+	__u32 active = *(volatile __u32 *)&settings->active;
+	const struct window_mode *mode = mode_of(settings, active);
+	if (mode->off_switches)
+		return;
+	__u32 shift = mode->switch_shift & SHIFT_MASK;
+	_Bool counts_prev = prev->pid && !mode->off_off_cpu && (!shift || is_wait_sampled(settings, prev, shift));
+	_Bool counts_next = next->pid && (!shift || is_wait_sampled(settings, next, shift));
+	if (!counts_prev && !counts_next)
+		return;
 	/* Both are of this CPU. Any task has a place in its CPU's fair queue, whatever its class. */
 	__u64 clock_ns = next->pid ? next->se.cfs_rq->rq->clock : prev->se.cfs_rq->rq->clock;
-	if (prev->pid)
-		off_cpu_leave(settings, prev, !is_preempted && prev_state, clock_ns);
-	if (!next->pid)
+	if (counts_prev)
+		off_cpu_leave(settings, prev, !is_preempted && prev_state, clock_ns, mode->switch_epoch);
+	if (!counts_next)
 		return;
-	__u32 active = *(volatile __u32 *)&settings->active;
 	struct task_state *state = find_task_state(next);
 	__u64 process_id = state ? identify(next, state, settings) : PROCESS_UNKNOWN;
-	count_wait(active, next, state, process_id, clock_ns);
-	off_cpu_enter(settings, next, state, clock_ns);
+	if (state)
+		keep_to_epoch(state, mode->switch_epoch);
+	if (!mode->off_run_queue_latency)
+		count_wait(active, next, state, process_id, clock_ns, shift);
+	if (!mode->off_off_cpu)
+		off_cpu_enter(settings, next, state, clock_ns, shift);
 }
 
 /* Arguments: bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state. */

@@ -6,6 +6,7 @@
 #include "drops.bpf.h"
 #include "histogram.bpf.h"
 #include "maps.bpf.h"
+#include "sampling.bpf.h"
 #include "softirq.h"
 
 /* Slots by CPU, so that few of them meet in one. */
@@ -15,6 +16,9 @@ WINDOW_MAP(softirq_latency, 2048, BUCKETED_OTHERS);
 
 /* Linux has 10 (enum in include/linux/interrupt.h); a power of two, so that an index is a mask. */
 #define VECTORS_MAX 16
+
+/* Raised, and not among those that are sampled; younger than any time stamp. */
+#define PASSED_OVER (~0ull)
 
 /* When each vector was raised first on this CPU and has not run since; 0: it is not waiting. */
 struct raised {
@@ -40,11 +44,22 @@ static __always_inline __u64 vector_index(__u64 vector)
 static __always_inline void handle_raise(__u32 vector)
 {
 	__u32 key = 0;
+	struct control *settings = get_control();
+	if (!settings)
+		return;
+	const struct window_mode *mode = mode_of(settings, *(volatile __u32 *)&settings->active);
+	if (mode->off_softirqs)
+		return;
 	struct raised *raised = bpf_map_lookup_elem(&softirq_raised, &key);
 	if (!raised)
 		return;
 	vector = vector_index(vector);
-	if (!raised->raised_ns[vector])
+	if (raised->raised_ns[vector] > settings->stamps_since_ns)
+		return;
+	__u32 shift = mode->softirq_shift & SHIFT_MASK;
+	if (shift && !is_sampled(shift))
+		raised->raised_ns[vector] = PASSED_OVER;
+	else
 		raised->raised_ns[vector] = bpf_ktime_get_ns();
 }
 
@@ -56,12 +71,14 @@ static __always_inline void handle_entry(__u32 vector)
 		return;
 	vector = vector_index(vector);
 	__u64 raised_ns = raised->raised_ns[vector];
-	/* Raised before the programs were attached, or between being taken up and this (see the README). */
-	if (!raised_ns)
-		return;
 	raised->raised_ns[vector] = 0;
 	struct control *settings = get_control();
-	if (!settings)
+	/* Raised before the programs were attached, or between being taken up and this (see the README). */
+	if (!settings || raised_ns <= settings->stamps_since_ns || raised_ns == PASSED_OVER)
+		return;
+	__u32 active = *(volatile __u32 *)&settings->active;
+	const struct window_mode *mode = mode_of(settings, active);
+	if (mode->off_softirqs)
 		return;
 	__u64 elapsed_ns = bpf_ktime_get_ns() - raised_ns;
 	struct softirq_latency_key latency = {
@@ -69,11 +86,10 @@ static __always_inline void handle_entry(__u32 vector)
 		.pad = bpf_get_smp_processor_id() & (SHARDS - 1),
 		.bucket = bucket_index(elapsed_ns),
 	};
-	__u32 active = *(volatile __u32 *)&settings->active;
 	struct softirq_latency_value empty = { .min = ~0ull };
 	struct softirq_latency_value *slot = window_slot(softirq_latency, active, &latency, &empty, latency.bucket);
 	if (slot)
-		histogram_add((struct histogram_value *)slot, elapsed_ns);
+		histogram_add_sampled((struct histogram_value *)slot, elapsed_ns, mode->softirq_shift & SHIFT_MASK);
 }
 
 SEC("tp_btf/softirq_raise")

@@ -39,7 +39,7 @@ static __always_inline void handle_accept_call(const struct call *call)
 	struct tcp_accept_delay_value empty = { .min = ~0ull };
 	struct tcp_accept_delay_value *slot = window_slot(tcp_accept_delay, call->active, &key, &empty, key.bucket);
 	if (slot)
-		histogram_add((struct histogram_value *)slot, delay_ns);
+		histogram_add_sampled((struct histogram_value *)slot, delay_ns, call->shift);
 }
 
 #endif

@@ -162,8 +162,15 @@ struct call {
 	__u32 active;
 	/* CALL_… */
 	__u32 class;
-	__u32 pad;
+	/* It stands for 2^shift calls (sampling.bpf.h). */
+	__u32 shift;
 };
+
+/* How the window that the call is counted in is measured. */
+static __always_inline const struct window_mode *mode_of_call(const struct call *call)
+{
+	return mode_of(call->settings, call->active);
+}
 
 /*
  * What a call that a signal interrupted returns inside the kernel (include/linux/errno.h), and no program ever sees: on the way

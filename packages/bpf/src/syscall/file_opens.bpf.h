@@ -38,43 +38,65 @@ static __always_inline __u64 id_of_text(const struct text *text, __u32 length, c
 	return id < TEXT_ID_MIN ? id + TEXT_ID_MIN : id;
 }
 
-static __always_inline void add_open(__u32 active, struct file_opens_key *key)
+static __noinline struct file_opens_value *add_file_open(__u32 active, struct file_opens_key *key)
 {
 	struct file_opens_value empty = {};
-	struct file_opens_value *slot = window_slot(file_opens, active, key, &empty, 0);
+	return window_slot(file_opens, active, key, &empty, 0);
+}
+
+/* Files are not told apart (window_mode.coarse_file): nothing of the path is read. */
+static __always_inline int count_coarse_open(const struct call *call, struct file_opens_key *key)
+{
+	struct file_opens_value *slot = add_file_open(call->active, key);
 	if (slot)
-		__sync_fetch_and_add(&slot->count, 1);
+		__sync_fetch_and_add(&slot->count, 1ull << call->shift);
+	return 0;
 }
 
 static __noinline int count_opened(const struct call *call)
 {
+	struct file_opens_key key = { .process_id = call->process_id, .file_id = TEXT_ID_OTHER };
+	if (mode_of_call(call)->coarse_file)
+		return count_coarse_open(call, &key);
 	__u64 file = file_of_fd(call->task, (__u32)call->ret);
-	struct file_opens_key key = { .process_id = call->process_id };
+	key.file_id = TEXT_ID_NONE;
 	if (file)
-		key.file_id = id_of_file(file, inode_of_file(file), call->settings);
-	if (file && !window_has(file_opens, call->active, &key) &&
-	    (!take_file_key(FILE_KEYS_OPENS, call->active, call->settings->window, FILE_OPENS_OPENED) || !register_path(key.file_id, file)))
-		key.file_id = TEXT_ID_OTHER;
-	add_open(call->active, &key);
+		key.file_id = id_of_file(parts_of_file(file), call->settings);
+	struct file_opens_value *slot = window_has(file_opens, call->active, &key);
+	if (!slot) {
+		if (file && (!take_file_key(FILE_KEYS_OPENS, call->active, call->settings->window, FILE_OPENS_OPENED) || !register_path(key.file_id, file)))
+			key.file_id = TEXT_ID_OTHER;
+		slot = add_file_open(call->active, &key);
+	}
+	if (slot)
+		__sync_fetch_and_add(&slot->count, 1ull << call->shift);
 	return 0;
 }
 
 /* The path is read when the call returns: the kernel has just read it, so it is in memory, unless the call failed for that. */
 static __noinline int count_failed_open(const struct call *call, __u16 error)
 {
-	struct file_opens_key key = { .process_id = call->process_id, .result = error };
+	struct file_opens_key key = { .process_id = call->process_id, .file_id = TEXT_ID_OTHER, .result = error };
+	if (mode_of_call(call)->coarse_file)
+		return count_coarse_open(call, &key);
+	key.file_id = TEXT_ID_NONE;
 	struct text *text = get_text_scratch();
+	if (!text)
+		return 0;
 	const char *path = (const char *)(call->class == CALL_OPEN ? call_argument_1(call->regs) : call_argument_2(call->regs));
-	int length = text ? (int)bpf_probe_read_user_str(text, TEXT_BYTES, path) : 0;
-	if (text && length > 0) {
-		if (length >= TEXT_BYTES)
-			mark_cut(text->text);
+	int length = (int)bpf_probe_read_user_str(text, TEXT_BYTES, path);
+	if (length >= TEXT_BYTES)
+		mark_cut(text->text);
+	if (length > 0)
 		key.file_id = id_of_text(text, length, call->settings);
-		if (!window_has(file_opens, call->active, &key) &&
-		    (!take_file_key(FILE_KEYS_OPENS, call->active, call->settings->window, FILE_OPENS_FILES) || !register_text(key.file_id, text)))
+	struct file_opens_value *slot = window_has(file_opens, call->active, &key);
+	if (!slot) {
+		if (length > 0 && (!take_file_key(FILE_KEYS_OPENS, call->active, call->settings->window, FILE_OPENS_FILES) || !register_text(key.file_id, text)))
 			key.file_id = TEXT_ID_OTHER;
+		slot = add_file_open(call->active, &key);
 	}
-	add_open(call->active, &key);
+	if (slot)
+		__sync_fetch_and_add(&slot->count, 1ull << call->shift);
 	return 0;
 }
 

@@ -53,8 +53,10 @@ static __always_inline void handle_sync_call(const struct call *call)
 	__u64 file = 0;
 	if (key.operation != OPERATION_SYNC && key.operation != OPERATION_MSYNC)
 		file = file_of_fd(call->task, (__u32)call_argument_1(call->regs));
-	if (file) {
-		key.file_id = id_of_file(file, inode_of_file(file), call->settings);
+	if (file && mode_of_call(call)->coarse_file) {
+		key.file_id = TEXT_ID_OTHER;
+	} else if (file) {
+		key.file_id = id_of_file(parts_of_file(file), call->settings);
 		if (!window_has(fsync_latency, call->active, &key) &&
 		    (!take_file_key(FILE_KEYS_FSYNC, call->active, call->settings->window, FSYNC_FILES) || !register_path(key.file_id, file)))
 			key.file_id = TEXT_ID_OTHER;
@@ -62,7 +64,7 @@ static __always_inline void handle_sync_call(const struct call *call)
 	struct fsync_latency_value empty = { .min = ~0ull };
 	struct fsync_latency_value *slot = window_slot(fsync_latency, call->active, &key, &empty, key.bucket);
 	if (slot)
-		histogram_add((struct histogram_value *)slot, call->elapsed_ns);
+		histogram_add_sampled((struct histogram_value *)slot, call->elapsed_ns, call->shift);
 }
 
 #endif

@@ -76,7 +76,8 @@ struct message {
 	__u16 port;
 	/* The message that is looked at: its peer (all zero: not known), its bytes, and where they begin. */
 	__u16 peer_port;
-	__u16 pad;
+	/* The call stands for 2^shift calls (sampling.bpf.h). */
+	__u16 shift;
 	__u8 peer[16];
 	__u64 bytes;
 	__u64 buffer;

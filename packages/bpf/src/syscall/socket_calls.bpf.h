@@ -93,6 +93,7 @@ static __always_inline _Bool begin_messages(struct message *message, const struc
 	message->address = call->syscall == NR_SENDTO || call->syscall == NR_RECVFROM ? call_argument_5(call->regs) : 0;
 	message->result = call->ret;
 	message->shape = shape;
+	message->shift = call->shift;
 	message->is_sent = call->class == CALL_SEND || call->class == CALL_WRITE;
 	message->port = BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOCK_BINDPORT_LOCK ? BPF_CORE_READ(sk, __sk_common.skc_num) : 0;
 	read_connected_peer(message, sk, family);
@@ -112,7 +113,8 @@ static __noinline int handle_socket_call(const struct call *call, __u64 file)
 	__u16 protocol = BPF_CORE_READ(sk, sk_protocol);
 	if (protocol != IPPROTO_UDP && protocol != IPPROTO_TCP)
 		return 0;
-	if (protocol == IPPROTO_TCP && (!wants_dns_queries || BPF_CORE_READ(sk, __sk_common.skc_dport) != bpf_htons(DNS_PORT)))
+	_Bool wants_dns = wants_dns_queries && !mode_of_call(call)->off_dns_queries;
+	if (protocol == IPPROTO_TCP && (!wants_dns || BPF_CORE_READ(sk, __sk_common.skc_dport) != bpf_htons(DNS_PORT)))
 		return 0;
 	/* Other families use the same numbers. */
 	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
@@ -131,7 +133,7 @@ static __noinline int handle_socket_call(const struct call *call, __u64 file)
 	}
 	__u64 count = message->shape == SHAPE_MESSAGES ? message->result : 1;
 	for (__u32 i = 0; i < MESSAGES_MAX && i < count; i++)
-		if (handle_datagram(i))
+		if (handle_datagram(i) && wants_dns)
 			handle_dns_message(0);
 	return 0;
 }

@@ -44,7 +44,7 @@ static __always_inline void take_baseline(struct task_struct *task, struct task_
 }
 
 /* Adds what the task's figures rose by. */
-static __always_inline void count_task(__u32 active, struct task_struct *task, struct task_account *account, __u64 process_id)
+static __always_inline void count_task(const struct control *settings, __u32 active, struct task_struct *task, struct task_account *account, __u64 process_id)
 {
 	__u64 user_ns, system_ns;
 	split_runtime(task, account, &user_ns, &system_ns);
@@ -54,7 +54,8 @@ static __always_inline void count_task(__u32 active, struct task_struct *task, s
 		.voluntary_switches = claim64(&account->voluntary_switches, task->nvcsw),
 		.involuntary_switches = claim64(&account->involuntary_switches, task->nivcsw),
 	};
-	if (time.user | time.system | time.voluntary_switches | time.involuntary_switches) {
+	const struct window_mode *mode = mode_of(settings, active);
+	if (!mode->off_cpu_time && (time.user | time.system | time.voluntary_switches | time.involuntary_switches)) {
 		struct cpu_time_key key = { .process_id = process_id };
 		struct cpu_time_value empty = {};
 		struct cpu_time_value *slot = window_slot(cpu_time, active, &key, &empty, 0);
@@ -69,7 +70,7 @@ static __always_inline void count_task(__u32 active, struct task_struct *task, s
 		.minor = claim64(&account->minor_faults, task->min_flt),
 		.major = claim64(&account->major_faults, task->maj_flt),
 	};
-	if (faults.minor | faults.major) {
+	if (!mode->off_page_faults && (faults.minor | faults.major)) {
 		struct page_faults_key key = { .process_id = process_id };
 		struct page_faults_value empty = {};
 		struct page_faults_value *slot = window_slot(page_faults, active, &key, &empty, 0);
@@ -93,7 +94,7 @@ static __always_inline void take_stock(struct task_struct *task)
 	if (settings->priming)
 		return;
 	__u32 active = *(volatile __u32 *)&settings->active;
-	count_task(active, task, &state->account, identify(task, state, settings));
+	count_task(settings, active, task, &state->account, identify(task, state, settings));
 }
 
 SEC("iter/task")
@@ -212,7 +213,7 @@ int BPF_PROG(on_sched_process_free, struct task_struct *task)
 	struct task_state *state = find_task_state(task);
 	if (settings && state && (state->account.flags & TASK_ACCOUNTED)) {
 		__u32 active = *(volatile __u32 *)&settings->active;
-		count_task(active, task, &state->account, state->process_id);
+		count_task(settings, active, task, &state->account, state->process_id);
 	}
 	cost_end(&timer);
 	return 0;

@@ -74,6 +74,8 @@ static __always_inline void count_totals(const struct control *settings, __u32 a
 	      sum.closed | sum.active | sum.zero_window))
 		return;
 
+	if (mode_of(settings, active)->off_tcp_connections)
+		return;
 	struct tcp_connections_value empty = {};
 	struct tcp_connections_value *slot = window_slot(tcp_connections, active, flow, &empty, 0);
 	if (!slot)
@@ -443,6 +445,8 @@ static __always_inline void take_datagram_socket(struct task_struct *task, struc
 		return;
 	socket->window = settings->window;
 	__u32 active = *(volatile __u32 *)&settings->active;
+	if (mode_of(settings, active)->off_socket_buffers)
+		return;
 	struct socket_buffers_value *slot = buffers_slot(active, socket->owner, IPPROTO_UDP, datagram_port(sk));
 	int is_full = sk->sk_backlog.rmem_alloc.counter + DATAGRAM_MEMORY_MIN > sk->sk_rcvbuf;
 	/* sk_wmem_alloc holds one for the socket itself. */
@@ -509,11 +513,15 @@ static __always_inline void take_stock(struct task_struct *task, struct file *fi
 	count_totals(settings, active, &flow, sk, tp, socket, state, &extra);
 	settle_retransmits(settings, sk, tp, socket, state);
 	settle_accept(sk, socket);
-	count_stream_buffers(active, sk, tp, socket);
-	if (is_open) {
+	const struct window_mode *mode = mode_of(settings, active);
+	if (!mode->off_socket_buffers)
+		count_stream_buffers(active, sk, tp, socket);
+	if (!is_open)
+		return;
+	if (!mode->off_tcp_rtt)
 		count_rtt(active, &flow, tp, socket, window);
+	if (!mode->off_tcp_congestion)
 		count_congestion(active, tp, socket);
-	}
 }
 
 SEC("iter/task_file")
