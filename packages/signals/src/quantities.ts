@@ -64,6 +64,49 @@ const dictionary = {
     help: "Segments of `tcp_retransmits`.",
     differs: "",
   },
+  cpu_time: {
+    kernel: "/proc/stat cpu user + nice + system",
+    unit: "ns",
+    help: "User and system time of `cpu_time`.",
+    differs:
+      "the kernel's figure is sampled at its timer ticks, ours is exact: they agree within a few percent, on a host that runs much in short bursts by less. Without CONFIG_IRQ_TIME_ACCOUNTING, ours has interrupts and softirqs that fell into a thread's time",
+  },
+  processes: {
+    kernel: "/proc/stat processes",
+    unit: "processes",
+    help: "Processes and threads made, of `process_exec`.",
+    differs: "",
+  },
+  pgfault: {
+    kernel: "/proc/vmstat pgfault",
+    unit: "faults",
+    help: "Faults of `page_faults`, minor and major.",
+    differs: "faults that were tried again or failed: the kernel's figure is higher by a few of a thousand",
+  },
+  pgmajfault: {
+    kernel: "/proc/vmstat pgmajfault",
+    unit: "faults",
+    help: "Major faults of `page_faults`.",
+    differs: "faults that were tried again: the kernel may count them twice",
+  },
+  oom_kill: {
+    kernel: "/proc/vmstat oom_kill",
+    unit: "processes",
+    help: "Victims of `oom_kills`.",
+    differs: "victims that were ending anyway: our figure is higher",
+  },
+  disk_requests: {
+    kernel: "/proc/diskstats reads + writes + discards completed, of disks that have requests",
+    unit: "operations",
+    help: "Requests of `block_io`.",
+    differs: "disks whose statistics are switched off (queue/iostats = 0), and that were removed in the window: our figure is higher",
+  },
+  disk_bytes: {
+    kernel: "/proc/diskstats sectors read, written and discarded, of disks that have requests",
+    unit: "bytes",
+    help: "Bytes of `block_io`.",
+    differs: "as of disk_requests",
+  },
 } as const satisfies Record<string, Quantity>;
 
 export type QuantityName = keyof typeof dictionary;
