@@ -85,6 +85,8 @@ export function rollupStatement(signal: Signal, step: RollupStep, scope: RollupS
       optimize_aggregation_in_order: isInOrder ? 1 : 0,
       // Rows of one host lie on one shard at every level, so each shard rolls up its own. A fleet row is made of all shards' rows.
       parallel_distributed_insert_select: isFleet ? "0" : "2",
+      // Tenant, time and hosts have chosen the ranges to read; looking up every window's key in the index costs more than it saves.
+      use_index_for_in_with_subqueries: 0,
     },
   };
 }
