@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, it } from "vitest";
-import { getSignalOrThrow } from "./catalogue.ts";
+import { catalogue, getSignalOrThrow } from "./catalogue.ts";
+import { rollupLevels } from "./levels.ts";
 import { signalTable } from "./storage.ts";
 import { tableStatements } from "./table.ts";
 
@@ -75,4 +76,15 @@ it("rows of one host lie on one shard", () => {
   const raw = signalTable(getSignalOrThrow("tcp_rtt"), "raw");
   const [, distributed] = tableStatements(raw, { database: "waggle", cluster: { name: "fleet", replicated: false, onCluster: false } });
   expect(distributed).toContain("cityHash64(tenant, host)");
+});
+
+it.each(catalogue.map((signal) => [signal.name, signal] as const))("no table of %s has two columns of one name", (_name, signal) => {
+  const tables = [
+    signalTable(signal, "raw", "host", 1),
+    ...rollupLevels.flatMap((level) => [signalTable(signal, level, "host", 1), signalTable(signal, level, "fleet", 1)]),
+  ];
+  for (const { columns: all } of tables) {
+    const names = all.map(({ name }) => name);
+    expect(names).toEqual([...new Set(names)]);
+  }
 });

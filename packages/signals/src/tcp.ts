@@ -138,7 +138,7 @@ export const tcpListenQueue: Signal = {
     { name: "listeners", kind: "gauge", unit: "sockets", help: "Listening sockets at the end of the window." },
     { name: "backlog", kind: "gauge", unit: "connections", help: "Established connections that wait to be accepted at the end of the window." },
     {
-      name: "backlog_max",
+      name: "backlog_limit",
       kind: "gauge",
       unit: "connections",
       help: "Sum of the queues' limits: the smaller of what listen() asked for and net.core.somaxconn.",

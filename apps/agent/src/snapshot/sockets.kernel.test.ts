@@ -184,7 +184,7 @@ describeKernel("sockets", () => {
       await sockets.start("wgl-caller", "hold", [LOOPBACK, PORT + 20, 13]);
       const window = await source.readWindow();
       expect(rowsOf(window, "tcp_listen_queue", { process: "wgl-slow" })).toEqual([
-        { process: "wgl-slow", unit: "", port: String(PORT + 20), listeners: 1n, backlog: 13n, backlog_max: 17n, drops: 0n },
+        { process: "wgl-slow", unit: "", port: String(PORT + 20), listeners: 1n, backlog: 13n, backlog_limit: 17n, drops: 0n },
       ]);
       const [, waiting, limit] = (ss(`-ltn sport = :${PORT + 20}`)[0] as string).split(/\s+/);
       expect([waiting, limit]).toEqual(["13", "17"]);
@@ -210,7 +210,7 @@ describeKernel("sockets", () => {
       const callers = await sockets.start("wgl-callers", "try", [secondAddress, PORT, 11], first);
       await sleep(300);
       const windows: WindowData[] = [await source.readWindow()];
-      expect(rowsOf(windows, "tcp_listen_queue", { process: "wgl-full" })).toMatchObject([{ backlog: 3n, backlog_max: 2n, drops: 8n }]);
+      expect(rowsOf(windows, "tcp_listen_queue", { process: "wgl-full" })).toMatchObject([{ backlog: 3n, backlog_limit: 2n, drops: 8n }]);
       await sleep(1_200);
       await callers.finish();
       await server.finish();

@@ -381,7 +381,7 @@ static __always_inline void take_listener(const struct sock *sk, struct tcp_sock
 	/* Only the inventory writes these, one socket at a time. */
 	slot->listeners += 1;
 	slot->backlog += sk->sk_ack_backlog;
-	slot->backlog_max += sk->sk_max_ack_backlog;
+	slot->backlog_limit += sk->sk_max_ack_backlog;
 }
 
 /*

@@ -83,7 +83,7 @@ _Static_assert(sizeof(struct tcp_listen_queue_key) == 16, "no hidden padding");
 struct tcp_listen_queue_value {
 	__u64 listeners;
 	__u64 backlog;
-	__u64 backlog_max;
+	__u64 backlog_limit;
 	__u64 drops;
 };
 
