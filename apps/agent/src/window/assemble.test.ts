@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { catalogue, checkBlock, decodeBlock, getSignalOrThrow, hostSignals, limits, schemaHash, type WireRow, wireColumns } from "@waggle/signals";
+import { checkBlock, decodeBlock, getSignalOrThrow, hostSignals, limits, schemaHash, type WireRow, wireColumns } from "@waggle/signals";
 import { describe, expect, it } from "vitest";
 import { type AssembledWindow, assembleWindow, truncate } from "./assemble.ts";
 import type { WindowData } from "./source.ts";
@@ -7,7 +7,7 @@ import { UnavailableSource } from "./unavailable-source.ts";
 
 const own = { cpuNs: 5_000_000n, rssBytes: 80_000_000n, lostWindows: 0n, coarsenedWindows: 0n };
 const options = { refusedSignals: new Map<string, string>(), bytesMax: 4_000_000 };
-const kernelSignals = catalogue.filter((signal) => signal.bpf !== null).map((signal) => signal.name);
+const kernelSignals = hostSignals.filter((signal) => signal.family !== "agent" || signal.bpf !== null).map((signal) => signal.name);
 
 function windowData(overrides: Partial<WindowData> = {}): WindowData {
   return {

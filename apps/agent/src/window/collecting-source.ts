@@ -20,10 +20,12 @@ export class CollectingSource implements WindowSource {
     const data = await this.#source.readWindow(rowsMax);
     const collected: Collected[] = [];
     for (const collector of this.#collectors) collected.push(...(await this.#ask(collector, Math.min(this.#rowsMax, rowsMax ?? this.#rowsMax))));
+    const answered = new Set(collected.map(({ signal }) => signal));
     return {
       ...data,
       rows: joined(data.rows, collected),
-      coverage: [...data.coverage, ...collected.map(({ signal, state, reason }) => ({ signal, state, reason }))],
+      // A source that cannot measure anything says so of every signal, also of those that need no more than /proc.
+      coverage: [...data.coverage.filter(({ signal }) => !answered.has(signal)), ...collected.map(({ signal, state, reason }) => ({ signal, state, reason }))],
     };
   }
 

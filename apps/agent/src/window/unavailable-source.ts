@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type CoverageState, catalogue } from "@waggle/signals";
+import { type CoverageState, hostSignals } from "@waggle/signals";
 import type { WindowData, WindowSource } from "./source.ts";
 
 /**
- * Stands in where BPF cannot be used at all: each window says of every kernel signal that it is absent, and why. The host is then seen as
+ * Stands in where BPF cannot be used at all: each window says of every signal but the agent's own that it is absent, and why. The host is then seen as
  * reporting without these signals, not as silent, and not as idle.
  */
 export class UnavailableSource implements WindowSource {
@@ -12,7 +12,7 @@ export class UnavailableSource implements WindowSource {
   constructor(state: Extract<CoverageState, "unsupported" | "failed">, reason: string) {
     this.#data = {
       rows: new Map(),
-      coverage: catalogue.filter((signal) => signal.bpf !== null).map((signal) => ({ signal: signal.name, state, reason })),
+      coverage: hostSignals.filter((signal) => signal.family !== "agent").map((signal) => ({ signal: signal.name, state, reason })),
       programs: [],
       accounting: [],
       drops: [],
