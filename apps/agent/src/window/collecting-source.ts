@@ -25,7 +25,10 @@ export class CollectingSource implements WindowSource {
       ...data,
       rows: joined(data.rows, collected),
       // A source that cannot measure anything says so of every signal, also of those that need no more than /proc.
-      coverage: [...data.coverage.filter(({ signal }) => !answered.has(signal)), ...collected.map(({ signal, state, reason }) => ({ signal, state, reason }))],
+      coverage: [
+        ...data.coverage.filter(({ signal }) => !answered.has(signal)),
+        ...collected.map(({ signal, state, reason }) => ({ signal, state, reason })),
+      ],
     };
   }
 
