@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type DimensionName, dimensions, EPHEMERAL } from "@waggle/signals";
+import { type DimensionName, dimensions, EPHEMERAL, OTHER } from "@waggle/signals";
 import { blockDeviceName } from "../kernel/block-device.ts";
 import { errnoName } from "../kernel/errno.ts";
 import type { KernelNames } from "../kernel/kernel-names.ts";
@@ -21,7 +21,10 @@ const operations = ["other", "read", "write", "flush", "discard", "fsync", "fdat
 /** enum tcp_ca_state (include/uapi/linux/tcp.h), which programs outside the kernel read too, so it does not change. */
 const congestionStates = ["open", "disorder", "cwr", "recovery", "loss"] as const;
 
+/** Nobody's address: who the peer is was not known. */
 const UNKNOWN_ADDRESS = Buffer.alloc(16);
+/** PEER_OTHER (packages/bpf/include/maps.bpf.h): peers are not told apart. */
+const OTHER_ADDRESS = Buffer.alloc(16, 0xff);
 
 /** Reads one dimension's text out of a key that starts at `at`. */
 export type DimensionReader = (keys: Buffer, at: number) => string;
@@ -42,8 +45,8 @@ export function dimensionReader(dimension: DimensionName, field: StructField, na
     case "resolver":
       return (keys, at) => {
         const address = keys.subarray(at + offset, at + offset + 16);
-        // Nobody's address: the program did not know it.
-        return address.equals(UNKNOWN_ADDRESS) ? "" : addressText(address);
+        if (address.equals(UNKNOWN_ADDRESS)) return "";
+        return address.equals(OTHER_ADDRESS) ? OTHER : addressText(address);
       };
     case "peer_port":
     case "port":
