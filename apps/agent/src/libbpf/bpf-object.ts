@@ -11,6 +11,17 @@ const EINVAL = 22;
 /** libbpf's own maps for an object's data sections are named `<object>.rodata`; every object has its own. */
 const isDataSection = (map: string): boolean => map.includes(".");
 
+/** A map as an object describes it, before it exists. */
+export interface MapShape {
+  readonly name: string;
+  /** enum bpf_map_type */
+  readonly type: number;
+  readonly keySize: number;
+  /** Bytes of one value on one CPU. */
+  readonly valueSize: number;
+  readonly entries: number;
+}
+
 /** An opened object file: open, choose, load, attach; in that order, which the class enforces. */
 export class BpfObject implements Disposable {
   readonly path: string;
@@ -57,6 +68,20 @@ export class BpfObject implements Disposable {
       const result = getLibbpf().bpf_map__set_max_entries(map, entries);
       if (result < 0) throw new BpfError("map_resize", -result, name);
     }
+  }
+
+  /** The object's maps as they would be created, without its data sections. */
+  mapShapes(): MapShape[] {
+    const b = getLibbpf();
+    return [...this.#maps()]
+      .map((map) => ({
+        name: b.bpf_map__name(map),
+        type: b.bpf_map__type(map),
+        keySize: b.bpf_map__key_size(map),
+        valueSize: b.bpf_map__value_size(map),
+        entries: b.bpf_map__max_entries(map),
+      }))
+      .filter(({ name }) => !isDataSection(name));
   }
 
   /**
@@ -222,6 +247,13 @@ export class BpfLink implements Disposable {
     if (this.#pointer !== null) getLibbpf().bpf_link__destroy(this.#pointer);
     this.#pointer = null;
   }
+}
+
+/** Attaches a loaded tp_btf program once more, by its descriptor. Closing what is returned detaches it. Throws a BpfError{op: "attach"}. */
+export function attachAgain(programFd: number, name: string): Disposable {
+  const fd = getLibbpf().bpf_raw_tracepoint_open(null, programFd);
+  if (fd < 0) throw new BpfError("attach", -fd, name);
+  return { [Symbol.dispose]: () => getLibc().close(fd) };
 }
 
 /** An attached iterator program that writes nothing to its reader: it is run for what it does to maps. */

@@ -26,7 +26,10 @@ export interface Libbpf {
   bpf_link__destroy(link: Pointer): number;
   bpf_link_create(programFd: number, targetFd: number, type: number, options: Buffer): number;
   bpf_iter_create(linkFd: number): number;
+  /** With a NULL name it attaches a program that knows its tracepoint itself (tp_btf). Returns the descriptor that holds it. */
+  bpf_raw_tracepoint_open(name: null, programFd: number): number;
   bpf_map__name(map: Pointer): string;
+  bpf_map__type(map: Pointer): number;
   bpf_map__fd(map: Pointer): number;
   bpf_map__key_size(map: Pointer): number;
   bpf_map__value_size(map: Pointer): number;
@@ -123,6 +126,8 @@ export function getLibbpf(): Libbpf {
     bpf_link__destroy: f("int bpf_link__destroy(void *link)"),
     bpf_link_create: f("int bpf_link_create(int prog_fd, int target_fd, int attach_type, void *opts)"),
     bpf_iter_create: f("int bpf_iter_create(int link_fd)"),
+    bpf_raw_tracepoint_open: f("int bpf_raw_tracepoint_open(const char *name, int prog_fd)"),
+    bpf_map__type: f("int bpf_map__type(void *map)"),
     bpf_map__name: f("str bpf_map__name(void *map)"),
     bpf_map__fd: f("int bpf_map__fd(void *map)"),
     bpf_map__key_size: f("uint32_t bpf_map__key_size(void *map)"),

@@ -10,6 +10,7 @@ const attached = (): ProgramState[] =>
     program: name,
     hook,
     attached: true,
+    isDetached: false,
     failure: null,
     decision: {},
     without,

@@ -14,7 +14,8 @@ export interface SignalCoverage {
  * one in its place, or one that it can do without is missing. `broken` holds programs that are attached but failed in this window, by name.
  */
 export function coverageOf(programs: readonly ProgramState[], broken: ReadonlyMap<string, string> = new Map()): SignalCoverage[] {
-  const byName = new Map(programs.map((program) => [program.program, program]));
+  // A program that is off its hook says nothing of signals that somebody wants: it feeds none.
+  const byName = new Map(programs.map((program) => [program.program, { ...program, attached: program.attached || program.isDetached }]));
   const standIns = new Map(
     programs.flatMap((program) => (program.insteadOf !== null && program.attached ? [[program.insteadOf.program, program]] : [])),
   );

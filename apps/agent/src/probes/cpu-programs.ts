@@ -21,7 +21,7 @@ function decideMarkVictim(kernel: Pick<KernelBtf, "tracepointArguments">): Progr
 
 /** Programs of the cpu family. Threads get their state before anything looks for it. */
 export const cpuPrograms: readonly ProgramPlan[] = [
-  { name: "on_task_newtask", object: "task", hook: "tp_btf/task_newtask", tracepoint: "task_newtask" },
+  { name: "on_task_newtask", object: "task", hook: "tp_btf/task_newtask", tracepoint: "task_newtask", notesFor: ["run_queue_latency", "off_cpu"] },
   { name: "on_sched_process_free", object: "task", hook: "tp_btf/sched_process_free", tracepoint: "sched_process_free" },
   { name: "on_sched_process_exit", object: "task", hook: "tp_btf/sched_process_exit", tracepoint: "sched_process_exit" },
   { name: "on_sched_process_exec", object: "task", hook: "tp_btf/sched_process_exec", tracepoint: "sched_process_exec" },

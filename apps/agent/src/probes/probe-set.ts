@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { type MapPlan, planMaps } from "../governor/map-plan.ts";
 import { KernelBtf } from "../kernel/kernel-btf.ts";
 import { type KernelNames, readKernelNames } from "../kernel/kernel-names.ts";
-import type { BpfMap } from "../libbpf/bpf-map.ts";
-import { type BpfIterator, type BpfLink, BpfObject, readProgramInfo } from "../libbpf/bpf-object.ts";
+import { type BpfMap, possibleCpus } from "../libbpf/bpf-map.ts";
+import { attachAgain, BpfObject, type MapShape, readProgramInfo } from "../libbpf/bpf-object.ts";
 import { readStructLayouts, type StructLayout } from "../libbpf/btf.ts";
 import { CpuClock } from "../libbpf/cpu-clock.ts";
 import { BpfError } from "../libbpf/error.ts";
@@ -17,6 +18,8 @@ export interface ProgramState {
   readonly program: string;
   readonly hook: string;
   readonly attached: boolean;
+  /** Taken off its hook because nobody wants what it counts; then it is not `attached`, and that is no failure. */
+  readonly isDetached: boolean;
   /** null: it is attached, or another one is attached in its place. */
   readonly failure: ProgramFailure | null;
   /** What the kernel's BTF said about it. */
@@ -35,7 +38,9 @@ export interface Inventory {
 export interface ProbeSetOptions {
   /** Folder of the `*.bpf.o` files. */
   readonly objectDirectory: string;
-  /** Sizes that differ from those in the C files, by map name. */
+  /** Bytes that all maps together may take; larger ones are shrunk until they do (governor/map-plan.ts). */
+  readonly mapBytesMax?: number;
+  /** Sizes that differ from those in the C files and the plan, by map name. */
   readonly mapEntries?: Readonly<Record<string, number>>;
   /** Constants of programs that come from the configuration and not from the kernel, by program. */
   readonly constants?: Readonly<Record<string, Readonly<Record<string, number>>>>;
@@ -44,6 +49,9 @@ export interface ProbeSetOptions {
   /** Programs to load; all if absent. */
   readonly programs?: readonly ProgramPlan[];
 }
+
+/** Also for 128 CPUs. */
+export const MAP_BYTES_MAX = 32 * 1024 * 1024;
 
 /** A prime number beside the rates at which things tend to happen (100, 50 a second), so that samples do not keep step with them. */
 export const SAMPLE_HZ = 49;
@@ -72,7 +80,12 @@ export class ProbeSet implements Disposable {
   readonly #loaded = new Map<string, Loaded>();
   readonly #failures = new Map<string, ProgramFailure>();
   readonly #decisions = new Map<string, ProgramDecision>();
-  readonly #links: (BpfLink | BpfIterator)[] = [];
+  /** What holds each program to its hook, by program. */
+  readonly #links = new Map<string, Disposable>();
+  /** Programs that could be attached and are not, because nobody wants what they count. */
+  readonly #detached = new Set<string>();
+  /** Sizes of the maps, computed before they were made. */
+  readonly mapPlan: MapPlan;
   readonly #infoFds = new Map<string, number>();
   readonly #attached = new Set<string>();
 
@@ -80,6 +93,7 @@ export class ProbeSet implements Disposable {
     this.#options = options;
     this.kernelNames = readKernelNames(kernel);
     this.#plans = options.programs ?? programPlans;
+    this.mapPlan = planMaps(readShapes(options.objectDirectory, this.#plans), possibleCpus(), options.mapBytesMax ?? MAP_BYTES_MAX);
   }
 
   /** Loads every program; attaches none yet, so that maps can be filled first. */
@@ -131,7 +145,7 @@ export class ProbeSet implements Disposable {
     const object = BpfObject.open(path);
     try {
       const program = object.selectProgram(plan.name);
-      for (const [map, entries] of Object.entries(this.#options.mapEntries ?? {})) object.setMapEntries(map, entries);
+      for (const [map, entries] of Object.entries({ ...this.mapPlan.shrunk, ...this.#options.mapEntries })) object.setMapEntries(map, entries);
       object.reuseMaps(this.maps);
       object.setConstants({ ...this.#decisions.get(plan.name)?.constants, ...this.#options.constants?.[plan.name] });
       if (withLog) object.captureLog(program);
@@ -162,9 +176,9 @@ export class ProbeSet implements Disposable {
         } else if (plan.tracepoint === null) {
           const iterator = program.attachIterator();
           iterators.set(plan.name, iterator);
-          this.#links.push(iterator);
+          this.#links.set(plan.name, iterator);
         } else {
-          this.#links.push(program.attach());
+          this.#links.set(plan.name, program.attach());
         }
         if (!this.#failures.has(plan.name)) this.#attached.add(plan.name);
       } catch (error) {
@@ -196,6 +210,65 @@ export class ProbeSet implements Disposable {
     else if (fd !== undefined) this.clocks.set(plan.name, new CpuClock(plan.name, fd, hz));
   }
 
+  /**
+   * Attaches or detaches programs, so that those in `unwanted` cost nothing until they are wanted again. Iterators stay: they cost nothing unless they
+   * are run. The order is that of attach(), and its reverse for detaching.
+   * @returns whether a program was attached again
+   */
+  keepDetached(unwanted: ReadonlySet<string>): boolean {
+    let hasAttached = false;
+    for (const plan of this.#plans) {
+      if (!this.#detached.has(plan.name) || unwanted.has(plan.name)) continue;
+      this.#detached.delete(plan.name);
+      try {
+        const fd = this.programFd(plan.name);
+        if (plan.attach === "clock") this.#startClock(plan);
+        else if (fd !== undefined) this.#links.set(plan.name, attachAgain(fd, plan.name));
+        this.#attached.add(plan.name);
+        hasAttached = true;
+      } catch (error) {
+        this.#fail(plan, "attach", error);
+      }
+    }
+    for (const plan of this.#plans.toReversed()) {
+      if (!unwanted.has(plan.name) || !this.#attached.has(plan.name) || !isDetachable(plan)) continue;
+      this.#links.get(plan.name)?.[Symbol.dispose]();
+      this.#links.delete(plan.name);
+      this.clocks.get(plan.name)?.[Symbol.dispose]();
+      this.clocks.delete(plan.name);
+      this.#attached.delete(plan.name);
+      this.#detached.add(plan.name);
+    }
+    return hasAttached;
+  }
+
+  isAttached(name: string): boolean {
+    return this.#attached.has(name);
+  }
+
+  isDetached(name: string): boolean {
+    return this.#detached.has(name);
+  }
+
+  /** Puts detached programs on their tracepoints until what is returned is disposed of: their runs are counted then. */
+  attachBriefly(names: readonly string[]): Disposable {
+    const links: Disposable[] = [];
+    for (const name of names) {
+      const fd = this.programFd(name);
+      if (fd === undefined || !this.#detached.has(name)) continue;
+      try {
+        links.push(attachAgain(fd, name));
+      } catch {
+        // It will be tried again, and say so, when it is wanted.
+      }
+    }
+    return {
+      [Symbol.dispose]: () => {
+        for (const link of links) link[Symbol.dispose]();
+      },
+    };
+  }
+
   /** A descriptor of a loaded program, for as long as this set lives; undefined if it was not loaded. */
   programFd(name: string): number | undefined {
     return this.#infoFds.get(name);
@@ -212,6 +285,7 @@ export class ProbeSet implements Disposable {
       program: plan.name,
       hook: plan.hook,
       attached: this.#attached.has(plan.name),
+      isDetached: this.#detached.has(plan.name),
       failure: this.#failures.get(plan.name) ?? null,
       decision: this.#decisions.get(plan.name) ?? {},
       without: plan.without ?? null,
@@ -232,8 +306,8 @@ export class ProbeSet implements Disposable {
   [Symbol.dispose](): void {
     for (const clock of this.clocks.values()) clock[Symbol.dispose]();
     this.clocks.clear();
-    for (const link of this.#links) link[Symbol.dispose]();
-    this.#links.length = 0;
+    for (const link of this.#links.values()) link[Symbol.dispose]();
+    this.#links.clear();
     for (const { object } of this.#loaded.values()) object[Symbol.dispose]();
     this.#loaded.clear();
     for (const fd of this.#infoFds.values()) getLibc().close(fd);
@@ -242,4 +316,23 @@ export class ProbeSet implements Disposable {
     this.maps.clear();
     this.#attached.clear();
   }
+}
+
+/** What is on a tracepoint or a clock; anything else runs only when it is told to. */
+function isDetachable(plan: ProgramPlan): boolean {
+  return plan.tracepoint !== null || plan.attach === "clock";
+}
+
+/** All maps of the objects that these programs are in. An object that cannot be read has none; loading it will say why. */
+function readShapes(directory: string, plans: readonly ProgramPlan[]): MapShape[] {
+  const shapes = new Map<string, MapShape>();
+  for (const object of new Set(plans.map((plan) => plan.object))) {
+    try {
+      using file = BpfObject.open(join(directory, `${object}.bpf.o`));
+      for (const shape of file.mapShapes()) if (!shapes.has(shape.name)) shapes.set(shape.name, shape);
+    } catch (error) {
+      if (!(error instanceof BpfError)) throw error;
+    }
+  }
+  return [...shapes.values()];
 }

@@ -36,6 +36,8 @@ export interface ProgramPlan {
   readonly decide?: (kernel: KernelBtf) => ProgramDecision;
   /** What its signals miss without it, in words; they are `fallback` then. Left out: they cannot do without it. */
   readonly without?: string;
+  /** Signals that use what it notes, beside those that name it in the catalogue: it is not taken off its hook while somebody wants one of them. */
+  readonly notesFor?: readonly string[];
   /** Another program that this one stands in for where that cannot be loaded; signals that need the other are then `fallback`. */
   readonly insteadOf?: { readonly program: string; readonly reason: string };
 }
@@ -47,7 +49,13 @@ export interface ProgramPlan {
 export const programPlans: readonly ProgramPlan[] = [
   { name: "on_sys_exit", object: "syscall", hook: "tp_btf/sys_exit", tracepoint: "sys_exit" },
   { name: "on_sys_enter", object: "syscall", hook: "tp_btf/sys_enter", tracepoint: "sys_enter" },
-  { name: "on_inet_sock_set_state", object: "tcp_connection", hook: "tp_btf/inet_sock_set_state", tracepoint: "inet_sock_set_state" },
+  {
+    name: "on_inet_sock_set_state",
+    object: "tcp_connection",
+    hook: "tp_btf/inet_sock_set_state",
+    tracepoint: "inet_sock_set_state",
+    notesFor: ["tcp_retransmits", "tcp_resets", "packet_drops"],
+  },
   { name: "on_tcp_inventory", object: "tcp_connection", hook: "iter/task_file", tracepoint: null },
   { name: "on_tcp_retransmit_skb", object: "tcp_retransmit", hook: "tp_btf/tcp_retransmit_skb", tracepoint: "tcp_retransmit_skb" },
   { name: "on_tcp_retransmit_synack", object: "tcp_retransmit", hook: "tp_btf/tcp_retransmit_synack", tracepoint: "tcp_retransmit_synack" },

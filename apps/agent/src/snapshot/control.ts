@@ -10,11 +10,19 @@ const KEY = Buffer.alloc(4);
 export class Control {
   readonly #map: BpfMap;
   readonly #layout: StructLayout;
+  readonly #modeLayout: StructLayout;
+  #switchEpoch = 0;
   readonly #bytes: Buffer;
 
-  constructor(map: BpfMap, layout: StructLayout, host: { netnsInum: number; ephemeralPorts: { min: number; max: number }; generation: number }) {
+  constructor(
+    map: BpfMap,
+    layout: StructLayout,
+    modeLayout: StructLayout,
+    host: { netnsInum: number; ephemeralPorts: { min: number; max: number }; generation: number },
+  ) {
     this.#map = map;
     this.#layout = layout;
+    this.#modeLayout = modeLayout;
     this.#bytes = Buffer.alloc(layout.size);
     randomBytes(8).copy(this.#bytes, fieldOf(layout, "seed").offset);
     this.#set32("window", 1);
@@ -38,6 +46,31 @@ export class Control {
     this.#set32("generation", generation);
     this.#write();
     return idle;
+  }
+
+  /** Fields of struct window_mode, which say what can be switched. */
+  get modeFields(): ReadonlySet<string> {
+    return new Set(this.#modeLayout.fields.map(({ name }) => name));
+  }
+
+  /** How the windows of a copy are measured: fields of struct window_mode; what is left out is 0. To be written while the copy is idle. */
+  setMode(copy: "a" | "b", fields: Readonly<Record<string, number>>): void {
+    const at = fieldOf(this.#layout, "modes").offset + (copy === "a" ? 0 : this.#modeLayout.size);
+    this.#bytes.fill(0, at, at + this.#modeLayout.size);
+    for (const [name, value] of Object.entries(fields)) this.#bytes.writeUInt8(value, at + fieldOf(this.#modeLayout, name).offset);
+    this.#bytes.writeUInt32LE(this.#switchEpoch, at + fieldOf(this.#modeLayout, "switch_epoch").offset);
+    this.#write();
+  }
+
+  /** From the next mode on, nothing is concluded from what sched_switch noted of a task before. */
+  forgetSwitches(): void {
+    this.#switchEpoch = (this.#switchEpoch + 1) >>> 0;
+  }
+
+  /** Time stamps that programs took until now are void: they were off their hooks since. CLOCK_MONOTONIC, as bpf_ktime_get_ns(). */
+  forgetStamps(): void {
+    this.#bytes.writeBigUInt64LE(process.hrtime.bigint(), fieldOf(this.#layout, "stamps_since_ns").offset);
+    this.#write();
   }
 
   /** While priming, the inventory takes notes of what it is told to and counts nothing. */

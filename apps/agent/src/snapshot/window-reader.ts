@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { catalogue, reportingStates, type Signal } from "@waggle/signals";
+import { setTimeout } from "node:timers/promises";
+import { catalogue, type Signal } from "@waggle/signals";
 import { type Account, Accounting } from "../accounting/accounting.ts";
 import { quantitySources } from "../accounting/sources.ts";
 import { readEphemeralPorts, readNetnsInum } from "../kernel/capability-report.ts";
@@ -7,6 +8,7 @@ import type { BpfMap } from "../libbpf/bpf-map.ts";
 import { GracePeriod } from "../libbpf/grace-period.ts";
 import { getLibc } from "../libbpf/symbols.ts";
 import { coverageOf, type SignalCoverage } from "../probes/coverage.ts";
+import { signalsOfProgram } from "../probes/hook-families.ts";
 import { type Inventory, ProbeSet, type ProbeSetOptions, type ProgramState } from "../probes/probe-set.ts";
 import { Profiler } from "../profile/profiler.ts";
 import { Control } from "./control.ts";
@@ -15,6 +17,7 @@ import { fieldOf, layoutProblem } from "./layout.ts";
 import { type NameResolver, ProcessRegistry } from "./process-registry.ts";
 import { RowAccumulator } from "./row-accumulator.ts";
 import { TextRegistry } from "./text-registry.ts";
+import { exactMode, modeFields, qualify, signalsOff, unwantedPrograms, type WindowMode } from "./window-mode.ts";
 import { WindowRows } from "./window-rows.ts";
 
 export type { NameResolver, ProcessIdentity } from "./process-registry.ts";
@@ -33,12 +36,20 @@ export interface WindowData {
   /** What could not be kept as it should, by reason; only reasons that occurred. */
   readonly drops: { reason: string; count: bigint }[];
   readonly mapBytes: number;
+  /** The maps of signals, both copies together: how full the one that was read was. */
+  readonly maps: { readonly map: string; readonly entries: number; readonly entriesMax: number; readonly bytes: number }[];
+  /** What all maps were planned to take, and were allowed to. */
+  readonly mapPlan: { readonly bytes: number; readonly bytesMax: number };
+  /** Events a second at the hooks of programs that were taken off them to save, by program: looked at for a moment. */
+  readonly savedRates: ReadonlyMap<string, number>;
   /** Time between the flip and the last row, the grace period included. */
   readonly readMs: number;
 }
 
 export interface KernelSourceOptions extends ProbeSetOptions {
   readonly names: NameResolver;
+  /** Signals that are off from the first window on, by the reason (`setDisabled`). */
+  readonly disabled?: ReadonlyMap<string, ReadonlySet<string>>;
   /** Rows per signal and window; the rest is summed into `~other`. */
   readonly rowsMax?: number;
   /** Process names that are remembered before old ones are let go. */
@@ -51,6 +62,8 @@ export interface KernelSourceOptions extends ProbeSetOptions {
 
 export const ROWS_MAX = 2_000;
 const TIMED_RUNS_MIN = 16n;
+/** How long programs that were taken off their hooks are put back on, once per window, to see what happens there. */
+const LOOK_MS = 25;
 export const OFF_CPU_MIN_US = 1_000;
 
 /** Registries of texts that keys name by an id. */
@@ -72,6 +85,14 @@ export class KernelSource implements Disposable {
   readonly #dimensionNames: DimensionNames;
   readonly #rowsMax: number;
   readonly #maps: SignalMaps[] = [];
+  readonly #mapPlan: WindowData["mapPlan"];
+  readonly #plannedBytes: ReadonlyMap<string, number>;
+  /** Signals that somebody switched off, by the reason. */
+  readonly #disabled = new Map<string, ReadonlySet<string>>();
+  #savings: WindowMode = exactMode;
+  /** How the window under way is measured, and how the next one will be. */
+  #mode: WindowMode = exactMode;
+  #nextMode: WindowMode = exactMode;
   /** Signals whose structs do not fit the catalogue; they are not read. */
   readonly #misfits = new Map<string, string>();
   readonly #grace: GracePeriod | null;
@@ -96,19 +117,24 @@ export class KernelSource implements Disposable {
         ...options.constants,
       },
     });
+    const { mapPlan } = this.#probes;
+    this.#mapPlan = { bytes: mapPlan.bytes, bytesMax: mapPlan.bytesMax };
+    this.#plannedBytes = new Map(mapPlan.maps.map(({ name, bytes }) => [name, bytes]));
+    for (const [reason, signals] of options.disabled ?? []) this.setDisabled(signals, reason);
     this.#dimensionNames = { text: (id) => this.#texts.get(id), kernel: this.#probes.kernelNames };
     try {
       const { maps, layouts } = this.#probes;
       const control = maps.get("control");
       const controlLayout = layouts.get("control");
+      const modeLayout = layouts.get("window_mode");
       // No program could be loaded: there is nothing to flip, and every signal says why.
-      if (control === undefined || controlLayout === undefined) {
+      if (control === undefined || controlLayout === undefined || modeLayout === undefined) {
         this.#control = null;
         this.#grace = null;
         return;
       }
       this.#grace = new GracePeriod();
-      this.#control = new Control(control, controlLayout, {
+      this.#control = new Control(control, controlLayout, modeLayout, {
         netnsInum: readNetnsInum(),
         ephemeralPorts: readEphemeralPorts(),
         generation: this.#registry.generation,
@@ -137,6 +163,27 @@ export class KernelSource implements Disposable {
       throw error;
     }
     return source;
+  }
+
+  /**
+   * Signals that are not wanted, from the next window on; what was said under the same reason before is forgotten. Programs that feed nothing else leave
+   * their hooks, in those that also feed others it is a test; coverage says `disabled` with the reason. Names that are not in the catalogue do nothing.
+   */
+  setDisabled(signals: ReadonlySet<string>, reason: string): void {
+    this.#disabled.set(reason, signals);
+    this.#planMode();
+  }
+
+  /** How to save, from the next window on. */
+  setSavings(mode: WindowMode): void {
+    this.#savings = mode;
+    this.#planMode();
+  }
+
+  #planMode(): void {
+    const off = new Map(this.#savings.off);
+    for (const [reason, signals] of this.#disabled) for (const signal of signals) off.set(signal, { state: "disabled", reason });
+    this.#nextMode = { ...this.#savings, off };
   }
 
   programs(): ProgramState[] {
@@ -189,6 +236,10 @@ export class KernelSource implements Disposable {
         for (const inventory of this.#iterators.values()) await inventory.run();
       }
       this.#control.setPriming("off");
+      // The first window may lack signals already.
+      this.#mode = this.#nextMode;
+      this.#probes.keepDetached(unwantedPrograms(this.#mode));
+      this.#writeMode(this.#control, this.#control.active);
     }
     this.#last = this.#readCumulative();
     this.#accounting.start();
@@ -202,15 +253,25 @@ export class KernelSource implements Disposable {
         endedAtMs: Date.now(),
         rows,
         coverage: this.#coverage(broken),
-        programs: this.#costs(new Map()),
+        programs: this.#costs(new Map(), new Set()),
         accounting: [],
         drops: [],
         mapBytes: 0,
+        maps: [],
+        mapPlan: this.#mapPlan,
+        savedRates: new Map(),
         readMs: 0,
       };
     }
-    // Inventories count into the window that is about to end.
+    const mode = this.#mode;
+    const off = signalsOff(mode);
+    const next = this.#nextMode;
+    const unwanted = unwantedPrograms(next);
+    const wasUnwanted = unwantedPrograms(mode);
+    // Inventories count into the window that is about to end. One that comes back is run at the end of the last window without it, too: what it finds
+    // there is not shipped, and from there on it counts.
     for (const [program, inventory] of this.#iterators) {
+      if (unwanted.has(program) && wasUnwanted.has(program)) continue;
       try {
         await inventory.run();
       } catch (error) {
@@ -222,9 +283,9 @@ export class KernelSource implements Disposable {
     this.#texts.begin();
     const endedAtMs = Date.now();
     const startedAt = performance.now();
-    const idle = this.#control.flip(this.#registry.generation);
+    const idle = this.#changeMode(this.#control, next, unwanted);
     const figures = this.#accounting.read();
-    await this.#grace.wait();
+    const savedRates = await this.#lookAtHooks(this.#grace);
 
     // A process registers before anything is counted under its id: whatever the idle copy holds is known after this.
     const processes = this.#probes.maps.get("processes");
@@ -240,12 +301,16 @@ export class KernelSource implements Disposable {
 
     let unregistered = 0n;
     const unread = new Map<string, string>();
-    for (const { map, signals } of this.#maps) {
+    const maps: WindowData["maps"] = [];
+    for (const { map, signals: all } of this.#maps) {
+      const signals = all.filter(({ name }) => !off.has(name));
       const accumulators = signals.map((signal) => new RowAccumulator(signal, this.#registry, this.#probes.layouts, this.#dimensionNames));
       try {
-        this.#mapOf(`${map}_${idle}`).drain((keys, values, count) => {
+        const copy = this.#mapOf(`${map}_${idle}`);
+        const entries = copy.drain((keys, values, count) => {
           for (const accumulator of accumulators) accumulator.add(keys, values, count);
         });
+        maps.push({ map, entries, entriesMax: copy.entriesMax, bytes: 2 * (this.#plannedBytes.get(`${map}_${idle}`) ?? 0) });
         this.#drainOther(this.#mapOf(`${map}_other_${idle}`), accumulators);
       } catch (error) {
         // What was read is shipped and the rest comes with this copy's next turn: nothing is lost, but the state says that the window is not whole.
@@ -256,38 +321,105 @@ export class KernelSource implements Disposable {
       });
       unregistered += accumulators[0]?.unregistered ?? 0n;
     }
-    unregistered += await this.#readProfile(idle, endedAtMs, rowsMax, rows, unread);
+    unregistered += await this.#readProfile(mode, idle, endedAtMs, rowsMax, rows, unread);
     this.#registry.end();
 
     const now = this.#readCumulative();
     const drops = [...delta(now.drops, this.#last.drops)].map(([reason, count]) => ({ reason, count }));
     for (const [program, count] of delta(now.misses, this.#last.misses)) drops.push({ reason: `recursion:${program}`, count });
     if (unregistered > 0n) drops.push({ reason: "process_unregistered", count: unregistered });
-    const coverage = this.#coverage(broken, unread);
-    const measured = new Set(coverage.filter(({ state }) => reportingStates.includes(state)).map(({ signal }) => signal));
+    const coverage = qualify(this.#coverage(broken, unread), mode);
+    // An estimate is not held against what the kernel counted.
+    const measured = new Set(coverage.filter(({ state }) => state === "exact" || state === "fallback").map(({ signal }) => signal));
     const data: WindowData = {
       endedAtMs,
       rows,
       coverage,
-      programs: this.#costs(now.costs),
+      programs: this.#costs(now.costs, wasUnwanted),
       accounting: this.#accounting.compare(figures, {
         isMeasured: (signal) => measured.has(signal),
         total: (signal, measure, where) => rows.total(signal, measure, where),
       }),
       drops: drops.filter((drop) => drop.count > 0n),
       mapBytes: this.#mapBytes,
+      maps,
+      mapPlan: this.#mapPlan,
+      savedRates,
       readMs: performance.now() - startedAt,
     };
     this.#last = now;
     return data;
   }
 
+  /**
+   * Ends the window: programs that are wanted again are on their hooks before the next one starts, those that are not leave when this one is over.
+   * Returns the copy that is idle after a grace period.
+   */
+  #changeMode(control: Control, next: WindowMode, unwanted: ReadonlySet<string>): "a" | "b" {
+    const returns = this.#probes.states().some(({ program, isDetached }) => isDetached && !unwanted.has(program));
+    if (returns) {
+      control.forgetStamps();
+      const stay = new Set(unwanted);
+      for (const { program, attached } of this.#probes.states()) if (attached) stay.delete(program);
+      this.#probes.keepDetached(stay);
+    }
+    const isSeen = ({ off }: WindowMode, signal: string): boolean => !off.has(signal);
+    if (
+      this.#mode.sampling.get("switches")?.shift !== next.sampling.get("switches")?.shift ||
+      ["run_queue_latency", "off_cpu"].some((signal) => isSeen(this.#mode, signal) !== isSeen(next, signal))
+    )
+      control.forgetSwitches();
+    this.#mode = next;
+    this.#writeMode(control, control.active === "a" ? "b" : "a", unwanted);
+    const idle = control.flip(this.#registry.generation);
+    this.#probes.keepDetached(unwanted);
+    return idle;
+  }
+
+  #writeMode(control: Control, copy: "a" | "b", unwanted: ReadonlySet<string> = new Set()): void {
+    const isAttached = (program: string): boolean => this.#probes.isAttached(program) && !unwanted.has(program);
+    control.setMode(copy, modeFields(this.#mode, control.modeFields, isAttached));
+  }
+
+  /** Waits for the grace period; meanwhile, has the runs of programs counted that are off their hooks only to save. */
+  async #lookAtHooks(grace: GracePeriod): Promise<ReadonlyMap<string, number>> {
+    const shed = this.#probes
+      .states()
+      .filter(
+        ({ program, isDetached }) => isDetached && signalsOfProgram(program).some((signal) => signalsOff(this.#mode).get(signal)?.state === "shed"),
+      )
+      .map(({ program }) => program);
+    if (shed.length === 0) {
+      await grace.wait();
+      return new Map();
+    }
+    const startedAt = performance.now();
+    const before = this.#readCumulative().costs;
+    const look = this.#probes.attachBriefly(shed);
+    try {
+      await Promise.all([grace.wait(), setTimeout(LOOK_MS)]);
+    } finally {
+      look[Symbol.dispose]();
+    }
+    const seconds = (performance.now() - startedAt) / 1_000;
+    const after = this.#readCumulative().costs;
+    const events = (costs: Map<string, Cost>, program: string): bigint => costs.get(program)?.events ?? 0n;
+    return new Map(shed.map((program) => [program, Number(events(after, program) - events(before, program)) / seconds]));
+  }
+
   /** Returns the events under processes that never registered. */
-  async #readProfile(idle: "a" | "b", endedAtMs: number, rowsMax: number, rows: WindowRows, unread: Map<string, string>): Promise<bigint> {
+  async #readProfile(
+    mode: WindowMode,
+    idle: "a" | "b",
+    endedAtMs: number,
+    rowsMax: number,
+    rows: WindowRows,
+    unread: Map<string, string>,
+  ): Promise<bigint> {
     if (this.#profiler === null) return 0n;
     try {
       const profile = await this.#profiler.read(idle, endedAtMs, rowsMax);
-      for (const [signal, maker] of profile.rows) rows.set(signal, maker);
+      for (const [signal, maker] of profile.rows) if (!signalsOff(mode).has(signal)) rows.set(signal, maker);
       return profile.unregistered;
     } catch (error) {
       for (const { name, bpf } of catalogue) if (bpf?.stacks === true) unread.set(name, error instanceof Error ? error.message : String(error));
@@ -353,15 +485,22 @@ export class KernelSource implements Disposable {
     other.setAll(keys, Buffer.concat(Array.from({ length: other.entriesMax }, () => empty)), other.entriesMax);
   }
 
-  #costs(costs: Map<string, Cost>): WindowData["programs"] {
-    return this.#probes.states().map(({ program, attached, failure }) => {
+  #costs(costs: Map<string, Cost>, wasUnwanted: ReadonlySet<string>): WindowData["programs"] {
+    return this.#probes.states().map(({ program, attached, isDetached, failure }) => {
       const now = costs.get(program) ?? zeroCost;
       const last = this.#last.costs.get(program) ?? zeroCost;
       const events = now.events - last.events;
       const timed = now.timedEvents - last.timedEvents;
       // Few timed runs scatter (an interrupt may fall into one): then the average since the start stands in.
       const [ns, runs] = timed >= TIMED_RUNS_MIN ? [now.timedNs - last.timedNs, timed] : [now.timedNs, now.timedEvents];
-      return { program, events, kernelNs: runs > 0n ? (ns * events) / runs : 0n, attached, reason: failure?.message ?? "" };
+      const reason = isDetached ? `${program}: nobody wants what it counts` : (failure?.message ?? "");
+      return {
+        program,
+        events,
+        kernelNs: runs > 0n ? (ns * events) / runs : 0n,
+        attached: attached || (isDetached && !wasUnwanted.has(program)),
+        reason,
+      };
     });
   }
 

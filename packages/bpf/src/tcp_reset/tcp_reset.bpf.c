@@ -66,6 +66,8 @@ static __always_inline void flow_of_segment(struct tcp_flow *flow, const struct 
 	__builtin_memset(flow, 0, sizeof(*flow));
 	if (!packet_source(flow->peer, head + skb->network_header) || bpf_probe_read_kernel(&tcp, sizeof(tcp), head + skb->transport_header))
 		return;
+	if (!tells_peers(settings))
+		__builtin_memset(flow->peer, PEER_OTHER, sizeof(flow->peer));
 	__u16 port = bpf_ntohs(tcp.dest), peer_port = bpf_ntohs(tcp.source);
 	/* Who sends a SYN is the client; any other segment may belong to either side of a connection that is gone. */
 	if ((tcp.flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN)
