@@ -182,6 +182,9 @@ struct accounting {
 	__u64 OutSegs;
 	__u64 OutRsts;
 	__u64 ListenDrops;
+	__u64 UdpRcvbufErrors;
+	__u64 UdpInDatagrams;
+	__u64 UdpOutDatagrams;
 };
 
 struct {

@@ -70,6 +70,7 @@ struct message {
 	__u64 result;
 	__u32 shape;
 	__u32 is_sent;
+	__u32 netns_inum;
 	/* The socket: the peer it is connected to, and the port its program chose, 0 if the kernel did. */
 	__u8 connected_peer[16];
 	__u16 connected_port;

@@ -68,22 +68,25 @@ struct sock_start {
 	__u16 peer_port;
 	__u16 port;
 	__u16 family;
-	__u16 state;
+	__u8 others[30];
+	__u64 net;
 };
+_Static_assert(sizeof(struct sock_start) == 56, "no hidden padding");
 
 #define starts_with(field, at) (bpf_core_field_offset(struct sock, __sk_common.field) == (at))
 
-/* Each read costs about 15 ns whatever its size: the four fields by one, as they have lain in every kernel since 3.9, else one by one. */
+/* Each read costs about 15 ns whatever its size: the fields by one where they lie as they have in every kernel seen (5.10 to 6.18), else one by one. */
 static __always_inline void read_sock_start(struct sock_start *start, struct sock *sk)
 {
 	__builtin_memset(start, 0, sizeof(*start));
-	if (starts_with(skc_daddr, 0) && starts_with(skc_dport, 12) && starts_with(skc_num, 14) && starts_with(skc_family, 16)) {
+	if (starts_with(skc_daddr, 0) && starts_with(skc_dport, 12) && starts_with(skc_num, 14) && starts_with(skc_family, 16) && starts_with(skc_net, 48)) {
 		bpf_probe_read_kernel(start, sizeof(*start), sk);
 	} else {
 		start->peer = BPF_CORE_READ(sk, __sk_common.skc_daddr);
 		start->peer_port = BPF_CORE_READ(sk, __sk_common.skc_dport);
 		start->port = BPF_CORE_READ(sk, __sk_common.skc_num);
 		start->family = BPF_CORE_READ(sk, __sk_common.skc_family);
+		start->net = (__u64)BPF_CORE_READ(sk, __sk_common.skc_net.net);
 	}
 }
 
@@ -120,6 +123,8 @@ static __always_inline _Bool begin_messages(struct message *message, const struc
 	message->result = call->ret;
 	message->shape = shape;
 	message->shift = call->shift;
+	struct net *net = (struct net *)start->net;
+	message->netns_inum = BPF_CORE_READ(net, ns.inum);
 	message->is_sent = call->class == CALL_SEND || call->class == CALL_WRITE;
 	message->port = BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOCK_BINDPORT_LOCK ? start->port : 0;
 	read_connected_peer(message, sk, start);

@@ -32,6 +32,12 @@ static __always_inline void count_datagram(const struct message *message)
 		__builtin_memcpy(key.peer, message->peer, sizeof(key.peer));
 	if (key.port && key.peer_port >= settings->ephemeral_port_min && key.peer_port <= settings->ephemeral_port_max)
 		key.peer_port = 0;
+	if (message->netns_inum == settings->netns_inum) {
+		if (message->is_sent)
+			account(UdpOutDatagrams, 1ull << (message->shift & SHIFT_MASK));
+		else
+			account(UdpInDatagrams, 1ull << (message->shift & SHIFT_MASK));
+	}
 	struct udp_traffic_value empty = {};
 	struct udp_traffic_value *slot = window_slot(udp_traffic, active, &key, &empty, 0);
 	if (!slot)
