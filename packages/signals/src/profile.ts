@@ -65,7 +65,7 @@ export const stackFrames: Signal = {
   hooks: [],
   bpf: { map: "stack_chunks", bucketed: false, stacks: true, programs: [] },
   caveats: [
-    "Entries of one window are bounded to 256 KiB; what does not fit comes with the next ones, the heaviest stacks first.",
+    "Entries of one window are bounded to 512 KiB, the heaviest stacks first; what does not fit comes with the next windows, or, beyond 1 MiB, with the stack's next use.",
     "Stacks of more than 8 KiB are cut in the middle (`[…]`); the name is that of the whole stack.",
   ],
 };

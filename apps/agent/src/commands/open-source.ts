@@ -49,7 +49,14 @@ async function openKernelSource(config: Config, clock: HostClock, log: Logger): 
   try {
     // Loaded here and not at the top: where the native library is missing, the agent shall live and say so.
     const { KernelSource } = await import("../snapshot/window-reader.ts");
-    const source = await KernelSource.open({ objectDirectory, names, rowsMax: config.rowsMax });
+    const source = await KernelSource.open({
+      objectDirectory,
+      names,
+      rowsMax: config.rowsMax,
+      sampleHz: config.profileHz,
+      offCpuMinUs: config.offCpuMinUs,
+      hostRoot: config.hostRoot,
+    });
     for (const { program, attached, failure } of source.programs()) {
       if (attached) log.info("BPF program attached", { program });
       else log.warn("BPF program not attached", { program, reason: failure?.message ?? "" });

@@ -139,6 +139,18 @@ export const settings = {
     fallback: "2000",
     parse: integer(2_000, 100, 20_000),
   },
+  profileHz: {
+    variable: "WAGGLE_AGENT_PROFILE_HZ",
+    help: "Samples of the CPU profile per second and CPU, 1 to 199; 0 switches it off. A prime number does not keep step with what happens at even rates.",
+    fallback: "49",
+    parse: integer(49, 0, 199),
+  },
+  offCpuMinUs: {
+    variable: "WAGGLE_AGENT_OFF_CPU_MIN_US",
+    help: "Shortest wait that the off-CPU profile counts, in microseconds, 100 to 60000000.",
+    fallback: "1000",
+    parse: integer(1_000, 100, 60_000_000),
+  },
   spoolBytesMax: {
     variable: "WAGGLE_AGENT_SPOOL_BYTES",
     help: "Bytes of unacknowledged windows kept on disk. From half of it on, windows that were never sent are merged to a minute, five minutes, an hour; beyond it the oldest are dropped. Both are counted.",

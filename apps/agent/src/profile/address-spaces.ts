@@ -54,6 +54,10 @@ class Mappings {
     this.#codes.push(code);
   }
 
+  get hasGenerated(): boolean {
+    return this.#codes.includes(anonymous);
+  }
+
   find(address: number): Place | undefined {
     let low = 0;
     let high = this.#starts.length;
@@ -119,6 +123,11 @@ export class AddressSpaces {
   isOld(id: SpaceId): boolean {
     const mappings = this.#spaces.get(keyOf(id));
     return mappings !== undefined && mappings.readIn < this.#window;
+  }
+
+  /** Whether the process has executable memory that no file stands behind. */
+  hasGenerated(id: SpaceId): boolean {
+    return this.#spaces.get(keyOf(id))?.hasGenerated ?? false;
   }
 
   find(id: SpaceId, address: number): Place | undefined {

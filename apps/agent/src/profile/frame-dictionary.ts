@@ -5,8 +5,8 @@ import { cutFrames } from "./frames-text.ts";
 const HOUR_MS = 3_600_000;
 /** Stacks that are remembered as sent; beyond it they are sent again. */
 const SENT_MAX = 20_000;
-/** Bytes of frames in one window, so that they do not crowd out the rest of the frame on the wire; what waits beyond the second is let go. */
-const WINDOW_BYTES_MAX = 256 * 1024;
+/** Bytes of frames in one window, so that they do not crowd out the rest of the frame on the wire; of what waits beyond the second the oldest is let go. */
+const WINDOW_BYTES_MAX = 512 * 1024;
 const WAITING_BYTES_MAX = 1024 * 1024;
 
 /**
@@ -15,9 +15,8 @@ const WAITING_BYTES_MAX = 1024 * 1024;
  */
 export class FrameDictionary {
   readonly #sent = new Set<string>();
-  /** Frames that had no room in their window. */
-  readonly #waiting = new Map<string, string>();
-  #waitingBytes = 0;
+  /** Frames that had no room in their window, in the order they are to be sent. */
+  #waiting = new Map<string, string>();
   #hour = -1;
 
   /** Starts a window that began at that time of the wall clock. Returns true if it is the first in its hour. */
@@ -27,7 +26,6 @@ export class FrameDictionary {
     this.#hour = hour;
     this.#sent.clear();
     this.#waiting.clear();
-    this.#waitingBytes = 0;
     return true;
   }
 
@@ -36,12 +34,18 @@ export class FrameDictionary {
     return this.#sent.has(stack) || this.#waiting.has(stack);
   }
 
-  /** Takes the frames of stacks that are used; the first ones go first. A stack without frames here and no room for them comes with its next use. */
-  add(stack: string, text: string): void {
-    if (this.has(stack) || this.#waitingBytes >= WAITING_BYTES_MAX) return;
-    const frames = cutFrames(text);
-    this.#waiting.set(stack, frames);
-    this.#waitingBytes += Buffer.byteLength(frames);
+  /** Takes the frames of a window's stacks by their names, the heaviest first. They go before what still waits: what waits has been seen less lately. */
+  add(texts: Iterable<readonly [stack: string, text: string]>): void {
+    const waiting = new Map<string, string>();
+    let bytes = 0;
+    const keep = (stack: string, frames: string): void => {
+      if (bytes >= WAITING_BYTES_MAX) return;
+      bytes += Buffer.byteLength(frames);
+      waiting.set(stack, frames);
+    };
+    for (const [stack, text] of texts) if (!this.#sent.has(stack) && !waiting.has(stack)) keep(stack, cutFrames(text));
+    for (const [stack, frames] of this.#waiting) if (!waiting.has(stack)) keep(stack, frames);
+    this.#waiting = waiting;
   }
 
   /** The rows of `stack_frames` in this window. */
@@ -49,14 +53,13 @@ export class FrameDictionary {
     const rows: WireRow[] = [];
     let bytes = 0;
     for (const [stack, frames] of this.#waiting) {
-      if (rows.length >= rowsMax || (bytes > 0 && bytes + frames.length > WINDOW_BYTES_MAX)) break;
+      if (rows.length >= rowsMax || (bytes > 0 && bytes + Buffer.byteLength(frames) > WINDOW_BYTES_MAX)) break;
       bytes += Buffer.byteLength(frames);
       rows.push({ stack, frames, windows: 1n });
       this.#waiting.delete(stack);
       if (this.#sent.size >= SENT_MAX) this.#sent.clear();
       this.#sent.add(stack);
     }
-    this.#waitingBytes -= bytes;
     return rows;
   }
 }

@@ -21,16 +21,14 @@ export interface GeneratedRange {
 }
 
 /** What of a process decides where its map is and whose it has to be. */
-interface Owner {
+export interface MapOwner {
   readonly uid: number;
   /** Its number in its own pid namespace. */
   readonly innerPid: number;
 }
 
 /** Opens the process's map; null if there is none, or none that can be trusted. */
-export async function openPerfMap(hostRoot: string, pid: number): Promise<FileHandle | null> {
-  const owner = await readOwner(hostRoot, pid);
-  if (owner === null) return null;
+export async function openPerfMap(hostRoot: string, pid: number, owner: MapOwner): Promise<FileHandle | null> {
   const name = `tmp/perf-${owner.innerPid}.map`;
   // The second needs the right to trace the process; it is where a container's map is.
   for (const path of [join(hostRoot, name), join(hostRoot, `proc/${pid}/root`, name)]) {
@@ -47,7 +45,8 @@ export async function openPerfMap(hostRoot: string, pid: number): Promise<FileHa
   return null;
 }
 
-async function readOwner(hostRoot: string, pid: number): Promise<Owner | null> {
+/** Null if the process is gone. */
+export async function readMapOwner(hostRoot: string, pid: number): Promise<MapOwner | null> {
   try {
     const status = await readFile(join(hostRoot, `proc/${pid}/status`), "latin1");
     const uid = /^Uid:\s+\d+\s+(\d+)/m.exec(status)?.[1];

@@ -158,13 +158,9 @@ export class Profiler {
         rows.get(signal)?.add(process ?? this.#registry.unknown, name, values);
       }
     }
-    for (const made of rows.values()) {
-      made.cut(rowsMax);
-      for (const stack of made.stacks()) {
-        const text = texts.get(stack);
-        if (text !== undefined) this.#frames.add(stack, text);
-      }
-    }
+    for (const made of rows.values()) made.cut(rowsMax);
+    const stacks = [...rows.values()].flatMap((made) => made.stacks());
+    this.#frames.add(stacks.flatMap((stack) => (texts.has(stack) ? [[stack, texts.get(stack) as string] as const] : [])));
     this.#remember(named);
     this.#spaces.forget(SPACE_WINDOWS);
     const frames = this.#frames.take(rowsMax);
@@ -357,9 +353,14 @@ export class Profiler {
       return;
     }
     if (wanted.length === 0) return;
-    this.#sweeping = this.#spaces.read(wanted).finally(() => {
+    this.#sweeping = this.#sweep(wanted).finally(() => {
       this.#sweeping = undefined;
     });
+  }
+
+  async #sweep(ids: readonly SpaceId[]): Promise<void> {
+    await this.#spaces.read(ids);
+    for (const id of ids) if (this.#spaces.hasGenerated(id)) await this.#user.learnOwner(id);
   }
 }
 

@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import { keyOf, type MappedCode, type Place, type SpaceId } from "./address-spaces.ts";
 import { addressOfOffset, type ElfIndex, findFunctions, openSame, readElfIndex } from "./elf-symbols.ts";
 import { frameOf } from "./frames-text.ts";
-import { findGenerated, generatedName, openPerfMap } from "./perf-map.ts";
+import { findGenerated, generatedName, type MapOwner, openPerfMap, readMapOwner } from "./perf-map.ts";
 import { RangeTable } from "./range-table.ts";
 
 /** Files whose functions are remembered, and functions of one file. A function takes about 100 bytes. */
@@ -32,6 +32,8 @@ class FileSymbols {
 
 /** Generated code of one process. */
 interface GeneratedSymbols {
+  /** null: not known. */
+  owner: MapOwner | null;
   readonly functions: RangeTable;
   /** Size of the map when it was read last; -1: never. */
   bytes: number;
@@ -93,11 +95,18 @@ export class UserSymbols {
     }
   }
 
+  /** Learns whose the process is while it lives: what it leaves behind can then be read when it has ended. Never throws. */
+  async learnOwner(id: SpaceId): Promise<void> {
+    const symbols = this.#generatedOf(id);
+    symbols.owner ??= await readMapOwner(this.#hostRoot, id.tgid);
+  }
+
   /** Learns the functions at addresses of generated code. Never throws. */
   async learnGenerated(id: SpaceId, addresses: readonly number[]): Promise<void> {
     const symbols = this.#generatedOf(id);
     if (symbols.nextIn > this.#window) return;
-    const file = await openPerfMap(this.#hostRoot, id.tgid);
+    await this.learnOwner(id);
+    const file = symbols.owner === null ? null : await openPerfMap(this.#hostRoot, id.tgid, symbols.owner);
     if (file === null) return;
     try {
       const { size } = await file.stat();
@@ -147,7 +156,7 @@ export class UserSymbols {
     const key = keyOf(id);
     let symbols = this.#generated.get(key);
     if (symbols === undefined) {
-      symbols = { functions: new RangeTable(FUNCTIONS_MAX), bytes: -1, nextIn: 0 };
+      symbols = { owner: null, functions: new RangeTable(FUNCTIONS_MAX), bytes: -1, nextIn: 0 };
       this.#generated.set(key, symbols);
       if (this.#generated.size > PROCESSES_MAX) this.#generated.delete(this.#generated.keys().next().value as string);
     }
