@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+import { catalogue } from "@waggle/signals";
+import { describe, expect, it } from "vitest";
+import { unwantedPrograms } from "../snapshot/window-mode.ts";
+import { ENTRY_NS, Governor, type WindowCost } from "./governor.ts";
+import { ladder, signalsOfStep } from "./ladder.ts";
+
+const BUDGET = 0.02;
+/** What a run costs in full and when it is passed over, as on a real host. */
+const fullNs: Readonly<Record<string, number>> = {
+  on_sys_enter: 60,
+  on_sys_exit: 130,
+  on_sched_switch: 140,
+  on_softirq_raise: 30,
+  on_softirq_entry: 90,
+};
+const families: Readonly<Record<string, readonly string[]>> = {
+  calls: ["on_sys_enter", "on_sys_exit"],
+  switches: ["on_sched_switch"],
+  softirqs: ["on_softirq_raise", "on_softirq_entry"],
+};
+
+/** Events a second by program, and the agent's share of a core. */
+interface Load {
+  readonly rates: Readonly<Record<string, number>>;
+  readonly agent: number;
+}
+const calls = (perSecond: number): Load => ({ rates: { on_sys_enter: perSecond, on_sys_exit: perSecond, on_sched_switch: 2_000 }, agent: 0.004 });
+
+/** A host whose windows are measured as the governor last wanted it, one window late as the agent is. */
+class Host {
+  readonly governor = new Governor(BUDGET);
+  #pending = this.governor.mode;
+  #mode = this.governor.mode;
+
+  /** Returns the true cost of the window. */
+  window({ rates, agent }: Load): number {
+    const mode = this.#mode;
+    this.#mode = this.#pending;
+    const unwanted = unwantedPrograms(mode);
+    let kernel = 0;
+    const programs = Object.entries(rates).map(([program, eventsPerSecond]) => {
+      if (unwanted.has(program)) return { program, eventsPerSecond, nsPerEvent: 0 };
+      const family = Object.keys(families).find((name) => families[name]?.includes(program)) as "calls";
+      const shift = mode.sampling.get(family)?.shift ?? 0;
+      const full = fullNs[program] as number;
+      const nsPerEvent = 15 + (full - 15) / 2 ** shift;
+      kernel += (eventsPerSecond * (nsPerEvent + ENTRY_NS)) / 1e9;
+      return { program, eventsPerSecond, nsPerEvent };
+    });
+    const cost: WindowCost = { windowMs: 10_000, programs, agentNs: agent * 10_000 * 1e6, maps: [{ map: "syscall_latency", entries: 400 }] };
+    this.governor.observe(cost);
+    this.#pending = this.governor.mode;
+    return kernel + agent;
+  }
+
+  run(load: Load, windows: number): number[] {
+    return Array.from({ length: windows }, () => this.window(load));
+  }
+
+  get steps(): string[] {
+    return this.governor.state.steps.map(({ name }) => name);
+  }
+}
+
+describe("the ladder", () => {
+  it("samples first, then coarsens keys, then switches off, and never gives up OOM kills", () => {
+    const kinds = ladder.map(({ kind }) => kind);
+    expect(kinds).toEqual(kinds.toSorted((a, b) => ["sample", "coarsen", "off"].indexOf(a) - ["sample", "coarsen", "off"].indexOf(b)));
+    expect(new Set(ladder.map(({ name }) => name)).size).toBe(ladder.length);
+    const known = new Set(catalogue.map(({ name }) => name));
+    for (const step of ladder) {
+      expect(signalsOfStep(step).length).toBeGreaterThan(0);
+      for (const signal of signalsOfStep(step)) expect(known).toContain(signal);
+      expect(signalsOfStep(step)).not.toContain("oom_kills");
+    }
+  });
+});
+
+describe("Governor", () => {
+  it("does nothing on a host within the budget", () => {
+    const host = new Host();
+    host.run(calls(20_000), 50);
+    expect(host.steps).toEqual([]);
+    expect(host.governor.mode.off.size + host.governor.mode.sampling.size + host.governor.mode.coarse.size).toBe(0);
+  });
+
+  it("samples what is hot, and nothing else, when that suffices; two windows over are no accident, one is", () => {
+    const host = new Host();
+    host.window(calls(80_000));
+    expect(host.steps).toEqual([]);
+    host.window(calls(20_000));
+    expect(host.steps).toEqual([]);
+    host.run(calls(80_000), 2);
+    expect(host.steps).toEqual(["calls/8"]);
+    expect(host.run(calls(80_000), 3).at(-1)).toBeLessThanOrEqual(BUDGET);
+  });
+
+  it("brings a flood that is far over under the budget within 3 windows, by taking off what entering the hook alone makes too dear", () => {
+    const host = new Host();
+    host.run(calls(20_000), 10);
+    const costs = host.run(calls(1_500_000), 6);
+    expect(costs[0]).toBeGreaterThan(0.3);
+    for (const cost of costs.slice(2)) expect(cost).toBeLessThanOrEqual(BUDGET);
+    expect(host.steps).toEqual(["off-calls"]);
+    expect(host.governor.state.isExhausted).toBe(false);
+  });
+
+  it("comes back one step at a time when the flood is over, and ends with everything", () => {
+    const host = new Host();
+    host.run(calls(1_500_000), 10);
+    const costs = host.run(calls(20_000), 40);
+    expect(host.steps).toEqual([]);
+    for (const cost of costs) expect(cost).toBeLessThanOrEqual(BUDGET);
+  });
+
+  it("does not come back while the flood goes on, as it sees what goes by the hook", () => {
+    const host = new Host();
+    host.run(calls(1_500_000), 4);
+    for (let window = 0; window < 500; window++) {
+      host.window(calls(1_500_000));
+      expect(host.steps).toEqual(["off-calls"]);
+    }
+  });
+
+  it("does not flap under a load at the edge, whichever side it is on", () => {
+    for (const perSecond of [55_000, 58_000, 60_000, 61_000, 62_000, 65_000, 70_000, 90_000, 120_000]) {
+      const host = new Host();
+      let changes = 0;
+      let last = "";
+      for (let window = 0; window < 600; window++) {
+        // The load trembles by 4 %.
+        host.window(calls(perSecond * (1 + 0.04 * Math.sin(window * 1.7))));
+        const now = host.steps.join();
+        if (now !== last) changes++;
+        last = now;
+      }
+      expect(changes).toBeLessThanOrEqual(2);
+    }
+  });
+
+  it("keeps the kernel and the agent together under the budget, and says so when that cannot be", () => {
+    const host = new Host();
+    host.run({ ...calls(20_000), agent: 0.5 }, 6);
+    expect(host.governor.state.isExhausted).toBe(true);
+    expect(host.governor.state.agent).toBe(0.5);
+  });
+
+  it("follows a budget that is changed while it runs", () => {
+    const host = new Host();
+    host.run(calls(80_000), 6);
+    expect(host.steps).toEqual(["calls/8"]);
+    host.governor.budget = 0.1;
+    host.run(calls(80_000), 10);
+    expect(host.steps).toEqual([]);
+  });
+});

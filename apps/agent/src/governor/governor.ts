@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+import { catalogue } from "@waggle/signals";
+import { hookFamilies } from "../probes/hook-families.ts";
+import { programPlans } from "../probes/programs.ts";
+import { exactMode, unwantedPrograms, type WindowMode } from "../snapshot/window-mode.ts";
+import { ladder, type Step, signalsOfStep } from "./ladder.ts";
+
+/**
+ * What a run costs before the program's first instruction and after its last, which its own clock cannot see: entering a BTF tracepoint (measured with
+ * an empty program: 61 ns). Iterators and clocks are entered once for many runs.
+ */
+export const ENTRY_NS = 60;
+/** What is left of a run that is not sampled: the decision. */
+const PASSED_OVER_NS = 15;
+/** A step has to save this share of the budget to be worth its loss. */
+const WORTH_RATIO = 0.02;
+/** Over the budget in so many windows on end, or once by so much, and steps are taken. */
+const OVER_WINDOWS = 2;
+const OVER_AT_ONCE = 2;
+/** A step is taken back when the cost without it would have stayed under this share of the budget for so many windows. */
+const BACK_RATIO = 0.8;
+const BACK_WINDOWS = 6;
+/** What rows cost the agent before they were saved is believed less and less: half of it after so many windows. */
+const MEMORY_WINDOWS = 30;
+
+/** What one window cost. */
+export interface WindowCost {
+  readonly windowMs: number;
+  /** `eventsPerSecond`: also of a program that was taken off its hook, if it was looked at; null: not known. `nsPerEvent`: 0 where nothing ran. */
+  readonly programs: readonly { readonly program: string; readonly eventsPerSecond: number | null; readonly nsPerEvent: number }[];
+  /** CPU time of the agent's process. */
+  readonly agentNs: number;
+  /** Entries read of each signal's map. */
+  readonly maps: readonly { readonly map: string; readonly entries: number }[];
+}
+
+export interface GovernorState {
+  /** Shares of one core: 1 is a whole core. */
+  readonly budget: number;
+  /** Of the last window; `kernel` with the price of entering the hooks. */
+  readonly kernel: number;
+  readonly agent: number;
+  /** What the next window is expected to cost with the steps in force. */
+  readonly predicted: number;
+  /** In the order of the ladder, each with what it is expected to save (share of one core). */
+  readonly steps: readonly { readonly name: string; readonly words: string; readonly saves: number }[];
+  /** The budget cannot be kept: nothing that is left would save anything. */
+  readonly isExhausted: boolean;
+}
+
+/**
+ * Keeps what the programs in the kernel and the agent's process cost together under a budget. It is told of each window's cost and answers with the
+ * steps in force from the next window on. Over the budget it goes up the ladder as far as it takes at once, then gives back what was not needed; it goes
+ * down one step at a time, and only when the price of that is known to fit. Knows no clock and no kernel.
+ */
+export class Governor {
+  #budget: number;
+  #steps = new Set<Step>();
+  #overWindows = 0;
+  /** Windows on end in which the cost without the step would have been low enough. */
+  readonly #calmWindows = new Map<Step, number>();
+  /** ns of a run in full, by program, as of its last window without sampling. */
+  readonly #fullNs = new Map<string, number>();
+  readonly #rates = new Map<string, number>();
+  /** Entries of a map as of the last window that had all of them, and how many windows ago that was. */
+  readonly #entries = new Map<string, { entries: number; age: number }>();
+  #kernel = 0;
+  #agent = 0;
+  #isExhausted = false;
+  /** Windows until what was decided shows: a decision is about the window after the one under way. */
+  #settling = 0;
+
+  /** @param budget share of one core, above 0 */
+  constructor(budget: number) {
+    this.#budget = budget;
+  }
+
+  set budget(share: number) {
+    this.#budget = share;
+  }
+
+  /** Takes in what a window cost. Returns whether the steps have changed. */
+  observe(cost: WindowCost): boolean {
+    this.#learn(cost);
+    // The window that ends now was measured as it was decided two windows ago: its price says nothing of the newest decision.
+    if (this.#settling > 0) {
+      this.#settling--;
+      return false;
+    }
+    const before = [...this.#steps];
+    const now = this.#kernel + this.#agent;
+    this.#overWindows = now > this.#budget ? this.#overWindows + 1 : 0;
+    if (this.#overWindows >= OVER_WINDOWS || now > this.#budget * OVER_AT_ONCE) this.#save();
+    else if (now <= this.#budget) this.#giveBack();
+    const hasChanged = before.length !== this.#steps.size || before.some((step) => !this.#steps.has(step));
+    if (hasChanged) {
+      this.#settling = 1;
+      this.#overWindows = 0;
+      this.#calmWindows.clear();
+    }
+    return hasChanged;
+  }
+
+  get state(): GovernorState {
+    const predicted = this.#predict(this.#steps);
+    const inForce = ladder.filter((step) => this.#steps.has(step));
+    return {
+      budget: this.#budget,
+      kernel: this.#kernel,
+      agent: this.#agent,
+      predicted,
+      steps: inForce.map((step) => ({
+        name: step.name,
+        words: step.words,
+        saves: Math.max(0, this.#predict(without(this.#steps, step)) - predicted),
+      })),
+      isExhausted: this.#isExhausted,
+    };
+  }
+
+  /** The steps in force as what the kernel side is told. */
+  get mode(): WindowMode {
+    return modeOf(this.#steps, `over the budget of ${percent(this.#budget)} of a core`);
+  }
+
+  #learn({ windowMs, programs, agentNs, maps }: WindowCost): void {
+    const sampled = new Set([...this.#steps].flatMap((step) => (step.kind === "sample" ? programsOf(step.family) : [])));
+    let kernelNs = 0;
+    for (const { program, eventsPerSecond, nsPerEvent } of programs) {
+      if (eventsPerSecond === null) continue;
+      this.#rates.set(program, eventsPerSecond);
+      kernelNs += eventsPerSecond * (nsPerEvent === 0 ? 0 : nsPerEvent + entryNs(program));
+      // In the window under way the newest steps may not be in force yet, so a price that is above the remembered one is one in full too.
+      if (nsPerEvent > 0 && (!sampled.has(program) || nsPerEvent > (this.#fullNs.get(program) ?? 0))) this.#fullNs.set(program, nsPerEvent);
+    }
+    const touched = new Set([...this.#steps].filter(({ kind }) => kind !== "sample").flatMap((step) => mapsOf(step)));
+    for (const memory of this.#entries.values()) memory.age++;
+    for (const { map, entries } of maps) {
+      const known = this.#entries.get(map);
+      if (!touched.has(map) || entries > (known?.entries ?? 0)) this.#entries.set(map, { entries, age: 0 });
+    }
+    this.#kernel = kernelNs / 1e9;
+    this.#agent = agentNs / (windowMs * 1e6);
+  }
+
+  #save(): void {
+    this.#isExhausted = false;
+    for (const step of ladder) {
+      if (this.#predict(this.#steps) <= this.#budget) break;
+      if (!this.#steps.has(step) && this.#saving(step) >= WORTH_RATIO * this.#budget) this.#steps.add(step);
+    }
+    this.#isExhausted = this.#predict(this.#steps) > this.#budget;
+    // A late step may have made earlier ones, and harsher ones, needless.
+    for (const step of ladder.toReversed()) {
+      const rest = without(this.#steps, step);
+      if (!this.#steps.has(step)) continue;
+      const predicted = this.#predict(rest);
+      if (predicted <= this.#budget * BACK_RATIO || predicted - this.#predict(this.#steps) < (WORTH_RATIO / 2) * this.#budget) this.#steps = rest;
+    }
+  }
+
+  #giveBack(): void {
+    this.#isExhausted = false;
+    for (const step of ladder.toReversed()) {
+      if (!this.#steps.has(step)) continue;
+      const rest = this.#withGentler(step);
+      const isCalm = this.#predict(rest) <= this.#budget * BACK_RATIO;
+      this.#calmWindows.set(step, isCalm ? (this.#calmWindows.get(step) ?? 0) + 1 : 0);
+    }
+    for (const step of ladder.toReversed()) {
+      if (!this.#steps.has(step) || (this.#calmWindows.get(step) ?? 0) < BACK_WINDOWS) continue;
+      this.#steps = this.#withGentler(step);
+      return;
+    }
+  }
+
+  /** The steps in force without this one; what was sampled less before it was sampled more is sampled that way again. */
+  #withGentler(step: Step): Set<Step> {
+    const rest = without(this.#steps, step);
+    if (step.kind !== "sample") return rest;
+    const gentler = ladder.filter((other) => other.kind === "sample" && other.family === step.family && other.shift < step.shift).at(-1);
+    return gentler === undefined ? rest : rest.add(gentler);
+  }
+
+  #saving(step: Step): number {
+    return this.#predict(this.#steps) - this.#predict(new Set([...this.#steps, step]));
+  }
+
+  /** What a window would cost with these steps, as a share of one core, at the rates that were seen last. */
+  #predict(steps: ReadonlySet<Step>): number {
+    const unwanted = unwantedPrograms(modeOf(steps, ""));
+    let kernelNs = 0;
+    for (const [program, rate] of this.#rates) {
+      if (unwanted.has(program)) continue;
+      const shift = Math.max(0, ...[...steps].map((step) => (step.kind === "sample" && programsOf(step.family).includes(program) ? step.shift : 0)));
+      const full = this.#fullNs.get(program) ?? 0;
+      const base = Math.min(full, PASSED_OVER_NS);
+      kernelNs += rate * (entryNs(program) + base + (full - base) / 2 ** shift);
+    }
+    return kernelNs / 1e9 + this.#agent + this.#agentSaved(this.#steps) - this.#agentSaved(steps);
+  }
+
+  /** What the agent is spared by rows that are not there: its time goes by entries, as far as it goes by anything. */
+  #agentSaved(steps: ReadonlySet<Step>): number {
+    const maps = new Set([...steps].filter(({ kind }) => kind !== "sample").flatMap((step) => mapsOf(step)));
+    let [saved, all] = [0, 0];
+    for (const [map, { entries, age }] of this.#entries) {
+      const believed = entries * 0.5 ** (age / MEMORY_WINDOWS);
+      all += believed;
+      if (maps.has(map)) saved += believed;
+    }
+    // Half of what the agent does at rest has nothing to do with rows.
+    return all === 0 ? 0 : (saved / Math.max(all, ENTRIES_AT_REST)) * this.#agent * 0.5;
+  }
+}
+
+/** Entries of a window on a host that does little. */
+const ENTRIES_AT_REST = 1_000;
+
+const tracepoints = new Map(programPlans.map(({ name, tracepoint }) => [name, tracepoint !== null]));
+
+function entryNs(program: string): number {
+  return tracepoints.get(program) === true ? ENTRY_NS : 0;
+}
+
+function programsOf(family: string): readonly string[] {
+  return hookFamilies.find(({ name }) => name === family)?.programs ?? [];
+}
+
+function mapsOf(step: Step): string[] {
+  const signals = signalsOfStep(step);
+  return catalogue.flatMap(({ name, bpf }) => (bpf !== null && signals.includes(name) ? [bpf.map] : []));
+}
+
+function without(steps: ReadonlySet<Step>, step: Step): Set<Step> {
+  const rest = new Set(steps);
+  rest.delete(step);
+  return rest;
+}
+
+/** The mode that these steps amount to; of two rates of one family the lower one holds. */
+export function modeOf(steps: ReadonlySet<Step>, reason: string): WindowMode {
+  const off = new Map<string, { state: "shed"; reason: string }>();
+  const sampling = new Map(exactMode.sampling);
+  const coarse = new Map(exactMode.coarse);
+  for (const step of steps) {
+    if (step.kind === "off") for (const signal of step.signals) off.set(signal, { state: "shed", reason });
+    else if (step.kind === "coarsen") coarse.set(step.key, reason);
+    else if (step.shift > (sampling.get(step.family)?.shift ?? 0)) sampling.set(step.family, { shift: step.shift, reason });
+  }
+  return { off, sampling, coarse };
+}
+
+function percent(share: number): string {
+  return `${Math.round(share * 10_000) / 100} %`;
+}
