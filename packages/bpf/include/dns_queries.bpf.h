@@ -67,10 +67,14 @@ static __always_inline _Bool register_name(__u64 id, const struct text *name)
 	return 0;
 }
 
-/* Whether the caller is the one to count the query's end: an answer and the end of its time may come at once. */
+/*
+ * Whether the caller is the one to count the query's end: an answer and the end of its time may come at once. Nobody counts one whose answer may
+ * have come while nobody looked.
+ */
 static __always_inline int claim_query(struct dns_query *query, __u64 sent_ns)
 {
-	return sent_ns && __sync_val_compare_and_swap(&query->sent_ns, sent_ns, 0) == sent_ns;
+	struct control *settings = get_control();
+	return settings && sent_ns > settings->stamps_since_ns && __sync_val_compare_and_swap(&query->sent_ns, sent_ns, 0) == sent_ns;
 }
 
 /*

@@ -6,6 +6,7 @@ import { bucketIndex, type WireRow } from "@waggle/signals";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { describeKernel, openSource, rowsOf, sumOf, Workload } from "../../test/kernel-testing.ts";
 import { parseNetworkCounters } from "../kernel/network-counters.ts";
+import { exactMode } from "./window-mode.ts";
 import type { KernelSource } from "./window-reader.ts";
 
 const LOOPBACK = "127.0.0.1";
@@ -278,6 +279,23 @@ describeKernel("the net family", () => {
     expect(rowsOf(window, "dns_queries", { process: "wgl-again" })).toMatchObject([{ rcode: "NOERROR", count: 1n }]);
     expect(rowsOf(window, "udp_traffic", { process: "wgl-again" })).toMatchObject([{ peer_port: "53", datagrams_sent: 5n, datagrams_received: 1n }]);
   });
+
+  it("calls no query a timeout that waited while calls were sampled, as its answer may have been one that was passed over", async () => {
+    const server = await workload.start("wgl-resolver", "serve-dns", [LOOPBACK, 53], namespace.name);
+    await source.readWindow();
+    await inside("wgl-shed", "ask", 53, "sendto", "none", "never.waggle.test", 1, 7);
+    source.setSavings({ ...exactMode, sampling: new Map([["calls", { shift: 3, reason: "a test asks for it" }]]) });
+    const windows = [await source.readWindow()];
+    await inside("wgl-shed", "ask", 53, "sendto", "recv", "noerror.waggle.test", 1, 101);
+    source.setSavings(exactMode);
+    windows.push(await source.readWindow());
+    await sleep(5_000);
+    windows.push(await source.readWindow(), await source.readWindow());
+    await server.finish();
+    const states = windows.map(({ coverage }) => coverage.find(({ signal }) => signal === "dns_queries")?.state);
+    expect(states).toEqual(["exact", "shed", "exact", "exact"]);
+    expect(rowsOf(windows, "dns_queries", { process: "wgl-shed" })).toEqual([]);
+  }, 20_000);
 
   it.runIf(hasProgram("dnsmasq") && hasProgram("dig"))(
     "sees what dig, getent and c-ares ask a real resolver",

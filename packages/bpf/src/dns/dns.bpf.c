@@ -20,12 +20,15 @@ static __always_inline void end_query(const struct dns_in_flight_key *key)
 {
 	/* Not the iterator's own value: kernels up to 6.1 (seen) take no such pointer for a map's value. */
 	struct dns_query *query = bpf_map_lookup_elem(&dns_in_flight, key);
-	if (!query)
+	struct control *settings = get_control();
+	if (!query || !settings)
 		return;
 	__u64 sent_ns = *(volatile __u64 *)&query->sent_ns;
-	if (sent_ns && bpf_ktime_get_ns() - sent_ns < DNS_TIMEOUT_NS)
+	/* While the signal is off no answer is seen: what waited when that began is forgotten. */
+	int is_off = mode_of(settings, *(volatile __u32 *)&settings->active)->off_dns_queries;
+	if (sent_ns && !is_off && bpf_ktime_get_ns() - sent_ns < DNS_TIMEOUT_NS)
 		return;
-	if (claim_query(query, sent_ns))
+	if (!is_off && claim_query(query, sent_ns))
 		count_query(key, query, DNS_TIMEOUT, DNS_TIMEOUT_NS);
 	bpf_map_delete_elem(&dns_in_flight, key);
 }
