@@ -6,13 +6,21 @@
 import { once } from "node:events";
 import { KernelSource } from "../src/snapshot/window-reader.ts";
 
-using source = await KernelSource.open({ objectDirectory: process.argv[2] as string, names: { unitOf: () => "" } });
-await source.readWindow();
+using source = await KernelSource.open({
+  objectDirectory: process.argv[2] as string,
+  names: { unitOf: () => "" },
+  // Waits are counted each, however many there are on the machine.
+  constants: { on_sched_switch: { off_cpu_exact_bits: 63 } },
+});
+const frames = [...((await source.readWindow()).rows.get("stack_frames") ?? [])];
 process.stdout.write("ready\n");
 await once(process.stdin, "data");
 const window = await source.readWindow();
+// Frames may come with a later window than the rows that name them.
+for (const rows of [window.rows, (await source.readWindow()).rows, (await source.readWindow()).rows])
+  frames.push(...(rows.get("stack_frames") ?? []));
 const text = JSON.stringify(
-  { uid: process.getuid?.(), programs: source.programs(), window: { ...window, rows: Object.fromEntries(window.rows) } },
+  { uid: process.getuid?.(), programs: source.programs(), window: { ...window, rows: { ...Object.fromEntries(window.rows), stack_frames: frames } } },
   (_, value) => (typeof value === "bigint" ? value.toString() : value),
 );
 process.stdout.write(`${text}\n`);

@@ -14,7 +14,7 @@ export class Workload implements Disposable {
   constructor(
     source: "workload.c" | "profile-workload.c" | "file-workload.c" | "tcp-workload.c" | "udp-workload.c" | "task-workload.c" = "workload.c",
   ) {
-    execFileSync("cc", ["-O1", "-fno-omit-frame-pointer", "-mno-omit-leaf-frame-pointer", "-Wall", "-pthread", "-o", this.#binary, fileURLToPath(new URL(source, import.meta.url))]);
+    execFileSync("cc", ["-O1", "-fno-omit-frame-pointer", "-Wall", "-pthread", "-o", this.#binary, fileURLToPath(new URL(source, import.meta.url))]);
   }
 
   /** A path that executes the program under that name. */

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { chmodSync, copyFileSync, mkdtempSync, readFileSync, realpathSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { catalogue } from "@waggle/signals";
 import { expect, it } from "vitest";
@@ -84,6 +84,25 @@ describeKernel("privileges", () => {
     expect(rows("syscalls", { process: "wgl-priv", syscall: "getppid" })).toMatchObject([{ count: "1009" }]);
     expect(rows("tcp_connections", { process: "wgl-priv" })).toMatchObject([{ opened: "23", closed: "23" }]);
   });
+
+  it("names the functions of the kernel, and of files that its user may read", async () => {
+    using closed = new Workload("profile-workload.c");
+    using open = new Workload("profile-workload.c");
+    const readable = open.linkAs("readable");
+    chmodSync(dirname(readable), 0o755);
+    const answer = await readAs("+bpf,+perfmon", async () => {
+      await closed.run("wgl-closed", "spin", [700]);
+      await open.run("wgl-open", "spin", [700]);
+      await open.run("wgl-open", "sleep", [23, 20]);
+    });
+    const frames = new Map((answer.window.rows.stack_frames ?? []).map((row) => [row.stack, (row.frames as string).split(";")]));
+    const stacks = (signal: string, process: string): string[][] =>
+      (answer.window.rows[signal] ?? []).filter((row) => row.process === process).map(({ stack }) => frames.get(stack) ?? []);
+    expect(stacks("cpu_profile", "wgl-open").flat()).toContain("spin_in_here [workload]");
+    expect(stacks("cpu_profile", "wgl-closed").flat()).toContain("[workload]");
+    expect(stacks("cpu_profile", "wgl-closed").flat()).not.toContain("spin_in_here [workload]");
+    expect(stacks("off_cpu", "wgl-open").some((stack) => stack.some((frame) => /nanosleep.*_\[k\]$/.test(frame)))).toBe(true);
+  }, 120_000);
 
   it("without CAP_PERFMON says which capability is missing, for every signal", async () => {
     const answer = await readAs("+bpf", async () => {});

@@ -116,6 +116,65 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/settings": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** What agents are told: every host that has none of its own */
+        readonly get: operations["getOrganisationSettings"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        /**
+         * Change what agents are told: every host that has none of its own
+         * @description Needs the scope hosts:write. Connected agents hear of it within some 3 s and acknowledge it, without a restart; others when they connect. Audited.
+         */
+        readonly patch: operations["changeOrganisationSettings"];
+        readonly trace?: never;
+    };
+    readonly "/hosts/{idOrName}/settings": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** What agents are told: one host */
+        readonly get: operations["getHostSettings"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        /**
+         * Change what agents are told: one host
+         * @description Needs the scope hosts:write. Connected agents hear of it within some 3 s and acknowledge it, without a restart; others when they connect. Audited.
+         */
+        readonly patch: operations["changeHostSettings"];
+        readonly trace?: never;
+    };
+    readonly "/audit": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Who changed what, newest first */
+        readonly get: operations["listAudit"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/signals": {
         readonly parameters: {
             readonly query?: never;
@@ -345,7 +404,7 @@ export interface components {
             readonly detail: string;
             readonly instance: string;
             /** @enum {string} */
-            readonly code: "VALIDATION_FAILED" | "UNAUTHENTICATED" | "FORBIDDEN" | "NOT_FOUND" | "HOST_NOT_FOUND" | "SIGNAL_NOT_FOUND" | "QUERY_TOO_LARGE" | "QUERY_TIMEOUT" | "STORAGE_UNAVAILABLE" | "PAYLOAD_TOO_LARGE" | "RATE_LIMITED" | "INTERNAL";
+            readonly code: "VALIDATION_FAILED" | "UNAUTHENTICATED" | "FORBIDDEN" | "NOT_FOUND" | "HOST_NOT_FOUND" | "SIGNAL_NOT_FOUND" | "PRECONDITION_FAILED" | "QUERY_TOO_LARGE" | "QUERY_TIMEOUT" | "STORAGE_UNAVAILABLE" | "PAYLOAD_TOO_LARGE" | "RATE_LIMITED" | "INTERNAL";
             readonly requestId: string;
             readonly errors?: readonly {
                 readonly pointer: string;
@@ -463,6 +522,136 @@ export interface components {
                 readonly mapBytes: number | null;
                 readonly spoolFrames: number | null;
                 readonly refusedFrames: number | null;
+            };
+        };
+        /** @description What holds for every host that has no setting of its own. */
+        readonly OrganisationSettings: {
+            /** @description Number of the newest change that concerns these settings, also their ETag; 0: nothing was ever set. */
+            readonly revision: number;
+            /**
+             * Format: date-time
+             * @description null: nothing was ever set here.
+             */
+            readonly updatedAt: string | null;
+            /** @description null: not set, each host's agent goes by its own configuration. */
+            readonly settings: {
+                readonly windowMs: number | null;
+                readonly signalsOff: readonly string[] | null;
+                readonly watchedProcesses: readonly string[] | null;
+                readonly cpuBudgetCores: number | null;
+                readonly rowsMax: number | null;
+            };
+        };
+        /** @description Fields to change; null unsets one, an absent one stays as it is. */
+        readonly SettingsPatch: {
+            /** @description Length of a window in milliseconds; a divisor of 60000. Holds from the next boundary on. */
+            readonly windowMs?: number | null;
+            /** @description Signals that are not measured; `GET /signals` has the names. Those that an agent's own configuration switches off stay off. */
+            readonly signalsOff?: readonly string[] | null;
+            /** @description Process names as signals show them; their rows are the last to be summed into `~other`. */
+            readonly watchedProcesses?: readonly string[] | null;
+            /** @description What the agent and its programs in the kernel may use together, in CPU cores; 0.02 is 2 % of one core. */
+            readonly cpuBudgetCores?: number | null;
+            /** @description Rows of one signal in one window, the rest is summed into `~other`. An agent whose own configuration says less keeps to that. */
+            readonly rowsMax?: number | null;
+        };
+        readonly HostSettings: {
+            readonly hostId: string;
+            readonly host: string;
+            /** @description Number of the newest change that concerns these settings, also their ETag; 0: nothing was ever set. */
+            readonly revision: number;
+            /**
+             * Format: date-time
+             * @description null: nothing was ever set here.
+             */
+            readonly updatedAt: string | null;
+            /** @description Set for this host; null: not set here. */
+            readonly settings: {
+                readonly windowMs: number | null;
+                readonly signalsOff: readonly string[] | null;
+                readonly watchedProcesses: readonly string[] | null;
+                readonly cpuBudgetCores: number | null;
+                readonly rowsMax: number | null;
+            };
+            /** @description What the agent is told, and where it comes from; `agent`: its own configuration holds, which is not known here. */
+            readonly effective: {
+                readonly windowMs: {
+                    readonly value: number | null;
+                    /** @enum {string} */
+                    readonly from: "host" | "organisation" | "agent";
+                };
+                readonly signalsOff: {
+                    readonly value: readonly string[] | null;
+                    /** @enum {string} */
+                    readonly from: "host" | "organisation" | "agent";
+                };
+                readonly watchedProcesses: {
+                    readonly value: readonly string[] | null;
+                    /** @enum {string} */
+                    readonly from: "host" | "organisation" | "agent";
+                };
+                readonly cpuBudgetCores: {
+                    readonly value: number | null;
+                    /** @enum {string} */
+                    readonly from: "host" | "organisation" | "agent";
+                };
+                readonly rowsMax: {
+                    readonly value: number | null;
+                    /** @enum {string} */
+                    readonly from: "host" | "organisation" | "agent";
+                };
+            };
+            /**
+             * @description `pending`: the agent has not acknowledged this revision (yet, or it is away, or too old to); `with_problems`: it could not do all of it.
+             * @enum {string}
+             */
+            readonly state: "in_force" | "with_problems" | "pending";
+            /** @description What the agent acknowledged last; null: it never did. */
+            readonly applied: {
+                /** @description Of the settings the agent goes by. */
+                readonly revision: number;
+                /**
+                 * Format: date-time
+                 * @description When the API first heard so.
+                 */
+                readonly at: string;
+                /** @description What of it the agent could not do. */
+                readonly problems: readonly string[];
+            } | null;
+        };
+        readonly AuditPage: {
+            readonly meta: {
+                /** @description null: this is the last page. */
+                readonly nextCursor: string | null;
+            };
+            /** @description Newest first. */
+            readonly data: readonly components["schemas"]["AuditEntry"][];
+        };
+        readonly AuditEntry: {
+            readonly id: string;
+            /** Format: date-time */
+            readonly at: string;
+            /** @description The API token that was used, also by a browser that signed in with it; its name as it was then. */
+            readonly actor: {
+                readonly tokenId: string;
+                readonly tokenName: string;
+            };
+            /** @description Such as `settings.update`. */
+            readonly action: string;
+            readonly target: {
+                /** @enum {string} */
+                readonly kind: "host" | "organisation";
+                readonly id: string;
+                /** @description As it was then. */
+                readonly name: string;
+            };
+            /** @description The fields that were changed, as they were; null: not set. */
+            readonly before: {
+                readonly [key: string]: unknown;
+            };
+            /** @description The same fields, as they are since. */
+            readonly after: {
+                readonly [key: string]: unknown;
             };
         };
         readonly Signal: {
@@ -1239,6 +1428,331 @@ export interface operations {
             };
             /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
             readonly 503: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly getOrganisationSettings: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The settings; their revision is the ETag. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["OrganisationSettings"];
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly changeOrganisationSettings: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
+                /** @description The ETag of the settings the change was made from; other settings meanwhile are a 412. Absent or *: any. */
+                readonly "if-match"?: string;
+            };
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["SettingsPatch"];
+            };
+        };
+        readonly responses: {
+            /** @description The settings after the change. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["OrganisationSettings"];
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description PRECONDITION_FAILED: It was changed meanwhile. */
+            readonly 412: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description VALIDATION_FAILED: The request is not valid. SIGNAL_NOT_FOUND: There is no such signal. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly getHostSettings: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description The host's id or name. */
+                readonly idOrName: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The settings; their revision is the ETag. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["HostSettings"];
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description HOST_NOT_FOUND: There is no such host. */
+            readonly 404: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly changeHostSettings: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
+                /** @description The ETag of the settings the change was made from; other settings meanwhile are a 412. Absent or *: any. */
+                readonly "if-match"?: string;
+            };
+            readonly path: {
+                /** @description The host's id or name. */
+                readonly idOrName: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["SettingsPatch"];
+            };
+        };
+        readonly responses: {
+            /** @description The settings after the change. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["HostSettings"];
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description HOST_NOT_FOUND: There is no such host. */
+            readonly 404: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description PRECONDITION_FAILED: It was changed meanwhile. */
+            readonly 412: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description VALIDATION_FAILED: The request is not valid. SIGNAL_NOT_FOUND: There is no such signal. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly listAudit: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Only what concerns this host, by its id or the name it had then. */
+                readonly host?: string;
+                /** @description Entries per page. */
+                readonly limit?: number;
+                /** @description `meta.nextCursor` of the page before. */
+                readonly cursor?: string;
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description A page. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["AuditPage"];
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description VALIDATION_FAILED: The request is not valid. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
