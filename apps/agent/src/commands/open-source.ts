@@ -26,6 +26,8 @@ export function findObjectDirectory(config: Pick<Config, "bpfDirectory">): strin
   return candidates.find((directory) => existsSync(directory)) ?? (candidates[0] as string);
 }
 
+const OFF_BY_CONFIGURATION = "switched off by WAGGLE_AGENT_SIGNALS_OFF";
+
 /** Opens everything windows are made of. */
 export async function openSource(config: Config, clock: HostClock, log: Logger): Promise<WindowSource> {
   return new CollectingSource(await openKernelSource(config, clock, log), openCollectors(config), config.rowsMax);
@@ -48,6 +50,7 @@ async function openKernelSource(config: Config, clock: HostClock, log: Logger): 
   const names = new UnitResolver({ cgroupMount: findCgroup2Mount(config.hostRoot), hostRoot: config.hostRoot, clock });
   try {
     // Loaded here and not at the top: where the native library is missing, the agent shall live and say so.
+    const { GovernedSource } = await import("../governor/governed-source.ts");
     const { KernelSource } = await import("../snapshot/window-reader.ts");
     const source = await KernelSource.open({
       objectDirectory,
@@ -56,12 +59,23 @@ async function openKernelSource(config: Config, clock: HostClock, log: Logger): 
       sampleHz: config.profileHz,
       offCpuMinUs: config.offCpuMinUs,
       hostRoot: config.hostRoot,
+      mapBytesMax: config.mapBytesMax,
+      disabled: new Map([[OFF_BY_CONFIGURATION, config.signalsOff]]),
     });
     for (const { program, attached, failure } of source.programs()) {
       if (attached) log.info("BPF program attached", { program });
       else log.warn("BPF program not attached", { program, reason: failure?.message ?? "" });
     }
-    return source;
+    if (source.mapPlan.bytes > source.mapPlan.bytesMax) log.warn("BPF maps need more memory than they may take", { ...source.mapPlan });
+    return new GovernedSource(source, {
+      budget: config.cpuBudget,
+      onChange: ({ steps, predicted, budget }) =>
+        log.warn(steps.length === 0 ? "back to exact windows" : "saving to keep to the CPU budget", {
+          steps: steps.map(({ name }) => name).join(" "),
+          predicted,
+          budget,
+        }),
+    });
   } catch (error) {
     const reason = (error as Error).message;
     log.error("BPF cannot be used, reporting the kernel's signals as failed", { reason, objectDirectory });

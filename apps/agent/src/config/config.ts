@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { catalogue, hostSignals } from "@waggle/signals";
 import { type LogLevel, logLevels } from "../log.ts";
 
 /** One environment variable: what it is for people, and how its text becomes a value. */
@@ -47,6 +48,47 @@ function absolutePath(fallback?: string) {
     if (!text.startsWith("/")) throw new Error("expected an absolute path");
     return text.length > 1 ? text.replace(/\/+$/, "") : text;
   };
+}
+
+/** A share of one core, given in per cent. */
+function corePercent(fallback: number): (text: string | undefined) => number {
+  return (text) => {
+    const value = text === undefined ? fallback : Number(text.replace(/\s*%$/, ""));
+    if (!(value >= 0.1 && value <= 1_000)) throw new Error("expected per cent of one core, from 0.1 to 1000");
+    return value / 100;
+  };
+}
+
+function signalNames(text: string | undefined): ReadonlySet<string> {
+  const names = (text ?? "")
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== "");
+  const known = hostSignals.filter(({ family }) => family !== "agent").map(({ name }) => name);
+  for (const name of names) {
+    if (known.includes(name)) continue;
+    if (catalogue.some((signal) => signal.name === name)) throw new Error(`${name} cannot be switched off: it says what the others are worth`);
+    throw new Error(`there is no signal ${JSON.stringify(name.slice(0, 64))}; did you mean ${nearest(name, known)}?`);
+  }
+  return new Set(names);
+}
+
+/** Of the candidates the one that takes the fewest edits to get to. */
+function nearest(word: string, candidates: readonly string[]): string {
+  const distances = candidates.map((candidate) => editDistance(word.slice(0, 64), candidate));
+  return candidates[distances.indexOf(Math.min(...distances))] as string;
+}
+
+/** Insertions, deletions and replacements of single characters (Levenshtein). */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++)
+      next.push(Math.min((next[j - 1] as number) + 1, (row[j] as number) + 1, (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    row = next;
+  }
+  return row[b.length] as number;
 }
 
 function oneOf<const T extends string>(fallback: T, values: readonly T[]): (text: string | undefined) => T {
@@ -150,6 +192,24 @@ export const settings = {
     help: "Shortest wait that the off-CPU profile counts, in microseconds, 100 to 60000000.",
     fallback: "1000",
     parse: integer(1_000, 100, 60_000_000),
+  },
+  cpuBudget: {
+    variable: "WAGGLE_AGENT_CPU_BUDGET",
+    help: "Per cent of one core that the agent's process and its programs in the kernel may use together, 0.1 to 1000. Over it, the agent samples what is hot, coarsens keys and in the end switches signals off, says so as coverage, and comes back when there is room.",
+    fallback: "2",
+    parse: corePercent(2),
+  },
+  mapBytesMax: {
+    variable: "WAGGLE_AGENT_MAP_BYTES_MAX",
+    help: "Bytes of kernel memory that all BPF maps together may take, 4194304 to 1073741824. They are planned for the host's CPUs before they are made, and shrunk until they fit; what then has no room goes to `~other`.",
+    fallback: "33554432 (32 MiB)",
+    parse: integer(32 * 1024 * 1024, 4 * 1024 * 1024, 1024 ** 3),
+  },
+  signalsOff: {
+    variable: "WAGGLE_AGENT_SIGNALS_OFF",
+    help: "Signals that this host shall not measure, by name, separated by commas. Their coverage is `disabled`.",
+    fallback: "none",
+    parse: signalNames,
   },
   spoolBytesMax: {
     variable: "WAGGLE_AGENT_SPOOL_BYTES",

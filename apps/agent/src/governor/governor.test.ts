@@ -141,9 +141,38 @@ describe("Governor", () => {
 
   it("keeps the kernel and the agent together under the budget, and says so when that cannot be", () => {
     const host = new Host();
-    host.run({ ...calls(20_000), agent: 0.5 }, 6);
+    host.run({ ...calls(25_000), agent: 0.5 }, 20);
     expect(host.governor.state.isExhausted).toBe(true);
     expect(host.governor.state.agent).toBe(0.5);
+    // What the agent itself takes no signal can give back.
+    expect(host.governor.state.kernel).toBeLessThanOrEqual(BUDGET / 4);
+    expect(host.steps).toEqual(["calls/8"]);
+  });
+
+  it("does not take the agent's first minute for what it costs", () => {
+    const host = new Host();
+    host.run({ ...calls(20_000), agent: 0.4 }, 5);
+    host.run(calls(20_000), 20);
+    expect(host.steps).toEqual([]);
+  });
+
+  it("lets go of the dimension that makes most of the rows when it is the agent's own work on them that is dear, and gets it back", () => {
+    const governor = new Governor(BUDGET);
+    const observe = (agent: number, peers: number): void => {
+      const maps = [
+        { map: "tcp_connections", entries: peers },
+        { map: "syscall_latency", entries: 400 },
+      ];
+      governor.observe({ windowMs: 10_000, programs: [], agentNs: agent * 1e10, maps });
+    };
+    for (let window = 0; window < 12; window++) observe(0.005, 100);
+    const steps = (): string[] => governor.state.steps.map(({ name }) => name);
+    expect(steps()).toEqual([]);
+    for (let window = 0; window < 10; window++)
+      observe(governor.mode.coarse.has("peer") ? 0.006 : 0.03, governor.mode.coarse.has("peer") ? 20 : 15_000);
+    expect(steps()).toEqual(["no-peer"]);
+    for (let window = 0; window < 60; window++) observe(0.005, 20);
+    expect(steps()).toEqual([]);
   });
 
   it("follows a budget that is changed while it runs", () => {

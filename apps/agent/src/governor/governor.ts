@@ -3,6 +3,7 @@ import { catalogue } from "@waggle/signals";
 import { hookFamilies } from "../probes/hook-families.ts";
 import { programPlans } from "../probes/programs.ts";
 import { exactMode, unwantedPrograms, type WindowMode } from "../snapshot/window-mode.ts";
+import type { GovernorReport } from "../window/source.ts";
 import { ladder, type Step, signalsOfStep } from "./ladder.ts";
 
 /**
@@ -17,9 +18,17 @@ const WORTH_RATIO = 0.02;
 /** Over the budget in so many windows on end, or once by so much, and steps are taken. */
 const OVER_WINDOWS = 2;
 const OVER_AT_ONCE = 2;
+/**
+ * Where the agent's own process needs all of the budget (a backlog to send, a host that starves it), giving up signals does not help: then the kernel's
+ * side keeps this share.
+ */
+const KERNEL_RATIO = 0.25;
 /** A step is taken back when the cost without it would have stayed under this share of the budget for so many windows. */
 const BACK_RATIO = 0.8;
 const BACK_WINDOWS = 6;
+/** The agent's own time comes in bursts (garbage, a backlog that is sent): it counts as the average over about so many windows. */
+const AGENT_WINDOWS = 4;
+const WARM_UP_WINDOWS = 6;
 /** What rows cost the agent before they were saved is believed less and less: half of it after so many windows. */
 const MEMORY_WINDOWS = 30;
 
@@ -34,20 +43,6 @@ export interface WindowCost {
   readonly maps: readonly { readonly map: string; readonly entries: number }[];
 }
 
-export interface GovernorState {
-  /** Shares of one core: 1 is a whole core. */
-  readonly budget: number;
-  /** Of the last window; `kernel` with the price of entering the hooks. */
-  readonly kernel: number;
-  readonly agent: number;
-  /** What the next window is expected to cost with the steps in force. */
-  readonly predicted: number;
-  /** In the order of the ladder, each with what it is expected to save (share of one core). */
-  readonly steps: readonly { readonly name: string; readonly words: string; readonly saves: number }[];
-  /** The budget cannot be kept: nothing that is left would save anything. */
-  readonly isExhausted: boolean;
-}
-
 /**
  * Keeps what the programs in the kernel and the agent's process cost together under a budget. It is told of each window's cost and answers with the
  * steps in force from the next window on. Over the budget it goes up the ladder as far as it takes at once, then gives back what was not needed; it goes
@@ -56,6 +51,8 @@ export interface GovernorState {
 export class Governor {
   #budget: number;
   #steps = new Set<Step>();
+  /** The steps under which the last price was measured. */
+  #measured: ReadonlySet<Step> = this.#steps;
   #overWindows = 0;
   /** Windows on end in which the cost without the step would have been low enough. */
   readonly #calmWindows = new Map<Step, number>();
@@ -67,6 +64,7 @@ export class Governor {
   #kernel = 0;
   #agent = 0;
   #isExhausted = false;
+  #windows = 0;
   /** Windows until what was decided shows: a decision is about the window after the one under way. */
   #settling = 0;
 
@@ -88,7 +86,9 @@ export class Governor {
       return false;
     }
     const before = [...this.#steps];
-    const now = this.#kernel + this.#agent;
+    this.#measured = new Set(this.#steps);
+    // The agent's own first windows are those of a program that has just started.
+    const now = this.#kernel + (this.#windows > WARM_UP_WINDOWS ? this.#agent : 0);
     this.#overWindows = now > this.#budget ? this.#overWindows + 1 : 0;
     if (this.#overWindows >= OVER_WINDOWS || now > this.#budget * OVER_AT_ONCE) this.#save();
     else if (now <= this.#budget) this.#giveBack();
@@ -101,7 +101,7 @@ export class Governor {
     return hasChanged;
   }
 
-  get state(): GovernorState {
+  get state(): GovernorReport {
     const predicted = this.#predict(this.#steps);
     const inForce = ladder.filter((step) => this.#steps.has(step));
     return {
@@ -140,7 +140,9 @@ export class Governor {
       if (!touched.has(map) || entries > (known?.entries ?? 0)) this.#entries.set(map, { entries, age: 0 });
     }
     this.#kernel = kernelNs / 1e9;
-    this.#agent = agentNs / (windowMs * 1e6);
+    const agent = agentNs / (windowMs * 1e6);
+    this.#agent = this.#windows < WARM_UP_WINDOWS ? agent : this.#agent + (agent - this.#agent) / AGENT_WINDOWS;
+    this.#windows++;
   }
 
   #save(): void {
@@ -155,7 +157,9 @@ export class Governor {
       const rest = without(this.#steps, step);
       if (!this.#steps.has(step)) continue;
       const predicted = this.#predict(rest);
-      if (predicted <= this.#budget * BACK_RATIO || predicted - this.#predict(this.#steps) < (WORTH_RATIO / 2) * this.#budget) this.#steps = rest;
+      const isInVain = this.#isExhausted && step.kind !== "coarsen" && this.#predictKernel(rest) <= KERNEL_RATIO * this.#budget;
+      if (isInVain || predicted <= this.#budget * BACK_RATIO || predicted - this.#predict(this.#steps) < (WORTH_RATIO / 2) * this.#budget)
+        this.#steps = rest;
     }
   }
 
@@ -188,6 +192,11 @@ export class Governor {
 
   /** What a window would cost with these steps, as a share of one core, at the rates that were seen last. */
   #predict(steps: ReadonlySet<Step>): number {
+    const agent = this.#windows > WARM_UP_WINDOWS ? this.#agent : 0;
+    return this.#predictKernel(steps) + agent + this.#agentSaved(this.#measured) - this.#agentSaved(steps);
+  }
+
+  #predictKernel(steps: ReadonlySet<Step>): number {
     const unwanted = unwantedPrograms(modeOf(steps, ""));
     let kernelNs = 0;
     for (const [program, rate] of this.#rates) {
@@ -197,7 +206,7 @@ export class Governor {
       const base = Math.min(full, PASSED_OVER_NS);
       kernelNs += rate * (entryNs(program) + base + (full - base) / 2 ** shift);
     }
-    return kernelNs / 1e9 + this.#agent + this.#agentSaved(this.#steps) - this.#agentSaved(steps);
+    return kernelNs / 1e9;
   }
 
   /** What the agent is spared by rows that are not there: its time goes by entries, as far as it goes by anything. */

@@ -85,7 +85,8 @@ export class KernelSource implements Disposable {
   readonly #dimensionNames: DimensionNames;
   readonly #rowsMax: number;
   readonly #maps: SignalMaps[] = [];
-  readonly #mapPlan: WindowData["mapPlan"];
+  /** What all maps together were planned to take, and may. */
+  readonly mapPlan: WindowData["mapPlan"];
   readonly #plannedBytes: ReadonlyMap<string, number>;
   /** Signals that somebody switched off, by the reason. */
   readonly #disabled = new Map<string, ReadonlySet<string>>();
@@ -118,7 +119,7 @@ export class KernelSource implements Disposable {
       },
     });
     const { mapPlan } = this.#probes;
-    this.#mapPlan = { bytes: mapPlan.bytes, bytesMax: mapPlan.bytesMax };
+    this.mapPlan = { bytes: mapPlan.bytes, bytesMax: mapPlan.bytesMax };
     this.#plannedBytes = new Map(mapPlan.maps.map(({ name, bytes }) => [name, bytes]));
     for (const [reason, signals] of options.disabled ?? []) this.setDisabled(signals, reason);
     this.#dimensionNames = { text: (id) => this.#texts.get(id), kernel: this.#probes.kernelNames };
@@ -258,7 +259,7 @@ export class KernelSource implements Disposable {
         drops: [],
         mapBytes: 0,
         maps: [],
-        mapPlan: this.#mapPlan,
+        mapPlan: this.mapPlan,
         savedRates: new Map(),
         readMs: 0,
       };
@@ -343,7 +344,7 @@ export class KernelSource implements Disposable {
       drops: drops.filter((drop) => drop.count > 0n),
       mapBytes: this.#mapBytes,
       maps,
-      mapPlan: this.#mapPlan,
+      mapPlan: this.mapPlan,
       savedRates,
       readMs: performance.now() - startedAt,
     };

@@ -21,7 +21,28 @@ export interface WindowData {
   /** What maps and storages could not take in the window, by reason. */
   readonly drops: readonly { readonly reason: string; readonly count: bigint }[];
   readonly mapBytes: number;
+  /** The maps of signals: entries read in the window, room for them, and planned bytes. */
+  readonly maps?: readonly { readonly map: string; readonly entries: number; readonly entriesMax: number; readonly bytes: number }[];
+  /** What all maps were planned to take, computed before they were made, and what they may. */
+  readonly mapPlan?: { readonly bytes: number; readonly bytesMax: number };
+  /** Absent where nothing is governed. */
+  readonly governor?: GovernorReport;
   readonly readMs: number;
+}
+
+/** How the agent keeps to its CPU budget. All in shares of one core. */
+export interface GovernorReport {
+  readonly budget: number;
+  /** Programs in the kernel, with the price of entering their hooks. */
+  readonly kernel: number;
+  /** The agent's process, over some windows. */
+  readonly agent: number;
+  /** What a window costs with the steps in force, by what is known. */
+  readonly predicted: number;
+  /** What is done to save, from the next window but one on at the latest. */
+  readonly steps: readonly { readonly name: string; readonly words: string; readonly saves: number }[];
+  /** Nothing that is left to do would bring the cost under the budget. */
+  readonly isExhausted: boolean;
 }
 
 /** Where windows come from: the kernel, or on a host where that is impossible, a source that says so. */
@@ -31,5 +52,9 @@ export interface WindowSource {
    * @param rowsMax rows of one signal to stay within, the rest summed into `~other`; a source with a lower cap of its own keeps to that
    */
   readWindow(rowsMax?: number): Promise<WindowData>;
+  /** Signals that are not wanted from the next window on, in place of those that were named with the same reason before. */
+  setDisabled?(signals: ReadonlySet<string>, reason: string): void;
+  /** Share of one core that the agent and its programs may use. */
+  setBudget?(share: number): void;
   close(): void;
 }
