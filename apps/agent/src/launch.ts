@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * How the agent's Node.js is to be started, so that it stays within its memory (`budget` in status/status-report.ts). Whoever starts the agent uses these
+ * How the agent's Node.js is to be started, so that it stays within its memory (`RSS_BYTES_MAX` in status/status-report.ts). Whoever starts the agent uses these
  * two; dist/waggle-agent is a script that does.
  */
 

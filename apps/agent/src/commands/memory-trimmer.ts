@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Resident bytes above which memory is given back; the budget is 90 MB (`budget` in status/status-report.ts). */
+/** Resident bytes above which memory is given back; the budget is 90 MB (`RSS_BYTES_MAX` in status/status-report.ts). */
 const trimAboveBytes = 87_000_000;
 
 /** V8's gc() with `--expose-gc`. A compacting one ("last-resort") would free more and need up to 25 MB more while it works. */

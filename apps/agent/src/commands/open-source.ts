@@ -30,7 +30,9 @@ const OFF_BY_CONFIGURATION = "switched off by WAGGLE_AGENT_SIGNALS_OFF";
 
 /** Opens everything windows are made of. */
 export async function openSource(config: Config, clock: HostClock, log: Logger): Promise<WindowSource> {
-  return new CollectingSource(await openKernelSource(config, clock, log), openCollectors(config), config.rowsMax);
+  const source = new CollectingSource(await openKernelSource(config, clock, log), openCollectors(config), config.rowsMax);
+  source.setDisabled(config.signalsOff, OFF_BY_CONFIGURATION);
+  return source;
 }
 
 /** What is made out of /proc and /sys. */

@@ -4,10 +4,11 @@ import { dirname, join } from "node:path";
 import type { CoverageState } from "@waggle/signals";
 import type { SpoolState } from "../spool/spool.ts";
 import type { StreamState } from "../stream/ingest-stream.ts";
+import type { GovernorReport } from "../window/source.ts";
 import type { SpooledWindow } from "../window/window-loop.ts";
 
-/** What the agent promises to stay within on an ordinary host. */
-export const budget = { rssBytes: 90_000_000, cpuRatio: 0.01 } as const;
+/** Resident memory that the agent promises to stay within on an ordinary host. */
+export const RSS_BYTES_MAX = 90_000_000;
 
 /** What the running agent says of itself, written to status.json with every window. Holds no secrets. */
 export interface StatusReport {
@@ -48,6 +49,12 @@ export interface LastWindow {
   /** Share of one core used by the agent's process. */
   readonly cpuRatio: number;
   readonly mapBytes: number;
+  /** What all maps were planned to take, and may; null where there are none. */
+  readonly mapPlan: { readonly bytes: number; readonly bytesMax: number } | null;
+  /** The maps of signals: entries of the window, and room for them. */
+  readonly maps: readonly { readonly map: string; readonly entries: number; readonly entriesMax: number; readonly bytes: number }[];
+  /** Budget, price and what is done to keep to it; null where nothing is governed. */
+  readonly governor: GovernorReport | null;
 }
 
 /** The window as people look at it: per second, per event, per core. */
@@ -72,6 +79,9 @@ export function summariseWindow({ sequence, window, data, own, assembled }: Spoo
     rssBytes: Number(own.rssBytes),
     cpuRatio: Number(own.cpuNs) / 1e9 / seconds,
     mapBytes: data.mapBytes,
+    mapPlan: data.mapPlan ?? null,
+    maps: data.maps ?? [],
+    governor: data.governor ?? null,
   };
 }
 

@@ -2,7 +2,8 @@
 import { formatBytes, formatCount, formatDuration, formatMoment, formatRate, formatRatio } from "@waggle/units";
 import type { SpoolState } from "../spool/spool.ts";
 import type { StreamState } from "../stream/ingest-stream.ts";
-import { budget, type LastWindow, type StatusReport } from "./status-report.ts";
+import type { GovernorReport } from "../window/source.ts";
+import { type LastWindow, RSS_BYTES_MAX, type StatusReport } from "./status-report.ts";
 
 /** One screen for people: is it connected, is anything waiting or lost, what does each program cost. */
 export function renderStatus(report: StatusReport, nowMs: number, notRunning: string | undefined): string {
@@ -73,18 +74,20 @@ function describeThrottle({ throttledUntilMs, backlogThrottledUntilMs, throttleR
 }
 
 function renderWindow(window: LastWindow): string[] {
-  const over = (isOver: boolean) => (isOver ? "  OVER BUDGET" : "");
+  const { mapPlan, governor } = window;
   const kernelRatio = window.programs.reduce((sum, program) => sum + program.coreRatio, 0);
   return [
     ...table([
       [
         "memory",
-        `${formatBytes(window.rssBytes)} of ${formatBytes(budget.rssBytes)}, BPF maps ${formatBytes(window.mapBytes)}${over(window.rssBytes > budget.rssBytes)}`,
+        `${formatBytes(window.rssBytes)} of ${formatBytes(RSS_BYTES_MAX)}${window.rssBytes > RSS_BYTES_MAX ? ", TOO MUCH" : ""}; BPF maps ${formatBytes(window.mapBytes)}${mapPlan === null ? "" : `, planned ${formatBytes(mapPlan.bytes)} of ${formatBytes(mapPlan.bytesMax)}`}`,
       ],
       [
         "CPU",
-        `${formatRatio(window.cpuRatio)} of a core, budget ${formatRatio(budget.cpuRatio)}; programs in the kernel ${formatRatio(kernelRatio)}${over(window.cpuRatio > budget.cpuRatio)}`,
+        `${formatRatio(window.cpuRatio)} of a core; programs in the kernel ${formatRatio(governor?.kernel ?? kernelRatio)}${governor === null ? "" : ` with entering them; budget of both ${formatRatio(governor.budget)}`}`,
       ],
+      ...(governor === null ? [] : [["saving", describeSavings(governor)]]),
+      ["fullest maps", describeFill(window)],
       ["last window", `${formatDuration(window.lengthMs * 1e6)}, read in ${formatDuration(window.readMs * 1e6)}`],
     ]),
     "",
@@ -106,6 +109,22 @@ function renderWindow(window: LastWindow): string[] {
       ? ["nothing was dropped in the last window"]
       : ["dropped in the last window:", ...table(window.drops.map(({ reason, count }) => [`  ${reason}`, formatCount(count)]))]),
   ];
+}
+
+function describeSavings({ steps, predicted, budget, isExhausted }: GovernorReport): string {
+  const left = isExhausted
+    ? `; ${formatRatio(predicted)} of a core is OVER BUDGET (${formatRatio(budget)}), and nothing is left that would help`
+    : "";
+  return steps.length === 0 ? `nothing${left}` : `${steps.map(({ words, saves }) => `${words} (${formatRatio(saves)})`).join("; ")}${left}`;
+}
+
+/** Maps that are full lose dimensions. */
+function describeFill({ maps }: LastWindow): string {
+  const fullest = maps
+    .filter(({ entries }) => entries > 0)
+    .toSorted((a, b) => b.entries / b.entriesMax - a.entries / a.entriesMax)
+    .slice(0, 3);
+  return fullest.length === 0 ? "all empty" : fullest.map(({ map, entries, entriesMax }) => `${map} ${formatRatio(entries / entriesMax)}`).join(", ");
 }
 
 /** Columns padded to their widest cell; the last one is left as it is. */

@@ -75,6 +75,16 @@ const report: StatusReport = {
     rssBytes: 95_000_000,
     cpuRatio: 0.004,
     mapBytes: 8_000_000,
+    mapPlan: { bytes: 8_000_000, bytesMax: 33_554_432 },
+    maps: [{ map: "syscall_latency", entries: 300, entriesMax: 400, bytes: 96_000 }],
+    governor: {
+      budget: 0.02,
+      kernel: 0.03,
+      agent: 0.004,
+      predicted: 0.034,
+      steps: [{ name: "calls/8", words: "1 of 8 system calls, scaled up", saves: 0.01 }],
+      isExhausted: true,
+    },
   },
 };
 
@@ -124,7 +134,11 @@ describe("renderStatus", () => {
       "9 windows in 4 dropped and 1 unreadable frames; frames refused: 1",
       "TOO_OLD",
       "ahead of the API's",
+      "TOO MUCH",
+      "planned",
+      "1 of 8 system calls",
       "OVER BUDGET",
+      "syscall_latency 75",
       "not attached: EPERM at load",
       "failed",
       "map_full",

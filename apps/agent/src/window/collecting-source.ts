@@ -8,6 +8,8 @@ export class CollectingSource implements WindowSource {
   readonly #source: WindowSource;
   readonly #collectors: readonly Collector[];
   readonly #rowsMax: number;
+  /** Signals that somebody switched off, by the reason. */
+  readonly #disabled = new Map<string, ReadonlySet<string>>();
 
   /** @param rowsMax rows of one signal and window that a collector may make */
   constructor(source: WindowSource, collectors: readonly Collector[], rowsMax: number) {
@@ -19,7 +21,11 @@ export class CollectingSource implements WindowSource {
   async readWindow(rowsMax?: number): Promise<WindowData> {
     const data = await this.#source.readWindow(rowsMax);
     const collected: Collected[] = [];
-    for (const collector of this.#collectors) collected.push(...(await this.#ask(collector, Math.min(this.#rowsMax, rowsMax ?? this.#rowsMax))));
+    // Also those that are off are asked, so that what they say once they are back is of one window.
+    for (const collector of this.#collectors) {
+      const said = await this.#ask(collector, Math.min(this.#rowsMax, rowsMax ?? this.#rowsMax));
+      collected.push(...said.map((entry) => this.#unlessDisabled(entry)));
+    }
     const answered = new Set(collected.map(({ signal }) => signal));
     return {
       ...data,
@@ -30,6 +36,20 @@ export class CollectingSource implements WindowSource {
         ...collected.map(({ signal, state, reason }) => ({ signal, state, reason })),
       ],
     };
+  }
+
+  setDisabled(signals: ReadonlySet<string>, reason: string): void {
+    this.#disabled.set(reason, signals);
+    this.#source.setDisabled?.(signals, reason);
+  }
+
+  setBudget(share: number): void {
+    this.#source.setBudget?.(share);
+  }
+
+  #unlessDisabled(entry: Collected): Collected {
+    const [reason] = [...this.#disabled].find(([, signals]) => signals.has(entry.signal)) ?? [];
+    return reason === undefined ? entry : { signal: entry.signal, rows: [], state: "disabled", reason };
   }
 
   async #ask(collector: Collector, rowsMax: number): Promise<readonly Collected[]> {
