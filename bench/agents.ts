@@ -197,6 +197,7 @@ export class BenchAgent {
       startedAtMs: 0n,
       coarsenedWindows: 0n,
       hours: [],
+      settings: undefined,
     };
     this.stream.write(grpcMessage(StreamSnapshotsRequest.encode({ message: { $case: "status", value } }).finish()));
   }

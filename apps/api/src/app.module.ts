@@ -7,7 +7,9 @@ import { CommonModule } from "./common/common.module.ts";
 import type { Log } from "./common/log.ts";
 import { ProblemFilter } from "./common/problem.filter.ts";
 import type { Config } from "./config/config.ts";
+import { AuditModule } from "./features/audit/audit.module.ts";
 import { HealthModule } from "./features/health/health.module.ts";
+import { HostSettingsModule } from "./features/host-settings/host-settings.module.ts";
 import { HostsModule } from "./features/hosts/hosts.module.ts";
 import { IngestModule } from "./features/ingest/ingest.module.ts";
 import { LimitsModule } from "./features/limits/limits.module.ts";
@@ -31,6 +33,8 @@ import { PostgresModule } from "./postgres/postgres.module.ts";
     QueryModule,
     RollupsModule,
     HostsModule,
+    HostSettingsModule,
+    AuditModule,
     SignalsModule,
     StorageModule,
     ServerStorageModule,

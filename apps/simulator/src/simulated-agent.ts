@@ -380,6 +380,7 @@ export class SimulatedAgent {
       startedAtMs: BigInt(this.#services.startedAtMs),
       coarsenedWindows: 0n,
       hours: this.#claims.take(isFirst),
+      settings: undefined,
     });
   }
 

@@ -581,6 +581,7 @@ export class IngestStream {
         droppedWindows: BigInt(hour.droppedWindows),
         refusedWindows: BigInt(hour.refusedWindows),
       })),
+      settings: undefined,
     };
     if (!this.#stream.write(StreamSnapshotsRequest.encode({ message: { $case: "status", value: status } }).finish())) this.#isBlocked = true;
   }

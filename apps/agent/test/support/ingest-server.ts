@@ -108,6 +108,7 @@ export class IngestServer {
           refusedSignals: [],
           rowsMax: 0,
           backlogInFlightMax: 0,
+          settings: undefined,
           ...this.config,
         };
         call.write({ message: { $case: "config", value: config } });

@@ -12,6 +12,8 @@ export interface Caller {
   readonly organisationId: string;
   readonly organisationName: string;
   readonly scopes: readonly Scope[];
+  /** The API token behind the request, also behind a browser's session: who did it, as far as we know. */
+  readonly token: { readonly id: string; readonly name: string };
 }
 
 /** Throws FORBIDDEN unless the caller has the scope. */

@@ -59,6 +59,9 @@ function behavesAs(open: () => Promise<Database>): void {
       droppedFrames: null,
       agentStartedMs: null,
       coarsenedWindows: null,
+      windowMs: null,
+      settingsRevision: null,
+      settingsProblems: null,
     });
     const repository = new HostStatusRepository(database);
     await repository.save(ids.map((id) => status(id, 1_800_000_000_000)));

@@ -1,5 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-import { bigint, boolean, index, integer, pgTable, primaryKey, text, timestamp, uniqueIndex, uuid } from "drizzle-orm/pg-core";
+import {
+  bigint,
+  boolean,
+  doublePrecision,
+  index,
+  integer,
+  jsonb,
+  pgSequence,
+  pgTable,
+  primaryKey,
+  text,
+  timestamp,
+  uniqueIndex,
+  uuid,
+} from "drizzle-orm/pg-core";
 import type { Scope } from "../common/caller.ts";
 
 const time = (name: string) => timestamp(name, { withTimezone: true, precision: 3, mode: "date" });
@@ -86,6 +100,11 @@ export const hosts = pgTable(
     agentStartedAt: time("agent_started_at"),
     /** Windows merged into longer ones because the spool was filling, since the agent started. */
     coarsenedWindows: bigint("coarsened_windows", { mode: "number" }),
+    /** Revision of the settings that the agent says it follows; null: it never said. */
+    settingsRevision: bigint("settings_revision", { mode: "number" }),
+    /** When it first said so (API clock), and what of them it could not do. */
+    settingsAppliedAt: time("settings_applied_at"),
+    settingsProblems: text("settings_problems").array(),
     /** Made up by a simulator. */
     simulated: boolean("simulated").notNull().default(false),
   },
@@ -138,6 +157,64 @@ export const organisationLimits = pgTable("organisation_limits", {
   queriesAtOnceMax: integer("queries_at_once_max"),
   updatedAt: time("updated_at").notNull().defaultNow(),
 });
+
+/** Numbers the changes of settings, of hosts and organisations alike, in the order they are committed. */
+export const settingsRevision = pgSequence("settings_revision");
+
+/** null: not set here. */
+const settingColumns = () => ({
+  revision: bigint("revision", { mode: "number" }).notNull(),
+  windowMs: integer("window_ms"),
+  signalsOff: text("signals_off").array(),
+  watchedProcesses: text("watched_processes").array(),
+  cpuBudgetCores: doublePrecision("cpu_budget_cores"),
+  rowsMax: integer("rows_max"),
+  updatedAt: time("updated_at").notNull().defaultNow(),
+});
+
+/** What agents shall do, for all hosts of an organisation. */
+export const organisationSettings = pgTable(
+  "organisation_settings",
+  { organisationId: organisationId().primaryKey(), ...settingColumns() },
+  (table) => [uniqueIndex("organisation_settings_revision").on(table.revision)],
+);
+
+/** The same for one host; goes before its organisation's. */
+export const hostSettings = pgTable(
+  "host_settings",
+  {
+    organisationId: organisationId(),
+    hostId: uuid("host_id")
+      .primaryKey()
+      .references(() => hosts.id, { onDelete: "cascade" }),
+    ...settingColumns(),
+  },
+  (table) => [uniqueIndex("host_settings_revision").on(table.revision)],
+);
+
+/** Who changed what, when. Rows are written with the change in one transaction, and never changed. */
+export const auditEntries = pgTable(
+  "audit_entries",
+  {
+    organisationId: organisationId(),
+    /** Rises with time. */
+    id: bigint("id", { mode: "number" }).generatedAlwaysAsIdentity(),
+    at: time("at").notNull().defaultNow(),
+    /** The token that was used; its name as it was then. */
+    tokenId: uuid("token_id").notNull(),
+    tokenName: text("token_name").notNull(),
+    /** Such as `settings.update`. */
+    action: text("action").notNull(),
+    /** `host` or `organisation`, and which one; its name as it was then. */
+    targetKind: text("target_kind").$type<"host" | "organisation">().notNull(),
+    targetId: uuid("target_id").notNull(),
+    targetName: text("target_name").notNull(),
+    /** The fields that were changed, as they were and as they are. */
+    before: jsonb("before").$type<Record<string, unknown>>().notNull(),
+    after: jsonb("after").$type<Record<string, unknown>>().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.organisationId, table.id] })],
+);
 
 /** How far each roll-up step has come. One row per step: `1m`, `1h`, `fleet_1m`, `fleet_1h`. */
 export const rollupProgress = pgTable("rollup_progress", {

@@ -4,5 +4,5 @@ import { HostsController } from "./hosts.controller.ts";
 import { HostsRepository } from "./hosts.repository.ts";
 import { HostsService } from "./hosts.service.ts";
 
-@Module({ controllers: [HostsController], providers: [HostsService, HostsRepository], exports: [HostsRepository] })
+@Module({ controllers: [HostsController], providers: [HostsService, HostsRepository], exports: [HostsRepository, HostsService] })
 export class HostsModule {}

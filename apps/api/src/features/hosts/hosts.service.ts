@@ -28,6 +28,12 @@ export class HostsService {
 
   /** One host by id or name. Throws HOST_NOT_FOUND, also for another organisation's. */
   async getOrThrow(caller: Caller, idOrName: string): Promise<Host> {
+    const row = await this.getRowOrThrow(caller, idOrName);
+    return (await this.describe(caller, [row], [row.id]))[0] as Host;
+  }
+
+  /** What Postgres has of one host by id or name. Throws HOST_NOT_FOUND, also for another organisation's. */
+  async getRowOrThrow(caller: Caller, idOrName: string): Promise<HostRow> {
     requireScope(caller, "hosts:read");
     const rows = await this.repository.list(caller.organisationId);
     const row = rows.find((candidate) => candidate.id === idOrName) ?? rows.find((candidate) => candidate.name === idOrName);
@@ -41,7 +47,7 @@ export class HostsService {
         `There is no host \`${idOrName}\` in ${caller.organisationName}${suggestion === undefined ? "." : `; did you mean ${suggestion}?`} GET /api/v1/hosts lists them.`,
       );
     }
-    return (await this.describe(caller, [row], [row.id]))[0] as Host;
+    return row;
   }
 
   private async describe(caller: Caller, rows: readonly HostRow[], hostIds: readonly string[] | null): Promise<Host[]> {

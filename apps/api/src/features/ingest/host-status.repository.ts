@@ -18,6 +18,11 @@ export interface HostStatus {
   readonly droppedFrames: number | null;
   readonly agentStartedMs: number | null;
   readonly coarsenedWindows: number | null;
+  /** Length of its windows from now on. */
+  readonly windowMs: number | null;
+  /** The acknowledgement of its settings. */
+  readonly settingsRevision: number | null;
+  readonly settingsProblems: readonly string[] | null;
 }
 
 /** What a host said when its stream opened. */
@@ -78,10 +83,16 @@ export class HostStatusRepository {
         refused_frames = coalesce(news."refusedFrames", hosts.refused_frames),
         dropped_frames = coalesce(news."droppedFrames", hosts.dropped_frames),
         coarsened_windows = coalesce(news."coarsenedWindows", hosts.coarsened_windows),
+        window_ms = coalesce(news."windowMs", hosts.window_ms),
+        settings_applied_at = CASE WHEN coalesce(news."settingsRevision", hosts.settings_revision) IS DISTINCT FROM hosts.settings_revision
+          THEN to_timestamp(news."statusMs" / 1000) ELSE hosts.settings_applied_at END,
+        settings_revision = coalesce(news."settingsRevision", hosts.settings_revision),
+        settings_problems = coalesce(news."settingsProblems", hosts.settings_problems),
         agent_started_at = coalesce(to_timestamp(news."agentStartedMs" / 1000), hosts.agent_started_at)
       FROM jsonb_to_recordset(${JSON.stringify(statuses)}::jsonb) AS news(
         "hostId" uuid, "lastSeenMs" double precision, "lastWindowEndMs" double precision, "statusMs" double precision, "clockOffsetMs" bigint,
-        "spoolFrames" bigint, "spoolBytes" bigint, "refusedFrames" bigint, "droppedFrames" bigint, "agentStartedMs" double precision, "coarsenedWindows" bigint)
+        "spoolFrames" bigint, "spoolBytes" bigint, "refusedFrames" bigint, "droppedFrames" bigint, "agentStartedMs" double precision, "coarsenedWindows" bigint,
+        "windowMs" integer, "settingsRevision" bigint, "settingsProblems" text[])
       WHERE hosts.id = news."hostId"`);
   }
 }

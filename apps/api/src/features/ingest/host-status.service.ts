@@ -10,6 +10,10 @@ const SAVE_INTERVAL_MS = 2_000;
 /** Hosts of one statement. Of a fleet of ten thousand each is written every 10 s; the embedded Postgres works in this process's own time. */
 const HOSTS_PER_SAVE = 2_000;
 
+/** Of one host's settings; each of at most so many characters. */
+const PROBLEMS_MAX = 100;
+const PROBLEM_LENGTH_MAX = 500;
+
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 /** Collects what hosts say about themselves and writes it to Postgres now and then. */
@@ -43,7 +47,8 @@ export class HostStatusService implements OnApplicationBootstrap {
     this.hellos.set(hostId, { hostId, hello, windowMs, clockOffsetMs: nowMs - Number(hello.hostTimeMs), atMs: nowMs });
   }
 
-  noteStatus(hostId: string, status: Status): void {
+  /** @param windowMs length that the host was told to make its windows */
+  noteStatus(hostId: string, status: Status, windowMs: number): void {
     const news = this.newsOf(hostId);
     news.statusMs = news.lastSeenMs;
     news.clockOffsetMs = toSafe(status.clockOffsetMs);
@@ -52,6 +57,11 @@ export class HostStatusService implements OnApplicationBootstrap {
     news.refusedFrames = toSafe(status.refusedFrames);
     news.droppedFrames = toSafe(status.droppedFrames);
     news.coarsenedWindows = toSafe(status.coarsenedWindows);
+    news.windowMs = windowMs;
+    if (status.settings !== undefined) {
+      news.settingsRevision = toSafe(status.settings.revision);
+      news.settingsProblems = status.settings.problems.slice(0, PROBLEMS_MAX).map(toStorable);
+    }
     // 0 = not said. Beyond the year 9999 Postgres has no timestamp for it.
     news.agentStartedMs = status.startedAtMs > 0n && status.startedAtMs < 253_402_300_800_000n ? Number(status.startedAtMs) : null;
   }
@@ -106,12 +116,23 @@ export class HostStatusService implements OnApplicationBootstrap {
         droppedFrames: null,
         agentStartedMs: null,
         coarsenedWindows: null,
+        windowMs: null,
+        settingsRevision: null,
+        settingsProblems: null,
       };
       this.news.set(hostId, news);
     }
     news.lastSeenMs = this.clock.now();
     return news;
   }
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const controlCharacters = /[\u0000-\u001f\u007f]/g;
+
+/** An agent may send any text; Postgres refuses NUL, and one host's text must not fail the statement of a thousand. */
+function toStorable(text: string): string {
+  return text.slice(0, PROBLEM_LENGTH_MAX).toWellFormed().replace(controlCharacters, " ");
 }
 
 /** An agent may send any 64-bit value; what is stored stays within JavaScript's exact integers. */

@@ -7,6 +7,8 @@ import { describe, expect, it, vi } from "vitest";
 import { makeSnapshot } from "../../../test/test-agent.ts";
 import { Clock } from "../../common/clock.ts";
 import { createLog } from "../../common/log.ts";
+import { nothingSet, type RevisedSettings } from "../host-settings/settings.ts";
+import type { SettingsWatch } from "../host-settings/settings-watch.service.ts";
 import type { ClaimsService } from "../ledger/claims.service.ts";
 import type { Excess, LimitsService } from "../limits/limits.service.ts";
 import type { DiskGuard } from "../storage/disk-guard.service.ts";
@@ -77,7 +79,7 @@ class FakeCall extends Duplex {
   }
 }
 
-function makeStream(windowMsWanted: number | null = null) {
+function makeStream(windowMsWanted: number | null = null, set: RevisedSettings = nothingSet) {
   const writer = new HeldWriter();
   const call = new FakeCall();
   const excess: { now: Excess | undefined } = { now: undefined };
@@ -86,6 +88,7 @@ function makeStream(windowMsWanted: number | null = null) {
     slabs: new FrameSlabs(),
     statuses: { noteHello: () => {}, noteWindow: () => {}, noteStatus: () => {} } as unknown as HostStatusService,
     limits: { rowsMax: () => 0, admitFrame: () => excess.now } as unknown as LimitsService,
+    settings: { settingsOf: () => set } as unknown as SettingsWatch,
     claims: { note: () => {} } as unknown as ClaimsService,
     diskGuard: { windowMsWanted: () => windowMsWanted } as unknown as DiskGuard,
     rawFloor: { rawFloorMs: () => 0, reason: () => "" } as unknown as RawFloor,
@@ -103,8 +106,8 @@ function makeStream(windowMsWanted: number | null = null) {
   return { writer, call, excess };
 }
 
-async function open(windowMsWanted: number | null = null) {
-  const { writer, call, excess } = makeStream(windowMsWanted);
+async function open(windowMsWanted: number | null = null, set: RevisedSettings = nothingSet) {
+  const { writer, call, excess } = makeStream(windowMsWanted, set);
   const facts = {
     name: "h",
     kernelRelease: "",
@@ -129,6 +132,17 @@ describe("HostStream", () => {
   it("asks for longer windows while the store is short of space", async () => {
     expect((await open()).config.windowMs).toBe(10_000);
     expect((await open(60_000)).config.windowMs).toBe(60_000);
+  });
+
+  it("asks for what was set, and for no less than storage and series allow", async () => {
+    const set = { ...nothingSet, revision: 4, windowMs: 1_000, rowsMax: 500 };
+    expect((await open(null, set)).config).toMatchObject({
+      windowMs: 1_000,
+      rowsMax: 500,
+      settings: { revision: 4n, windowMs: 1_000, rowsMax: 500 },
+    });
+    // What was set is told as it is also while something else holds: the agent keeps it for later.
+    expect((await open(60_000, set)).config).toMatchObject({ windowMs: 60_000, settings: { windowMs: 1_000 } });
   });
 
   it("ends when no Hello comes, and stays when one has come", async () => {

@@ -11,6 +11,7 @@ import {
 } from "@waggle/proto";
 import type { Clock } from "../../common/clock.ts";
 import type { Log } from "../../common/log.ts";
+import type { SettingsWatch } from "../host-settings/settings-watch.service.ts";
 import type { ClaimsService } from "../ledger/claims.service.ts";
 import type { LimitsService } from "../limits/limits.service.ts";
 import type { DiskGuard } from "../storage/disk-guard.service.ts";
@@ -44,6 +45,7 @@ export interface StreamServices {
   readonly slabs: FrameSlabs;
   readonly statuses: HostStatusService;
   readonly limits: LimitsService;
+  readonly settings: SettingsWatch;
   readonly claims: ClaimsService;
   readonly diskGuard: DiskGuard;
   readonly rawFloor: RawFloor;
@@ -157,22 +159,40 @@ export class HostStream {
     this.agreed = { windowMs, refusedSignals: refusedSignals(hello) };
     this.onHello(this);
     this.sendConfig();
-    this.services.statuses.noteHello(this.sender.hostId, hello, windowMs);
+    this.services.statuses.noteHello(this.sender.hostId, hello, this.windowMs());
+  }
+
+  /** The length its windows shall have now: as set, else the agent's own; longer while the storage lacks room. */
+  private windowMs(): number {
+    const { settings, diskGuard } = this.services;
+    const wanted = settings.settingsOf(this.sender).windowMs ?? this.agreed?.windowMs ?? WINDOW_MS_DEFAULT;
+    return Math.max(wanted, diskGuard.windowMsWanted() ?? 0);
   }
 
   /** Tells the agent what holds now; first in answer to its Hello. */
   sendConfig(): void {
     if (this.agreed === undefined) return;
+    const { settings, limits } = this.services;
+    const set = settings.settingsOf(this.sender);
+    const rowsCaps = [limits.rowsMax(this.sender.organisationId), set.rowsMax ?? 0].filter((rowsMax) => rowsMax > 0);
     this.send({
       $case: "config",
       value: {
         serverTimeMs: BigInt(this.services.clock.now()),
-        windowMs: Math.max(this.agreed.windowMs, this.services.diskGuard.windowMsWanted() ?? 0),
+        windowMs: this.windowMs(),
         frameBytesMax: FRAME_BYTES_MAX,
         framesInFlightMax: FRAMES_IN_FLIGHT_MAX,
         refusedSignals: this.agreed.refusedSignals,
-        rowsMax: this.services.limits.rowsMax(this.sender.organisationId),
+        rowsMax: rowsCaps.length === 0 ? 0 : Math.min(...rowsCaps),
         backlogInFlightMax: BACKLOG_IN_FLIGHT_MAX,
+        settings: {
+          revision: BigInt(set.revision),
+          windowMs: set.windowMs ?? undefined,
+          signalsOff: [...(set.signalsOff ?? [])],
+          watchedProcesses: [...(set.watchedProcesses ?? [])],
+          cpuBudgetCores: set.cpuBudgetCores ?? undefined,
+          rowsMax: set.rowsMax ?? undefined,
+        },
       },
     });
   }
@@ -223,7 +243,7 @@ export class HostStream {
   }
 
   private receiveStatus(value: Status): void {
-    this.services.statuses.noteStatus(this.sender.hostId, value);
+    this.services.statuses.noteStatus(this.sender.hostId, value, this.windowMs());
     this.services.claims.note(this.sender, value.hours);
   }
 

@@ -7,6 +7,7 @@ import { AppError } from "../../common/app-error.ts";
 import { Clock } from "../../common/clock.ts";
 import { Log } from "../../common/log.ts";
 import { Config } from "../../config/config.ts";
+import { SettingsWatch } from "../host-settings/settings-watch.service.ts";
 import { ClaimsService } from "../ledger/claims.service.ts";
 import { LimitsService } from "../limits/limits.service.ts";
 import { DiskGuard } from "../storage/disk-guard.service.ts";
@@ -62,17 +63,22 @@ export class IngestServer implements OnApplicationBootstrap, BeforeApplicationSh
     @Inject(FrameWriter) private readonly writer: FrameWriter,
     @Inject(HostStatusService) private readonly statuses: HostStatusService,
     @Inject(LimitsService) private readonly limits: LimitsService,
+    @Inject(SettingsWatch) private readonly settings: SettingsWatch,
     @Inject(ClaimsService) private readonly claims: ClaimsService,
     @Inject(DiskGuard) diskGuard: DiskGuard,
     @Inject(RawFloor) rawFloor: RawFloor,
     @Inject(Clock) clock: Clock,
   ) {
-    this.services = { writer, slabs: new FrameSlabs(), statuses, limits, claims, diskGuard, rawFloor, metrics, clock, log };
+    this.services = { writer, slabs: new FrameSlabs(), statuses, limits, settings, claims, diskGuard, rawFloor, metrics, clock, log };
     diskGuard.onWindowMsWanted(() => {
       for (const stream of this.streams) stream.sendConfig();
     });
     limits.onRowsMax((organisationId) => {
       for (const stream of this.streams) if (stream.sender.organisationId === organisationId) stream.sendConfig();
+    });
+    settings.onChange(({ organisationId, hostId }) => {
+      if (hostId !== null) this.current.get(hostId)?.sendConfig();
+      else for (const stream of this.streams) if (stream.sender.organisationId === organisationId) stream.sendConfig();
     });
     enrolment.onCredentialRevoked((hostId) => this.endStreamsOf(hostId));
   }
@@ -139,7 +145,7 @@ export class IngestServer implements OnApplicationBootstrap, BeforeApplicationSh
     try {
       if (this.isStopping) throw new AppError("STORAGE_UNAVAILABLE", "the API stops; reconnect");
       const { organisationId, hostId } = await this.tokens.getHost(bearerToken(call.metadata));
-      await this.limits.prepare(organisationId);
+      await Promise.all([this.limits.prepare(organisationId), this.settings.refresh()]);
       if (isGone) return;
       if (this.isStopping) throw new AppError("STORAGE_UNAVAILABLE", "the API stops; reconnect");
       const stream = new HostStream(

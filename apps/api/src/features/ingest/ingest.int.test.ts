@@ -352,6 +352,7 @@ describe("what a host says of itself", () => {
       startedAtMs: BigInt(start),
       coarsenedWindows: 0n,
       hours: [],
+      settings: undefined,
     });
     await stream.next("ack");
     await stream.next("ack");
@@ -385,6 +386,7 @@ describe("what a host says of itself", () => {
       startedAtMs: max,
       coarsenedWindows: 0n,
       hours: [],
+      settings: undefined,
     });
     stream.snapshot(makeSnapshot(1, windowStart(3), {}));
     await stream.next("ack");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Module } from "@nestjs/common";
+import { HostSettingsModule } from "../host-settings/host-settings.module.ts";
 import { LedgerModule } from "../ledger/ledger.module.ts";
 import { StorageModule } from "../storage/storage.module.ts";
 import { FrameWriter } from "./frame-writer.service.ts";
@@ -9,7 +10,7 @@ import { IngestServer } from "./ingest.grpc.ts";
 import { IngestMetrics } from "./ingest.metrics.ts";
 
 @Module({
-  imports: [LedgerModule, StorageModule],
+  imports: [HostSettingsModule, LedgerModule, StorageModule],
   providers: [IngestMetrics, FrameWriter, HostStatusRepository, HostStatusService, IngestServer],
   exports: [IngestServer, FrameWriter],
 })

@@ -61,6 +61,7 @@ async function say(stream: TestStream, hours: HourClaim[], spoolFrames = 0n, clo
     startedAtMs: 0n,
     coarsenedWindows: 0n,
     hours,
+    settings: undefined,
   });
   // Answered in order: what follows the Status has been read after it.
   stream.snapshot(makeSnapshot(999_999, Date.now() - 20_000, {}));

@@ -3,6 +3,8 @@ import { OpenAPIRegistry, OpenApiGeneratorV31, type RouteConfig } from "@asteaso
 import { z } from "zod";
 import { type ErrorCode, errorKinds } from "../../common/app-error.ts";
 import { problemSchema } from "../../common/problem.ts";
+import { auditPageSchema, auditParametersSchema } from "../audit/audit.schemas.ts";
+import { hostSettingsSchema, organisationSettingsSchema, settingsPatchSchema } from "../host-settings/host-settings.schemas.ts";
 import { hostListSchema, hostSchema } from "../hosts/hosts.schemas.ts";
 import { ledgerParametersSchema, ledgerSchema } from "../ledger/ledger.schemas.ts";
 import { limitsReportSchema } from "../limits/limits.schemas.ts";
@@ -104,6 +106,56 @@ export function openApiDocument(): object {
     request: { params: z.object({ idOrName: z.string().meta({ description: "The host's id or name." }) }) },
     responses: { 200: { description: "The host.", content: json(hostSchema) }, ...problems("HOST_NOT_FOUND", "FORBIDDEN", "STORAGE_UNAVAILABLE") },
   });
+  const ifMatch = z.object({
+    "if-match": z
+      .string()
+      .optional()
+      .meta({ description: "The ETag of the settings the change was made from; other settings meanwhile are a 412. Absent or *: any." }),
+  });
+  const hostParameter = z.object({ idOrName: z.string().meta({ description: "The host's id or name." }) });
+  const settingsOf = [
+    ["/settings", "OrganisationSettings", "every host that has none of its own", organisationSettingsSchema, undefined],
+    ["/hosts/{idOrName}/settings", "HostSettings", "one host", hostSettingsSchema, hostParameter],
+  ] as const;
+  for (const [path, name, whose, schema, params] of settingsOf) {
+    const parameters = params === undefined ? {} : { params };
+    const notFound: ErrorCode[] = params === undefined ? [] : ["HOST_NOT_FOUND"];
+    registry.registerPath({
+      method: "get",
+      path,
+      operationId: `get${name}`,
+      summary: `What agents are told: ${whose}`,
+      tags: ["settings"],
+      security: secured,
+      request: { ...parameters },
+      responses: { 200: { description: "The settings; their revision is the ETag.", content: json(schema) }, ...problems("FORBIDDEN", ...notFound) },
+    });
+    registry.registerPath({
+      method: "patch",
+      path,
+      operationId: `change${name}`,
+      summary: `Change what agents are told: ${whose}`,
+      description:
+        "Needs the scope hosts:write. Connected agents hear of it within some 3 s and acknowledge it, without a restart; others when they connect. Audited.",
+      tags: ["settings"],
+      security: secured,
+      request: { ...parameters, headers: ifMatch, body: { required: true, content: json(settingsPatchSchema) } },
+      responses: {
+        200: { description: "The settings after the change.", content: json(schema) },
+        ...problems("VALIDATION_FAILED", "SIGNAL_NOT_FOUND", "PRECONDITION_FAILED", "FORBIDDEN", ...notFound),
+      },
+    });
+  }
+  registry.registerPath({
+    method: "get",
+    path: "/audit",
+    operationId: "listAudit",
+    summary: "Who changed what, newest first",
+    tags: ["settings"],
+    security: secured,
+    request: { query: auditParametersSchema },
+    responses: { 200: { description: "A page.", content: json(auditPageSchema) }, ...problems("VALIDATION_FAILED", "FORBIDDEN") },
+  });
   registry.registerPath({
     method: "get",
     path: "/signals",
@@ -204,6 +256,7 @@ export function openApiDocument(): object {
     tags: [
       { name: "query", description: "Numbers." },
       { name: "hosts", description: "Who is measured." },
+      { name: "settings", description: "What agents are told, and who said so." },
       { name: "signals", description: "What is measured." },
       { name: "ingest", description: "What arrived." },
       { name: "storage", description: "What is kept." },

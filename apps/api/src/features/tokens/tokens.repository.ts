@@ -13,6 +13,7 @@ export interface Organisation {
 
 export interface ApiTokenRow {
   readonly id: string;
+  readonly name: string;
   readonly organisationId: string;
   readonly organisationName: string;
   readonly scopes: readonly Scope[];
@@ -66,7 +67,13 @@ export class TokensRepository {
 
   async getApiToken(tokenHash: string): Promise<ApiTokenRow | undefined> {
     const [row] = await this.db
-      .select({ id: apiTokens.id, organisationId: apiTokens.organisationId, organisationName: organisations.name, scopes: apiTokens.scopes })
+      .select({
+        id: apiTokens.id,
+        name: apiTokens.name,
+        organisationId: apiTokens.organisationId,
+        organisationName: organisations.name,
+        scopes: apiTokens.scopes,
+      })
       .from(apiTokens)
       .innerJoin(organisations, eq(organisations.id, apiTokens.organisationId))
       .where(
@@ -90,7 +97,13 @@ export class TokensRepository {
 
   async getSession(tokenHash: string): Promise<ApiTokenRow | undefined> {
     const [row] = await this.db
-      .select({ id: apiTokens.id, organisationId: sessions.organisationId, organisationName: organisations.name, scopes: apiTokens.scopes })
+      .select({
+        id: apiTokens.id,
+        name: apiTokens.name,
+        organisationId: sessions.organisationId,
+        organisationName: organisations.name,
+        scopes: apiTokens.scopes,
+      })
       .from(sessions)
       .innerJoin(apiTokens, eq(apiTokens.id, sessions.apiTokenId))
       .innerJoin(organisations, eq(organisations.id, sessions.organisationId))

@@ -147,7 +147,7 @@ export class TokensService extends Authenticator implements OnModuleInit {
 }
 
 function toCaller(row: ApiTokenRow): Caller {
-  return { organisationId: row.organisationId, organisationName: row.organisationName, scopes: row.scopes };
+  return { organisationId: row.organisationId, organisationName: row.organisationName, scopes: row.scopes, token: { id: row.id, name: row.name } };
 }
 
 function readFileIfThere(path: string): string | undefined {

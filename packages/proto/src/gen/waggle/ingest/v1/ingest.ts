@@ -183,6 +183,16 @@ export interface Status {
   coarsenedWindows: bigint;
   /** The current and the previous hour, and every hour whose figures changed since; all of the last day behind a Hello. */
   hours: HourClaim[];
+  /** Which Settings the agent has taken over; absent: none yet, or an agent that knows none. */
+  settings: SettingsReport | undefined;
+}
+
+/** The acknowledgement of Config.settings, in every Status. */
+export interface SettingsReport {
+  /** Of the Settings in force. A window length holds from the next boundary on. */
+  revision: bigint;
+  /** What of them this agent could not do, one sentence each. At most 100 are kept. */
+  problems: string[];
 }
 
 /** What the agent says of the windows it made in one hour; held against what is stored. */
@@ -214,6 +224,31 @@ export interface Config {
   rowsMax: number;
   /** Of frames_in_flight_max, how many may be older than the two newest windows; 0 = no limit of its own. */
   backlogInFlightMax: number;
+  /** What people set for this host; absent: an API that knows none, which changes nothing. */
+  settings: Settings | undefined;
+}
+
+/**
+ * What people set for a host or its organisation. The agent acknowledges the revision in its Status and keeps them, so that it starts with them when the API
+ * is away. What is not set is as the agent's own configuration says.
+ */
+export interface Settings {
+  /** Rises with each change; 0: nothing was ever set. */
+  revision: bigint;
+  /** A divisor of 60,000 from 1,000 on. Config.window_ms is what holds now: longer while the API lacks disk. */
+  windowMs?:
+    | number
+    | undefined;
+  /** Besides those that the agent's own configuration switches off. */
+  signalsOff: string[];
+  /** Names of at most 15 bytes, whose rows are the last to go into `~other`. */
+  watchedProcesses: string[];
+  /** What the agent and its programs may use together, in CPU cores; above 0. */
+  cpuBudgetCores?:
+    | number
+    | undefined;
+  /** Config.rows_max is what holds now: less while the organisation has too many series. */
+  rowsMax?: number | undefined;
 }
 
 export interface SignalRefusal {
@@ -1201,6 +1236,7 @@ function createBaseStatus(): Status {
     startedAtMs: 0n,
     coarsenedWindows: 0n,
     hours: [],
+    settings: undefined,
   };
 }
 
@@ -1250,6 +1286,9 @@ export const Status: MessageFns<Status> = {
     }
     for (const v of message.hours) {
       HourClaim.encode(v!, writer.uint32(66).fork()).join();
+    }
+    if (message.settings !== undefined) {
+      SettingsReport.encode(message.settings, writer.uint32(74).fork()).join();
     }
     return writer;
   },
@@ -1331,6 +1370,14 @@ export const Status: MessageFns<Status> = {
             message.hours.push(HourClaim.decode(reader, reader.uint32()));
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.settings = SettingsReport.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1370,6 +1417,79 @@ export const Status: MessageFns<Status> = {
       ? BigInt(object.coarsenedWindows)
       : 0n;
     message.hours = object.hours?.map((e) => HourClaim.fromPartial(e)) || [];
+    message.settings = (object.settings !== undefined && object.settings !== null)
+      ? SettingsReport.fromPartial(object.settings)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseSettingsReport(): SettingsReport {
+  return { revision: 0n, problems: [] };
+}
+
+export const SettingsReport: MessageFns<SettingsReport> = {
+  encode(message: SettingsReport, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.revision !== 0n) {
+      if (BigInt.asUintN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.revision);
+    }
+    for (const v of message.problems) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SettingsReport {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSettingsReport();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.revision = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.problems.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<SettingsReport>, I>>(base?: I): SettingsReport {
+    return SettingsReport.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SettingsReport>, I>>(object: I): SettingsReport {
+    const message = createBaseSettingsReport();
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    message.problems = object.problems?.map((e) => e) || [];
     return message;
   },
 };
@@ -1522,6 +1642,7 @@ function createBaseConfig(): Config {
     refusedSignals: [],
     rowsMax: 0,
     backlogInFlightMax: 0,
+    settings: undefined,
   };
 }
 
@@ -1550,6 +1671,9 @@ export const Config: MessageFns<Config> = {
     }
     if (message.backlogInFlightMax !== 0) {
       writer.uint32(56).uint32(message.backlogInFlightMax);
+    }
+    if (message.settings !== undefined) {
+      Settings.encode(message.settings, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -1623,6 +1747,14 @@ export const Config: MessageFns<Config> = {
             message.backlogInFlightMax = reader.uint32();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.settings = Settings.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1649,6 +1781,134 @@ export const Config: MessageFns<Config> = {
     message.refusedSignals = object.refusedSignals?.map((e) => SignalRefusal.fromPartial(e)) || [];
     message.rowsMax = object.rowsMax ?? 0;
     message.backlogInFlightMax = object.backlogInFlightMax ?? 0;
+    message.settings = (object.settings !== undefined && object.settings !== null)
+      ? Settings.fromPartial(object.settings)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseSettings(): Settings {
+  return {
+    revision: 0n,
+    windowMs: undefined,
+    signalsOff: [],
+    watchedProcesses: [],
+    cpuBudgetCores: undefined,
+    rowsMax: undefined,
+  };
+}
+
+export const Settings: MessageFns<Settings> = {
+  encode(message: Settings, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.revision !== 0n) {
+      if (BigInt.asUintN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.revision);
+    }
+    if (message.windowMs !== undefined) {
+      writer.uint32(16).uint32(message.windowMs);
+    }
+    for (const v of message.signalsOff) {
+      writer.uint32(26).string(v!);
+    }
+    for (const v of message.watchedProcesses) {
+      writer.uint32(34).string(v!);
+    }
+    if (message.cpuBudgetCores !== undefined) {
+      writer.uint32(41).double(message.cpuBudgetCores);
+    }
+    if (message.rowsMax !== undefined) {
+      writer.uint32(48).uint32(message.rowsMax);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Settings {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSettings();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.revision = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.windowMs = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.signalsOff.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.watchedProcesses.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.cpuBudgetCores = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.rowsMax = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Settings>, I>>(base?: I): Settings {
+    return Settings.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Settings>, I>>(object: I): Settings {
+    const message = createBaseSettings();
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    message.windowMs = object.windowMs ?? undefined;
+    message.signalsOff = object.signalsOff?.map((e) => e) || [];
+    message.watchedProcesses = object.watchedProcesses?.map((e) => e) || [];
+    message.cpuBudgetCores = object.cpuBudgetCores ?? undefined;
+    message.rowsMax = object.rowsMax ?? undefined;
     return message;
   },
 };

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Inject, Injectable } from "@nestjs/common";
+import { type Caller, requireScope } from "../../common/caller.ts";
+import { AuditRepository, type AuditRow } from "./audit.repository.ts";
+import type { AuditEntry, AuditPage, AuditParameters } from "./audit.schemas.ts";
+
+@Injectable()
+export class AuditService {
+  constructor(@Inject(AuditRepository) private readonly repository: AuditRepository) {}
+
+  /** A page of who changed what in the caller's organisation, newest first. */
+  async list(caller: Caller, { host, limit, cursor }: AuditParameters): Promise<AuditPage> {
+    requireScope(caller, "hosts:read");
+    // One more than the page tells whether there is another.
+    const rows = await this.repository.list(caller.organisationId, {
+      limit: limit + 1,
+      ...(cursor === undefined ? {} : { before: Number(cursor) }),
+      ...(host === undefined ? {} : { host }),
+    });
+    const page = rows.slice(0, limit);
+    const last = page.at(-1);
+    return { meta: { nextCursor: rows.length > limit && last !== undefined ? String(last.id) : null }, data: page.map(rowToEntry) };
+  }
+}
+
+function rowToEntry(row: AuditRow): AuditEntry {
+  return {
+    id: String(row.id),
+    at: row.at.toISOString(),
+    actor: { tokenId: row.tokenId, tokenName: row.tokenName },
+    action: row.action,
+    target: { kind: row.targetKind, id: row.targetId, name: row.targetName },
+    before: row.before,
+    after: row.after,
+  };
+}
