@@ -35,6 +35,7 @@ enum {
 #define TCP_INFINITE_SSTHRESH 0x7fffffff
 
 /* enum tcp_ca_state (include/uapi/linux/tcp.h) */
+#define TCP_CA_OPEN 0
 #define TCP_CA_RECOVERY 3
 #define TCP_CA_LOSS 4
 
@@ -118,6 +119,8 @@ struct mm_struct {
 
 /* CONFIG_SCHED_INFO: time spent waiting for a CPU, and since when the task waits (0: it does not). Both on the run queue's clock. */
 struct sched_info {
+	/* How often the task got a CPU. */
+	unsigned long pcount;
 	__u64 run_delay;
 	__u64 last_queued;
 };

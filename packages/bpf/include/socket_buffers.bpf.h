@@ -24,6 +24,8 @@ static __always_inline struct socket_buffers_value *buffers_slot(__u32 active, _
 	return window_slot(socket_buffers, active, &key, &empty, 0);
 }
 
+#define ENOMEM 12
+
 /* What the smallest datagram takes of a receive queue: its head and struct sk_buff (SKB_TRUESIZE() of 64-bit kernels). */
 #define DATAGRAM_MEMORY_MIN 768
 
@@ -58,9 +60,9 @@ static __always_inline void count_buffers(struct socket_buffers_value *slot, con
 
 /*
  * Something did not fit into the socket's queue. The hooks fire in softirq, or for whoever sends to a socket of the same host: the owner comes from
- * the socket's storage.
+ * the socket's storage. `error`: of a datagram -ENOMEM if the queue was full, -ENOBUFS if there was no memory; else 0.
  */
-static __always_inline void count_full(const struct sock *sk)
+static __always_inline void count_full(const struct sock *sk, int error)
 {
 	if (!sk)
 		return;
@@ -88,6 +90,8 @@ static __always_inline void count_full(const struct sock *sk)
 	struct socket_buffers_value *slot = buffers_slot(active, owner, protocol, port);
 	if (slot)
 		__sync_fetch_and_add(&slot->full, 1);
+	if (error == -ENOMEM && netns_of(sk) == settings->netns_inum)
+		account(UdpRcvbufErrors, 1);
 }
 
 #endif

@@ -58,6 +58,12 @@ const dictionary = {
     differs:
       "segments of no use to a listener, and the second count of a last handshake segment that finds the queue full: our figure is higher. Listeners that no process holds: the kernel's is",
   },
+  UdpRcvbufErrors: {
+    kernel: "/proc/net/snmp Udp RcvbufErrors + /proc/net/snmp6 Udp6RcvbufErrors",
+    unit: "datagrams",
+    help: "Datagrams of `socket_buffers` that found the receive queue full.",
+    differs: "",
+  },
   RetransSegs: {
     kernel: "/proc/net/snmp Tcp RetransSegs",
     unit: "segments",

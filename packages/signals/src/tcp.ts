@@ -177,12 +177,20 @@ export const tcpCongestion: Signal = {
       unit: "connections",
       help: "Connections whose threshold is set: those that have met congestion, or know the path from before.",
     },
-    { name: "entered", kind: "sum", unit: "events", help: "Times a connection entered the state from another one." },
+    {
+      name: "entered",
+      kind: "sum",
+      unit: "events",
+      help: "Times a connection entered the state; a recovery or a loss that follows directly on another one counts.",
+    },
   ],
   distribution: null,
   hooks: ["iter/task_file", "tp_btf/tcp_cong_state_set"],
   bpf: { map: "tcp_congestion", bucketed: false, programs: ["on_inet_sock_set_state", "on_tcp_inventory", "on_tcp_cong_state_set"] },
-  caveats: ["A connection that no process holds (orphaned while closing) is in no gauge; what it enters is counted."],
+  caveats: [
+    "A connection that no process holds (orphaned while closing) is in no gauge; what it enters is counted.",
+    "The kernel does not trace every entry: on a loaded host 2 of 630 recoveries were missing.",
+  ],
 };
 
 export const socketBuffers: Signal = {

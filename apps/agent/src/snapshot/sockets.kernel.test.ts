@@ -254,8 +254,11 @@ describeKernel("sockets", () => {
           rows.filter((row) => row["congestion_state"] === state),
           "entered",
         );
-      expect(entered("recovery")).toBeGreaterThan(0);
-      expect(entered("recovery")).toBe(recoveries() - before);
+      expect(entered("recovery")).toBeGreaterThan(2);
+      // Not every entry is traced (packages/bpf/src/tcp_congestion/README.md): of 30 such connections two lacked one, none more.
+      const missing = recoveries() - before - entered("recovery");
+      expect(missing).toBeGreaterThanOrEqual(0);
+      expect(missing).toBeLessThanOrEqual(2);
       // It ended with everything delivered: whatever it entered, it left again for open.
       expect(entered("open")).toBeGreaterThan(0);
       expect(sumOf(rows, "connections")).toBe(0);
@@ -316,10 +319,12 @@ describeKernel("sockets", () => {
     });
   });
 
-  describe("what the kernel counts of TCP itself", () => {
-    it("agrees with resets and failed attempts in the agent's own namespace", async () => {
+  describe("what the kernel counts itself", () => {
+    it("agrees with resets, failed attempts and refused datagrams in the agent's own namespace", async () => {
       await plain.start("wgl-acc-server", "serve", [LOOPBACK, PORT + 50]);
+      await sockets.start("wgl-acc-deaf", "deaf", [LOOPBACK, PORT + 52, 8_192]);
       await source.readWindow();
+      await sockets.run("wgl-acc-flood", "flood", [LOOPBACK, PORT + 52, 59]);
       await plain.run("wgl-acc-refused", "refused", [LOOPBACK, PORT + 51, 101]);
       await sockets.run("wgl-acc-linger", "linger", [LOOPBACK, PORT + 50, N]);
       await plain.run("wgl-acc-polite", "connect", [LOOPBACK, PORT + 50, 47]);
@@ -334,6 +339,8 @@ describeKernel("sockets", () => {
         ["AttemptFails", 101n],
         ["EstabResets", BigInt(N)],
         ["OutRsts", 101n + BigInt(N)],
+        // Seven of the datagrams fit.
+        ["UdpRcvbufErrors", 50n],
       ] as const) {
         const { counted, kernel } = sums(quantity);
         expect(counted, quantity).toBe(kernel);

@@ -16,7 +16,7 @@ int BPF_PROG(on_sock_rcvqueue_full, const struct sock *sk)
 {
 	struct cost_timer timer;
 	cost_start(timer, on_sock_rcvqueue_full, COST_RARE);
-	count_full(sk);
+	count_full(sk, 0);
 	cost_end(&timer);
 	return 0;
 }
@@ -27,7 +27,7 @@ int BPF_PROG(on_sock_exceed_buf_limit, const struct sock *sk)
 {
 	struct cost_timer timer;
 	cost_start(timer, on_sock_exceed_buf_limit, COST_RARE);
-	count_full(sk);
+	count_full(sk, 0);
 	cost_end(&timer);
 	return 0;
 }
@@ -38,7 +38,7 @@ int BPF_PROG(on_udp_fail_queue_rcv_skb, int error, const struct sock *sk)
 {
 	struct cost_timer timer;
 	cost_start(timer, on_udp_fail_queue_rcv_skb, COST_RARE);
-	count_full(sk);
+	count_full(sk, error);
 	cost_end(&timer);
 	return 0;
 }

@@ -11,7 +11,10 @@
 #include "tcp_congestion.bpf.h"
 #include "tcp_socket.bpf.h"
 
-/* Fires before the state is stored, and sometimes for the state that it is in already. */
+/*
+ * Fires before the state is stored, and also for the state that the connection is in: of each new one that it is open, which is nothing entered, but
+ * also of a recovery or a loss that follows directly on another one, which the kernel counts anew (TCPSackRecovery, tcp_enter_recovery()).
+ */
 static __always_inline void handle_state(const struct sock *sk, __u8 state)
 {
 	if (!sk)
@@ -21,7 +24,7 @@ static __always_inline void handle_state(const struct sock *sk, __u8 state)
 	if (!settings || !tp)
 		return;
 	struct inet_connection_sock *icsk = &tp->inet_conn;
-	if (BPF_CORE_READ_BITFIELD(icsk, icsk_ca_state) == state)
+	if (state == TCP_CA_OPEN && BPF_CORE_READ_BITFIELD(icsk, icsk_ca_state) == TCP_CA_OPEN)
 		return;
 	struct tcp_socket *socket = bpf_sk_storage_get(&tcp_sockets, (void *)sk, 0, 0);
 	__u32 active = *(volatile __u32 *)&settings->active;
