@@ -15,8 +15,9 @@
  */
 const volatile __u8 wants_socket_calls = 1;
 
-/* Messages that one call can move (UIO_MAXIOV, include/uapi/linux/uio.h). */
+/* Messages that one call can move (UIO_MAXIOV, include/uapi/linux/uio.h), in parts: the verifier walks through each round of a loop. */
 #define MESSAGES_MAX 1024
+#define MESSAGES_PART 32
 /* Buffers of a call on a stream that are looked into: glibc sends two queries as length, query, length, query. */
 #define STREAM_BUFFERS_MAX 4
 
@@ -30,6 +31,18 @@ __noinline int handle_datagram(__u32 index)
 	if (wants_udp_traffic)
 		count_datagram(message);
 	return wants_dns_queries && message->peer_port == DNS_PORT;
+}
+
+/* MESSAGES_PART of a call's messages, from `first` to below `count`. */
+__noinline int handle_datagrams(__u32 first, __u32 count, __u32 wants_dns)
+{
+	for (__u32 i = 0; i < MESSAGES_PART; i++) {
+		if (first + i >= count)
+			break;
+		if (handle_datagram(first + i) && wants_dns)
+			handle_dns_message(0);
+	}
+	return 0;
 }
 
 /*
@@ -161,10 +174,12 @@ static __noinline int handle_socket_call(const struct call *call, __u64 file)
 		}
 		return 0;
 	}
-	__u64 count = message->shape == SHAPE_MESSAGES ? message->result : 1;
-	for (__u32 i = 0; i < MESSAGES_MAX && i < count; i++)
-		if (handle_datagram(i) && wants_dns)
-			handle_dns_message(0);
+	__u32 count = message->shape == SHAPE_MESSAGES ? message->result : 1;
+	for (__u32 first = 0; first < MESSAGES_MAX; first += MESSAGES_PART) {
+		if (first >= count)
+			break;
+		handle_datagrams(first, count, wants_dns);
+	}
 	return 0;
 }
 
