@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { KernelSource } from "../snapshot/window-reader.ts";
-import type { GovernorReport, WindowData, WindowSource } from "../window/source.ts";
+import type { KernelSource, WindowData as KernelWindow } from "../snapshot/window-reader.ts";
+import type { GovernorReport, WindowSource } from "../window/source.ts";
 import { Governor } from "./governor.ts";
+
+export type GovernedWindow = KernelWindow & { readonly governor: GovernorReport };
 
 export interface GovernedSourceOptions {
   /** Share of one core that the programs in the kernel and the agent's process may use together. */
@@ -34,7 +36,7 @@ export class GovernedSource implements WindowSource {
     this.#lastMs = nowMs();
   }
 
-  async readWindow(rowsMax?: number): Promise<WindowData> {
+  async readWindow(rowsMax?: number): Promise<GovernedWindow> {
     const data = await this.#source.readWindow(rowsMax);
     const cpuNs = this.#cpuNs();
     const nowMs = this.#nowMs();
@@ -65,6 +67,10 @@ export class GovernedSource implements WindowSource {
 
   setBudget(share: number): void {
     this.#governor.budget = share;
+  }
+
+  setWatched(processes: ReadonlySet<string>): void {
+    this.#source.setWatched(processes);
   }
 
   close(): void {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { catalogue } from "@waggle/signals";
-import { hookFamilies } from "../probes/hook-families.ts";
+import { hookFamilies, signalsOfFamily } from "../probes/hook-families.ts";
 import { programPlans } from "../probes/programs.ts";
 import { exactMode, unwantedPrograms, type WindowMode } from "../snapshot/window-mode.ts";
 import type { GovernorReport } from "../window/source.ts";
@@ -61,6 +61,7 @@ export class Governor {
   readonly #rates = new Map<string, number>();
   /** Entries of a map as of the last window that had all of them, and how many windows ago that was. */
   readonly #entries = new Map<string, { entries: number; age: number }>();
+  readonly #unwanted = new Map<string, ReadonlySet<string>>();
   #kernel = 0;
   #agent = 0;
   #isExhausted = false;
@@ -80,17 +81,17 @@ export class Governor {
   /** Takes in what a window cost. Returns whether the steps have changed. */
   observe(cost: WindowCost): boolean {
     this.#learn(cost);
-    // The window that ends now was measured as it was decided two windows ago: its price says nothing of the newest decision.
-    if (this.#settling > 0) {
+    const isSettling = this.#settling > 0;
+    if (isSettling) {
+      // The window that ended was still measured in the old way: it says how much there is to do, and not yet what the newest steps have brought.
       this.#settling--;
-      return false;
-    }
+      if (this.#predict(this.#steps) <= this.#budget * OVER_AT_ONCE) return false;
+    } else this.#measured = new Set(this.#steps);
     const before = [...this.#steps];
-    this.#measured = new Set(this.#steps);
     // The agent's own first windows are those of a program that has just started.
     const now = this.#kernel + (this.#windows > WARM_UP_WINDOWS ? this.#agent : 0);
     this.#overWindows = now > this.#budget ? this.#overWindows + 1 : 0;
-    if (this.#overWindows >= OVER_WINDOWS || now > this.#budget * OVER_AT_ONCE) this.#save();
+    if (isSettling || this.#overWindows >= OVER_WINDOWS || now > this.#budget * OVER_AT_ONCE) this.#save();
     else if (now <= this.#budget) this.#giveBack();
     const hasChanged = before.length !== this.#steps.size || before.some((step) => !this.#steps.has(step));
     if (hasChanged) {
@@ -178,12 +179,15 @@ export class Governor {
     }
   }
 
-  /** The steps in force without this one; what was sampled less before it was sampled more is sampled that way again. */
+  /**
+   * The steps in force without this one: with the mildest of the same hooks in its place that keeps to the budget with a margin, which may be none. Where
+   * none does, the next milder one.
+   */
   #withGentler(step: Step): Set<Step> {
     const rest = without(this.#steps, step);
-    if (step.kind !== "sample") return rest;
-    const gentler = ladder.filter((other) => other.kind === "sample" && other.family === step.family && other.shift < step.shift).at(-1);
-    return gentler === undefined ? rest : rest.add(gentler);
+    const milder = ladder.slice(0, ladder.indexOf(step)).filter((other) => other.kind === "sample" && other.family === familyOf(step));
+    const choices = [rest, ...milder.map((other) => new Set([...rest, other]))];
+    return choices.find((choice) => this.#predict(choice) <= this.#budget * BACK_RATIO) ?? (choices.at(-1) as Set<Step>);
   }
 
   #saving(step: Step): number {
@@ -197,7 +201,7 @@ export class Governor {
   }
 
   #predictKernel(steps: ReadonlySet<Step>): number {
-    const unwanted = unwantedPrograms(modeOf(steps, ""));
+    const unwanted = this.#unwantedWith(steps);
     let kernelNs = 0;
     for (const [program, rate] of this.#rates) {
       if (unwanted.has(program)) continue;
@@ -207,6 +211,18 @@ export class Governor {
       kernelNs += rate * (entryNs(program) + base + (full - base) / 2 ** shift);
     }
     return kernelNs / 1e9;
+  }
+
+  /** Programs that leave their hooks with these steps. The same few sets of steps are asked about in every window. */
+  #unwantedWith(steps: ReadonlySet<Step>): ReadonlySet<string> {
+    const key = ladder.map((step) => (steps.has(step) ? "1" : "0")).join("");
+    let unwanted = this.#unwanted.get(key);
+    if (unwanted === undefined) {
+      unwanted = unwantedPrograms(modeOf(steps, ""));
+      if (this.#unwanted.size >= UNWANTED_SETS_MAX) this.#unwanted.clear();
+      this.#unwanted.set(key, unwanted);
+    }
+    return unwanted;
   }
 
   /** What the agent is spared by rows that are not there: its time goes by entries, as far as it goes by anything. */
@@ -223,6 +239,8 @@ export class Governor {
   }
 }
 
+const UNWANTED_SETS_MAX = 256;
+
 /** Entries of a window on a host that does little. */
 const ENTRIES_AT_REST = 1_000;
 
@@ -230,6 +248,12 @@ const tracepoints = new Map(programPlans.map(({ name, tracepoint }) => [name, tr
 
 function entryNs(program: string): number {
   return tracepoints.get(program) === true ? ENTRY_NS : 0;
+}
+
+/** The family whose hooks the step is about, if it is about one. */
+function familyOf(step: Step): string | undefined {
+  if (step.kind === "sample") return step.family;
+  return step.kind === "off" ? hookFamilies.find((family) => signalsOfFamily(family).join() === step.signals.join())?.name : undefined;
 }
 
 function programsOf(family: string): readonly string[] {
