@@ -74,11 +74,8 @@ static __always_inline __u16 bucket_index(__u64 value)
 /* Two CPUs may hold the same slot. Four tries: a loser of four races in a row leaves a neighbour's extreme, within the same bucket. */
 #define EXTREME_TRIES 4
 
-/* `shift`: the event stands for 2^shift of its kind (sampling.bpf.h). */
-static __always_inline void histogram_add_sampled(struct histogram_value *slot, __u64 value, __u32 shift)
+static __always_inline void histogram_extremes(struct histogram_value *slot, __u64 value)
 {
-	__sync_fetch_and_add(&slot->count, 1ull << shift);
-	__sync_fetch_and_add(&slot->sum, value << shift);
 #pragma unroll
 	for (int i = 0; i < EXTREME_TRIES; i++) {
 		__u64 seen = *(volatile __u64 *)&slot->min;
@@ -93,9 +90,25 @@ static __always_inline void histogram_add_sampled(struct histogram_value *slot, 
 	}
 }
 
+/* `shift`: the event stands for 2^shift of its kind (sampling.bpf.h). */
+static __always_inline void histogram_add_sampled(struct histogram_value *slot, __u64 value, __u32 shift)
+{
+	__sync_fetch_and_add(&slot->count, 1ull << shift);
+	__sync_fetch_and_add(&slot->sum, value << shift);
+	histogram_extremes(slot, value);
+}
+
 static __always_inline void histogram_add(struct histogram_value *slot, __u64 value)
 {
 	histogram_add_sampled(slot, value, 0);
+}
+
+/* Several events of which only the sum is known; `value` is their average. */
+static __always_inline void histogram_add_several(struct histogram_value *slot, __u64 value, __u64 count, __u64 sum)
+{
+	__sync_fetch_and_add(&slot->count, count);
+	__sync_fetch_and_add(&slot->sum, sum);
+	histogram_extremes(slot, value);
 }
 
 #endif

@@ -48,28 +48,32 @@ struct task_account {
 	__u32 pad;
 };
 
+/* In front what sched_switch needs, in one cache line (storage data starts 8 bytes into one): there all of it is cold as a rule. */
 struct task_state {
+	__u64 process_id;
+	/* Time spent waiting for a CPU that is counted already (task_struct.sched_info.run_delay and what sched_switch added). */
+	__u64 run_delay_ns;
+	/* Since when the task waits, by the run queue's clock; 0 while it does not (off_cpu_waits.bpf.h). */
+	__u64 blocked_since_ns;
+	__u32 generation;
+	/* window_mode.switch_epoch that run_delay_ns and blocked_since_ns are of. */
+	__u32 switch_epoch;
+	/* noted_waits holds waits of the call under way. */
+	__u32 has_noted_waits;
+	/* Number of the call under way. */
+	__u32 syscall;
 	/* Entry of the call under way; 0 if it was not seen. */
 	__u64 entered_ns;
-	__u64 process_id;
+	/* The call under way stands for 2^call_shift (sampling.bpf.h). */
+	__u32 call_shift;
+	/* Waits that run_delay_ns is of, lower 32 bits. */
+	__u32 waits;
 	/* What process_id was made of; it is made again when one of them differs. */
 	__u64 comm[2];
 	__u64 css_set;
-	__u32 generation;
-	/* Number of the call under way. */
-	__u32 syscall;
-	/* Time spent waiting for a CPU that is counted already (task_struct.sched_info.run_delay and what sched_switch added). */
-	__u64 run_delay_ns;
 	struct task_account account;
-	/* Since when the task waits, by the run queue's clock; 0 while it does not (off_cpu_waits.bpf.h). */
-	__u64 blocked_since_ns;
-	/* noted_waits holds waits of the call under way. */
-	__u32 has_noted_waits;
-	/* window_mode.switch_epoch that run_delay_ns and blocked_since_ns are of. */
-	__u32 switch_epoch;
-	/* The call under way stands for 2^call_shift (sampling.bpf.h). */
-	__u64 call_shift;
 };
+_Static_assert(__builtin_offsetof(struct task_state, comm) == 56, "the first cache line ends here");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -191,6 +195,14 @@ static __always_inline __u64 identify(struct task_struct *task, struct task_stat
 	state->comm[1] = comm_high;
 	state->css_set = (__u64)css_set;
 	return register_process(task, state, settings);
+}
+
+/* The same for hooks that run where nothing of the task is in the caches: only a new generation is seen. Names and groups as of the last identify(). */
+static __always_inline __u64 identify_cold(struct task_struct *task, struct task_state *state, const struct control *settings)
+{
+	if (state->process_id != PROCESS_UNKNOWN && state->generation == settings->generation)
+		return state->process_id;
+	return identify(task, state, settings);
 }
 
 #endif
