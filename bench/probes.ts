@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFile, execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -36,6 +38,15 @@ interface Cost {
   readonly ns: number;
   readonly runs: number;
 }
+
+/** Kinds of calls that on_sys_exit looks at more closely (apps/agent/test/file-workload.c), and the ordinary calls that each one brings along. */
+const kinds = [
+  { kind: "file", what: "a write of a file", ordinary: 0 },
+  { kind: "pipe", what: "a read or write of a pipe", ordinary: 0 },
+  { kind: "open", what: "an open of a file", ordinary: 1 },
+  { kind: "missing", what: "an open that fails", ordinary: 0 },
+] as const;
+const KIND_CALLS = 200_000;
 
 interface Round {
   readonly costs: Map<string, Cost>;
@@ -85,7 +96,28 @@ async function emptyRound(workload: Workload): Promise<Round> {
   return { costs: difference(before, probes.statistics()), callNs };
 }
 
-async function ourRound(workload: Workload): Promise<Round & { windowMs: number; selfMeasured: Map<string, number> }> {
+/** What on_sys_exit takes for one call of each kind, and for an ordinary one, by kind. */
+async function kindsRound(source: KernelSource, files: Workload): Promise<Map<string, number>> {
+  const directory = mkdtempSync(join(tmpdir(), "waggle-bench-"));
+  const timeRuns = async (kind: string): Promise<Cost> => {
+    const before = source.statistics();
+    await files.run("bench-files", "repeat", [kind, join(directory, "file"), KIND_CALLS]);
+    return difference(before, source.statistics()).get("on_sys_exit") as Cost;
+  };
+  try {
+    const ordinary = (await timeRuns("ordinary")).ns;
+    const costs = new Map([["ordinary", ordinary]]);
+    for (const { kind, ordinary: others } of kinds) costs.set(kind, (await timeRuns(kind)).ns * (1 + others) - ordinary * others);
+    return costs;
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+async function ourRound(
+  workload: Workload,
+  files: Workload,
+): Promise<Round & { windowMs: number; selfMeasured: Map<string, number>; kinds: Map<string, number> }> {
   using source = await KernelSource.open({ objectDirectory, names: { unitOf: () => "" } });
   const failed = source.programs().find(({ attached }) => !attached);
   if (failed !== undefined) throw new Error(failed.failure?.message);
@@ -98,7 +130,8 @@ async function ourRound(workload: Workload): Promise<Round & { windowMs: number;
   const selfMeasured = new Map(
     window.programs.map(({ program, events, kernelNs }) => [program, events === 0n ? 0 : Number(kernelNs) / Number(events)]),
   );
-  return { costs: difference(before, source.statistics()), callNs, windowMs: window.readMs, selfMeasured };
+  const costs = difference(before, source.statistics());
+  return { costs, callNs, windowMs: window.readMs, selfMeasured, kinds: await kindsRound(source, files) };
 }
 
 /** bpftrace in a mount namespace of its own, because it needs tracefs, which a host need not have mounted. Null if it does not run. */
@@ -157,6 +190,7 @@ export async function run(): Promise<BenchResult> {
   if (process.getuid?.() !== 0) throw new Error("bench probes needs root: it switches on the kernel's BPF statistics");
   execFileSync("make", ["-s", "-C", bpfPackage, "bench"]);
   using workload = new Workload();
+  using files = new Workload("file-workload.c");
   await workload.start("bench-server", "serve", ["127.0.0.1", PORT]);
 
   const bare: number[] = [];
@@ -166,7 +200,7 @@ export async function run(): Promise<BenchResult> {
   for (let round = 0; round < ROUNDS; round++) {
     bare.push(await timeCalls(workload));
     empty.push(await emptyRound(workload));
-    ours.push(await ourRound(workload));
+    ours.push(await ourRound(workload, files));
     const other = await bpftraceRound(workload);
     if (other !== null) peer.push(other);
   }
@@ -198,6 +232,8 @@ export async function run(): Promise<BenchResult> {
     oursProgramsNs: pair(ours, "on_sys_enter", "on_sys_exit"),
     bpftraceProgramsNs: pair(peer, "sys_enter", "sys_exit"),
   };
+  const kindNs = (kind: string): number => median(ours.map((round) => round.kinds.get(kind) as number));
+  const calls = Object.fromEntries(["ordinary", ...kinds.map(({ kind }) => kind)].map((kind) => [kind, kindNs(kind)]));
   const windowMs = median(ours.map((round) => round.windowMs));
 
   const measurements: Measurement[] = [];
@@ -206,6 +242,13 @@ export async function run(): Promise<BenchResult> {
     if (bpftraceNs !== null)
       measurements.push({ what: `${program}`, value: oursNs, unit: "ns/event", against: { what: "bpftrace", value: bpftraceNs } });
   }
+  for (const { kind, what } of kinds)
+    measurements.push({
+      what: `on_sys_exit, ${what}`,
+      value: kindNs(kind),
+      unit: "ns/event",
+      against: { what: "an ordinary call", value: kindNs("ordinary") },
+    });
   measurements.push({
     what: "getppid, wall time with our programs",
     value: call.oursNs,
@@ -222,8 +265,8 @@ export async function run(): Promise<BenchResult> {
   measurements.push({ what: "flip, grace period and read of one window", value: windowMs, unit: "ms" });
   return {
     title: "Price of the probes",
-    method: `Programs: kernel run time statistics (their own two clock reads are in all numbers); calls: wall time with statistics off. Median of ${ROUNDS} rounds of ${CALLS.toLocaleString("en-US")} getppid calls and ${CONNECTIONS.toLocaleString("en-US")} connections; peers in the same rounds.`,
+    method: `Programs: kernel run time statistics (their own two clock reads are in all numbers); calls: wall time with statistics off. Median of ${ROUNDS} rounds of ${CALLS.toLocaleString("en-US")} getppid calls and ${CONNECTIONS.toLocaleString("en-US")} connections; ${KIND_CALLS.toLocaleString("en-US")} calls of each other kind; peers in the same rounds.`,
     measurements,
-    json: { programs, call, windowReadMs: windowMs, rounds: ROUNDS, bpftrace: peer.length > 0 },
+    json: { programs, calls, call, windowReadMs: windowMs, rounds: ROUNDS, bpftrace: peer.length > 0 },
   };
 }

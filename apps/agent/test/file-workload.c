@@ -255,6 +255,34 @@ static void nameless(char **arg)
 	expect("write", write(fd, buffer, 1), 1);
 }
 
+/* <kind> <path> <calls>: calls of one kind as fast as they go, for the benchmark; `open` closes what it opens. */
+static void repeat(char **arg)
+{
+	long calls = atol(arg[2]);
+	int fd = open_or_fail(arg[1], O_RDWR | O_CREAT), pipe_fds[2];
+	char missing[4096];
+	snprintf(missing, sizeof(missing), "%s.missing", arg[1]);
+	if (pipe(pipe_fds))
+		fail("pipe");
+	if (!strcmp(arg[0], "ordinary"))
+		for (long i = 0; i < calls; i++)
+			syscall(SYS_getppid);
+	else if (!strcmp(arg[0], "file"))
+		for (long i = 0; i < calls; i++)
+			expect("pwrite", pwrite(fd, buffer, 1, 0), 1);
+	else if (!strcmp(arg[0], "pipe"))
+		for (long i = 0; i < calls; i += 2) {
+			expect("write", write(pipe_fds[1], buffer, 1), 1);
+			expect("read", read(pipe_fds[0], buffer, 1), 1);
+		}
+	else if (!strcmp(arg[0], "open"))
+		for (long i = 0; i < calls; i++)
+			close(open_or_fail(arg[1], O_RDONLY));
+	else if (!strcmp(arg[0], "missing"))
+		for (long i = 0; i < calls; i++)
+			expect("open", open(missing, O_RDONLY), -1);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 3)
@@ -267,6 +295,7 @@ int main(int argc, char **argv)
 		{ "write", write_file },	 { "read", read_file },		{ "copy", copy_file },	 { "other", other_descriptors },
 		{ "read-closed", read_closed },	 { "open", open_file },		{ "many", many_files },	 { "many-missing", many_missing },
 		{ "sync", sync_file },		 { "sync-all", sync_all },	{ "nameless", nameless },
+		{ "repeat", repeat },
 	};
 	for (unsigned long i = 0; i < sizeof(verbs) / sizeof(*verbs); i++) {
 		if (!strcmp(argv[2], verbs[i].name)) {

@@ -14,7 +14,10 @@
 #define FILE_KEYS_IO 0
 #define FILE_KEYS_OPENS 1
 #define FILE_KEYS_FSYNC 2
-#define FILE_KEYS_MAPS 3
+/* Not of a map's keys: of the registry of texts, what paths of open files may take. The rest is for what could not be opened, and for other names. */
+#define FILE_KEYS_PATHS 3
+#define FILE_KEYS_MAPS 4
+#define FILE_PATHS (TEXTS_ENTRIES / 4 * 3)
 
 struct file_keys {
 	/* Window that the count is of. */

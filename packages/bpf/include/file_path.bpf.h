@@ -9,6 +9,7 @@
 #include "kernel_types.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
+#include "file_keys.bpf.h"
 #include "maps.bpf.h"
 #include "open_file.bpf.h"
 #include "process.bpf.h"
@@ -154,7 +155,8 @@ __noinline int register_path(__u64 id, __u64 file)
 		return 1;
 	__u32 zero = 0;
 	struct path_scratch *path = bpf_map_lookup_elem(&path_scratch, &zero);
-	if (!path)
+	struct control *settings = get_control();
+	if (!path || !settings || !take_file_key(FILE_KEYS_PATHS, settings->active, settings->window, FILE_PATHS))
 		return 0;
 	collect_path(path, file);
 	write_path(path);

@@ -46,7 +46,7 @@ static __always_inline struct open_file parts_of_file(__u64 file)
 		return parts;
 	}
 	__u64 span[FILE_SPAN_BYTES / 8];
-	if (bpf_probe_read_kernel(span, sizeof(span), (void *)(file + from)) == 0) {
+	if (bpf_probe_read_kernel(span, to - from, (void *)(file + from)) == 0) {
 		parts.inode = span[(inode_at - from) / 8 & (FILE_SPAN_BYTES / 8 - 1)];
 		parts.dentry = span[(dentry_at - from) / 8 & (FILE_SPAN_BYTES / 8 - 1)];
 	}

@@ -22,10 +22,12 @@ struct text {
 };
 _Static_assert(sizeof(struct text) == TEXT_BYTES, "the agent decodes this struct");
 
+#define TEXTS_ENTRIES 4096
+
 /* Drained by the agent in every window. 320 bytes an entry. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, TEXTS_ENTRIES);
 	__type(key, __u64);
 	__type(value, struct text);
 } texts SEC(".maps");

@@ -18,28 +18,29 @@ WINDOW_MAP(tcp_accept_delay, 4096, BUCKETED_OTHERS);
 const volatile __u8 wants_accept_delay = 1;
 
 /* accept and accept4 that succeeded; what they return is the new descriptor. */
-static __always_inline void handle_accept_call(const struct call *call)
+static __noinline int handle_accept_call(const struct call *call)
 {
 	if (call->ret < 0)
-		return;
+		return 0;
 	__u64 sk = sock_of_file(file_of_fd(call->task, (__u32)call->ret));
 	if (!sk)
-		return;
+		return 0;
 	/* Anything but an established TCP connection that was noted is not in there. */
 	struct waiting_connection *waiting = bpf_map_lookup_elem(&tcp_waiting, &sk);
 	if (!waiting)
-		return;
+		return 0;
 	__u64 established_ns = waiting->established_ns;
 	struct tcp_accept_delay_key key = { .process_id = call->process_id, .port = waiting->port };
 	/* Of two threads that find it, one takes it. */
 	if ((int)bpf_map_delete_elem(&tcp_waiting, &sk))
-		return;
+		return 0;
 	__u64 delay_ns = bpf_ktime_get_ns() - established_ns;
 	key.bucket = bucket_index(delay_ns);
 	struct tcp_accept_delay_value empty = { .min = ~0ull };
 	struct tcp_accept_delay_value *slot = window_slot(tcp_accept_delay, call->active, &key, &empty, key.bucket);
 	if (slot)
 		histogram_add_sampled((struct histogram_value *)slot, delay_ns, call->shift);
+	return 0;
 }
 
 #endif

@@ -47,10 +47,10 @@ static __always_inline void count_file_io(const struct call *call, __u64 file, s
 }
 
 /* A call that copied between two descriptors (sendfile, splice, copy_file_range): a read of one and a write of the other, if they are files. */
-static __always_inline void count_copy(const struct call *call, __u32 from, __u32 to)
+static __noinline int count_copy(const struct call *call, __u32 from, __u32 to)
 {
 	if (call->ret < 0)
-		return;
+		return 0;
 #pragma unroll
 	for (int is_write = 0; is_write < 2; is_write++) {
 		__u64 file = file_of_fd(call->task, is_write ? to : from);
@@ -58,6 +58,7 @@ static __always_inline void count_copy(const struct call *call, __u32 from, __u3
 		if (type_of_inode(parts.inode) == S_IFREG)
 			count_file_io(call, file, parts, is_write, call->ret);
 	}
+	return 0;
 }
 
 #endif

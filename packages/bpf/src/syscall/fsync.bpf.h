@@ -39,11 +39,11 @@ static __always_inline __u8 operation_of_sync(__u32 syscall)
 	}
 }
 
-static __always_inline void handle_sync_call(const struct call *call)
+static __noinline int handle_sync_call(const struct call *call)
 {
 	/* No entry, no latency; and a descriptor that is none, or cannot be synced (a pipe), kept nobody waiting. */
 	if (!call->elapsed_ns || call->ret == -EBADF || call->ret == -EINVAL)
-		return;
+		return 0;
 	struct fsync_latency_key key = {
 		.process_id = call->process_id,
 		.operation = operation_of_sync(call->syscall),
@@ -65,6 +65,7 @@ static __always_inline void handle_sync_call(const struct call *call)
 	struct fsync_latency_value *slot = window_slot(fsync_latency, call->active, &key, &empty, key.bucket);
 	if (slot)
 		histogram_add_sampled((struct histogram_value *)slot, call->elapsed_ns, call->shift);
+	return 0;
 }
 
 #endif
