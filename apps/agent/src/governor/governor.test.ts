@@ -122,6 +122,25 @@ describe("Governor", () => {
     for (const cost of costs) expect(cost).toBeLessThanOrEqual(BUDGET);
   });
 
+  it("is not kept from coming back by a price that one bad window has made", () => {
+    const governor = new Governor(BUDGET);
+    const observe = (nsPerEvent: number): void => {
+      const shift = governor.mode.sampling.get("switches")?.shift ?? 0;
+      const paid = 15 + (nsPerEvent - 15) / 2 ** shift;
+      governor.observe({
+        windowMs: 10_000,
+        programs: [{ program: "on_sched_switch", eventsPerSecond: 20_000, nsPerEvent: paid }],
+        agentNs: 0,
+        maps: [],
+      });
+    };
+    for (let window = 0; window < 8; window++) observe(200);
+    for (let window = 0; window < 3; window++) observe(5_000);
+    expect(governor.state.steps.map(({ name }) => name)).toEqual(["switches/8"]);
+    for (let window = 0; window < 30; window++) observe(200);
+    expect(governor.state.steps).toEqual([]);
+  });
+
   it("comes back to estimates where exact counts would be too dear", () => {
     const host = new Host();
     host.run(calls(1_500_000), 10);

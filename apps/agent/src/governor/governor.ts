@@ -13,6 +13,9 @@ import { ladder, type Step, signalsOfStep } from "./ladder.ts";
 export const ENTRY_NS = 60;
 /** What is left of a run that is not sampled: the decision. */
 const PASSED_OVER_NS = 15;
+/** How far a remembered price goes towards a new one in one window, and what is left of it after a window in which nothing was seen. */
+const PRICE_RATIO = 0.3;
+const UNSEEN_PRICE_RATIO = 0.998;
 /** A step has to save this share of the budget to be worth its loss. */
 const WORTH_RATIO = 0.02;
 /** Over the budget in so many windows on end, or once by so much, and steps are taken. */
@@ -80,13 +83,14 @@ export class Governor {
 
   /** Takes in what a window cost. Returns whether the steps have changed. */
   observe(cost: WindowCost): boolean {
-    this.#learn(cost);
     const isSettling = this.#settling > 0;
+    if (!isSettling) this.#measured = new Set(this.#steps);
+    this.#learn(cost);
     if (isSettling) {
       // The window that ended was still measured in the old way: it says how much there is to do, and not yet what the newest steps have brought.
       this.#settling--;
       if (this.#predict(this.#steps) <= this.#budget * OVER_AT_ONCE) return false;
-    } else this.#measured = new Set(this.#steps);
+    }
     const before = [...this.#steps];
     // The agent's own first windows are those of a program that has just started.
     const now = this.#kernel + (this.#windows > WARM_UP_WINDOWS ? this.#agent : 0);
@@ -125,16 +129,14 @@ export class Governor {
   }
 
   #learn({ windowMs, programs, agentNs, maps }: WindowCost): void {
-    const sampled = new Set([...this.#steps].flatMap((step) => (step.kind === "sample" ? programsOf(step.family) : [])));
     let kernelNs = 0;
     for (const { program, eventsPerSecond, nsPerEvent } of programs) {
       if (eventsPerSecond === null) continue;
       this.#rates.set(program, eventsPerSecond);
       kernelNs += eventsPerSecond * (nsPerEvent === 0 ? 0 : nsPerEvent + entryNs(program));
-      // In the window under way the newest steps may not be in force yet, so a price that is above the remembered one is one in full too.
-      if (nsPerEvent > 0 && (!sampled.has(program) || nsPerEvent > (this.#fullNs.get(program) ?? 0))) this.#fullNs.set(program, nsPerEvent);
+      this.#learnPrice(program, nsPerEvent);
     }
-    const touched = new Set([...this.#steps].filter(({ kind }) => kind !== "sample").flatMap((step) => mapsOf(step)));
+    const touched = new Set([...this.#measured].filter(({ kind }) => kind !== "sample").flatMap((step) => mapsOf(step)));
     for (const memory of this.#entries.values()) memory.age++;
     for (const { map, entries } of maps) {
       const known = this.#entries.get(map);
@@ -144,6 +146,24 @@ export class Governor {
     const agent = agentNs / (windowMs * 1e6);
     this.#agent = this.#windows < WARM_UP_WINDOWS ? agent : this.#agent + (agent - this.#agent) / AGENT_WINDOWS;
     this.#windows++;
+  }
+
+  /**
+   * What a run costs in full. It is measured while the program is not sampled; single windows scatter, on a busy host by a factor, so it follows slowly.
+   * What is sampled shows whether it was taken for too dear; of what is off nothing is seen, so what is remembered is believed less with time.
+   */
+  #learnPrice(program: string, nsPerEvent: number): void {
+    const known = this.#fullNs.get(program);
+    const shift = shiftOf(this.#measured, program);
+    if (nsPerEvent === 0) {
+      if (known !== undefined) this.#fullNs.set(program, known * UNSEEN_PRICE_RATIO);
+    } else if (shift === 0) {
+      this.#fullNs.set(program, known === undefined ? nsPerEvent : known + (nsPerEvent - known) * PRICE_RATIO);
+    } else {
+      const estimate = PASSED_OVER_NS + Math.max(0, nsPerEvent - PASSED_OVER_NS) * 2 ** shift;
+      if (known === undefined || estimate < known)
+        this.#fullNs.set(program, known === undefined ? estimate : known + (estimate - known) * PRICE_RATIO);
+    }
   }
 
   #save(): void {
@@ -205,7 +225,7 @@ export class Governor {
     let kernelNs = 0;
     for (const [program, rate] of this.#rates) {
       if (unwanted.has(program)) continue;
-      const shift = Math.max(0, ...[...steps].map((step) => (step.kind === "sample" && programsOf(step.family).includes(program) ? step.shift : 0)));
+      const shift = shiftOf(steps, program);
       const full = this.#fullNs.get(program) ?? 0;
       const base = Math.min(full, PASSED_OVER_NS);
       kernelNs += rate * (entryNs(program) + base + (full - base) / 2 ** shift);
@@ -258,6 +278,13 @@ function familyOf(step: Step): string | undefined {
 
 function programsOf(family: string): readonly string[] {
   return hookFamilies.find(({ name }) => name === family)?.programs ?? [];
+}
+
+/** One of 2^shift runs of the program is sampled with these steps. */
+function shiftOf(steps: ReadonlySet<Step>, program: string): number {
+  let shift = 0;
+  for (const step of steps) if (step.kind === "sample" && step.shift > shift && programsOf(step.family).includes(program)) shift = step.shift;
+  return shift;
 }
 
 function mapsOf(step: Step): string[] {
