@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Snapshot } from "@waggle/proto";
+import { decodeBlock, getSignalOrThrow } from "@waggle/signals";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { IngestServer } from "../../test/support/ingest-server.ts";
 import type { StatusReport } from "../status/status-report.ts";
@@ -60,6 +61,16 @@ const spooled = () => readdirSync(join(stateDirectory, "spool")).filter((name) =
 /** As they were made; what waited is delivered behind the newest. */
 const inOrder = (snapshots: readonly Snapshot[]) => [...snapshots].sort((a, b) => Number(a.sequence - b.sequence));
 const end = (snapshot: Snapshot) => Number(snapshot.windowStartMs) + snapshot.windowMs;
+
+/** What a window's coverage says of a signal. */
+function stateOf(snapshot: Snapshot, name: string): unknown[] | undefined {
+  const block = snapshot.blocks.find(({ signal }) => signal === "agent_coverage");
+  if (block === undefined) return undefined;
+  const signal = getSignalOrThrow("agent_coverage");
+  const row = decodeBlock(signal, { rows: block.rows, columns: block.columns }).find((candidate) => candidate["signal"] === name);
+  return row === undefined ? undefined : [row["state"], row["reason"]];
+}
+const readReport = () => JSON.parse(readFileSync(join(stateDirectory, "status.json"), "utf8")) as StatusReport;
 
 /** Each window follows the one before without gap and overlap, and its sequence too. */
 function expectContiguous(snapshots: readonly Snapshot[]): void {
@@ -119,6 +130,48 @@ describe("waggle-agent run", () => {
     const starts = inOrder(server.acknowledged).map((snapshot) => Number(snapshot.windowStartMs));
     expect(starts).toEqual([...starts].sort((a, b) => a - b));
     expect(new Set(starts).size).toBe(starts.length);
+  });
+
+  it("follows settings without a restart, acknowledges them, and starts with them again when there is no API", async () => {
+    const settings = {
+      revision: 7n,
+      windowMs: 2_000,
+      signalsOff: ["host_load", "no_such"],
+      watchedProcesses: ["nginx"],
+      cpuBudgetCores: 0.05,
+      rowsMax: 200,
+    };
+    const first = agent("run");
+    await until(() => expect(server.acknowledged.length).toBeGreaterThanOrEqual(2));
+    server.reconfigure({ windowMs: 2_000, rowsMax: 200, settings });
+    await until(() =>
+      expect(server.statuses.at(-1)?.settings).toEqual({ revision: 7n, problems: ["there is no signal no_such in this version of the agent"] }),
+    );
+    const told = server.received.length;
+    await until(() => expect(server.received.length).toBeGreaterThanOrEqual(told + 3));
+    expect(server.received.slice(told + 1).map((snapshot) => snapshot.windowMs)).toEqual(server.received.slice(told + 1).map(() => 2_000));
+    expect(stateOf(server.received.at(-1) as Snapshot, "host_load")).toEqual(["disabled", "switched off by the server"]);
+    expect(server.received.at(-1)?.blocks.some((block) => block.signal === "host_load")).toBe(false);
+    first.kill("SIGKILL");
+    await exitOf(first);
+    expect(statSync(join(stateDirectory, "settings.json")).mode & 0o777).toBe(0o600);
+
+    await server.stop();
+    const second = agent("run");
+    const before = spooled().length;
+    await until(() => expect(spooled().length).toBeGreaterThanOrEqual(before + 3));
+    await until(() => expect(readReport().settings).toMatchObject({ from: "file", settings: { revision: 7, windowMs: 2_000 } }));
+    server.config = { windowMs: 1_000, settings: { ...settings, revision: 8n, windowMs: undefined, signalsOff: [], rowsMax: undefined } };
+    const offline = server.received.length;
+    await server.start(server.port);
+    await until(() => expect(server.statuses.at(-1)?.settings).toEqual({ revision: 8n, problems: [] }));
+    await until(() =>
+      expect(server.acknowledged.some((snapshot) => stateOf(snapshot, "host_load")?.[0] === "exact" && snapshot.windowMs === 1_000)).toBe(true),
+    );
+    // Made while there was no API.
+    expect(server.received.slice(offline).filter((snapshot) => snapshot.windowMs === 2_000).length).toBeGreaterThanOrEqual(2);
+    second.kill("SIGTERM");
+    expect(await exitOf(second)).toBe(0);
   });
 
   it("refuses to run twice on one state directory, and says where", async () => {

@@ -6,6 +6,7 @@ import { SystemClock } from "../host/clock.ts";
 import { readHostFacts } from "../host/facts.ts";
 import { readHostIdentity } from "../host/identity.ts";
 import { createLogger, type Logger } from "../log.ts";
+import { SettingsKeeper } from "../settings/settings-keeper.ts";
 import { Spool } from "../spool/spool.ts";
 import { type LastWindow, summariseWindow, writeStatusReport } from "../status/status-report.ts";
 import { IngestStream } from "../stream/ingest-stream.ts";
@@ -51,13 +52,24 @@ export async function run(environment: NodeJS.ProcessEnv, stop: AbortSignal): Pr
   const serverClock = new ServerClock(identity.bootTag);
   const source = await openSource(config, clock, log);
 
+  const settings = new SettingsKeeper({
+    stateDirectory: config.stateDirectory,
+    machineKey: identity.machineKey,
+    source,
+    own: { rowsMax: config.rowsMax, cpuBudget: config.cpuBudget },
+    log,
+  });
+  settings.restore();
+  const kept = settings.inForce?.settings;
+
   const loop = new WindowLoop({
     source,
     spool,
     clock,
     serverClock,
     identity,
-    windowMs: config.windowMs,
+    windowMs: kept?.windowMs ?? config.windowMs,
+    rowsMax: kept?.rowsMax ?? undefined,
     log,
     onWindow: (window) => {
       stream.notify();
@@ -83,12 +95,16 @@ export async function run(environment: NodeJS.ProcessEnv, stop: AbortSignal): Pr
     serverClock,
     log,
     startedAtMs,
+    settingsReport: () => settings.report,
     onConfig: (apiConfig) => {
       loop.configure(apiConfig);
-      report(undefined, null);
+      void settings.accept(apiConfig.settings).then((isNew) => {
+        if (isNew) stream.acknowledgeSettings();
+        report(undefined, null);
+      });
     },
   });
-  const report = createReporter({ config, log, clock, loop, stream, spool, bootId: identity.bootId, startedAtMs });
+  const report = createReporter({ config, log, clock, loop, stream, spool, settings, bootId: identity.bootId, startedAtMs });
 
   log.info("agent started", {
     version: agentVersion,
@@ -133,6 +149,7 @@ interface Reported {
   readonly loop: WindowLoop;
   readonly stream: IngestStream;
   readonly spool: Spool;
+  readonly settings: SettingsKeeper;
   readonly bootId: string;
   readonly startedAtMs: number;
 }
@@ -145,6 +162,7 @@ function createReporter({
   loop,
   stream,
   spool,
+  settings,
   bootId,
   startedAtMs,
 }: Reported): (lastWindow: LastWindow | null | undefined, stoppedAtMs: number | null) => void {
@@ -159,7 +177,7 @@ function createReporter({
     if (lastWindow !== undefined && lastWindow !== null) windows++;
     try {
       writeStatusReport(config.stateDirectory, {
-        formatVersion: 2,
+        formatVersion: 3,
         pid: process.pid,
         agentVersion,
         bootId,
@@ -168,6 +186,7 @@ function createReporter({
         stoppedAtMs,
         api: config.api.url,
         windowMs: loop.windowMs,
+        settings: settings.inForce ?? null,
         windows,
         stream: stream.state,
         spool: spool.state,

@@ -111,12 +111,13 @@ export class Profiler {
   /**
    * The window that ended at `endedAtMs`, out of the idle copy of the maps, for the caller to own alone.
    * @param rowsMax rows of one signal; the rest is summed into `~other`
+   * @param watched names of processes whose rows are summed last
    */
-  async read(idle: "a" | "b", endedAtMs: number, rowsMax: number): Promise<Profile> {
+  async read(idle: "a" | "b", endedAtMs: number, rowsMax: number, watched?: ReadonlySet<string>): Promise<Profile> {
     this.#isReading = true;
     try {
       await this.#sweeping;
-      return await this.#read(idle, endedAtMs, rowsMax);
+      return await this.#read(idle, endedAtMs, rowsMax, watched);
     } finally {
       this.#isReading = false;
     }
@@ -126,7 +127,7 @@ export class Profiler {
     clearInterval(this.#timer);
   }
 
-  async #read(idle: "a" | "b", endedAtMs: number, rowsMax: number): Promise<Profile> {
+  async #read(idle: "a" | "b", endedAtMs: number, rowsMax: number, watched?: ReadonlySet<string>): Promise<Profile> {
     this.#refreshClocks();
     this.#readPace();
     this.#stacks.begin();
@@ -158,7 +159,7 @@ export class Profiler {
         rows.get(signal)?.add(process ?? this.#registry.unknown, name, values);
       }
     }
-    for (const made of rows.values()) made.cut(rowsMax);
+    for (const made of rows.values()) made.cut(rowsMax, watched);
     const stacks = [...rows.values()].flatMap((made) => made.stacks());
     this.#frames.add(stacks.flatMap((stack) => (texts.has(stack) ? [[stack, texts.get(stack) as string] as const] : [])));
     this.#remember(named);

@@ -31,6 +31,15 @@ describe("StackRows", () => {
     expect(rows.total("samples")).toBe(145n);
   });
 
+  it("keeps watched processes before heavier ones", () => {
+    const rows = new StackRows(getSignalOrThrow("cpu_profile"));
+    for (let index = 0; index < 5; index++) rows.add(nginx, `s${index}`, [BigInt(index + 10)]);
+    rows.add(redis, "r", [1n]);
+    rows.cut(3, new Set(["redis"]));
+    expect(rows.stacks()).toEqual(["r", "s4"]);
+    expect(rows.total("samples")).toBe(61n);
+  });
+
   it("has no ~other row where nothing was left over", () => {
     const rows = new StackRows(getSignalOrThrow("cpu_profile"));
     rows.addOther([0n]);

@@ -36,12 +36,14 @@ export class StackRows {
     addTo(this.#other, values);
   }
 
-  /** Keeps at most `rowsMax` rows, those with the most of the last measure; the others are summed into `~other`. Once, when all is added. */
-  cut(rowsMax: number): void {
+  /** Keeps at most `rowsMax` rows, those with the most of the last measure; the others are summed into `~other`, watched processes last. Once, when all is added. */
+  cut(rowsMax: number, watched: ReadonlySet<string> = new Set()): void {
     let groups = [...this.#groups.values()];
     const last = this.#signal.measures.length - 1;
     groups.sort((a, b) => compare(b.sums[last] as bigint, a.sums[last] as bigint));
     if (groups.length + (this.#isOtherUsed ? 1 : 0) > rowsMax) {
+      const [first, second] = [true, false].map((isWatched) => groups.filter(({ name }) => watched.has(name.process) === isWatched));
+      groups = [...(first as Group[]), ...(second as Group[])];
       this.#isOtherUsed = true;
       for (const { sums } of groups.slice(rowsMax - 1)) addTo(this.#other, sums);
       groups = groups.slice(0, rowsMax - 1);

@@ -113,6 +113,24 @@ describe("RowAccumulator", () => {
     }
   });
 
+  it("sums rows of watched processes last, and stays within the cap when even they are too many", () => {
+    const names = Array.from({ length: 10 }, (_, index) => `p${index}`);
+    const entries = names.map(
+      (_, index): Entry => [BigInt(index + 2), read, 80 + index, BigInt(index + 1), 10n, BigInt(index + 5), BigInt(index + 50)],
+    );
+    for (const signal of [syscalls, latency]) {
+      const capped = (watched: string[]) => {
+        const accumulator = new RowAccumulator(signal, registryWith(...names), layouts, dimensionNames);
+        accumulator.add(...pack(entries));
+        return accumulator.rows(4, new Set(watched));
+      };
+      const rows = capped(["p0", "p3", "absent"]);
+      expect(rows.map((row) => row.process)).toEqual(["p3", "p0", "p9", "~other"]);
+      expect(total(rows)).toBe(55n);
+      expect(capped(names.slice(0, 6)).map((row) => row.process)).toEqual(["p5", "p4", "p3", "~other"]);
+    }
+  });
+
   it("puts what had no room in the map into ~other, bucket by bucket", () => {
     const slots = Buffer.alloc((BUCKET_COUNT + 1) * 32);
     for (let slot = 0; slot <= BUCKET_COUNT; slot++) slots.writeBigUInt64LE((1n << 64n) - 1n, slot * 32 + 16);

@@ -127,9 +127,10 @@ export class RowAccumulator {
   /**
    * The rows, at most `rowsMax` (of the first call); those with the smallest largest measure are summed into the `~other` row,
    * with what had no room in the map. Sums are conserved. To be called when everything was added; each call makes new rows.
+   * @param watched names of processes whose rows are summed last
    */
-  rows(rowsMax: number): WireRow[] {
-    this.#cut ??= this.#cutTo(rowsMax);
+  rows(rowsMax: number, watched?: ReadonlySet<string>): WireRow[] {
+    this.#cut ??= this.#cutTo(rowsMax, watched);
     const { kept, home } = this.#cut;
     const histograms = this.#isHistogram ? this.#histograms(home) : null;
     return kept.map((group) => this.#row(group, histograms));
@@ -153,12 +154,13 @@ export class RowAccumulator {
   }
 
   /** Which groups keep a row, and for each group the one its counts are in. Folds the others' sums. */
-  #cutTo(rowsMax: number): { kept: number[]; home: Uint32Array } {
+  #cutTo(rowsMax: number, watched: ReadonlySet<string> = new Set()): { kept: number[]; home: Uint32Array } {
     let kept = Array.from({ length: this.#names.length - 1 }, (_, index) => index + 1);
     const home = new Uint32Array(this.#names.length).map((_, group) => group);
     if (kept.length + (this.#isOtherUsed ? 1 : 0) > rowsMax) {
       const ranks = this.#names.map((_, group) => this.#rank(group));
-      kept.sort((a, b) => compare(ranks[b] as bigint, ranks[a] as bigint));
+      const isWatched = this.#names.map((name) => (name !== null && watched.has(name.process) ? 1 : 0));
+      kept.sort((a, b) => (isWatched[b] as number) - (isWatched[a] as number) || compare(ranks[b] as bigint, ranks[a] as bigint));
       this.#isOtherUsed = true;
       for (const group of kept.slice(rowsMax - 1)) {
         home[group] = OTHER_GROUP;

@@ -90,6 +90,7 @@ export class KernelSource implements Disposable {
   readonly #plannedBytes: ReadonlyMap<string, number>;
   /** Signals that somebody switched off, by the reason. */
   readonly #disabled = new Map<string, ReadonlySet<string>>();
+  #watched: ReadonlySet<string> = new Set();
   #savings: WindowMode = exactMode;
   /** How the window under way is measured, and how the next one will be. */
   #mode: WindowMode = exactMode;
@@ -175,6 +176,11 @@ export class KernelSource implements Disposable {
     this.#planMode();
   }
 
+  /** Names of processes whose rows are the last to go into `~other`. */
+  setWatched(processes: ReadonlySet<string>): void {
+    this.#watched = processes;
+  }
+
   /** How to save, from the next window on. */
   setSavings(mode: WindowMode): void {
     this.#savings = mode;
@@ -248,7 +254,7 @@ export class KernelSource implements Disposable {
 
   async #readWindow(rowsMax: number): Promise<WindowData> {
     const broken = new Map<string, string>();
-    const rows = new WindowRows(rowsMax);
+    const rows = new WindowRows(rowsMax, this.#watched);
     if (this.#control === null || this.#grace === null) {
       return {
         endedAtMs: Date.now(),
@@ -419,7 +425,7 @@ export class KernelSource implements Disposable {
   ): Promise<bigint> {
     if (this.#profiler === null) return 0n;
     try {
-      const profile = await this.#profiler.read(idle, endedAtMs, rowsMax);
+      const profile = await this.#profiler.read(idle, endedAtMs, rowsMax, this.#watched);
       for (const [signal, maker] of profile.rows) if (!signalsOff(mode).has(signal)) rows.set(signal, maker);
       return profile.unregistered;
     } catch (error) {

@@ -3,8 +3,8 @@ import type { WireRow } from "@waggle/signals";
 
 /** Makes one signal's rows of one window. */
 export interface RowMaker {
-  /** At most `rowsMax` rows (of the first call), made anew at each call. */
-  rows(rowsMax: number): WireRow[];
+  /** At most `rowsMax` rows (of the first call), made anew at each call; those of watched processes are the last to go into `~other`. */
+  rows(rowsMax: number, watched?: ReadonlySet<string>): WireRow[];
   /** Sum of a measure over the rows whose dimensions have these values. To be asked before the rows are. */
   total(measure: string, where?: Readonly<Record<string, string>>): bigint;
 }
@@ -15,11 +15,16 @@ export interface RowMaker {
  */
 export class WindowRows implements Iterable<[signal: string, rows: WireRow[]]> {
   readonly #rowsMax: number;
+  readonly #watched: ReadonlySet<string>;
   readonly #makers = new Map<string, RowMaker>();
 
-  /** @param rowsMax most rows of one signal; the rest is summed into its `~other` row */
-  constructor(rowsMax: number) {
+  /**
+   * @param rowsMax most rows of one signal; the rest is summed into its `~other` row
+   * @param watched names of processes whose rows are summed last
+   */
+  constructor(rowsMax: number, watched: ReadonlySet<string> = new Set()) {
     this.#rowsMax = rowsMax;
+    this.#watched = watched;
   }
 
   set(signal: string, maker: RowMaker): void {
@@ -38,10 +43,10 @@ export class WindowRows implements Iterable<[signal: string, rows: WireRow[]]> {
 
   /** The signal's rows, made anew at each call; undefined if it was not read. */
   get(signal: string): WireRow[] | undefined {
-    return this.#makers.get(signal)?.rows(this.#rowsMax);
+    return this.#makers.get(signal)?.rows(this.#rowsMax, this.#watched);
   }
 
   *[Symbol.iterator](): Iterator<[string, WireRow[]]> {
-    for (const [signal, maker] of this.#makers) yield [signal, maker.rows(this.#rowsMax)];
+    for (const [signal, maker] of this.#makers) yield [signal, maker.rows(this.#rowsMax, this.#watched)];
   }
 }

@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { CoverageState } from "@waggle/signals";
+import type { SettingsInForce } from "../settings/settings-keeper.ts";
 import type { SpoolState } from "../spool/spool.ts";
 import type { StreamState } from "../stream/ingest-stream.ts";
 import type { GovernorReport } from "../window/source.ts";
@@ -12,7 +13,7 @@ export const RSS_BYTES_MAX = 90_000_000;
 
 /** What the running agent says of itself, written to status.json with every window. Holds no secrets. */
 export interface StatusReport {
-  readonly formatVersion: 2;
+  readonly formatVersion: 3;
   readonly pid: number;
   readonly agentVersion: string;
   readonly bootId: string;
@@ -22,6 +23,8 @@ export interface StatusReport {
   readonly stoppedAtMs: number | null;
   readonly api: string;
   readonly windowMs: number;
+  /** Settings of the server that are in force; null: it never set anything. */
+  readonly settings: SettingsInForce | null;
   readonly windows: number;
   readonly stream: StreamState;
   readonly spool: SpoolState;
@@ -107,7 +110,7 @@ export function readStatusReport(stateDirectory: string): StatusReport {
     if (code === "EACCES") throw new Error(`${path} may not be read by this user; run as the agent's user or as root`);
     throw new Error(`${path} is no status report: ${(error as Error).message}`);
   }
-  if (report.formatVersion !== 2) throw new Error(`${path} was written by another version of the agent`);
+  if (report.formatVersion !== 3) throw new Error(`${path} was written by another version of the agent`);
   return report;
 }
 

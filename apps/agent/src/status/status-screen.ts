@@ -25,6 +25,7 @@ export function renderStatus(report: StatusReport, nowMs: number, notRunning: st
           : `connected since ${moment(stream.connectedSinceMs)}`,
       ],
       ["last ack", moment(stream.lastAckAtMs)],
+      ["settings", describeSettings(report.settings)],
       [
         "windows",
         `${formatCount(report.windows)} of ${formatDuration(report.windowMs * 1e6)} since ${moment(report.startedAtMs)}, ${formatCount(stream.acknowledgedFrames)} acknowledged`,
@@ -57,6 +58,23 @@ function describeBacklog({ backlogFrames, backlogFramesPerSecond }: StreamState)
   return backlogFramesPerSecond === undefined
     ? `${waiting}, none went in the last minute`
     : `${waiting}, gone in ${formatDuration((backlogFrames / backlogFramesPerSecond) * 1e9)} at ${formatRate(backlogFramesPerSecond)}`;
+}
+
+/** What is not named holds as the agent's own configuration says. */
+function describeSettings(inForce: StatusReport["settings"]): string {
+  if (inForce === null || inForce.settings.revision === 0) return "own configuration; nothing is set on the server";
+  const { settings, problems, from } = inForce;
+  const { windowMs, rowsMax, cpuBudgetCores, signalsOff, watchedProcesses } = settings;
+  const set = [
+    ...(windowMs === null ? [] : [`windows of ${formatDuration(windowMs * 1e6)}`]),
+    ...(rowsMax === null ? [] : [`${formatCount(rowsMax)} rows`]),
+    ...(cpuBudgetCores === null ? [] : [`CPU budget ${formatRatio(cpuBudgetCores)} of a core`]),
+    ...(signalsOff.length === 0 ? [] : [`off: ${signalsOff.join(" ")}`]),
+    ...(watchedProcesses.length === 0 ? [] : [`watched: ${watchedProcesses.join(" ")}`]),
+  ];
+  const origin = from === "server" ? "told by the server" : "kept from an earlier life, the server has not spoken yet";
+  const words = `revision ${settings.revision}, ${origin}: ${set.length === 0 ? "nothing but the own configuration" : set.join(", ")}`;
+  return problems.length === 0 ? words : `${words}; NOT FOLLOWED: ${problems.join("; ")}`;
 }
 
 function describeCoarsening({ coarsenedWindows, coarseLengthMs }: SpoolState): string {

@@ -8,7 +8,7 @@ import { renderStatus } from "./status-screen.ts";
 
 const now = 1_700_000_000_000;
 const report: StatusReport = {
-  formatVersion: 2,
+  formatVersion: 3,
   pid: 42,
   agentVersion: "0.1.0",
   bootId: "boot",
@@ -17,6 +17,7 @@ const report: StatusReport = {
   stoppedAtMs: null,
   api: "http://127.0.0.1:7302",
   windowMs: 10_000,
+  settings: null,
   windows: 360,
   stream: {
     phase: "connected",
@@ -146,6 +147,25 @@ describe("renderStatus", () => {
       expect(screen).toContain(text);
     }
     expect(screen.split("\n").length).toBeLessThan(40);
+  });
+
+  it("says which settings of the server are in force, where they come from, and what of them is not followed", () => {
+    expect(renderStatus(report, now, undefined)).toContain("nothing is set on the server");
+    const settings = { revision: 12, windowMs: 1_000, signalsOff: ["tcp_rtt"], watchedProcesses: ["nginx"], cpuBudgetCores: 0.05, rowsMax: null };
+    const screen = renderStatus({ ...report, settings: { settings, problems: ["there is no signal x"], from: "server" } }, now, undefined);
+    for (const text of [
+      "revision 12",
+      "told by the server",
+      "windows of 1 s",
+      "off: tcp_rtt",
+      "watched: nginx",
+      "NOT FOLLOWED: there is no signal x",
+    ])
+      expect(screen).toContain(text);
+    expect(screen).not.toContain("rows,");
+    expect(renderStatus({ ...report, settings: { settings, problems: [], from: "file" } }, now, undefined)).toContain(
+      "the server has not spoken yet",
+    );
   });
 
   it("says why there is no connection, and that nothing is running", () => {

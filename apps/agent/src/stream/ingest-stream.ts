@@ -7,6 +7,7 @@ import {
   type IngestServiceClient,
   type Refusal,
   RefusalCode,
+  type SettingsReport,
   type SignalSchema,
   StreamSnapshotsRequest,
   type StreamSnapshotsResponse,
@@ -42,6 +43,8 @@ export interface IngestStreamOptions {
   readonly startedAtMs: number;
   /** Called with each Config of the API. */
   readonly onConfig?: (config: ApiConfig) => void;
+  /** What each Status acknowledges of the settings that the API told; undefined: nothing. */
+  readonly settingsReport?: () => SettingsReport | undefined;
   readonly backoff?: Backoff;
   /** How long the API may stay silent while it owes an answer, before the stream is given up. */
   readonly answerTimeoutMs?: number;
@@ -188,6 +191,11 @@ export class IngestStream {
     clearTimeout(this.#statusTimer);
     this.#statusTimer = setTimeout(() => this.#sendStatus(), statusDelayMs);
     this.#statusTimer.unref();
+  }
+
+  /** Tells the API that settings were taken over, with a Status of their own: the next window may be a minute away. */
+  acknowledgeSettings(): void {
+    this.#sendStatus();
   }
 
   /** Sends what is still waiting for at most `drainMs`, then ends. Unacknowledged frames stay in the spool. */
@@ -581,7 +589,7 @@ export class IngestStream {
         droppedWindows: BigInt(hour.droppedWindows),
         refusedWindows: BigInt(hour.refusedWindows),
       })),
-      settings: undefined,
+      settings: this.#options.settingsReport?.(),
     };
     if (!this.#stream.write(StreamSnapshotsRequest.encode({ message: { $case: "status", value: status } }).finish())) this.#isBlocked = true;
   }

@@ -47,6 +47,10 @@ export class CollectingSource implements WindowSource {
     this.#source.setBudget?.(share);
   }
 
+  setWatched(processes: ReadonlySet<string>): void {
+    this.#source.setWatched?.(processes);
+  }
+
   #unlessDisabled(entry: Collected): Collected {
     const [reason] = [...this.#disabled].find(([, signals]) => signals.has(entry.signal)) ?? [];
     return reason === undefined ? entry : { signal: entry.signal, rows: [], state: "disabled", reason };

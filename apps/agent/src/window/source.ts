@@ -56,5 +56,7 @@ export interface WindowSource {
   setDisabled?(signals: ReadonlySet<string>, reason: string): void;
   /** Share of one core that the agent and its programs may use. */
   setBudget?(share: number): void;
+  /** Names of processes whose rows are the last to go into `~other`, from the window on that is under way. */
+  setWatched?(processes: ReadonlySet<string>): void;
   close(): void;
 }

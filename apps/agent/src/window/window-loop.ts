@@ -27,6 +27,8 @@ export interface WindowLoopOptions {
   readonly serverClock: ServerClock;
   readonly identity: HostIdentity;
   readonly windowMs: number;
+  /** Until the API says something else; undefined leaves the cap to the source. */
+  readonly rowsMax?: number | undefined;
   readonly log: Logger;
   readonly onWindow: (window: SpooledWindow) => void;
   /** Waits for `ms` of `clock`'s time or until `stop` is aborted. For clocks that run at another pace than timers do. */
@@ -56,6 +58,7 @@ export class WindowLoop {
     this.#options = options;
     const { clock, spool, windowMs } = options;
     this.#cpuUs = cpuTimeUs();
+    this.#rowsMax = options.rowsMax;
     this.#windowClock = new WindowClock({ windowMs, wallMs: clock.wallMs(), elapsedMs: clock.elapsedMs(), lastStartMs: spool.lastWindowStartMs });
   }
 

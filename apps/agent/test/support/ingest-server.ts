@@ -73,6 +73,26 @@ export class IngestServer {
     for (const call of this.#calls) call.write({ message });
   }
 
+  /** Tells every connected agent another Config, and those that connect later. */
+  reconfigure(config: Partial<Config>): void {
+    this.config = config;
+    this.send({ $case: "config", value: this.#wholeConfig() });
+  }
+
+  #wholeConfig(): Config {
+    return {
+      serverTimeMs: BigInt(this.clockMs()),
+      windowMs: 0,
+      frameBytesMax: 4_194_304,
+      framesInFlightMax: 4,
+      refusedSignals: [],
+      rowsMax: 0,
+      backlogInFlightMax: 0,
+      settings: undefined,
+      ...this.config,
+    };
+  }
+
   acknowledge(snapshot: Snapshot): void {
     this.acknowledged.push(snapshot);
     this.send({ $case: "ack", value: { sequence: snapshot.sequence } });
@@ -100,18 +120,7 @@ export class IngestServer {
       if (message?.$case === "hello") {
         this.hellos.push(message.value);
         this.#calls.add(call);
-        const config = {
-          serverTimeMs: BigInt(this.clockMs()),
-          windowMs: 0,
-          frameBytesMax: 4_194_304,
-          framesInFlightMax: 4,
-          refusedSignals: [],
-          rowsMax: 0,
-          backlogInFlightMax: 0,
-          settings: undefined,
-          ...this.config,
-        };
-        call.write({ message: { $case: "config", value: config } });
+        call.write({ message: { $case: "config", value: this.#wholeConfig() } });
       }
       if (message?.$case === "status") this.statuses.push(message.value);
       if (message?.$case !== "snapshot") return;
