@@ -242,12 +242,14 @@ export class Profiler {
   /** Names all stacks of a window; those that are remembered have no text. */
   async #nameAll(raw: ReadonlyMap<string, RawStack>): Promise<Map<string, NamedStack>> {
     const named = new Map<string, NamedStack>();
+    /** The heaviest first: what there is no time for in one window shall be light. */
     const unnamed: [string, RawStack][] = [];
     for (const [key, stack] of raw) {
       const name = this.#names.get(key);
       if (name === undefined) unnamed.push([key, stack]);
       else named.set(key, { name, text: "", isFinal: true });
     }
+    unnamed.sort(([, a], [, b]) => weightOf(b) - weightOf(a));
     await this.#readSpaces(unnamed.map(([, stack]) => stack));
     await this.#learn(unnamed.map(([, stack]) => stack));
     for (const [key, stack] of unnamed) {
@@ -283,8 +285,9 @@ export class Profiler {
     const files = new Map<MappedCode, { offsets: Set<number>; tgid: number }>();
     const generated = new Map<string, { id: SpaceId; addresses: number[] }>();
     for (const stack of stacks) {
-      for (const address of this.#kernelAddresses(stack)) kernel.add(address);
-      for (const address of this.#userAddresses(stack)) {
+      for (const [index, address] of this.#addressesOf(stack.kernelId).entries()) kernel.add(kernelAddress(address, index));
+      for (const [index, returnAddress] of this.#addressesOf(stack.userId).entries()) {
+        const address = userAddress(returnAddress, index);
         const place = this.#spaces.find(stack, address);
         if (place?.code.kind === "file") {
           const file = files.get(place.code);
@@ -302,14 +305,8 @@ export class Profiler {
     for (const { id, addresses } of generated.values()) await this.#user.learnGenerated(id, addresses);
   }
 
-  /** As the kernel's formatting of return addresses wants them: it looks up the byte before, which is wrong of the innermost. */
-  #kernelAddresses({ kernelId }: RawStack): Float64Array {
-    return (this.#stacks.get(kernelId) ?? noAddresses).map((address, index) => (index === 0 ? address + 1 : address));
-  }
-
-  /** A return address may be the first byte behind its function, so the byte before is looked up; the innermost is where the task was. */
-  #userAddresses({ userId }: RawStack): Float64Array {
-    return (this.#stacks.get(userId) ?? noAddresses).map((address, index) => (index === 0 ? address : address - 1));
+  #addressesOf(id: bigint): readonly number[] {
+    return this.#stacks.get(id) ?? noAddresses;
   }
 
   #textOf(stack: RawStack): { text: string; isFinal: boolean } {
@@ -317,10 +314,11 @@ export class Profiler {
     const frames: string[] = [];
     if (stack.userId === STACK_NOT_TAKEN) frames.push(NOT_TAKEN);
     else if (stack.userId !== STACK_NONE) {
-      const addresses = this.#userAddresses(stack);
+      const addresses = this.#addressesOf(stack.userId);
       if (addresses.length === 0) frames.push(LOST);
       isFinal = addresses.length > 0 && this.#spaces.has(stack);
-      for (const address of addresses.reverse()) {
+      for (let index = addresses.length - 1; index >= 0; index--) {
+        const address = userAddress(addresses[index] as number, index);
         const place = this.#spaces.find(stack, address);
         const frame = place === undefined ? { text: UNKNOWN, isFinal: true } : this.#user.frame(stack, address, place);
         frames.push(frame.text);
@@ -328,10 +326,10 @@ export class Profiler {
       }
     }
     if (stack.kernelId !== STACK_NONE) {
-      const addresses = this.#kernelAddresses(stack);
+      const addresses = this.#addressesOf(stack.kernelId);
       if (addresses.length === 0) frames.push(`${LOST}${KERNEL_MARK}`);
       isFinal &&= addresses.length > 0 && this.#kernel.problem === "";
-      for (const address of addresses.reverse()) frames.push(this.#kernel.frame(address));
+      for (let index = addresses.length - 1; index >= 0; index--) frames.push(this.#kernel.frame(kernelAddress(addresses[index] as number, index)));
     }
     return { text: frames.length === 0 ? LOST : joinFrames(frames), isFinal: isFinal && stack.kernelId !== STACK_LOST };
   }
@@ -365,7 +363,21 @@ export class Profiler {
   }
 }
 
-const noAddresses = new Float64Array(0);
+const noAddresses: readonly number[] = [];
+
+/** As the kernel's formatting of return addresses wants it: it looks up the byte before, which is wrong of the innermost. */
+function kernelAddress(address: number, index: number): number {
+  return index === 0 ? address + 1 : address;
+}
+
+/** A return address may be the first byte behind its function, so the byte before is looked up; the innermost is where the task was. */
+function userAddress(address: number, index: number): number {
+  return index === 0 ? address : address - 1;
+}
+
+function weightOf({ uses }: RawStack): number {
+  return uses.reduce((sum, { values }) => sum + Number(values[0]), 0);
+}
 
 function fixed(rows: readonly WireRow[]): RowMaker {
   return { rows: () => [...rows], total: () => BigInt(rows.length) };

@@ -9,7 +9,7 @@ export const STACK_LOST = 1n;
 export const STACK_NOT_TAKEN = 2n;
 
 interface Parts {
-  readonly addresses: Float64Array;
+  readonly addresses: number[];
   missing: number;
 }
 
@@ -39,7 +39,7 @@ export class StackRegistry {
       const frames = keys.readUInt32LE(key + framesAt);
       let parts = this.#current.get(id);
       if (parts === undefined) {
-        parts = { addresses: new Float64Array(frames), missing: frames };
+        parts = { addresses: new Array<number>(frames).fill(0), missing: frames };
         this.#current.set(id, parts);
       }
       const from = keys.readUInt32LE(key + chunkAt) * perChunk;
@@ -50,7 +50,7 @@ export class StackRegistry {
   }
 
   /** The stack's addresses, the innermost first; undefined if it was not registered, or not all of it. */
-  get(id: bigint): Float64Array | undefined {
+  get(id: bigint): readonly number[] | undefined {
     const current = this.#current.get(id);
     if (current?.missing === 0) return current.addresses;
     const previous = this.#previous.get(id);

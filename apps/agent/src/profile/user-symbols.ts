@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { basename, join } from "node:path";
 import { keyOf, type MappedCode, type Place, type SpaceId } from "./address-spaces.ts";
-import { addressOfOffset, type ElfIndex, findFunctions, openSame, readElfIndex } from "./elf-symbols.ts";
+import { addressOfOffset, type ElfIndex, findFunctions, openSame, passBytes, readElfIndex } from "./elf-symbols.ts";
 import { frameOf } from "./frames-text.ts";
 import { findGenerated, generatedName, type MapOwner, openPerfMap, readMapOwner } from "./perf-map.ts";
 import { RangeTable } from "./range-table.ts";
@@ -11,8 +11,9 @@ const FILES_MAX = 512;
 const FUNCTIONS_MAX = 4_096;
 /** Processes whose generated code is remembered. */
 const PROCESSES_MAX = 256;
-/** Symbol tables that are streamed in one window; what is over waits for the next one and shows as its module until then. */
-const PASSES_MAX = 64;
+/** Bytes of symbol tables (24 a symbol) that are streamed in one window, and files; what is over waits for the next one and shows as its module until then. */
+const PASS_BYTES_MAX = 16 * 1024 * 1024;
+const PASSES_MAX = 48;
 /** A map of generated code that has grown is read again once per this many bytes and window, so that a large one is read rarely. */
 const MAP_BYTES_PER_WINDOW = 1 << 20;
 
@@ -54,6 +55,7 @@ export class UserSymbols {
   readonly #generated = new Map<string, GeneratedSymbols>();
   #window = 0;
   #passes = 0;
+  #passBytes = 0;
 
   /** @param hostRoot where the host's root directory is */
   constructor(hostRoot: string) {
@@ -64,6 +66,7 @@ export class UserSymbols {
   begin(): void {
     this.#window++;
     this.#passes = 0;
+    this.#passBytes = 0;
   }
 
   /** Learns the functions at places of a file; `tgid` is a process that has it mapped. Never throws: what cannot be read has no names. */
@@ -75,7 +78,7 @@ export class UserSymbols {
       return symbols.index === undefined || (address !== undefined && symbols.functions.get(address) === undefined);
     };
     const unknown = [...new Set(offsets)].filter(isUnknown);
-    if (unknown.length === 0 || this.#passes >= PASSES_MAX) return;
+    if (unknown.length === 0 || this.#passes >= PASSES_MAX || this.#passBytes >= PASS_BYTES_MAX) return;
     this.#passes++;
     const paths = [join(this.#hostRoot, code.path), join(this.#hostRoot, `proc/${tgid}/root`, code.path)];
     const file = code.path === "" ? null : await openSame(paths, code);
@@ -86,6 +89,7 @@ export class UserSymbols {
     try {
       symbols.index ??= await readElfIndex(file);
       const { index } = symbols;
+      this.#passBytes += passBytes(index);
       const addresses = unknown.map((offset) => addressOfOffset(index, offset)).filter((address) => address !== undefined);
       for (const { start, end, name } of await findFunctions(file, index, addresses)) symbols.functions.add(start, end, name);
     } catch {
