@@ -66,6 +66,7 @@ export const runQueueLatency: Signal = {
   bpf: { map: "run_queue_latency", bucketed: true, programs: ["on_sched_switch"] },
   caveats: [
     "The start of a wait is what the kernel notes itself (sched_info.last_queued): when the task was put into a CPU's queue. The time an interrupt takes to reach an idle CPU comes before that.",
+    "Count and sum are the kernel's own. Where a CPU is crowded, a few of a thousand waits are known by their sum only, and lie in the distribution at its average.",
   ],
 };
 
