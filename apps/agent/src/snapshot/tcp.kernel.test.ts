@@ -155,11 +155,14 @@ describeKernel("tcp connections", () => {
     }
   });
 
-  it("says that all signals are exact and drops nothing", async () => {
+  it("says of every signal how it is, of TCP's that they are exact, and drops nothing of them", async () => {
     const window = await source.readWindow();
-    expect(window.coverage.every(({ state, reason }) => state === "exact" && reason === "")).toBe(true);
-    expect(window.coverage).toHaveLength(catalogue.filter(({ bpf }) => bpf !== null).length);
-    expect(window.drops).toEqual([]);
+    const ofKernel = catalogue.filter(({ bpf }) => bpf !== null);
+    expect(window.coverage.map(({ signal }) => signal).sort()).toEqual(ofKernel.map(({ name }) => name).sort());
+    const tcp = new Set(ofKernel.filter(({ family }) => family === "tcp").map(({ name }) => name));
+    expect(window.coverage.filter(({ signal, state }) => tcp.has(signal) && state !== "exact")).toEqual([]);
+    // What else this machine does may fill the maps of other families.
+    expect(window.drops.filter(({ reason }) => /^(tcp_|socket_|sk_storage|processes_full)/.test(reason))).toEqual([]);
   });
 });
 
