@@ -64,6 +64,19 @@ const dictionary = {
     help: "Datagrams of `socket_buffers` that found the receive queue full.",
     differs: "",
   },
+  UdpInDatagrams: {
+    kernel: "/proc/net/snmp Udp InDatagrams + /proc/net/snmp6 Udp6InDatagrams",
+    unit: "datagrams",
+    help: "Datagrams of `udp_traffic` that were received.",
+    differs: "what io_uring and the kernel's own sockets (tunnels, NFS) receive: the kernel's figure is higher",
+  },
+  UdpOutDatagrams: {
+    kernel: "/proc/net/snmp Udp OutDatagrams + /proc/net/snmp6 Udp6OutDatagrams",
+    unit: "datagrams",
+    help: "Datagrams of `udp_traffic` that were sent.",
+    differs:
+      "what io_uring and the kernel's own sockets send: the kernel's figure is higher. Calls that only added to a datagram (MSG_MORE), and datagrams that a full device queue refused: ours is",
+  },
   RetransSegs: {
     kernel: "/proc/net/snmp Tcp RetransSegs",
     unit: "segments",

@@ -16,13 +16,25 @@ afterEach(() => rmSync(proc, { recursive: true }));
 it("adds what IPv4 and IPv6 count", () => {
   writeFileSync(
     join(proc, "net/snmp6"),
-    "Ip6InReceives                   \t75\nUdp6RcvbufErrors                \t6\nUdpLite6RcvbufErrors            \t900\n",
+    "Ip6InReceives                   \t75\nUdp6RcvbufErrors                \t6\nUdp6InDatagrams                 \t3\nUdp6OutDatagrams                \t5\nUdpLite6RcvbufErrors            \t900\n",
   );
-  expect(udpQuantities(proc).read()).toEqual(new Map([["UdpRcvbufErrors", 37n]]));
+  expect(udpQuantities(proc).read()).toEqual(
+    new Map([
+      ["UdpRcvbufErrors", 37n],
+      ["UdpInDatagrams", 194n],
+      ["UdpOutDatagrams", 217n],
+    ]),
+  );
 });
 
 it("is IPv4's alone on a host without IPv6, and nothing without either", () => {
-  expect(udpQuantities(proc).read()).toEqual(new Map([["UdpRcvbufErrors", 31n]]));
+  expect(udpQuantities(proc).read()).toEqual(
+    new Map([
+      ["UdpRcvbufErrors", 31n],
+      ["UdpInDatagrams", 191n],
+      ["UdpOutDatagrams", 212n],
+    ]),
+  );
   rmSync(join(proc, "net/snmp"));
   expect(() => udpQuantities(proc).read()).toThrow("ENOENT");
 });

@@ -3,29 +3,35 @@ import { readFileSync } from "node:fs";
 import { readNetworkCounters } from "../kernel/network-counters.ts";
 import type { QuantitySource } from "./quantity-source.ts";
 
-/**
- * UDP's counters of the agent's network namespace, of IPv4 and IPv6 together. InDatagrams and OutDatagrams are not among them: udp_traffic is of all
- * namespaces, and asking each datagram for its own costs more than the answer is worth. Whoever counts them per namespace all the same adds fields to
- * `struct accounting` and names them here.
- */
+/** UDP's counters of the agent's network namespace, of IPv4 and IPv6 together. */
 export function udpQuantities(procPath: string): QuantitySource {
   return {
     read: () => {
-      const errors = readNetworkCounters(`${procPath}/net/snmp`, "Udp").get("RcvbufErrors");
-      return errors === undefined ? new Map() : new Map([["UdpRcvbufErrors", errors + readUdp6(procPath, "Udp6RcvbufErrors")]]);
+      const udp = readNetworkCounters(`${procPath}/net/snmp`, "Udp");
+      const udp6 = readSnmp6(procPath);
+      const figures = new Map<string, bigint>();
+      for (const name of ["RcvbufErrors", "InDatagrams", "OutDatagrams"]) {
+        const value = udp.get(name);
+        if (value !== undefined) figures.set(`Udp${name}`, value + (udp6.get(`Udp6${name}`) ?? 0n));
+      }
+      return figures;
     },
-    counted: { UdpRcvbufErrors: { signal: "socket_buffers", counter: "UdpRcvbufErrors" } },
+    counted: {
+      UdpRcvbufErrors: { signal: "socket_buffers", counter: "UdpRcvbufErrors" },
+      UdpInDatagrams: { signal: "udp_traffic", counter: "UdpInDatagrams" },
+      UdpOutDatagrams: { signal: "udp_traffic", counter: "UdpOutDatagrams" },
+    },
   };
 }
 
-/** A counter of /proc/net/snmp6, which has one a line; 0 on a host without IPv6, which has no such file. */
-function readUdp6(procPath: string, name: string): bigint {
+/** /proc/net/snmp6, which has one counter a line; empty on a host without IPv6, which has no such file. */
+function readSnmp6(procPath: string): Map<string, bigint> {
   let text: string;
   try {
     text = readFileSync(`${procPath}/net/snmp6`, "utf8");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return 0n;
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return new Map();
     throw error;
   }
-  return BigInt(new RegExp(`^${name}\\s+(\\d+)$`, "m").exec(text)?.[1] ?? "0");
+  return new Map([...text.matchAll(/^(Udp6\w+)\s+(\d+)$/gm)].map(([, name, value]) => [name as string, BigInt(value as string)]));
 }

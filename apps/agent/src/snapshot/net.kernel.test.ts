@@ -150,6 +150,21 @@ describeKernel("the net family", () => {
       expect([namespace.udpCounter("OutDatagrams"), namespace.udpCounter("InDatagrams")]).toEqual(before.map((count) => count + 1009));
   });
 
+  it("agrees with the kernel's InDatagrams and OutDatagrams of its own namespace, and leaves other namespaces out", async () => {
+    const windows = [await source.readWindow()];
+    await workload.run("wgl-own", "exchange", [LOOPBACK, PORT, "sendto", "recvmsg", 1009, 7]);
+    await workload.run("wgl-own", "exchange", ["::1", PORT, "sendmmsg", "recvmmsg", 503, 7]);
+    await inside("wgl-other", "exchange", PORT, "sendto", "recvmsg", 10_007, 7);
+    windows.push(await source.readWindow(), await source.readWindow());
+    for (const quantity of ["UdpInDatagrams", "UdpOutDatagrams"]) {
+      const rows = windows.slice(1).flatMap(({ accounting }) => accounting.filter((row) => row.quantity === quantity));
+      const [counted, kernel] = [rows.reduce((sum, row) => sum + row.counted, 0n), rows.reduce((sum, row) => sum + row.kernel, 0n)];
+      expect(counted, quantity).toBe(kernel);
+      expect(counted).toBeGreaterThanOrEqual(1512n);
+      expect(counted).toBeLessThan(10_007n);
+    }
+  });
+
   it("leaves the peer empty where the call does not say it and the socket has none", async () => {
     await source.readWindow();
     await inside("wgl-anyone", "exchange", PORT, "sendto", "read", 23, 7);
