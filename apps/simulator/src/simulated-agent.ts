@@ -10,6 +10,7 @@ import { HourClaims } from "./hour-claims.ts";
 import type { InFlightBytes } from "./in-flight-bytes.ts";
 import type { Ledger } from "./ledger.ts";
 import { joinWindows } from "./longer-window.ts";
+import { settingsAnswer } from "./settings-answer.ts";
 import { type DueWindow, WindowQueue } from "./window-queue.ts";
 import type { WindowBlocks, Workload } from "./workload.ts";
 
@@ -17,6 +18,8 @@ const BACKOFF_MS_MIN = 250;
 const BACKOFF_MS_MAX = 5_000;
 /** How often a host says what it made, when that changed. */
 const STATUS_MS = 30_000;
+/** Settings are acknowledged within this. */
+const ACKNOWLEDGE_MS = 2_000;
 /** An API that owes answers and is silent for so long is as good as away. */
 const SILENCE_MS_MAX = 60_000;
 
@@ -75,6 +78,7 @@ export class SimulatedAgent {
   #backlogHoldUntilMs = 0;
   #heardAtMs = 0;
   #statusAtMs = 0;
+  #hasUnansweredSettings = false;
   #isReported = false;
   #isClosing = false;
   readonly #timers = new Set<NodeJS.Timeout>();
@@ -134,7 +138,7 @@ export class SimulatedAgent {
       this.#stream?.cancel();
       return;
     }
-    if (nowMs >= this.#statusAtMs && this.#claims.hasChanged) this.#sendStatus(nowMs, false);
+    if (nowMs >= this.#statusAtMs && (this.#claims.hasChanged || this.#hasUnansweredSettings)) this.#sendStatus(nowMs, false);
   }
 
   /** Sends one window if one is due and all limits allow. Returns whether it did, and so may again. */
@@ -192,6 +196,11 @@ export class SimulatedAgent {
 
   #acceptConfig(config: Config): void {
     const isFirst = this.#phase === "opening";
+    // An organisation's settings come to all of its hosts at once; their acknowledgements need not.
+    if (config.settings?.revision !== this.#config?.settings?.revision) {
+      this.#hasUnansweredSettings = true;
+      this.#statusAtMs = Math.min(this.#statusAtMs, Date.now() + ACKNOWLEDGE_MS * Math.random());
+    }
     this.#config = config;
     this.#heardAtMs = Date.now();
     if (this.#isDone === undefined) this.#queue.lengthMs = this.#lengthFor(config.windowMs);
@@ -371,6 +380,7 @@ export class SimulatedAgent {
   #sendStatus(nowMs: number, isFirst: boolean): void {
     // Spread over the period, as the windows themselves are not.
     this.#statusAtMs = nowMs + STATUS_MS * (0.5 + Math.random());
+    this.#hasUnansweredSettings = false;
     this.#stream?.sendStatus({
       spoolFrames: BigInt(this.waiting),
       spoolBytes: 0n,
@@ -380,7 +390,7 @@ export class SimulatedAgent {
       startedAtMs: BigInt(this.#services.startedAtMs),
       coarsenedWindows: 0n,
       hours: this.#claims.take(isFirst),
-      settings: undefined,
+      settings: this.#config?.settings === undefined ? undefined : settingsAnswer(this.#config.settings, (askedMs) => this.#lengthFor(askedMs)),
     });
   }
 

@@ -71,7 +71,14 @@ class DifficultApi {
         if (!call.cancelled && !isEnded) call.write({ message: answer });
       };
       if (message?.$case === "hello") {
-        const config = { serverTimeMs: 0n, frameBytesMax: 4_000_000, refusedSignals: [], framesInFlightMax: 6, backlogInFlightMax: 4, settings: undefined };
+        const config = {
+          serverTimeMs: 0n,
+          frameBytesMax: 4_000_000,
+          refusedSignals: [],
+          framesInFlightMax: 6,
+          backlogInFlightMax: 4,
+          settings: undefined,
+        };
         const { windowMs, rowsMax } = this.#received >= this.asks.after ? this.asks : { windowMs: WINDOW_MS, rowsMax: 0 };
         send({ $case: "config", value: { ...config, windowMs, rowsMax } });
       } else if (message?.$case === "status") this.statuses.push(message.value);
