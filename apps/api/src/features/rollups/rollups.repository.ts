@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Inject, Injectable } from "@nestjs/common";
-import { levelMs, localTableName, ROLLUP_BUCKET_MS, type Signal } from "@waggle/signals";
+import { catalogue, levelMs, localTableName, ROLLUP_BUCKET_MS, type Signal, signalTable } from "@waggle/signals";
 import { eq, sql } from "drizzle-orm";
 import { ClickHouseService, type InsertSummary } from "../../clickhouse/clickhouse.service.ts";
 import { ROLLUPS_TABLE, WINDOWS_TABLE } from "../../clickhouse/schema.ts";
@@ -8,7 +8,7 @@ import { Database } from "../../postgres/database.ts";
 import { rollupProgress, storageFloors } from "../../postgres/schema.ts";
 import type { ArrivalCount } from "./pending-buckets.ts";
 import { type RollupScope, rollupStatement } from "./statements.ts";
-import { type RollupStep, rollupSteps, stepShapes } from "./steps.ts";
+import { type RollupStep, rollupSteps, sourceOf, stepShapes } from "./steps.ts";
 
 /** A host whose bucket has more frames than were taken in; `host` is '' for a fleet step. */
 export interface Behind {
@@ -152,6 +152,26 @@ export class RollupsRepository {
       { signal },
     );
     return { behind: rows.map((row) => ({ host: row.host, frames: row.frames, rows: row.source_rows })), version: rows[0]?.total ?? 0 };
+  }
+
+  /**
+   * Signals whose source has rows in the bucket. Of forty signals most have none in most buckets (nothing failed, nobody was killed), and one question about all of them costs a
+   * fraction of a roll-up of each.
+   */
+  async signalsWithRows(step: RollupStep, tenant: string, bucketMs: number, signal: AbortSignal): Promise<ReadonlySet<string>> {
+    const range =
+      "tenant = {tenant:String} AND ts >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND ts < fromUnixTimestamp64Milli({to:Int64}, 'UTC')";
+    const questions = catalogue.map((definition) => {
+      const { name } = definition;
+      const table = signalTable(definition, sourceOf(step)).name;
+      return `SELECT '${name}' AS signal_name FROM (SELECT 1 FROM \`${table}\` PREWHERE ${range} LIMIT 1)`;
+    });
+    const { rows } = await this.clickhouse.query<{ signal_name: string }>(
+      questions.join("\nUNION ALL\n"),
+      { tenant, from: bucketMs, to: bucketMs + stepShapes[step].bucketMs },
+      { signal, settings: { max_threads: 1 } },
+    );
+    return new Set(rows.map((row) => row.signal_name));
   }
 
   /** A shard knows no database of ours by itself. */

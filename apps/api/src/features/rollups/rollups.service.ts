@@ -313,9 +313,11 @@ export class RollupsService implements OnApplicationBootstrap, BeforeApplication
     const { tenant, bucketMs } = bucket;
     const stopTimer = this.metrics.seconds.startTimer({ step });
     const { behind, version } = await this.repository.behind(step, tenant, bucketMs, signal);
+    const present = behind.length === 0 ? new Set<string>() : await this.repository.signalsWithRows(step, tenant, bucketMs, signal);
+    const definitions = catalogue.filter(({ name }) => present.has(name));
     for (const chunk of chunksOf(step, behind, this.chunkScale)) {
       const hosts = chunk.map(({ host }) => host);
-      await eachAtOnce(statementsAtOnce, catalogue, async (definition) => {
+      await eachAtOnce(statementsAtOnce, definitions, async (definition) => {
         const { rowsRead, rowsWritten } = await this.repository.roll(definition, step, { tenant, bucketMs, hosts, version }, signal);
         report.rowsRead += rowsRead;
         report.rowsWritten += rowsWritten;
