@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { status } from "@grpc/grpc-js";
 import { RefusalCode } from "@waggle/proto";
-import { getSignalOrThrow, schemaHash } from "@waggle/signals";
+import { getSignalOrThrow, retentionDaysDefault, schemaHash } from "@waggle/signals";
 import { eq } from "drizzle-orm";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeSnapshot, retransmits, TestIngest, type TestStream, windowStart } from "../../../test/test-agent.ts";
@@ -217,7 +217,7 @@ describe("a snapshot that is not right", () => {
       status.OUT_OF_RANGE,
       "too_old",
       (good) => ({ ...good, windowStartMs: good.windowStartMs - 30n * 86_400_000n }),
-      /kept for 7 d/,
+      new RegExp(`kept for ${retentionDaysDefault.raw} d`),
     ],
     [
       "with more rows than allowed",
