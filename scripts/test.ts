@@ -5,14 +5,15 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 /**
- * `./waggle test [size]`: lint and types, then the tests of one size or of all, and one closing line that counts them. Words behind `chaos` go to it.
+ * `./waggle test [size]`: lint and types, then the tests of one size or of all, and one closing line that counts them. Words behind `chaos` and `kernels`
+ * go to those; `kernels` runs only when it is asked for, as emulated machines take their time.
  * With CI=true a skipped test is a failure: everything here can run on the machines it is meant for.
  */
 const root = resolve(import.meta.dirname, "..");
 const sizes = ["unit", "integration", "kernel", "e2e"] as const;
 const asked = process.argv[2];
-if (asked !== undefined && asked !== "chaos" && !(sizes as readonly string[]).includes(asked)) {
-  console.error(`waggle test: unknown size "${asked}"; there are ${sizes.join(", ")}, chaos`);
+if (asked !== undefined && asked !== "chaos" && asked !== "kernels" && !(sizes as readonly string[]).includes(asked)) {
+  console.error(`waggle test: unknown size "${asked}"; there are ${sizes.join(", ")}, chaos, kernels`);
   process.exit(2);
 }
 
@@ -108,6 +109,8 @@ if (asked === undefined || asked === "chaos") {
   console.log("\n── chaos");
   check("chaos", process.execPath, ["tests/chaos/main.ts", ...(asked === "chaos" ? process.argv.slice(3) : ["--seed", CHAOS_SEED])]);
 }
+
+if (asked === "kernels") check("kernels", process.execPath, ["tests/kernels/main.ts", ...process.argv.slice(3)]);
 
 const strict = process.env["CI"] === "true";
 if (strict && skipped > 0) {

@@ -3,7 +3,9 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
+import { hostSignals } from "../packages/signals/src/index.ts";
 import { configurationReference } from "../scripts/docs/configuration-reference.ts";
+import { kernelsReference } from "../scripts/docs/kernels-reference.ts";
 import { signalsReference } from "../scripts/docs/signals-reference.ts";
 
 /** House rules as tests, so that nobody has to argue them in review. */
@@ -71,6 +73,12 @@ describe("the documents", () => {
 
   it("carry the signals reference that the catalogue generates", () => {
     expect(read("docs/signals.md")).toBe(signalsReference());
+  });
+
+  it("carry the table of kernels that the kept runs generate, with every signal of the catalogue", () => {
+    const table = read("docs/kernels.md");
+    expect(table).toBe(kernelsReference());
+    expect(hostSignals.map(({ name }) => name).filter((name) => !table.includes(`| \`${name}\` |`))).toEqual([]);
   });
 
   it("carry the configuration reference that the schemas generate", () => {

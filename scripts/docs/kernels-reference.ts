@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+import { hostSignals } from "../../packages/signals/src/index.ts";
+import { HOST, kernels } from "../../tests/kernels/kernels.ts";
+import { readRecord } from "../../tests/kernels/results.ts";
+
+/** docs/kernels.md, from the catalogue and what `./waggle test kernels --write` has kept. */
+export function kernelsReference(): string {
+  const columns = [...kernels.map(({ name }) => name), HOST].map((name) => ({ name, record: readRecord(name) }));
+  const notes: string[] = [];
+  const note = (text: string): string => {
+    const known = notes.indexOf(text);
+    return `[${known < 0 ? notes.push(text) : known + 1}]`;
+  };
+  const rows = hostSignals.map(({ name: signal }) => {
+    const cells = columns.map(({ record }) => {
+      const found = record?.signals.find((entry) => entry.signal === signal);
+      if (found === undefined) return "not measured";
+      return found.reason === "" ? found.state : `${found.state} ${note(found.reason)}`;
+    });
+    return `| \`${signal}\` | ${cells.join(" | ")} |`;
+  });
+  const testRow = columns.map(({ record }) =>
+    record?.tests ? `${record.tests.passed} passed, ${record.tests.failed} failed, ${record.tests.skipped} skipped` : "not run",
+  );
+  return [
+    "# Kernels",
+    "",
+    "What the agent says of each signal on kernels it was run on. Generated from `tests/kernels/recorded` by `node scripts/generate-docs.ts`; a run of",
+    "`./waggle test kernels --write` renews the records. Do not edit. Kernels 5.10 to newest are Debian's, in an emulated machine; `host` is the machine Waggle",
+    "is developed on. `not measured` means that nobody has looked since the signal exists or the kernel is in the list, and nothing else.",
+    "",
+    `| | ${columns.map(({ name }) => name).join(" | ")} |`,
+    `|${" --- |".repeat(columns.length + 1)}`,
+    `| release | ${columns.map(({ record }) => record?.release ?? "not measured").join(" | ")} |`,
+    ...rows,
+    `| kernel tests | ${testRow.join(" | ")} |`,
+    "",
+    ...(notes.length > 0
+      ? ["Notes, in the agent's words:", "", ...notes.map((text, index) => `${index + 1}. ${text.replaceAll("\n", " ").replaceAll("<", "\\<")}`), ""]
+      : []),
+  ].join("\n");
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+import { execFileSync, spawn } from "node:child_process";
+import { chmodSync, copyFileSync, createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import type { StoredKernel } from "./fetch.ts";
+
+/** What must be loaded before the host's files can be seen. */
+const BOOT_MODULES = ["virtio_pci", "9pnet_virtio", "9p", "overlay"];
+
+export interface GuestRun {
+  /** A shell command; runs as root, in the project's folder. */
+  readonly command: string;
+  readonly root: string;
+  readonly environment: Readonly<Record<string, string>>;
+  /** Folder the guest sees as /results and may write to. */
+  readonly results: string;
+  readonly timeoutMs: number;
+  readonly memoryMb: number;
+}
+
+/**
+ * Boots the kernel in an emulated machine (QEMU, no KVM) that sees this host's files read-only, below a layer in memory, and runs a command there.
+ * What the console says is in `console.log` of the results.
+ * @returns the command's exit status; null if the guest did not get that far or was killed because its time was over
+ */
+export async function runInGuest(kernel: StoredKernel, run: GuestRun): Promise<number | null> {
+  const work = mkdtempSync(join(tmpdir(), "waggle-guest-"));
+  try {
+    rmSync(join(run.results, "status"), { force: true });
+    writeFileSync(join(run.results, "command"), `${run.command}\n`);
+    const variables = { ...run.environment, WAGGLE_ROOT: run.root };
+    writeFileSync(
+      join(run.results, "environment"),
+      Object.entries(variables)
+        .map(([name, value]) => `export ${name}='${value}'\n`)
+        .join(""),
+    );
+    await boot(kernel, run, makeInitramfs(kernel, work));
+    return readStatus(run.results);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+function readStatus(results: string): number | null {
+  try {
+    return Number(readFileSync(join(results, "status"), "utf8").trim());
+  } catch {
+    return null;
+  }
+}
+
+function boot(kernel: StoredKernel, { results, timeoutMs, memoryMb }: GuestRun, initramfs: string): Promise<void> {
+  const share = (path: string, tag: string, more: string): string[] => [
+    "-virtfs",
+    `local,path=${path},mount_tag=${tag},security_model=none,multidevs=remap${more}`,
+  ];
+  const qemu = spawn(
+    "qemu-system-x86_64",
+    [
+      ...["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"],
+      ...["-smp", "2", "-m", String(memoryMb), "-serial", "stdio"],
+      ...["-kernel", kernel.image, "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable"],
+      ...share("/", "host", ",readonly=on"),
+      ...share(results, "results", ""),
+    ],
+    { stdio: ["ignore", "pipe", "pipe"] },
+  );
+  const console = createWriteStream(join(results, "console.log"));
+  qemu.stdout.pipe(console, { end: false });
+  qemu.stderr.pipe(console, { end: false });
+  const limit = setTimeout(() => qemu.kill("SIGKILL"), timeoutMs);
+  const stop = (): void => {
+    qemu.kill("SIGKILL");
+  };
+  process.once("exit", stop);
+  return new Promise((resolve, reject) => {
+    qemu.once("error", reject);
+    qemu.once("close", () => {
+      clearTimeout(limit);
+      process.off("exit", stop);
+      console.end(resolve);
+    });
+  });
+}
+
+/** busybox, init and the modules that make the host's files visible. */
+function makeInitramfs(kernel: StoredKernel, work: string): string {
+  const tree = join(work, "tree");
+  for (const folder of ["bin", "proc", "sys", "dev", "lib/modules", "sbin"]) mkdirSync(join(tree, folder), { recursive: true });
+  copyFileSync("/bin/busybox", join(tree, "bin/busybox"));
+  copyFileSync("/bin/busybox", join(tree, "sbin/modprobe"));
+  copyFileSync(join(import.meta.dirname, "init.sh"), join(tree, "init"));
+  chmodSync(join(tree, "init"), 0o755);
+  writeFileSync(join(tree, "modules-folder"), kernel.modules);
+  const target = join(tree, "lib/modules", kernel.release);
+  const lines = bootModules(kernel);
+  for (const path of new Set(lines.flatMap(([module, needed]) => [module, ...needed]))) {
+    mkdirSync(dirname(join(target, path)), { recursive: true });
+    copyFileSync(join(kernel.modules, path), join(target, path));
+  }
+  writeFileSync(join(target, "modules.dep"), lines.map(([module, needed]) => `${module}: ${needed.join(" ")}\n`).join(""));
+  const archive = join(work, "initramfs");
+  execFileSync("sh", ["-c", `cd "$1" && find . | cpio -o -H newc --quiet > "$2"`, "sh", tree, archive]);
+  return archive;
+}
+
+/** The boot modules with all they need, as paths below the modules' folder; what is built in is left out. */
+function bootModules(kernel: StoredKernel): [module: string, needed: string[]][] {
+  const index = new Map(
+    readFileSync(join(kernel.modules, "modules.dep"), "utf8")
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line) => {
+        const [module = "", needed = ""] = line.split(":");
+        return [module, needed.split(" ").filter((path) => path !== "")] as const;
+      }),
+  );
+  const nameOf = (path: string): string =>
+    path
+      .replace(/^.*\//, "")
+      .replace(/\.ko(\.\w+)?$/, "")
+      .replaceAll("-", "_");
+  const wanted = new Map<string, string[]>();
+  const take = (module: string): void => {
+    const needed = index.get(module);
+    if (needed === undefined || wanted.has(module)) return;
+    wanted.set(module, needed);
+    needed.forEach(take);
+  };
+  for (const path of index.keys()) if (BOOT_MODULES.includes(nameOf(path))) take(path);
+  return [...wanted];
+}

@@ -1,0 +1,49 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: Apache-2.0
+# First process of a guest: the host's files, read-only under a layer of memory; then the command of waggle.command; then power off.
+# In /results, which the host shares for writing, it leaves `status`: the command's exit status.
+export PATH=/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+end() {
+	echo "waggle: $1"
+	sync
+	poweroff -f
+}
+for module in virtio_pci 9pnet_virtio 9p overlay; do
+	modprobe "$module" || echo "waggle: no module $module"
+done
+mkdir -p /lower /upper /whole /results
+mount -t 9p -o trans=virtio,version=9p2000.L,ro,cache=loose,msize=262144 host /lower || end "the host's files cannot be mounted"
+mount -t tmpfs -o size=75% tmpfs /upper
+mkdir /upper/changes /upper/work
+mount -t overlay -o "lowerdir=/lower,upperdir=/upper/changes,workdir=/upper/work" overlay /whole || end "no overlay"
+mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 results /results || end "no folder for results"
+# What the kernel asks for later (veth, loop, …) is found by the modprobe in here.
+modules=$(cat /modules-folder)
+release=$(uname -r)
+rm -rf "/lib/modules/$release"
+mkdir -p "/lib/modules/$release"
+mount --bind "/lower$modules" "/lib/modules/$release"
+mount -t proc proc /whole/proc
+mount -t sysfs sys /whole/sys
+mount -t devtmpfs dev /whole/dev
+mkdir -p /whole/dev/pts /whole/dev/shm
+mount -t devpts devpts /whole/dev/pts
+mount -t tmpfs shm /whole/dev/shm
+mount -t tmpfs tmp /whole/tmp
+mount -t tmpfs run /whole/run
+chmod 1777 /whole/tmp /whole/dev/shm
+mkdir -p /whole/run/lock /whole/run/netns /whole/results
+mount --bind /results /whole/results
+mount -t cgroup2 cgroup2 /whole/sys/fs/cgroup
+mount -t bpf bpf /whole/sys/fs/bpf
+mount -t debugfs debugfs /whole/sys/kernel/debug
+hostname guest
+ip link set lo up
+ulimit -n 65536
+chroot /whole /bin/sh -c ". /results/environment; cd \"\$WAGGLE_ROOT\" && exec sh /results/command" </dev/null
+echo $? >/results/status
+end "done"
