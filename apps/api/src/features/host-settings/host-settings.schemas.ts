@@ -33,8 +33,8 @@ const watchedProcesses = z
   .meta({ description: "Process names as signals show them; their rows are the last to be summed into `~other`." });
 const cpuBudgetCores = z
   .number()
-  .min(0.001, "must be 0.001 to 1")
-  .max(1, "must be 0.001 to 1")
+  .min(0.001, "must be 0.001 to 10")
+  .max(10, "must be 0.001 to 10")
   .meta({ description: "What the agent and its programs in the kernel may use together, in CPU cores; 0.02 is 2 % of one core." });
 const rowsMax = z.int().min(100, "must be 100 to 20000").max(20_000, "must be 100 to 20000").meta({
   description: "Rows of one signal in one window, the rest is summed into `~other`. An agent whose own configuration says less keeps to that.",
