@@ -42,6 +42,23 @@ describe("loadConfig", () => {
     const names = Object.values(settings).map((setting) => setting.variable);
     expect(new Set(names).size).toBe(names.length);
   });
+
+  it("takes signals off by name, and names the nearest to one that does not exist", () => {
+    const load = (value: string) => loadConfig({ WAGGLE_AGENT_SIGNALS_OFF: value }).config.signalsOff;
+    expect([...load(" tcp_rtt , off_cpu,host_load")]).toEqual(["tcp_rtt", "off_cpu", "host_load"]);
+    expect(load("").size).toBe(0);
+    expect(() => load("tcp_rrt")).toThrow(ConfigError);
+    expect(() => load("tcp_rrt")).toThrow("did you mean tcp_rtt?");
+    expect(() => load("agent_coverage")).toThrow("cannot be switched off");
+  });
+
+  it("reads the CPU budget as per cent of one core", () => {
+    const load = (value: string | undefined) => loadConfig({ WAGGLE_AGENT_CPU_BUDGET: value }).config.cpuBudget;
+    expect(load(undefined)).toBe(0.02);
+    expect(load("0.5")).toBe(0.005);
+    expect(load("150 %")).toBe(1.5);
+    for (const wrong of ["0", "2000", "much", "-1"]) expect(() => load(wrong)).toThrow("per cent of one core");
+  });
 });
 
 describe("isLoopback", () => {

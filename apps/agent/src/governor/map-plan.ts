@@ -11,6 +11,8 @@ const PERCPU_ARRAY = 6;
 const HASH_ELEMENT_BYTES = 48;
 const HASH_BUCKET_BYTES = 16;
 const POINTER_BYTES = 8;
+/** A map of any kind by itself: struct bpf_htab with its locks, struct bpf_array, what belongs to them; of a storage map its table. */
+const MAP_BYTES = 768;
 
 /** Smallest size that a map is shrunk to: what a quiet host uses. */
 export const ENTRIES_MIN = 256;
@@ -49,6 +51,10 @@ export interface MapPlan {
  * BPF_MAP_TYPE_SK_STORAGE) is not foreseeable and not in it: about 200 bytes for each live task and TCP or UDP socket.
  */
 export function mapBytes(shape: Omit<MapShape, "name">, cpus: number): number {
+  return MAP_BYTES + contentBytes(shape, cpus);
+}
+
+function contentBytes(shape: Omit<MapShape, "name">, cpus: number): number {
   const value = roundTo8(shape.valueSize);
   switch (shape.type) {
     case HASH:

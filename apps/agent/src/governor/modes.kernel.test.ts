@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { describeKernel, openSource, rowsOf, sumOf, Workload } from "../../test/kernel-testing.ts";
+import { describeKernel, objectDirectory, openSource, rowsOf, sumOf, Workload } from "../../test/kernel-testing.ts";
+import { MAP_BYTES_MAX, readMapShapes } from "../probes/probe-set.ts";
+import { programPlans } from "../probes/programs.ts";
 import { exactMode, type WindowMode } from "../snapshot/window-mode.ts";
 import type { KernelSource, WindowData } from "../snapshot/window-reader.ts";
+import { planMaps } from "./map-plan.ts";
 
 const CALLS = 400_009;
 const SHIFT = 3;
@@ -15,6 +18,17 @@ const sampled = (name: "calls" | "switches" | "softirqs"): WindowMode => ({
 });
 const stateOf = (window: WindowData, signal: string) => window.coverage.find((entry) => entry.signal === signal);
 const programOf = (window: WindowData, program: string) => window.programs.find((entry) => entry.program === program);
+
+describeKernel("the memory of maps", () => {
+  it("is at most 32 MiB for 128 CPUs, with room for thousands of keys in the maps that need it", () => {
+    const plan = planMaps(readMapShapes(objectDirectory, programPlans), 128, MAP_BYTES_MAX);
+    expect(plan.bytes).toBeLessThanOrEqual(32 * 2 ** 20);
+    const entriesOf = (map: string): number => plan.maps.find(({ name }) => name === map)?.entries ?? 0;
+    expect(entriesOf("syscall_latency_a")).toBeGreaterThan(16_384);
+    expect(entriesOf("tcp_connections_b")).toBeGreaterThan(8_192);
+    expect(entriesOf("processes")).toBeGreaterThan(8_192);
+  });
+});
 
 describeKernel("how a window is measured", () => {
   let source: KernelSource;
@@ -97,7 +111,8 @@ describeKernel("how a window is measured", () => {
       for (const signal of all) expect(stateOf(off, signal)).toEqual({ signal, state: "disabled", reason: "switched off by a test" });
       for (const program of ["on_sys_enter", "on_sys_exit"]) expect(programOf(off, program)).toMatchObject({ attached: false });
       expect(programOf(off, "on_sys_exit")?.events).toBe(0n);
-      expect(stateOf(off, "off_cpu")).toMatchObject({ state: "fallback" });
+      // On a busy machine it is `sampled` as well, for a reason of its own.
+      expect(stateOf(off, "off_cpu")?.reason).toContain("have no user stack");
       source.setDisabled(new Set(), "switched off by a test");
       await source.readWindow();
       const on = await calls("wgl-on", 1009);
@@ -134,8 +149,8 @@ describeKernel("how a window is measured", () => {
   it("never takes more memory for maps than was planned, nor plans more than is allowed", async () => {
     const window = await source.readWindow();
     expect(window.mapPlan.bytes).toBeLessThanOrEqual(window.mapPlan.bytesMax);
-    // What the kernel says: with sockets' and tasks' storage maps themselves, and rounded up to pages.
-    expect(window.mapBytes).toBeLessThan(window.mapPlan.bytes * 1.1);
+    // What the kernel itself says.
+    expect(window.mapBytes).toBeLessThanOrEqual(window.mapPlan.bytes);
     expect(window.mapBytes).toBeGreaterThan(window.mapPlan.bytes * 0.9);
   });
 });

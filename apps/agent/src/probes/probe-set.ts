@@ -93,7 +93,7 @@ export class ProbeSet implements Disposable {
     this.#options = options;
     this.kernelNames = readKernelNames(kernel);
     this.#plans = options.programs ?? programPlans;
-    this.mapPlan = planMaps(readShapes(options.objectDirectory, this.#plans), possibleCpus(), options.mapBytesMax ?? MAP_BYTES_MAX);
+    this.mapPlan = planMaps(readMapShapes(options.objectDirectory, this.#plans), possibleCpus(), options.mapBytesMax ?? MAP_BYTES_MAX);
   }
 
   /** Loads every program; attaches none yet, so that maps can be filled first. */
@@ -324,7 +324,7 @@ function isDetachable(plan: ProgramPlan): boolean {
 }
 
 /** All maps of the objects that these programs are in. An object that cannot be read has none; loading it will say why. */
-function readShapes(directory: string, plans: readonly ProgramPlan[]): MapShape[] {
+export function readMapShapes(directory: string, plans: readonly ProgramPlan[]): MapShape[] {
   const shapes = new Map<string, MapShape>();
   for (const object of new Set(plans.map((plan) => plan.object))) {
     try {
