@@ -57,6 +57,25 @@ describeKernel("system calls", () => {
     expect(rowsOf(await source.readWindow(), "syscalls", {}).length).toBeGreaterThan(3);
   });
 
+  it("sums rows of watched processes into ~other last, however few their calls are", async () => {
+    await source.readWindow();
+    source.setWatched(new Set(["wgl-watched"]));
+    try {
+      await workload.run("wgl-cap-a", "getppid", [1013]);
+      await workload.run("wgl-watched", "getppid", [29]);
+      const rows = rowsOf(await source.readWindow(40), "syscalls", {});
+      expect(rows).toHaveLength(40);
+      expect(
+        sumOf(
+          rows.filter(({ process, syscall }) => process === "wgl-watched" && syscall === "getppid"),
+          "count",
+        ),
+      ).toBe(29);
+    } finally {
+      source.setWatched(new Set());
+    }
+  });
+
   it("counts 1,013 opens of a missing file as 1,013 ENOENT", async () => {
     await source.readWindow();
     await workload.run("wgl-enoent", "enoent", [1013]);
