@@ -115,7 +115,9 @@ describe("a limit of 0", () => {
 
 describe("series", () => {
   it("over them agents are told to fold more, the host beyond its share is sent away, and others are not", async () => {
-    const { tight, neighbour } = await neighbours({ seriesMax: 100 });
+    // Each host has a row of coverage per signal, and room for 38 rows of its own on average.
+    const seriesMax = 2 * (catalogue.length + 38);
+    const { tight, neighbour } = await neighbours({ seriesMax });
     const [small, large, theirs] = [await openStream(tight, "small"), await openStream(tight, "large"), await openStream(neighbour, "large")];
     small.snapshot(makeSnapshot(1, windowStart(4), rowsOf(20)));
     await small.next("ack");
@@ -123,7 +125,7 @@ describe("series", () => {
     const config = await large.next("config");
     expect(config.rowsMax).toBeGreaterThan(0);
     expect(config.rowsMax).toBeLessThan(90);
-    expect((await large.next("throttle")).reason).toMatch(/may have 100 series and has \d+;.*series_max/);
+    expect((await large.next("throttle")).reason).toMatch(new RegExp(`may have ${seriesMax} series and has \\d+;.*series_max`));
     expect(await large.next("refusal")).toMatchObject({ sequence: 1n, code: RefusalCode.LIMIT_EXCEEDED, retry: true });
     expect((await small.next("config")).rowsMax).toBe(config.rowsMax);
 
@@ -136,7 +138,11 @@ describe("series", () => {
     expect((await large.next("ack")).sequence).toBe(1n);
     theirs.snapshot(makeSnapshot(1, windowStart(3), rowsOf(500)));
     expect((await theirs.next("ack")).sequence).toBe(1n);
-    expect((await limitsOf(tight)).series).toEqual({ max: 100, used: 20 + config.rowsMax + 2 * catalogue.length, rowsMaxPerSignal: config.rowsMax });
+    expect((await limitsOf(tight)).series).toEqual({
+      max: seriesMax,
+      used: 20 + config.rowsMax + 2 * catalogue.length,
+      rowsMaxPerSignal: config.rowsMax,
+    });
     for (const stream of [small, large, theirs]) stream.cancel();
   });
 });
