@@ -117,7 +117,7 @@ beforeAll(async () => {
   for (const name of ["web-1", "web-2", "away"]) hosts.set(name, await organisation.addHost(name, { enrolledAt: new Date(at(0)) }));
   for (const name of hosts.keys()) await store(framesOf(name));
   await api.app.get(RollupsService).runPass(rolledUpAt);
-}, 60_000);
+});
 afterAll(() => api?.[Symbol.asyncDispose]());
 afterEach(() => {
   vi.restoreAllMocks();
