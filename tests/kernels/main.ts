@@ -30,6 +30,8 @@ const GUEST_MEMORY_MB = 3_072;
 const READ_COVERAGE = "node tests/kernels/read-coverage.ts";
 const RUN_TESTS = `node_modules/.bin/vitest run --project kernel --testTimeout=${TEST_MS_MAX} --hookTimeout=${TEST_MS_MAX} --reporter=default --reporter=json --outputFile.json=`;
 
+// An end by a signal is an end like any other: machines that run are switched off (guest.ts).
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
 process.exitCode = await main();
 
 async function main(): Promise<number> {
