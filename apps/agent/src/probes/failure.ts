@@ -24,6 +24,8 @@ const EPERM = 1;
 const ENOENT = 2;
 const EACCES = 13;
 const EINVAL = 22;
+/** What a verifier says that knows no atomic operation but addition (kernel/bpf/verifier.c before 5.12). */
+const NO_ATOMICS = "BPF_STX uses reserved fields";
 
 /** The kernel's own description says that the program cannot run here. */
 export function unsupportedProgram(plan: ProgramPlan, why: string): ProgramFailure {
@@ -62,6 +64,8 @@ export function explainFailure(plan: ProgramPlan, step: FailureStep, error: unkn
     const missingTypes = missingMapTypes();
     if (missingTypes !== null) return result("unsupported", `${plan.name}: this kernel has no ${missingTypes}`);
   }
+  if (step === "load" && errno === EINVAL && error instanceof BpfError && error.verifierLog.includes(NO_ATOMICS))
+    return result("unsupported", `${plan.name}: this kernel's programs cannot exchange values atomically (since Linux 5.12)`);
   if (step === "load" && errno === EPERM && error instanceof BpfError && error.verifierLog === "") {
     return result(
       "failed",
