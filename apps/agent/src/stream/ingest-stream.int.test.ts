@@ -152,9 +152,10 @@ describe("IngestStream", () => {
   it("reports what waits after every window, which is nothing once that is acknowledged", async () => {
     const stream = connect();
     await until(() => expect(stream.state.phase).toBe("connected"));
-    const before = server.statuses.length;
+    // The one behind the Hello may still be on its way when the stream is connected.
+    await until(() => expect(server.statuses).toHaveLength(1));
     await spoolWindow(stream);
-    await until(() => expect(server.statuses).toHaveLength(before + 1));
+    await until(() => expect(server.statuses).toHaveLength(2));
     expect(server.statuses.at(-1)).toMatchObject({ spoolFrames: 0n, startedAtMs: 1n, droppedFrames: 0n });
     server.verdict = () => "silence";
     await spoolWindows(2, stream);
