@@ -1,6 +1,6 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: Apache-2.0
-# First process of a guest: the host's files, read-only under a layer of memory; then the command of waggle.command; then power off.
+# First process of a guest: the host's files, read-only under a layer on a scratch disk; then the command of waggle.command; then power off.
 # In /results, which the host shares for writing, it leaves `status`: the command's exit status.
 export PATH=/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 /bin/busybox --install -s /bin
@@ -12,13 +12,13 @@ end() {
 	sync
 	poweroff -f
 }
-for module in virtio_pci 9pnet_virtio 9p overlay; do
+for module in virtio_pci virtio_blk crc32c_generic ext4 9pnet_virtio 9p overlay; do
 	modprobe "$module" || echo "waggle: no module $module"
 done
 mkdir -p /lower /upper /whole /results
 mount -t 9p -o trans=virtio,version=9p2000.L,ro,cache=loose,msize=262144 host /lower || end "the host's files cannot be mounted"
-mount -t tmpfs -o size=75% tmpfs /upper
-mkdir /upper/changes /upper/work
+mount -t ext4 /dev/vda /upper || end "no scratch disk"
+mkdir /upper/changes /upper/work /upper/tmp
 mount -t overlay -o "lowerdir=/lower,upperdir=/upper/changes,workdir=/upper/work" overlay /whole || end "no overlay"
 mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 results /results || end "no folder for results"
 # What the kernel asks for later (veth, loop, …) is found by the modprobe in here.
@@ -27,13 +27,15 @@ release=$(uname -r)
 rm -rf "/lib/modules/$release"
 mkdir -p "/lib/modules/$release"
 mount --bind "/lower$modules" "/lib/modules/$release"
+# Tests of disks look for loop devices, and nobody asks the kernel for the module before.
+modprobe loop
 mount -t proc proc /whole/proc
 mount -t sysfs sys /whole/sys
 mount -t devtmpfs dev /whole/dev
 mkdir -p /whole/dev/pts /whole/dev/shm
 mount -t devpts devpts /whole/dev/pts
 mount -t tmpfs shm /whole/dev/shm
-mount -t tmpfs tmp /whole/tmp
+mount --bind /upper/tmp /whole/tmp
 mount -t tmpfs run /whole/run
 chmod 1777 /whole/tmp /whole/dev/shm
 mkdir -p /whole/run/lock /whole/run/netns /whole/results
