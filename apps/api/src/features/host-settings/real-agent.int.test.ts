@@ -5,13 +5,13 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import type { AuditPage } from "../../apps/api/src/features/audit/audit.schemas.ts";
-import type { HostSettingsReport } from "../../apps/api/src/features/host-settings/host-settings.schemas.ts";
-import { IngestServer } from "../../apps/api/src/features/ingest/ingest.grpc.ts";
-import { startTestApi, type TestApi, TestOrganisation } from "../../apps/api/test/test-api.ts";
+import { startTestApi, type TestApi, TestOrganisation } from "../../../test/test-api.ts";
+import type { AuditPage } from "../audit/audit.schemas.ts";
+import { IngestServer } from "../ingest/ingest.grpc.ts";
+import type { HostSettingsReport } from "./host-settings.schemas.ts";
 
 /** The real agent under the real API: what is said over REST is what the host does, until something else is said. */
-const main = join(import.meta.dirname, "../../apps/agent/src/main.ts");
+const main = join(import.meta.dirname, "../../../../agent/src/main.ts");
 let api: TestApi;
 let organisation: TestOrganisation;
 let directory: string;
