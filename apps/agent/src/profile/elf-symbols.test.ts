@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -178,5 +179,11 @@ describe("openSame", () => {
     expect(await opened([other])).toBe(false);
     expect(await opened([mine], { ...identity, bytes: 5 })).toBe(false);
     expect(await opened([directory])).toBe(false);
+  });
+
+  it("does not wait for somebody to write into a pipe", async () => {
+    const pipe = join(directory, "pipe");
+    execFileSync("mkfifo", [pipe]);
+    expect(await openSame([pipe], { inode: statSync(pipe).ino, bytes: 0 })).toBeNull();
   });
 });

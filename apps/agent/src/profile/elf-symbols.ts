@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readSync } from "node:fs";
+import { constants, readSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { lowerBound } from "./range-table.ts";
 
@@ -67,7 +67,8 @@ export async function openSame(paths: readonly string[], identity: FileIdentity)
   for (const path of paths) {
     let file: FileHandle | undefined;
     try {
-      file = await open(path, "r");
+      // Opening a pipe that was put in the file's place must not wait for a writer.
+      file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
       const found = await file.stat();
       if (found.isFile() && found.ino === identity.inode && found.size === identity.bytes) return file;
     } catch {
