@@ -42,8 +42,6 @@ export async function startStack(...words: string[]): Promise<{ address: StackAd
   const child = spawn(join(root, "waggle"), ["up", "--data", dataDirectory, "--port-base", String(base), ...words], {
     cwd: root,
     stdio: ["ignore", "pipe", "pipe"],
-    // On a machine that is busy with tests the agent would sample to keep to its budget, and what is counted here has to be exact. The governor has tests of its own.
-    env: { ...process.env, WAGGLE_AGENT_CPU_BUDGET: process.env["WAGGLE_AGENT_CPU_BUDGET"] ?? "200" },
   });
   await outputMatching(child, /^ready /m, 180_000);
   const address: StackAddress = {
