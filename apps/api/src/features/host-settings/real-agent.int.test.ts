@@ -60,21 +60,25 @@ async function change(path: string, body: unknown): Promise<HostSettingsReport> 
 
 /** Lengths of the windows that started behind `sinceMs`, in order, and what each says of `host_load`. */
 async function windowsSince(sinceMs: number): Promise<{ start: number; length: number; state: string; rows: number }[]> {
-  const answer = await api.clickhouse.client.query({
-    query: `SELECT toUnixTimestamp64Milli(ts) AS start, any(window_ms) AS length, any(toString(state)) AS state,
-              (SELECT count() FROM host_load AS load FINAL WHERE load.tenant = {tenant:String} AND load.ts = agent_coverage.ts) AS rows
-            FROM agent_coverage FINAL
-            WHERE tenant = {tenant:String} AND signal = 'host_load' AND ts > fromUnixTimestamp64Milli({since:Int64}, 'UTC')
-            GROUP BY ts ORDER BY ts`,
-    query_params: { tenant: organisation.id, since: Math.round(sinceMs) },
-    format: "JSONEachRow",
-  });
-  return (await answer.json<{ start: string; length: number; state: string; rows: string }>()).map((row) => ({
-    start: Number(row.start),
-    length: Number(row.length),
-    state: row.state,
-    rows: Number(row.rows),
-  }));
+  const rowsOf = async <Row>(query: string): Promise<Row[]> =>
+    (
+      await api.clickhouse.client.query({
+        query,
+        query_params: { tenant: organisation.id, since: Math.round(sinceMs) },
+        format: "JSONEachRow",
+      })
+    ).json<Row>();
+  const range = "tenant = {tenant:String} AND ts > fromUnixTimestamp64Milli({since:Int64}, 'UTC')";
+  // Only what was accepted as a whole, and its other rows after that.
+  const windows = await rowsOf<{ start: string; length: number; state: string }>(
+    `SELECT toUnixTimestamp64Milli(ts) AS start, any(window_ms) AS length, any(toString(state)) AS state
+      FROM agent_coverage FINAL WHERE ${range} AND signal = 'host_load' AND ts IN (SELECT ts FROM windows WHERE ${range}) GROUP BY start ORDER BY start`,
+  );
+  const loads = await rowsOf<{ start: string; rows: string }>(
+    `SELECT toUnixTimestamp64Milli(ts) AS start, count() AS rows FROM host_load FINAL WHERE ${range} GROUP BY start`,
+  );
+  const rows = new Map(loads.map((load) => [load.start, Number(load.rows)]));
+  return windows.map(({ start, length, state }) => ({ start: Number(start), length, state, rows: rows.get(start) ?? 0 }));
 }
 
 /**
