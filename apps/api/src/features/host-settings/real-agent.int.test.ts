@@ -72,7 +72,7 @@ async function windowsSince(sinceMs: number): Promise<{ start: number; length: n
   // Only what was accepted as a whole, and its other rows after that.
   const windows = await rowsOf<{ start: string; length: number; state: string }>(
     `SELECT toUnixTimestamp64Milli(ts) AS start, any(window_ms) AS length, any(toString(state)) AS state
-      FROM agent_coverage FINAL WHERE ${range} AND signal = 'host_load' AND ts IN (SELECT ts FROM windows WHERE ${range}) GROUP BY start ORDER BY start`,
+      FROM agent_coverage FINAL WHERE ${range} AND signal = 'host_load' AND ts GLOBAL IN (SELECT ts FROM windows WHERE ${range}) GROUP BY start ORDER BY start`,
   );
   const loads = await rowsOf<{ start: string; rows: string }>(
     `SELECT toUnixTimestamp64Milli(ts) AS start, count() AS rows FROM host_load FINAL WHERE ${range} GROUP BY start`,
