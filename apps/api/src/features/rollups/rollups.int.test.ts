@@ -249,7 +249,7 @@ describe("what a level holds", () => {
     const { differences } = await equation();
     expect(new Set(differences.map(({ signal, value }) => `${signal} ${value}`))).toEqual(new Set(["syscalls count", "syscalls count by key"]));
     expect(new Set(differences.map(({ step }) => step))).toEqual(new Set(["1m", "1h", "fleet_1m"]));
-  });
+  }, 180_000);
 
   it("a window longer than a minute counts in the minute it starts in", async () => {
     const frame = makeFrame("host-a", hour + 2 * MINUTE + 30_000, randomOf(5), 150_000);
@@ -370,7 +370,7 @@ describe("rollers that die, stop or meet", () => {
     }
     await Promise.all([rollups.runPass(Date.now()), other.runPass(Date.now())]);
     await expectEqual();
-  });
+  }, 180_000);
 
   it("without stored progress everything is checked again and nothing is written twice", async () => {
     await store(manyFrames(37));
@@ -425,7 +425,7 @@ describe("rollers that die, stop or meet", () => {
               () => "there",
               () => "gone",
             ),
-          { timeout: 40_000 },
+          { timeout: 90_000 },
         )
         .toBe("there");
     } finally {
@@ -444,18 +444,18 @@ describe("rollers that die, stop or meet", () => {
       const held = await holder();
       second.onApplicationBootstrap();
       await store(manyFrames(43));
-      await expect.poll(async () => (await equation()).differenceCount, { timeout: 40_000, interval: 500 }).toBe(0);
+      await expect.poll(async () => (await equation()).differenceCount, { timeout: 90_000, interval: 500 }).toBe(0);
       expect(await holder()).toBe(held);
       await first.stop();
       await store([makeFrame("host-late", hour + 58 * MINUTE, randomOf(2))]);
       await expect.poll(holder, { timeout: 20_000 }).toSatisfy((now: string | undefined) => now !== undefined && now !== held);
-      await expect.poll(async () => (await equation()).differenceCount, { timeout: 40_000, interval: 500 }).toBe(0);
+      await expect.poll(async () => (await equation()).differenceCount, { timeout: 90_000, interval: 500 }).toBe(0);
     } finally {
       await first.stop();
       await second.stop();
     }
     expect(await holder()).toBeUndefined();
-  }, 120_000);
+  }, 240_000);
 
   it("a lease is one holder's until it lets go or dies", async () => {
     const repository = api.app.get(LeasesRepository);
