@@ -54,7 +54,7 @@ describe("loadConfig", () => {
 
   it("reads the CPU budget as per cent of one core", () => {
     const load = (value: string | undefined) => loadConfig({ WAGGLE_AGENT_CPU_BUDGET: value }).config.cpuBudget;
-    expect(load(undefined)).toBe(0.05);
+    expect(load(undefined)).toBe(0.1);
     expect(load("0.5")).toBe(0.005);
     expect(load("150 %")).toBe(1.5);
     for (const wrong of ["0", "2000", "much", "-1"]) expect(() => load(wrong)).toThrow("per cent of one core");

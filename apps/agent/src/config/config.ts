@@ -196,8 +196,8 @@ export const settings = {
   cpuBudget: {
     variable: "WAGGLE_AGENT_CPU_BUDGET",
     help: "Per cent of one core that the agent's process and its programs in the kernel may use together, 0.1 to 1000. Over it, the agent samples what is hot, coarsens keys and in the end switches signals off, says so as coverage, and comes back when there is room.",
-    fallback: "5",
-    parse: corePercent(5),
+    fallback: "10",
+    parse: corePercent(10),
   },
   mapBytesMax: {
     variable: "WAGGLE_AGENT_MAP_BYTES_MAX",
