@@ -87,7 +87,7 @@ console.log("done");
 process.stdin.resume();`,
       );
       names.add(await source.readWindow());
-      child = spawn(process.execPath, ["--perf-basic-prof", script], { stdio: ["pipe", "pipe", "inherit"] });
+      child = spawn(process.execPath, ["--perf-basic-prof", script], { cwd: directory, stdio: ["pipe", "pipe", "inherit"] });
       await new Promise((resolve) => child?.stdout?.once("data", resolve));
       const window = await readUntilNamed(source, names, "cpu_profile", "wgl-node");
       const rows = rowsOf(window, "cpu_profile", { process: "wgl-node" });
