@@ -88,24 +88,25 @@ export function readFacts(hostRoot: string): Map<string, string> {
   add("cpu_microcode", cpuFact("microcode"));
   add("cpu_online", countOf(read("sys/devices/system/cpu/online")));
   add("cpu_possible", countOf(read("sys/devices/system/cpu/possible")));
-  add("cpu_mitigations_off", /(^| )mitigations=off( |$)/.test(read("proc/cmdline")) ? "yes" : "no");
+  add("cpu_mitigations_off", yesOrNo(read("proc/cmdline"), /(^| )mitigations=off( |$)/));
   add("cpu_governor", read("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"));
   add("numa_nodes", countOf(read("sys/devices/system/node/online")));
-  add("memory_bytes", String(BigInt(/^MemTotal: +(\d+) kB$/m.exec(tryReadHostFile(hostRoot, "proc/meminfo") ?? "")?.[1] ?? 0) * 1_024n));
+  add("memory_bytes", times(/^MemTotal: +(\d+) kB$/m.exec(tryReadHostFile(hostRoot, "proc/meminfo") ?? "")?.[1], 1_024n));
   add("transparent_hugepage", /\[(\w+)\]/.exec(read("sys/kernel/mm/transparent_hugepage/enabled"))?.[1] ?? "");
   add("clock_source", read("sys/devices/system/clocksource/clocksource0/current_clocksource"));
-  add("virtual_machine", / hypervisor( |$)/m.test(cpuFact("flags")) ? "yes" : cpuinfo === "" ? "" : "no");
+  add("virtual_machine", yesOrNo(cpuFact("flags"), / hypervisor( |$)/));
   add("machine_model", [read("sys/class/dmi/id/sys_vendor"), read("sys/class/dmi/id/product_name")].filter((part) => part !== "").join(" "));
   add("lockdown", /\[(\w+)\]/.exec(read("sys/kernel/security/lockdown"))?.[1] ?? "");
   add("security_modules", read("sys/kernel/security/lsm"));
-  add("cgroup_version", /^\S+ \/sys\/fs\/cgroup cgroup2 /m.test(tryReadHostFile(hostRoot, "proc/mounts") ?? "") ? "2" : "1");
+  const mounts = tryReadHostFile(hostRoot, "proc/mounts");
+  if (mounts !== undefined) add("cgroup_version", /^\S+ \/sys\/fs\/cgroup cgroup2 /m.test(mounts) ? "2" : "1");
   for (const name of sysctls) add(`sysctl:${name}`, read(`proc/sys/${name.replaceAll(".", "/")}`));
   for (const device of list(hostRoot, "sys/block").filter((name) => !/^(loop|ram|zram)\d/.test(name))) {
     const base = `sys/block/${device}`;
     add(`block_device:${device}:model`, read(`${base}/device/model`));
     // In sectors of 512 bytes, whatever the device's own are (Documentation/ABI/stable/sysfs-block).
-    add(`block_device:${device}:size_bytes`, String(BigInt(read(`${base}/size`) || 0) * 512n));
-    add(`block_device:${device}:rotational`, read(`${base}/queue/rotational`) === "1" ? "yes" : "no");
+    add(`block_device:${device}:size_bytes`, times(read(`${base}/size`), 512n));
+    add(`block_device:${device}:rotational`, yesOrNo(read(`${base}/queue/rotational`), /^1$/));
     add(`block_device:${device}:scheduler`, /\[([\w-]+)\]/.exec(read(`${base}/queue/scheduler`))?.[1] ?? "");
   }
   for (const device of list(hostRoot, "sys/class/net").filter((name) => name !== "lo" && !/^(veth|cali|lxc)/.test(name))) {
@@ -115,6 +116,16 @@ export function readFacts(hostRoot: string): Map<string, string> {
     add(`network_device:${device}:driver`, /^DRIVER=(.*)$/m.exec(tryReadHostFile(hostRoot, `${base}/device/uevent`) ?? "")?.[1] ?? "");
   }
   return facts;
+}
+
+/** Whether the text says so; empty if there is none to say it. */
+function yesOrNo(text: string, pattern: RegExp): string {
+  return text === "" ? "" : pattern.test(text) ? "yes" : "no";
+}
+
+/** A whole number times a factor, as text; empty if it is none. */
+function times(number: string | undefined, factor: bigint): string {
+  return number !== undefined && /^\d+$/.test(number) ? String(BigInt(number) * factor) : "";
 }
 
 /** Length of a kernel list such as `0-3,8`, as text; empty if it is none. */

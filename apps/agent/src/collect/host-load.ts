@@ -17,18 +17,18 @@ export class HostLoadCollector implements Collector {
   constructor(hostRoot: string) {
     this.#hostRoot = hostRoot;
     try {
-      this.#increase.since(this.#readCounters());
+      this.#increase.since(countersOf(readHostFile(this.#hostRoot, "proc/stat")));
     } catch {
       // The first window will fail too, and say why.
     }
   }
 
   collect(): Collected[] {
-    const rose = this.#increase.since(this.#readCounters());
+    const stat = readHostFile(this.#hostRoot, "proc/stat");
+    const rose = this.#increase.since(countersOf(stat));
     // What was counted since when is not known; a row would claim zeros.
     if (rose === undefined) return [{ signal: "host_load", rows: [], state: "failed", reason: "/proc/stat could not be read when the window began" }];
     const of = (name: string): bigint => rose.get(name) ?? 0n;
-    const stat = readHostFile(this.#hostRoot, "proc/stat");
     const [load1, load5, load15, tasks] = readHostFile(this.#hostRoot, "proc/loadavg").split(" ") as [string, string, string, string];
     const memory = readMemory(readHostFile(this.#hostRoot, "proc/meminfo"));
     const bytes = (name: string): bigint => memory.get(name) ?? 0n;
@@ -62,15 +62,15 @@ export class HostLoadCollector implements Collector {
     };
     return [{ signal: "host_load", rows: [row], state: "exact", reason: "" }];
   }
+}
 
-  #readCounters(): Map<string, bigint> {
-    const stat = readHostFile(this.#hostRoot, "proc/stat");
-    const counters = new Map<string, bigint>();
-    const cpu = /^cpu +(.*)$/m.exec(stat)?.[1]?.trim().split(/ +/) ?? [];
-    for (const [index, name] of cpuColumns.entries()) counters.set(name, BigInt(cpu[index] ?? 0));
-    for (const name of ["ctxt", "intr", "processes"]) counters.set(name, BigInt(new RegExp(`^${name} (\\d+)`, "m").exec(stat)?.[1] ?? 0));
-    return counters;
-  }
+/** What /proc/stat counts since boot, by name: CPU time in ticks, and events. */
+function countersOf(stat: string): Map<string, bigint> {
+  const counters = new Map<string, bigint>();
+  const cpu = /^cpu +(.*)$/m.exec(stat)?.[1]?.trim().split(/ +/) ?? [];
+  for (const [index, name] of cpuColumns.entries()) counters.set(name, BigInt(cpu[index] ?? 0));
+  for (const name of ["ctxt", "intr", "processes"]) counters.set(name, BigInt(new RegExp(`^${name} (\\d+)`, "m").exec(stat)?.[1] ?? 0));
+  return counters;
 }
 
 function milli(decimal: string): bigint {

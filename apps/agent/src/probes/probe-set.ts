@@ -71,6 +71,7 @@ export class ProbeSet implements Disposable {
   readonly maps = new Map<string, BpfMap>();
   /** Structs by name, over all objects. */
   readonly layouts = new Map<string, StructLayout>();
+  readonly #describedObjects = new Set<string>();
   /** Looked up while the kernel's BTF is at hand. */
   readonly kernelNames: KernelNames;
   /** Clocks by the program they run. */
@@ -153,12 +154,19 @@ export class ProbeSet implements Disposable {
       const infoFd = program.duplicateFd();
       this.#infoFds.set(plan.name, infoFd);
       for (const map of object.newMaps(this.maps)) this.maps.set(map.name, map);
-      for (const [name, layout] of readStructLayouts(readFileSync(path))) if (!this.layouts.has(name)) this.layouts.set(name, layout);
+      this.#readLayouts(path);
       this.#loaded.set(plan.name, { plan, object, infoFd });
     } catch (error) {
       object[Symbol.dispose]();
       throw error;
     }
+  }
+
+  /** All programs of an object share its structs. */
+  #readLayouts(path: string): void {
+    if (this.#describedObjects.has(path)) return;
+    this.#describedObjects.add(path);
+    for (const [name, layout] of readStructLayouts(readFileSync(path))) if (!this.layouts.has(name)) this.layouts.set(name, layout);
   }
 
   /** Attaches what was loaded. Returns the iterators by program name; they run when they are told to. */
