@@ -40,18 +40,23 @@ export class EnergyCollector implements Collector {
     });
     const closed = this.#meters.length - rows.length;
     if (closed === 0) return [{ signal: "energy", rows, state: "exact", reason: "" }];
-    const reason = `${closed} of ${this.#meters.length} meters cannot be read: energy_uj is open to root only (let a udev rule give it to the agent's group)`;
+    const reason = `${closed} of ${this.#meters.length} meters could not be read over the whole window: energy_uj is open to root only (let a udev rule give it to the agent's group)`;
     return [{ signal: "energy", rows: [], state: "failed", reason }];
   }
 
-  /** Increase since the last reading, µJ: 0 at the first one, undefined if it cannot be read. */
+  /** Increase since the last reading, µJ; undefined if one of the two is missing, or the counter began again at nobody knows what end. */
   #read({ path, range }: Meter): bigint | undefined {
     const text = tryReadHostFile(this.#hostRoot, `${path}/energy_uj`)?.trim();
-    if (text === undefined || !/^\d+$/.test(text)) return undefined;
+    if (text === undefined || !/^\d+$/.test(text)) {
+      this.#last.delete(path);
+      return undefined;
+    }
     const now = BigInt(text);
-    const last = this.#last.get(path) ?? now;
+    const last = this.#last.get(path);
     this.#last.set(path, now);
-    return now >= last ? now - last : now + range - last;
+    if (last === undefined) return undefined;
+    if (now >= last) return now - last;
+    return range > last ? now + range - last : undefined;
   }
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+import { accessSync, constants } from "node:fs";
 import type { CoverageState } from "@waggle/signals";
 import { missingCapabilities, readCapabilities } from "../kernel/capabilities.ts";
-import { KernelBtf } from "../kernel/kernel-btf.ts";
+import { KERNEL_BTF_PATH } from "../kernel/kernel-btf.ts";
 import { missingMapTypes } from "../libbpf/bpf-map.ts";
 import { BpfError } from "../libbpf/error.ts";
 import type { ProgramPlan } from "./programs.ts";
@@ -55,11 +56,9 @@ export function explainFailure(plan: ProgramPlan, step: FailureStep, error: unkn
   const missing = missingCapabilities(readCapabilities());
   if ((errno === EPERM || errno === EACCES) && missing.length > 0)
     return result("failed", `${plan.name}: ${errnoName} at ${step}: missing ${missing.join(" and ")}`);
-  if (plan.tracepoint !== null && step !== "open") {
-    const has = KernelBtf.open()?.hasTracepoint(plan.tracepoint);
-    if (has === undefined) return result("unsupported", `${plan.name}: no kernel BTF (/sys/kernel/btf/vmlinux cannot be read)`);
-    if (!has) return result("unsupported", `${plan.name}: this kernel has no tracepoint ${plan.tracepoint}`);
-  }
+  // A tracepoint that the kernel does not have was told from its BTF before; here it can only be that there is no BTF.
+  if (plan.tracepoint !== null && step !== "open" && !isReadable(KERNEL_BTF_PATH))
+    return result("unsupported", `${plan.name}: no kernel BTF (${KERNEL_BTF_PATH} cannot be read)`);
   if (step === "load" && errno === EINVAL && error instanceof BpfError && error.verifierLog === "") {
     const missingTypes = missingMapTypes();
     if (missingTypes !== null) return result("unsupported", `${plan.name}: this kernel has no ${missingTypes}`);
@@ -75,4 +74,13 @@ export function explainFailure(plan: ProgramPlan, step: FailureStep, error: unkn
   const log = error instanceof BpfError && error.verifierLog !== "" ? `: ${error.verifierLog}` : "";
   const words = error instanceof BpfError ? `${errnoName} at ${step}` : `${step}: ${error instanceof Error ? error.message : String(error)}`;
   return result("failed", `${plan.name}: ${words}${log}`);
+}
+
+function isReadable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
