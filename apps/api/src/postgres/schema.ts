@@ -107,6 +107,8 @@ export const hosts = pgTable(
     settingsProblems: text("settings_problems").array(),
     /** Made up by a simulator. */
     simulated: boolean("simulated").notNull().default(false),
+    /** What people call hosts by besides their name: `env` → `prod`. Keys and values are text. */
+    tags: jsonb("tags").$type<Record<string, string>>().notNull().default({}),
   },
   (table) => [
     uniqueIndex("hosts_organisation_machine_key").on(table.organisationId, table.machineKey),
@@ -214,6 +216,37 @@ export const auditEntries = pgTable(
     after: jsonb("after").$type<Record<string, unknown>>().notNull(),
   },
   (table) => [primaryKey({ columns: [table.organisationId, table.id] })],
+);
+
+/**
+ * What changed, and may explain what the signals show: reboots, new kernels and agents (noticed at a Hello), deploys and notes (told over REST). Facts
+ * that are counted in ClickHouse (OOM kills, executions) are not copied here.
+ */
+export const events = pgTable(
+  "events",
+  {
+    organisationId: organisationId(),
+    id: uuid("id").notNull(),
+    /** When it happened, as far as known. */
+    at: time("at").notNull(),
+    /** Such as `host.reboot`, `host.kernel`, `agent.version`, `deploy`, `note`. */
+    kind: text("kind").notNull(),
+    title: text("title").notNull(),
+    /** The host it happened on; null: not on one host. */
+    hostId: uuid("host_id").references(() => hosts.id, { onDelete: "cascade" }),
+    details: jsonb("details").$type<Record<string, string>>().notNull().default({}),
+    /** The token that told of it, and its name as it was then; null: noticed by the API. */
+    tokenId: uuid("token_id"),
+    tokenName: text("token_name"),
+    /** Telling the same twice under one key makes one event. */
+    idempotencyKey: text("idempotency_key"),
+    createdAt: createdAt(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.organisationId, table.id] }),
+    index("events_organisation_at").on(table.organisationId, table.at),
+    uniqueIndex("events_idempotency_key").on(table.organisationId, table.idempotencyKey),
+  ],
 );
 
 /** How far each roll-up step has come. One row per step: `1m`, `1h`, `fleet_1m`, `fleet_1h`. */
