@@ -70,7 +70,7 @@ export const dnsQueries: Signal = {
   dimensions: ["process", "unit", "resolver", "query_name", "query_type", "rcode"],
   measures: [],
   distribution: { name: "latency", unit: "ns", countUnit: "queries", help: "Query sent until its answer was received." },
-  hooks: ["tp_btf/sys_exit", "iter/bpf_map_elem"],
+  hooks: ["tp_btf/sys_exit", "raw_tp, run by the agent"],
   bpf: { map: "dns_queries", bucketed: true, programs: ["on_sys_exit", "on_dns_timeouts"] },
   caveats: [
     "A timeout is counted when the query is 5 s old, also if its socket was closed before, and in the window in which that is found.",

@@ -62,7 +62,7 @@ export const stackFrames: Signal = {
   dimensions: ["stack", "frames"],
   measures: [{ name: "windows", kind: "sum", unit: "windows", help: "Windows that brought the entry." }],
   distribution: null,
-  hooks: ["iter/bpf_map_elem", "iter/task_vma"],
+  hooks: ["raw_tp, run by the agent", "iter/task_vma"],
   bpf: { map: "stack_chunks", bucketed: false, stacks: true, programs: ["on_kernel_symbols"] },
   caveats: [
     "Entries of one window are bounded to 512 KiB, the heaviest stacks first; what does not fit comes with the next windows, or, beyond 1 MiB, with the stack's next use.",

@@ -18,7 +18,7 @@ const MAP_BYTES = 768;
 export const ENTRIES_MIN = 256;
 
 /** Maps that keep their size: the programs know it (files take up to a share of their map), or user space fills them in one go. */
-const fixedMaps = /^(file_io|file_opens|fsync_latency)_[ab]$|^(kernel_addresses|wanted_mappings|file_keys)$/;
+const fixedMaps = /^(file_io|file_opens|fsync_latency)_[ab]$|^(kernel_symbols|wanted_mappings|file_keys)$/;
 
 /**
  * How much harder a map is shrunk than others when memory is short; 1 if it is not named. Those whose keys are many on any host of some size lose

@@ -61,6 +61,11 @@ export class KernelBtf {
     return this.#nameOffset(`btf_trace_${name}`) !== null;
   }
 
+  /** Whether programs can call the helper, by its name in `enum bpf_func_id` without `BPF_FUNC_`. */
+  hasHelper(name: string): boolean {
+    return [...(this.enumeration("bpf_func_id")?.values() ?? [])].includes(`BPF_FUNC_${name}`);
+  }
+
   /**
    * Types of a tracepoint's arguments as a program sees them (without the leading `void *`), such as `["const struct sock *", "const int"]` with
    * qualifiers left out: `["struct sock *", "int"]`. Null if the kernel does not have the tracepoint.

@@ -91,7 +91,7 @@ export class BpfMap implements Disposable {
   }
 
   #batches(op: string, visit: BatchVisitor, call: (first: boolean) => number): number {
-    let keysPerCall = BATCH_KEYS;
+    let keysPerCall = Math.min(BATCH_KEYS, this.entriesMax);
     let total = 0;
     for (let first = true; ; ) {
       if (batch.keys.length < keysPerCall * this.keySize) batch.keys = Buffer.alloc(keysPerCall * this.keySize);

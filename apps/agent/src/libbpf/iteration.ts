@@ -9,12 +9,12 @@ const BPF_TRACE_ITER = 28;
 const OPTIONS_BYTES = 32;
 const ITER_INFO_AT = 16;
 const ITER_INFO_BYTES_AT = 24;
-/** union bpf_iter_link_info: { map_fd } or { tid, pid, pid_fd }. */
+/** union bpf_iter_link_info: { tid, pid, pid_fd }. */
 const INFO_BYTES = 12;
 const CHUNK_BYTES = 64 * 1024;
 
-/** What an iterator walks over: the elements of one map, what one thread has, or everything. */
-export type IterationTarget = { readonly mapFd: number } | { readonly tid: number } | "all";
+/** What an iterator walks over: what one thread has, or everything. */
+export type IterationTarget = { readonly tid: number } | "all";
 
 /**
  * Walks once with an iterator program over a target, on a worker thread, and returns what the program wrote.
@@ -42,10 +42,10 @@ function attach(programFd: number, program: string, target: IterationTarget): nu
   options.writeBigUInt64LE(BigInt(OPTIONS_BYTES), 0);
   if (target !== "all") {
     const bytes = Buffer.alloc(INFO_BYTES);
-    bytes.writeUInt32LE("mapFd" in target ? target.mapFd : target.tid, 0);
+    bytes.writeUInt32LE(target.tid, 0);
     info.bytes().set(bytes);
     options.writeBigUInt64LE(addressOf(info.pointer), ITER_INFO_AT);
-    options.writeUInt32LE("mapFd" in target ? 4 : INFO_BYTES, ITER_INFO_BYTES_AT);
+    options.writeUInt32LE(INFO_BYTES, ITER_INFO_BYTES_AT);
   }
   const fd = getLibbpf().bpf_link_create(programFd, 0, BPF_TRACE_ITER, options);
   if (fd < 0) throw new BpfError("iter_attach", -fd, program);

@@ -26,6 +26,7 @@ export interface Libbpf {
   bpf_link__destroy(link: Pointer): number;
   bpf_link_create(programFd: number, targetFd: number, type: number, options: Buffer): number;
   bpf_iter_create(linkFd: number): number;
+  bpf_prog_test_run_opts: { async(programFd: number, options: Buffer, done: (error: unknown, result: number) => void): void };
   /** With a NULL name it attaches a program that knows its tracepoint itself (tp_btf). Returns the descriptor that holds it. */
   bpf_raw_tracepoint_open(name: null, programFd: number): number;
   bpf_map__name(map: Pointer): string;
@@ -126,6 +127,7 @@ export function getLibbpf(): Libbpf {
     bpf_link__destroy: f("int bpf_link__destroy(void *link)"),
     bpf_link_create: f("int bpf_link_create(int prog_fd, int target_fd, int attach_type, void *opts)"),
     bpf_iter_create: f("int bpf_iter_create(int link_fd)"),
+    bpf_prog_test_run_opts: f("int bpf_prog_test_run_opts(int prog_fd, void *opts)"),
     bpf_raw_tracepoint_open: f("int bpf_raw_tracepoint_open(const char *name, int prog_fd)"),
     bpf_map__type: f("int bpf_map__type(void *map)"),
     bpf_map__name: f("str bpf_map__name(void *map)"),

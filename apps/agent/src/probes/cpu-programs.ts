@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { KernelBtf } from "../kernel/kernel-btf.ts";
-import type { ProgramDecision, ProgramPlan } from "./programs.ts";
+import type { ProgramDecision, ProgramPlan } from "./program-plan.ts";
 
 function decideSchedSwitch(kernel: Pick<KernelBtf, "tracepointArguments" | "hasField">): ProgramDecision {
   const [, prev, next, prevState] = kernel.tracepointArguments("sched_switch") ?? [];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { KernelBtf } from "../kernel/kernel-btf.ts";
-import type { ProgramDecision, ProgramPlan } from "./programs.ts";
+import type { ProgramDecision, ProgramPlan } from "./program-plan.ts";
 
 /** BLK_STS_ZONE_OPEN_RESOURCE (include/linux/blk_types.h) and, with it, what comes behind it; 6.10 took one out in front of them. */
 const ZONE_OPEN_STATUS_BEFORE = 15;

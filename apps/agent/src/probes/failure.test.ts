@@ -2,10 +2,10 @@
 import { describe, expect, it } from "vitest";
 import { BpfError } from "../libbpf/error.ts";
 import { explainFailure } from "./failure.ts";
-import type { ProgramPlan } from "./programs.ts";
+import type { ProgramPlan } from "./program-plan.ts";
 
 const EINVAL = 22;
-const plan: ProgramPlan = { name: "on_dns_timeouts", object: "dns", hook: "iter/bpf_map_elem", tracepoint: null };
+const plan: ProgramPlan = { name: "on_dns_timeouts", object: "dns", hook: "raw_tp, run by the agent", tracepoint: null };
 const refused = (log: string): BpfError => new BpfError("load", EINVAL, "dns.bpf.o", log);
 
 describe("what a program's failure is called", () => {

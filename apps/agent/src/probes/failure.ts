@@ -5,7 +5,7 @@ import { missingCapabilities, readCapabilities } from "../kernel/capabilities.ts
 import { KERNEL_BTF_PATH } from "../kernel/kernel-btf.ts";
 import { missingMapTypes } from "../libbpf/bpf-map.ts";
 import { BpfError } from "../libbpf/error.ts";
-import type { ProgramPlan } from "./programs.ts";
+import type { ProgramPlan } from "./program-plan.ts";
 
 export type FailureStep = "decide" | "open" | "load" | "attach" | "run";
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { KernelBtf } from "../kernel/kernel-btf.ts";
-import type { ProgramDecision, ProgramPlan } from "./programs.ts";
+import { type ProgramDecision, type ProgramPlan, RUN_BY_AGENT } from "./program-plan.ts";
 
 const NO_DROP_REASONS = "this kernel does not say why it drops packets (added in Linux 5.17)";
 
@@ -24,14 +24,14 @@ function decideDrops(kernel: Pick<KernelBtf, "tracepointArguments" | "enumeratio
 }
 
 /** Queries that nobody answers end by a walk over those under way. */
-function decideTimeouts(kernel: Pick<KernelBtf, "hasStruct">): ProgramDecision {
-  return kernel.hasStruct("bpf_iter__bpf_map_elem") ? {} : { unsupported: "this kernel cannot walk over a map (no iter/bpf_map_elem)" };
+function decideTimeouts(kernel: Pick<KernelBtf, "hasHelper">): ProgramDecision {
+  return kernel.hasHelper("for_each_map_elem") ? {} : { unsupported: "this kernel's programs cannot walk over a map (since Linux 5.13)" };
 }
 
 /** Programs of the net family. */
 export const netPrograms: readonly ProgramPlan[] = [
   { name: "on_kfree_skb", object: "packet_drop", hook: "tp_btf/kfree_skb", tracepoint: "kfree_skb", decide: decideDrops },
-  { name: "on_dns_timeouts", object: "dns", hook: "iter/bpf_map_elem", tracepoint: null, iterates: "dns_in_flight", decide: decideTimeouts },
+  { name: "on_dns_timeouts", object: "dns", hook: RUN_BY_AGENT, tracepoint: null, attach: "run", decide: decideTimeouts },
   { name: "on_softirq_entry", object: "softirq", hook: "tp_btf/softirq_entry", tracepoint: "softirq_entry" },
   { name: "on_softirq_raise", object: "softirq", hook: "tp_btf/softirq_raise", tracepoint: "softirq_raise" },
 ];

@@ -9,10 +9,11 @@ import { attachAgain, BpfObject, type MapShape, readProgramInfo } from "../libbp
 import { readStructLayouts, type StructLayout } from "../libbpf/btf.ts";
 import { CpuClock } from "../libbpf/cpu-clock.ts";
 import { BpfError } from "../libbpf/error.ts";
-import { iterate } from "../libbpf/iteration.ts";
+import { runProgram } from "../libbpf/program-run.ts";
 import { getLibc } from "../libbpf/symbols.ts";
 import { disabledProgram, explainFailure, type FailureStep, type ProgramFailure, unsupportedProgram } from "./failure.ts";
-import { type ProgramDecision, type ProgramPlan, programPlans } from "./programs.ts";
+import type { ProgramDecision, ProgramPlan } from "./program-plan.ts";
+import { programPlans } from "./programs.ts";
 
 export interface ProgramState {
   readonly program: string;
@@ -30,7 +31,7 @@ export interface ProgramState {
   readonly insteadOf: NonNullable<ProgramPlan["insteadOf"]> | null;
 }
 
-/** An iterator that walks over everything it is for, once each time. */
+/** A program that looks at everything it is for, once each time it is run. */
 export interface Inventory {
   run(): Promise<void>;
 }
@@ -178,9 +179,9 @@ export class ProbeSet implements Disposable {
         if (plan.attach === "clock") {
           this.#startClock(plan);
         } else if (plan.attach === "on-demand") {
-          // Nothing to attach: each use makes its own iterator.
-        } else if (plan.iterates !== undefined) {
-          iterators.set(plan.name, this.#mapInventory(plan, plan.iterates));
+          // Nothing to attach: it is run by whoever needs it.
+        } else if (plan.attach === "run") {
+          iterators.set(plan.name, this.#runnable(plan));
         } else if (plan.tracepoint === null) {
           const iterator = program.attachIterator();
           iterators.set(plan.name, iterator);
@@ -200,15 +201,10 @@ export class ProbeSet implements Disposable {
     return iterators;
   }
 
-  #mapInventory(plan: ProgramPlan, mapName: string): Inventory {
+  #runnable(plan: ProgramPlan): Inventory {
     const fd = this.programFd(plan.name);
-    const map = this.maps.get(mapName);
-    if (fd === undefined || map === undefined) throw new Error(`no map ${mapName} in the BPF objects`);
-    return {
-      run: async () => {
-        await iterate(fd, plan.name, { mapFd: map.fd }, 1);
-      },
-    };
+    if (fd === undefined) throw new Error(`program ${plan.name} was not loaded`);
+    return { run: () => runProgram(fd, plan.name) };
   }
 
   #startClock(plan: ProgramPlan): void {

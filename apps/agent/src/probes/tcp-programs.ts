@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { KernelBtf } from "../kernel/kernel-btf.ts";
-import type { ProgramDecision, ProgramPlan } from "./programs.ts";
+import type { ProgramDecision, ProgramPlan } from "./program-plan.ts";
 
 const NO_RESET_REASONS = "this kernel says no reasons for resets, and traces none that is sent where there is no connection (both since Linux 6.10)";
 

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { BpfMap } from "../libbpf/bpf-map.ts";
-import { iterate } from "../libbpf/iteration.ts";
+import { runProgram } from "../libbpf/program-run.ts";
+import { textOf } from "../snapshot/c-text.ts";
 import { writeKernelAddress } from "./address.ts";
 import { frameOf, KERNEL_MARK } from "./frames-text.ts";
 
 const PROGRAM = "on_kernel_symbols";
 /** Addresses that are remembered; about 150 bytes each. */
 const NAMES_MAX = 16_384;
-/** Longest line: KSYM_NAME_LEN (512), offset, size, module. */
-const LINE_BYTES_MAX = 700;
+/** Where the name stands in struct kernel_symbol (packages/bpf/src/profile): behind the address. */
+const NAME_AT = 8;
 const UNNAMED = `[kernel]${KERNEL_MARK}`;
 
 /**
@@ -17,29 +18,29 @@ const UNNAMED = `[kernel]${KERNEL_MARK}`;
  */
 export class KernelSymbols {
   readonly #programFd: number | undefined;
-  readonly #addresses: BpfMap | undefined;
+  /** An array of struct kernel_symbol. */
+  readonly #symbols: BpfMap | undefined;
   readonly #frames = new Map<number, string>();
   /** Why kernel functions have no names, in words; empty if they have. */
   problem = "";
 
-  constructor(programFd: number | undefined, addresses: BpfMap | undefined) {
+  constructor(programFd: number | undefined, symbols: BpfMap | undefined) {
     this.#programFd = programFd;
-    this.#addresses = addresses;
+    this.#symbols = symbols;
   }
 
   /** Learns the names of those addresses that are not known. Never throws: see `problem`. */
   async learn(addresses: Iterable<number>): Promise<void> {
     const unknown = [...new Set(addresses)].filter((address) => !this.#frames.has(address));
     if (unknown.length === 0) return;
-    if (this.#programFd === undefined || this.#addresses === undefined) {
+    if (this.#programFd === undefined || this.#symbols === undefined) {
       this.problem = `${PROGRAM} does not run`;
       return;
     }
     if (this.#frames.size + unknown.length > NAMES_MAX) this.#frames.clear();
     try {
-      const perCall = this.#addresses.entriesMax;
-      for (let from = 0; from < unknown.length; from += perCall)
-        await this.#ask(this.#programFd, this.#addresses, unknown.slice(from, from + perCall));
+      const perRun = this.#symbols.entriesMax;
+      for (let from = 0; from < unknown.length; from += perRun) await this.#ask(this.#programFd, this.#symbols, unknown.slice(from, from + perRun));
       this.problem = "";
     } catch (error) {
       this.problem = error instanceof Error ? error.message : String(error);
@@ -48,15 +49,19 @@ export class KernelSymbols {
 
   async #ask(programFd: number, map: BpfMap, addresses: readonly number[]): Promise<void> {
     const keys = Buffer.from(Uint32Array.from({ length: map.entriesMax }, (_, index) => index).buffer);
-    const values = Buffer.alloc(map.entriesMax * 8);
+    const values = Buffer.alloc(map.entriesMax * map.valueSize);
     addresses.forEach((address, index) => {
-      writeKernelAddress(values, address, index * 8);
+      writeKernelAddress(values, address, index * map.valueSize);
     });
     map.setAll(keys, values, map.entriesMax);
-    const text = await iterate(programFd, PROGRAM, { mapFd: map.fd }, map.entriesMax * LINE_BYTES_MAX);
-    const lines = text.toString("latin1").split("\n");
-    addresses.forEach((address, index) => {
-      this.#frames.set(address, kernelFrame(lines[index] ?? ""));
+    await runProgram(programFd, PROGRAM);
+    map.readAll((indexes, symbols, count) => {
+      for (let at = 0; at < count; at++) {
+        const address = addresses[indexes.readUInt32LE(at * 4)];
+        if (address === undefined) continue;
+        const name = textOf(symbols.subarray(at * map.valueSize + NAME_AT, (at + 1) * map.valueSize));
+        this.#frames.set(address, kernelFrame(name));
+      }
     });
   }
 

@@ -90,7 +90,7 @@ export class Profiler {
     const fdOf = (program: string): number | undefined =>
       probes.states().some((state) => state.program === program && state.attached) ? probes.programFd(program) : undefined;
     const walksAll = probes.states().some(({ program, decision }) => program === "on_task_vma" && decision.constants?.walks_all_tasks === 1);
-    this.#kernel = new KernelSymbols(fdOf("on_kernel_symbols"), probes.maps.get("kernel_addresses"));
+    this.#kernel = new KernelSymbols(fdOf("on_kernel_symbols"), probes.maps.get("kernel_symbols"));
     this.#spaces = new AddressSpaces(fdOf("on_task_vma"), probes.layouts.get("mapping"), walksAll ? probes.maps.get("wanted_mappings") : undefined);
     this.#user = new UserSymbols(hostRoot);
     if (stackSignals.some((signal) => probes.maps.has(`${signal}_a`))) this.#timer = setInterval(() => this.#startSweep(), SWEEP_MS).unref();

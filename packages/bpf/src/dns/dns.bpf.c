@@ -7,18 +7,8 @@
 #include "drops.bpf.h"
 #include "maps.bpf.h"
 
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-struct bpf_iter__bpf_map_elem {
-	struct bpf_iter_meta *meta;
-	struct bpf_map *map;
-	void *key;
-	void *value;
-};
-#pragma clang attribute pop
-
 static __always_inline void end_query(const struct dns_in_flight_key *key)
 {
-	/* Not the iterator's own value: kernels up to 6.1 (seen) take no such pointer for a map's value. */
 	struct dns_query *query = bpf_map_lookup_elem(&dns_in_flight, key);
 	struct control *settings = get_control();
 	if (!query || !settings)
@@ -33,17 +23,25 @@ static __always_inline void end_query(const struct dns_in_flight_key *key)
 	bpf_map_delete_elem(&dns_in_flight, key);
 }
 
-/* Over all elements of dns_in_flight, once per window. */
-SEC("iter/bpf_map_elem")
-int on_dns_timeouts(struct bpf_iter__bpf_map_elem *ctx)
+struct bpf_map;
+
+static long look_at_query(struct bpf_map *map, const struct dns_in_flight_key *in_flight, struct dns_query *query, void *context)
 {
-	struct cost_timer timer;
-	const struct dns_in_flight_key *in_flight = ctx->key;
-	if (!in_flight)
-		return 0;
-	cost_start(timer, on_dns_timeouts, COST_RARE);
 	struct dns_in_flight_key key = *in_flight;
 	end_query(&key);
+	return 0;
+}
+
+/*
+ * Over all queries under way, once per window. Not an iterator over the map's elements: kernels are met that refuse to load one (EPERM) whatever the
+ * capabilities.
+ */
+SEC("raw_tp")
+int on_dns_timeouts(void *ctx)
+{
+	struct cost_timer timer;
+	cost_start(timer, on_dns_timeouts, 0);
+	bpf_for_each_map_elem(&dns_in_flight, look_at_query, (void *)0, 0);
 	cost_end(&timer);
 	return 0;
 }

@@ -40,13 +40,6 @@ struct bpf_iter__task_vma {
 	struct vm_area_struct *vma;
 };
 
-struct bpf_iter__bpf_map_elem {
-	struct bpf_iter_meta *meta;
-	struct bpf_map *map;
-	void *key;
-	void *value;
-};
-
 #pragma clang attribute pop
 
 #endif
