@@ -156,14 +156,38 @@ describe("a person at a browser", () => {
     await signIn(visitor);
     await visitor.waitForURL(/\/fleet/);
     const host = new URL(page.url()).pathname;
-    for (const [name, path] of Object.entries({ fleet: "/o/default/fleet", hosts: "/o/default/hosts", host })) {
-      await visitor.goto(`${stack.webUrl}${path}?from=now-5m&to=now`);
+    for (const [name, path] of Object.entries({
+      fleet: "/o/default/fleet?",
+      hosts: "/o/default/hosts?",
+      host: `${host}?`,
+      explore: "/o/default/explore?",
+      "explore-signal": "/o/default/explore?signal=run_queue_latency&",
+    })) {
+      await visitor.goto(`${stack.webUrl}${path}from=now-5m&to=now`);
       await visitor.getByRole("heading", { level: 1 }).waitFor();
       await visitor.waitForLoadState("networkidle");
       expect(await accessibilityViolations(visitor), `${name} in ${theme}`).toEqual([]);
       await keepScreenshot(visitor, `${name}-${theme}`);
     }
     await themed.close();
+  });
+
+  it("finds every signal of the catalogue with its numbers, or the reason why there are none", async () => {
+    const visitor = await context.newPage();
+    await visitor.goto(`${stack.webUrl}/o/default/explore?from=now-5m&to=now`);
+    const names = await visitor.getByRole("table", { name: "All signals" }).getByRole("rowheader").allTextContents();
+    expect(names.length).toBeGreaterThan(40);
+    const silent: string[] = [];
+    for (const name of names) {
+      await visitor.goto(`${stack.webUrl}/o/default/explore?signal=${name}&from=now-5m&to=now`);
+      const chart = visitor.locator("#explore-chart");
+      const drawn = chart.locator("canvas, .recharts-surface, [data-cause]").first();
+      await drawn.waitFor({ timeout: 30_000 }).catch(() => silent.push(name));
+      const cause = await chart.locator("[data-cause]").getAttribute("data-cause", { timeout: 100 }).catch(() => null);
+      if (cause === "failed" || cause === "waiting" || cause === "loading") silent.push(`${name}: ${await chart.textContent()}`);
+    }
+    await visitor.close();
+    expect(silent).toEqual([]);
   });
 
   it("can use the host page at 360 px without scrolling sideways", async () => {

@@ -4,7 +4,7 @@
 import { Dialog } from "@base-ui/react/dialog";
 import { Command } from "cmdk";
 import { useRouter } from "next/navigation";
-import { useHosts } from "@/lib/api/hooks";
+import { useHosts, useSignals } from "@/lib/api/hooks";
 import { useLinks } from "@/lib/links";
 import { PRESETS } from "@/lib/time-range";
 import { useView } from "@/lib/view";
@@ -32,6 +32,7 @@ function Commands({ close, onHelp }: { close: () => void; onHelp: () => void }) 
   const links = useLinks();
   const view = useView();
   const hosts = useHosts().data ?? [];
+  const signals = useSignals().data ?? [];
   const run = (action: () => void) => () => {
     close();
     action();
@@ -44,6 +45,7 @@ function Commands({ close, onHelp }: { close: () => void; onHelp: () => void }) 
         <Command.Group heading="Pages">
           <Item value="Fleet" onSelect={run(() => router.push(links.fleet))} hint="g f" />
           <Item value="Hosts" onSelect={run(() => router.push(links.hosts))} hint="g h" />
+          <Item value="Explore" onSelect={run(() => router.push(links.explore()))} hint="g e" />
           <Item value="Keyboard help" onSelect={run(onHelp)} hint="?" />
         </Command.Group>
         <Command.Group heading="Hosts">
@@ -54,6 +56,11 @@ function Commands({ close, onHelp }: { close: () => void; onHelp: () => void }) 
               onSelect={run(() => router.push(links.host(host.name)))}
               hint={[host.simulated ? "simulated" : "", host.state === "reporting" ? "" : host.state].filter((t) => t !== "").join(", ")}
             />
+          ))}
+        </Command.Group>
+        <Command.Group heading="Signals">
+          {signals.map((signal) => (
+            <Item key={signal.name} value={signal.name} onSelect={run(() => router.push(links.explore(signal.name)))} hint={signal.family} />
           ))}
         </Command.Group>
         <Command.Group heading="Range">

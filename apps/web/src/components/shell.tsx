@@ -60,6 +60,7 @@ function Navigation() {
         <div className={styles["items"]}>
           {item("fleet", links.fleet, "Fleet")}
           {item("hosts", links.hosts, "Hosts")}
+          {item("explore", links.explore(), "Explore")}
         </div>
         <div className={styles["foot"]}>
           <ThemeMenu />
@@ -117,6 +118,7 @@ function Column({ children }: { children: ReactNode }) {
     y: () => void copyLink(),
     "g f": () => router.push(links.fleet),
     "g h": () => router.push(links.hosts),
+    "g e": () => router.push(links.explore()),
   });
 
   const context = useMemo(() => tables, [tables]);

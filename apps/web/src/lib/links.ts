@@ -4,12 +4,14 @@
 import { useParams, useSearchParams } from "next/navigation";
 import { useMemo } from "react";
 import { frozen, type Range } from "./time-range";
-import { withTerm } from "./where";
+import { formatTerm, withTerm } from "./where";
 
 export interface Links {
   readonly fleet: string;
   readonly hosts: string;
   host(name: string): string;
+  /** The page of one signal, of one host where one is named; of all signals without. */
+  explore(signal?: string, host?: string): string;
   /** This page with one more filter term. */
   filter(key: string, value: string): string;
 }
@@ -42,6 +44,12 @@ export function useLinks(): Links {
     return {
       fleet: `${base}/fleet${suffix}`,
       hosts: `${base}/hosts${suffix}`,
+      explore: (signal, host) => {
+        const next = new URLSearchParams(kept);
+        if (signal !== undefined) next.set("signal", signal);
+        if (host !== undefined) next.set("q", formatTerm({ negated: false, key: "host", value: host }));
+        return `${base}/explore${next.size > 0 ? `?${next}` : ""}`;
+      },
       host: (name) => `${base}/hosts/${encodeURIComponent(name)}${suffix}`,
       filter: (key, value) => {
         const next = new URLSearchParams(search);

@@ -16,6 +16,7 @@ export const SHORTCUTS = [
   { keys: ["y"], does: "Copy the link to what is shown, frozen to this data" },
   { keys: ["g", "f"], does: "Fleet" },
   { keys: ["g", "h"], does: "Hosts" },
+  { keys: ["g", "e"], does: "Explore any signal" },
   { keys: ["Arrow keys"], does: "Move in a comb, heat map or chart; Enter opens a host" },
   { keys: ["Esc"], does: "Close what is open" },
 ] as const;

@@ -9,6 +9,7 @@ import { usePanel } from "@/components/panel";
 import { StatusMark } from "@/components/status-mark";
 import { usePanelQuery } from "@/lib/api/hooks";
 import type { Host, HostSignal, QueryAnswer } from "@/lib/api/types";
+import { useLinks } from "@/lib/links";
 import { totals } from "../facts";
 import styles from "../page.module.css";
 import { type Accounted, accountingOf, agreement, isLoss } from "./accounting";
@@ -102,6 +103,7 @@ function CostCard({ host }: { host: Host }) {
 }
 
 function CoverageCard({ host }: { host: Host }) {
+  const links = useLinks();
   const exact = host.signals.filter((s) => s.state === "exact").length;
   const columns: Column<HostSignal>[] = [
     {
@@ -111,7 +113,9 @@ function CoverageCard({ host }: { host: Host }) {
       render: (s) => (
         <>
           <StatusMark level={s.state === "failed" ? "critical" : s.state === "exact" ? null : "warning"} />
-          <span className="mono">{s.name}</span>
+          <a className={`${styles["link"]} mono`} href={links.explore(s.name, host.name)}>
+            {s.name}
+          </a>
         </>
       ),
     },
