@@ -101,7 +101,8 @@ export class Profiler {
     if (!(stackSignals as readonly string[]).includes(signal) && signal !== FRAMES) return undefined;
     const reasons = [];
     const isThinned = signal === "off_cpu" && this.#thinned > 0n;
-    if (isThinned) reasons.push(`${this.#thinned} waits were more than 256 a second on their CPU: of those a part is counted, each for several`);
+    // Without the number: each new text of a reason would be one more series of agent_coverage.
+    if (isThinned) reasons.push("more than 256 waits a second on a CPU: of those beyond a part is counted, each for several");
     if (this.#kernel.problem !== "") reasons.push(`kernel functions have no names: ${this.#kernel.problem}`);
     if (this.#spaces.problem !== "") reasons.push(`user functions have no names: ${this.#spaces.problem}`);
     if (signal === "cpu_profile" && this.#clockProblem !== "") reasons.push(`not all CPUs are sampled: ${this.#clockProblem}`);

@@ -8,7 +8,7 @@ export const STATE_WORDS: Readonly<Record<HostSignal["state"], string>> = {
   sampled: "sampled",
   shed: "shed",
   disabled: "switched off",
-  unsupported: "not on this kernel",
+  unsupported: "unsupported",
   failed: "failed",
   unknown: "unknown",
 };
