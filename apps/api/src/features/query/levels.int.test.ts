@@ -293,6 +293,8 @@ it("steps become longer, and the ends of a long single one move out a little, ra
       enrolledAtMs: at(0),
       retiredAtMs: null,
       lastWindowEndMs: null,
+      tags: {},
+      attributes: { kernel: "", distribution: "", architecture: "", agent_version: "" },
     })),
   );
   const rowsOf = { raw: 5_000_000, "1m": 2_000_000, "1h": 10_000 };
