@@ -8,6 +8,8 @@ import { type Filter, isComparison, type LocatedTerm, type Operator, type Proble
 export interface Vocabulary {
   /** Name of the signal; its measures may be written behind it (`tcp_retransmits.segments`, `retransmits.segments`). */
   readonly signal: string;
+  /** What has the dimensions and measures, in words; left out: the signal. */
+  readonly subject?: string;
   readonly dimensions: readonly string[];
   readonly measures: readonly {
     readonly name: string;
@@ -87,7 +89,7 @@ export function resolveTerms(
     const tags = vocabulary.tagKeys.length === 0 ? "" : `; hosts have the tags ${some(vocabulary.tagKeys)}`;
     problems.push({
       ...located.key,
-      detail: `This signal has no dimension \`${term.key}\`; it has ${["host", ...vocabulary.dimensions].join(", ")}${tags}.`,
+      detail: `${vocabulary.subject ?? "This signal"} has no dimension \`${term.key}\`; it has ${some(["host", ...vocabulary.dimensions])}${tags}.`,
       suggestion: nearest === undefined ? undefined : `${term.negated ? "-" : ""}${nearest}:${text.slice(located.value.start, located.value.end)}`,
     });
   }
@@ -107,7 +109,7 @@ export function keysOf({ dimensions, tagKeys }: Pick<Vocabulary, "dimensions" | 
 }
 
 function some(names: readonly string[]): string {
-  return names.length > 10 ? `${names.slice(0, 10).join(", ")}, …` : names.join(", ");
+  return names.length > 12 ? `${names.slice(0, 12).join(", ")}, …` : names.join(", ");
 }
 
 const opposite: Readonly<Record<Operator, Operator>> = { ">": "<=", ">=": "<", "<": ">=", "<=": ">" };
@@ -129,7 +131,7 @@ function resolveComparison(text: string, located: LocatedTerm, term: RawComparis
     const nearest = nearestName(name, names);
     return {
       ...located.key,
-      detail: `${signal} has no measure \`${name}\`; it has ${names.join(", ")}.`,
+      detail: `${vocabulary.subject ?? signal} has no measure \`${name}\`; it has ${some(names)}.`,
       suggestion: nearest === undefined ? undefined : `${minus}${nearest}${dot < 0 ? "" : path.slice(dot)}${behind}`,
     };
   }

@@ -6,9 +6,11 @@ import {
   globToLike,
   literal,
   matchesFilter,
+  matchesHost,
   parseWhere,
   readTerms,
   splitTerms,
+  tagKeysOf,
   type Vocabulary,
   wildcard,
   withoutTerm,
@@ -241,5 +243,28 @@ describe("writing", () => {
       where: "host:a proces:x",
       ignored: ["peer:10.0.0.1", "segments>1"],
     });
+  });
+});
+
+describe("hosts", () => {
+  const host = (name: string, tags: Record<string, string>, kernel = "6.1") => ({
+    id: `id-${name}`,
+    name,
+    tags,
+    attributes: { kernel, distribution: "", architecture: "", agent_version: "" },
+  });
+  const hosts = [host("web-1", { env: "prod" }), host("web-2", { env: "test" }, "6.12"), host("db-1", {})];
+  const passing = (text: string) => hosts.filter((one) => matchesHost(filtersOf(text), one)).map(({ name }) => name);
+
+  it("pass by name, id, tag and attribute; a tag that a host lacks is unknown", () => {
+    expect(passing("host:web-* -host:web-2")).toEqual(["web-1"]);
+    expect(passing("host:id-db-1,web-2")).toEqual(["web-2", "db-1"]);
+    expect(passing('host:"web-*"')).toEqual([]);
+    expect(passing("-host:id-web-1")).toEqual(["web-2", "db-1"]);
+    expect(passing("env:prod")).toEqual(["web-1"]);
+    expect(passing('env:""')).toEqual(["db-1"]);
+    expect(passing('tag.constructor:""')).toHaveLength(3);
+    expect(passing("kernel:6.12*")).toEqual(["web-2"]);
+    expect(tagKeysOf(hosts)).toEqual(["env"]);
   });
 });

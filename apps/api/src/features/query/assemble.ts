@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+import { isHostKey } from "@waggle/query";
 import { bucketLower, bucketUpper, OTHER } from "@waggle/signals";
 import { AppError } from "../../common/app-error.ts";
 import type { Reports } from "./coverage.ts";
-import { isHostKey } from "./host-keys.ts";
 import { type QuantileName, quantiles, type Selection, type StatementForm } from "./measures.ts";
 import { quantile, valueInBucket } from "./quantile.ts";
 import type { HeatmapSeries, ValueSeries } from "./query.schemas.ts";

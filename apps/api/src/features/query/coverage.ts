@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { HostAttribute } from "@waggle/query";
+import type { HostFacts } from "@waggle/query";
 import { type CoverageState, coverageStates } from "@waggle/signals";
 import type { Coverage } from "./query.schemas.ts";
 import { type Steps, WINDOW_MS } from "./time-range.ts";
@@ -10,17 +10,12 @@ const SETTLE_MS = 3_000;
 export const OFFLINE_AFTER_MS = 120_000;
 const MISSING_MAX = 100;
 
-/** A host of the organisation, as far as queries need it. */
-export interface KnownHost {
-  /** The `host` of ClickHouse rows. */
-  readonly id: string;
-  readonly name: string;
+/** A host of the organisation, as far as queries need it; its id is the `host` of ClickHouse rows. */
+export interface KnownHost extends HostFacts {
   readonly enrolledAtMs: number;
   readonly retiredAtMs: number | null;
   /** End of the newest stored window; null = never. */
   readonly lastWindowEndMs: number | null;
-  readonly tags: Readonly<Record<string, string>>;
-  readonly attributes: Readonly<Record<HostAttribute, string>>;
 }
 
 /** What a host said about the signal over the whole range. Instants are Unix milliseconds, 0 = never. */

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Inject, Injectable } from "@nestjs/common";
+import { isHostKey } from "@waggle/query";
 import { dimensions, type Level, levelMs, levels, type Scope } from "@waggle/signals";
 import { Config } from "../../config/config.ts";
 import { RollupProgress } from "../rollups/rollup-progress.service.ts";
 import { stepOf } from "../rollups/steps.ts";
-import { isHostKey } from "./host-keys.ts";
 import type { Journal } from "./journal.ts";
 import { byStatement, type Selection, type StatementForm } from "./measures.ts";
 import { QueryRepository } from "./query.repository.ts";

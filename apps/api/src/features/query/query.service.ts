@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Inject, Injectable } from "@nestjs/common";
+import { hostValue, matchesHost, tagKeysOf } from "@waggle/query";
 import { OTHER, RELATIVE_ERROR_MAX, SERVER_HOST } from "@waggle/signals";
 import { type Caller, requireScope } from "../../common/caller.ts";
 import { Clock } from "../../common/clock.ts";
 import { assembleSeries, groupOf, reporterKeys, withCompared } from "./assemble.ts";
 import { assembleCoverage, type HostReport, type HostsRow, type KnownHost, type Reports } from "./coverage.ts";
 import { earlierSteps } from "./earlier-window.ts";
-import { hostValue, hostValuesOf, matchesHost, tagKeysOf } from "./host-keys.ts";
+import { hostValuesOf } from "./host-values.ts";
 import { type EntryOrigin, Journal } from "./journal.ts";
 import { type Asked, type Planned, QueryPlanner } from "./planner.ts";
 import { QueryRepository } from "./query.repository.ts";

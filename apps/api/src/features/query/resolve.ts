@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Comparison, type Filter, keysOf, nearestName, type Operator, parseWhere, resolveKey, type Vocabulary } from "@waggle/query";
+import { type Comparison, type Filter, isHostKey, keysOf, nearestName, type Operator, parseWhere, resolveKey, type Vocabulary } from "@waggle/query";
 import { catalogue, getSignal, type Signal } from "@waggle/signals";
 import { AppError, type FieldProblem } from "../../common/app-error.ts";
 import { type EarlierWindow, parseCompare } from "./earlier-window.ts";
-import { isHostKey } from "./host-keys.ts";
 import { type Aggregate, measuresOf, type QueryableMeasure, type Selection, toSelection, unitOf, usualAggregate } from "./measures.ts";
 import { POINTS_DEFAULT, POINTS_MAX, type Query } from "./query.schemas.ts";
 import { parseStep } from "./steps-asked.ts";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Filter, globToLike } from "@waggle/query";
+import { type Filter, globToLike, isHostKey } from "@waggle/query";
 import type { Signal } from "@waggle/signals";
-import { type HostValues, isHostKey } from "./host-keys.ts";
+import type { HostValues } from "./host-values.ts";
 import type { Selection } from "./measures.ts";
 import type { Source } from "./sources.ts";
 import type { Steps, TimeRange } from "./time-range.ts";
