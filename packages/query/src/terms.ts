@@ -100,9 +100,13 @@ export function readTerms(text: string): ReadTerms {
 class Reader {
   readonly terms: LocatedTerm[] = [];
   readonly problems: Problem[] = [];
+  private readonly text: string;
   private at = 0;
 
-  constructor(private readonly text: string) {}
+  // No parameter property: scripts run these files without compiling them.
+  constructor(text: string) {
+    this.text = text;
+  }
 
   /** Whether anything follows. */
   skipSpace(): boolean {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 "use client";
 
+import { literal, withTerm } from "@waggle/query";
 import { useParams, useSearchParams } from "next/navigation";
 import { useMemo } from "react";
 import { frozen, type Range } from "./time-range";
-import { withTerm } from "./where";
 
 export interface Links {
   readonly fleet: string;
@@ -45,7 +45,7 @@ export function useLinks(): Links {
       host: (name) => `${base}/hosts/${encodeURIComponent(name)}${suffix}`,
       filter: (key, value) => {
         const next = new URLSearchParams(search);
-        next.set("q", withTerm(search.get("q") ?? "", { negated: false, key, value }));
+        next.set("q", withTerm(search.get("q") ?? "", literal(key, value)));
         return `?${next}`;
       },
     };
