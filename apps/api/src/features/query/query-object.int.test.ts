@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
+import { readFileSync } from "node:fs";
 import { getSignalOrThrow } from "@waggle/signals";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startTestApi, type TestApi, TestOrganisation } from "../../../test/test-api.ts";
 import type { Problem } from "../../common/problem.ts";
 import { RollupsService } from "../rollups/rollups.service.ts";
-import { type Answer, answerSchema, type ValueSeries } from "./query.schemas.ts";
+import { Journal } from "./journal.ts";
+import { type Asked, QueryPlanner } from "./planner.ts";
+import { QueryRepository } from "./query.repository.ts";
+import { type Answer, answerSchema, querySchema, type ValueSeries } from "./query.schemas.ts";
+import { resolveQuery } from "./resolve.ts";
+import { seriesStatement } from "./statements.ts";
 
 let api: TestApi;
 let organisation: TestOrganisation;
@@ -130,6 +136,30 @@ describe("comparisons", () => {
     expect(Object.keys(firsts(await ask({ ...rtt, where: "rtt>10" })))).toEqual([]);
   });
 
+  it("pick the same groups where those are too many to be listed", async () => {
+    const resolved = resolveQuery(querySchema.parse({ ...segments, by: ["process", "host"], where: "segments>5 segments.share<50%" }), Date.now());
+    const { signal, selections, by, filters, comparisons, limit } = resolved;
+    const journal = new Journal();
+    const asked: Asked = {
+      plan: { tenant: organisation.id, signal, selections, by, filters, hosts: null, limit },
+      comparisons,
+      hostCount: 3,
+      journal,
+    };
+    const { plan, readings } = await api.app.get(QueryPlanner).choose(asked, resolved.range, { points: 1, stepMs: null }, Date.now(), undefined);
+    const statement = seriesStatement(plan, readings[0] as (typeof readings)[number], null);
+    expect(statement.sql).not.toContain("arrayJoin");
+    const { rows } = await api.app.get(QueryRepository).run<{ g0: string; v0: number }>(statement, undefined);
+    expect(rows.map(({ g0, v0 }) => [g0, v0]).sort()).toEqual(
+      [
+        ["nginx", 30],
+        ["nginx", 60],
+        ["postgres", 7],
+        ["~other", 100],
+      ].filter(([, value]) => (value as number) < 100),
+    );
+  });
+
   it("without groups decide about the whole", async () => {
     expect(firsts(await ask({ ...segments, where: "segments>199", points: 1 }))).toEqual({ "": 200 });
     const none = await ask({ ...segments, where: "segments>200" });
@@ -234,4 +264,25 @@ describe("steps and explanations", () => {
     expect(explain?.statements.reduce((sum, { rowsRead }) => sum + rowsRead, 0)).toBe(explained.meta.rowsRead);
     expect(plain.meta.explain).toBeUndefined();
   });
+});
+
+it("the examples of the documentation are answered", async () => {
+  const text = readFileSync(new URL("../../../../../docs/query.md", import.meta.url), "utf8");
+  const examples = [...text.matchAll(/```json\n(.*?)```/gs)].map(([, body = ""]) => JSON.parse(body) as Record<string, unknown>);
+  expect(examples.length).toBeGreaterThan(3);
+  for (const example of examples) await ask(example);
+  // Of the table of terms each, by itself, of a signal that has what it names.
+  const table = text.slice(text.indexOf("| term |"), text.indexOf("A host is meant by"));
+  const terms = [...table.matchAll(/^\| `([^`]+)` \|/gm)].map(([, term = ""]) => term);
+  expect(terms.length).toBeGreaterThan(10);
+  for (const term of terms) {
+    const signal = term.startsWith("errno") ? "tcp_connect_failures" : term.startsWith("rtt") ? "tcp_rtt" : "tcp_retransmits";
+    const select = [
+      {
+        measure: signal === "tcp_rtt" ? "rtt" : signal === "tcp_retransmits" ? "segments" : "count",
+        aggregate: signal === "tcp_rtt" ? "p50" : "sum",
+      },
+    ];
+    await ask({ signal, select, where: term, ...range });
+  }
 });

@@ -45,7 +45,7 @@ interface ReadRows {
 
 /**
  * How queries are read. A statement that is running already is not run again: its callers share the answer. One that reads nothing but rolled-up rows is
- * answered as before until something is written to the tables and days it reads (docs/adr/0014).
+ * answered as before until something is written to the tables and days it reads (docs/adr/0015).
  */
 @Injectable()
 export class QueryRepository {
