@@ -214,29 +214,40 @@ function fractions(
   const expectedMs = new Array<number>(steps.count).fill(0);
   const some = new Array<number>(steps.count).fill(0);
   const stepEndMs = (step: number): number => Math.min(steps.fromMs + (step + 1) * steps.stepMs, settledMs);
-  let throughout = 0;
+  /** Differences, step by step, of how many hosts were expected in all of it. */
+  const whole = new Array<number>(steps.count + 1).fill(0);
+  const bounded = (step: number): number => Math.min(steps.count, Math.max(0, step));
   for (const host of expected) {
     // Windows may be older than the enrolment (a spool that was filled before); then the host counts from the first of them.
     const startMs = Math.min(host.enrolledAtMs, byHost.get(host.id)?.firstMs ?? Number.POSITIVE_INFINITY);
-    if (startMs <= steps.fromMs && host.retiredAtMs === null) {
-      throughout++;
-      continue;
-    }
     const endMs = host.retiredAtMs ?? Number.POSITIVE_INFINITY;
-    for (let step = 0; step < steps.count; step++) {
+    const first = bounded(Math.ceil((startMs - steps.fromMs) / steps.stepMs));
+    const end = bounded(Math.floor((endMs - steps.fromMs) / steps.stepMs));
+    if (first < end) {
+      whole[first] = (whole[first] as number) + 1;
+      whole[end] = (whole[end] as number) - 1;
+    }
+    // At most the step in which it came and the one in which it went are not whole.
+    for (const step of new Set([first - 1, end])) {
+      if (step < 0 || step >= steps.count || (step >= first && step < end)) continue;
       const stepMs = steps.fromMs + step * steps.stepMs;
       const wantedMs = Math.max(0, Math.min(stepEndMs(step), endMs) - Math.max(stepMs, startMs));
       expectedMs[step] = (expectedMs[step] as number) + wantedMs;
       if (wantedMs > 0) some[step] = (some[step] as number) + 1;
     }
   }
+  let present = 0;
+  const wholeOf = whole.slice(0, steps.count).map((difference) => {
+    present += difference;
+    return present;
+  });
   const shares = expectedMs.map((ofSome, step) => {
-    const wanted = ofSome + throughout * Math.max(0, stepEndMs(step) - (steps.fromMs + step * steps.stepMs));
+    const wanted = ofSome + (wholeOf[step] as number) * Math.max(0, stepEndMs(step) - (steps.fromMs + step * steps.stepMs));
     const covered = reports.coveredMs(step);
     if (covered === 0) return 0;
     return wanted <= covered ? 1 : Math.round((covered / wanted) * 10_000) / 10_000;
   });
-  return { shares, hosts: some.map((count) => count + throughout) };
+  return { shares, hosts: some.map((count, step) => count + (wholeOf[step] as number)) };
 }
 
 /** Why a host does not report; undefined if it does. In a range that reaches the present, a host that stopped is missing. */

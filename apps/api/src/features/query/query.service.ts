@@ -46,9 +46,9 @@ export class QueryService {
     const nowMs = this.clock.now();
     const tenant = caller.organisationId;
     const enrolled = await journal.wait(() => this.repository.listHosts(tenant));
-    const resolved = resolveQuery(query, nowMs, tagKeysOf(enrolled));
+    const resolved = resolveQuery(query, nowMs, indexOf(enrolled).tagKeys);
     const known = resolved.signal.source === "server" ? [serverHost] : enrolled;
-    const matching = known.filter((host) => matchesHost(resolved.hostFilters, host));
+    const matching = resolved.hostFilters.length === 0 ? known : known.filter((host) => matchesHost(resolved.hostFilters, host));
     const hosts = resolved.hostFilters.length === 0 ? null : matching.map((host) => host.id);
     const asked = toAsked(resolved, tenant, hosts, matching, journal);
     const planned = await this.planner.choose(asked, resolved.range, resolved, nowMs, signal);
@@ -172,7 +172,7 @@ class Window {
     readonly nowMs: number,
   ) {
     this.plan = planned.plan;
-    this.byId = new Map(known.map((host) => [host.id, host]));
+    this.byId = indexOf(known).byId;
   }
 
   /** What `by` tells a host apart by. */
@@ -198,6 +198,23 @@ class Window {
     const { fromMs, toMs } = this.plan.steps;
     return { from: iso(fromMs), to: iso(toMs), coverage: this.coverage(read, rateNotes(this.planned, read.reports, this.nowMs)) };
   }
+}
+
+interface HostIndex {
+  readonly byId: ReadonlyMap<string, KnownHost>;
+  readonly tagKeys: readonly string[];
+}
+
+const indexes = new WeakMap<readonly KnownHost[], HostIndex>();
+
+/** What is looked up of hosts. The list of a large fleet is the same for all panels of a page, and so is this. */
+function indexOf(hosts: readonly KnownHost[]): HostIndex {
+  let index = indexes.get(hosts);
+  if (index === undefined) {
+    index = { byId: new Map(hosts.map((host) => [host.id, host])), tagKeys: tagKeysOf(hosts) };
+    indexes.set(hosts, index);
+  }
+  return index;
 }
 
 /** `~other`, where rows have it: in one window it may have rows and in the other none. */
