@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { getSignalOrThrow, OTHER } from "@waggle/signals";
 import { describe, expect, it } from "vitest";
-import { assembleSeries, type FormRows, ratesOfFleet } from "./assemble.ts";
+import { assembleSeries, type FormRows, ratesOfFleet, withCompared } from "./assemble.ts";
 import { Reports } from "./coverage.ts";
 import { measuresOf, type Selection, toSelection } from "./measures.ts";
 import type { HeatmapSeries, ValueSeries } from "./query.schemas.ts";
@@ -118,4 +118,27 @@ it("the rate of a fleet's sum is over the mean time of the hosts that reported, 
     [80, 600],
     [null, 600],
   ]);
+});
+
+describe("a compared window", () => {
+  const one = (process: string, values: (number | null)[]): ValueSeries => ({
+    measure: "segments",
+    aggregate: "sum",
+    unit: "segments",
+    labels: { process },
+    values,
+  });
+
+  it("stands beside the series of the same name, wherever that is, and changes what both have values for", () => {
+    const compared = withCompared([one("new", [1, 2]), one("b", [3, null]), one("a", [2, 4])], [one("a", [1, 1]), one("b", [2, 8])]) as ValueSeries[];
+    expect(compared.map(({ labels, compared: before, change }) => [labels["process"], before, change])).toEqual([
+      ["new", [null, null], null],
+      ["b", [2, 8], 0.5],
+      ["a", [1, 1], 2],
+    ]);
+  });
+
+  it("of zeros has no relative change", () => {
+    expect(withCompared([one("a", [1])], [one("a", [0])])[0]).toMatchObject({ compared: [0], change: null });
+  });
 });

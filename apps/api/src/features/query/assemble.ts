@@ -144,15 +144,18 @@ function share(value: number | null, total = 0): number | null {
   return value === null || total === 0 ? null : value / total;
 }
 
-/** Puts the values of the earlier window beside those of the answer. Both must have the same series in the same order. */
+/** Puts the values of the earlier window beside those of the answer. A group that came up between two statements has no earlier values. */
 export function withCompared(
   series: readonly (ValueSeries | HeatmapSeries)[],
   earlier: readonly (ValueSeries | HeatmapSeries)[],
 ): (ValueSeries | HeatmapSeries)[] {
-  return series.map((one, index) => {
-    const other = earlier[index];
-    if (!("values" in one) || other === undefined || !("values" in other)) return one;
-    return { ...one, compared: other.values, change: changeOf(one.values, other.values) };
+  const nameOf = ({ measure, aggregate, labels }: ValueSeries | HeatmapSeries): string => JSON.stringify([measure, aggregate, Object.values(labels)]);
+  const byName = new Map(earlier.map((one) => [nameOf(one), one]));
+  return series.map((one) => {
+    if (!("values" in one)) return one;
+    const other = byName.get(nameOf(one));
+    const before = other !== undefined && "values" in other ? other.values : one.values.map(() => null);
+    return { ...one, compared: before, change: changeOf(one.values, before) };
   });
 }
 
