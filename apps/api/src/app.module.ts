@@ -8,11 +8,14 @@ import type { Log } from "./common/log.ts";
 import { ProblemFilter } from "./common/problem.filter.ts";
 import type { Config } from "./config/config.ts";
 import { AuditModule } from "./features/audit/audit.module.ts";
+import { FormatsModule } from "./features/formats/formats.module.ts";
 import { HealthModule } from "./features/health/health.module.ts";
 import { HostSettingsModule } from "./features/host-settings/host-settings.module.ts";
 import { HostsModule } from "./features/hosts/hosts.module.ts";
 import { IngestModule } from "./features/ingest/ingest.module.ts";
 import { LimitsModule } from "./features/limits/limits.module.ts";
+import { RequestLimitGuard } from "./features/limits/request-limit.guard.ts";
+import { ListsModule } from "./features/lists/lists.module.ts";
 import { OpenApiModule } from "./features/openapi/openapi.module.ts";
 import { QueryModule } from "./features/query/query.module.ts";
 import { RollupsModule } from "./features/rollups/rollups.module.ts";
@@ -26,6 +29,8 @@ import { PostgresModule } from "./postgres/postgres.module.ts";
   imports: [
     ClickHouseModule,
     PostgresModule,
+    FormatsModule,
+    ListsModule,
     LimitsModule,
     TokensModule,
     IngestModule,
@@ -42,6 +47,8 @@ import { PostgresModule } from "./postgres/postgres.module.ts";
   ],
   providers: [
     { provide: APP_GUARD, useClass: AuthGuard },
+    // After the one that knows who is asking.
+    { provide: APP_GUARD, useClass: RequestLimitGuard },
     { provide: APP_FILTER, useClass: ProblemFilter },
   ],
 })

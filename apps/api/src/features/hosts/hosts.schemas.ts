@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { coverageStates } from "@waggle/signals";
 import { z } from "zod";
+import { pageParameters, pageSchema } from "../lists/lists.schemas.ts";
 
 export const hostStates = ["reporting", "late", "offline", "waiting"] as const;
 export type HostState = (typeof hostStates)[number];
@@ -48,4 +49,22 @@ export const hostSchema = z
   .meta({ id: "Host" });
 export type Host = z.infer<typeof hostSchema>;
 
-export const hostListSchema = z.object({ data: z.array(hostSchema) });
+export const hostListSchema = z.object({ data: z.array(hostSchema), page: pageSchema });
+export type HostList = z.infer<typeof hostListSchema>;
+
+export const hostSorts = ["name", "-name", "lastSeenAt", "-lastSeenAt", "enrolledAt", "-enrolledAt"] as const;
+export type HostSort = (typeof hostSorts)[number];
+
+export const hostListParametersSchema = z.strictObject({
+  q: z
+    .string()
+    .max(253)
+    .default("")
+    .meta({ description: "Only hosts whose name contains this, in whatever case.", examples: ["web"] }),
+  sort: z
+    .enum(hostSorts)
+    .default("name")
+    .meta({ description: "`-` in front turns the order round. A host that never delivered comes before all that did." }),
+  ...pageParameters(1_000),
+});
+export type HostListParameters = z.output<typeof hostListParametersSchema>;

@@ -89,7 +89,7 @@ export interface paths {
             readonly path?: never;
             readonly cookie?: never;
         };
-        /** All hosts of the organisation, by name */
+        /** Hosts of the organisation */
         readonly get: operations["listHosts"];
         readonly put?: never;
         readonly post?: never;
@@ -404,7 +404,7 @@ export interface components {
             readonly detail: string;
             readonly instance: string;
             /** @enum {string} */
-            readonly code: "VALIDATION_FAILED" | "UNAUTHENTICATED" | "FORBIDDEN" | "NOT_FOUND" | "HOST_NOT_FOUND" | "SIGNAL_NOT_FOUND" | "PRECONDITION_FAILED" | "QUERY_TOO_LARGE" | "QUERY_TIMEOUT" | "STORAGE_UNAVAILABLE" | "PAYLOAD_TOO_LARGE" | "RATE_LIMITED" | "INTERNAL";
+            readonly code: "VALIDATION_FAILED" | "UNAUTHENTICATED" | "FORBIDDEN" | "NOT_FOUND" | "HOST_NOT_FOUND" | "SIGNAL_NOT_FOUND" | "NOT_ACCEPTABLE" | "PRECONDITION_FAILED" | "QUERY_TOO_LARGE" | "QUERY_TIMEOUT" | "STORAGE_UNAVAILABLE" | "PAYLOAD_TOO_LARGE" | "RATE_LIMITED" | "INTERNAL";
             readonly requestId: string;
             readonly errors?: readonly {
                 readonly pointer: string;
@@ -524,6 +524,13 @@ export interface components {
                 readonly refusedFrames: number | null;
             };
         };
+        readonly Page: {
+            /** @description Cursor of the next page, also in the Link header as `rel="next"`; null: this is the last one. */
+            readonly next: string | null;
+            readonly hasMore: boolean;
+            /** @description Entries of all pages, where they are counted. */
+            readonly total?: number;
+        };
         /** @description What holds for every host that has no setting of its own. */
         readonly OrganisationSettings: {
             /** @description Number of the newest change that concerns these settings, also their ETag; 0: nothing was ever set. */
@@ -621,9 +628,10 @@ export interface components {
         };
         readonly AuditPage: {
             readonly meta: {
-                /** @description null: this is the last page. */
+                /** @description The same as `page.next`. */
                 readonly nextCursor: string | null;
             };
+            readonly page: components["schemas"]["Page"];
             /** @description Newest first. */
             readonly data: readonly components["schemas"]["AuditEntry"][];
         };
@@ -731,9 +739,10 @@ export interface components {
                         readonly "1h": number;
                     };
                 };
-                /** @description null: this is the last page. */
+                /** @description The same as `page.next`. */
                 readonly nextCursor: string | null;
             };
+            readonly page: components["schemas"]["Page"];
             /** @description By hour, newest first, then by host. */
             readonly data: readonly components["schemas"]["LedgerEntry"][];
         };
@@ -928,6 +937,9 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Answer"];
+                    readonly "application/x-ndjson": string;
+                    readonly "text/csv": string;
+                    readonly "application/vnd.apache.arrow.stream": string;
                 };
             };
             /** @description UNAUTHENTICATED: Sign in first. */
@@ -941,6 +953,15 @@ export interface operations {
             };
             /** @description FORBIDDEN: The token does not allow this. */
             readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -1031,6 +1052,9 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Answer"];
+                    readonly "application/x-ndjson": string;
+                    readonly "text/csv": string;
+                    readonly "application/vnd.apache.arrow.stream": string;
                 };
             };
             /** @description UNAUTHENTICATED: Sign in first. */
@@ -1044,6 +1068,15 @@ export interface operations {
             };
             /** @description FORBIDDEN: The token does not allow this. */
             readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -1133,6 +1166,9 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Answer"];
+                    readonly "application/x-ndjson": string;
+                    readonly "text/csv": string;
+                    readonly "application/vnd.apache.arrow.stream": string;
                 };
             };
             /** @description UNAUTHENTICATED: Sign in first. */
@@ -1146,6 +1182,15 @@ export interface operations {
             };
             /** @description FORBIDDEN: The token does not allow this. */
             readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -1235,6 +1280,9 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Answer"];
+                    readonly "application/x-ndjson": string;
+                    readonly "text/csv": string;
+                    readonly "application/vnd.apache.arrow.stream": string;
                 };
             };
             /** @description UNAUTHENTICATED: Sign in first. */
@@ -1248,6 +1296,15 @@ export interface operations {
             };
             /** @description FORBIDDEN: The token does not allow this. */
             readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -1313,14 +1370,23 @@ export interface operations {
     };
     readonly listHosts: {
         readonly parameters: {
-            readonly query?: never;
+            readonly query?: {
+                /** @description Only hosts whose name contains this, in whatever case. */
+                readonly q?: string;
+                /** @description `-` in front turns the order round. A host that never delivered comes before all that did. */
+                readonly sort?: "name" | "-name" | "lastSeenAt" | "-lastSeenAt" | "enrolledAt" | "-enrolledAt";
+                /** @description Entries per page, at most 1000. */
+                readonly limit?: string;
+                /** @description `page.next` of the page before, with the same parameters otherwise. A place in the list, not a number: it holds while entries come and go. */
+                readonly cursor?: string;
+            };
             readonly header?: never;
             readonly path?: never;
             readonly cookie?: never;
         };
         readonly requestBody?: never;
         readonly responses: {
-            /** @description The hosts. */
+            /** @description A page of hosts. */
             readonly 200: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -1328,7 +1394,11 @@ export interface operations {
                 content: {
                     readonly "application/json": {
                         readonly data: readonly components["schemas"]["Host"][];
+                        readonly page: components["schemas"]["Page"];
                     };
+                    readonly "application/x-ndjson": string;
+                    readonly "text/csv": string;
+                    readonly "application/vnd.apache.arrow.stream": string;
                 };
             };
             /** @description UNAUTHENTICATED: Sign in first. */
@@ -1342,6 +1412,33 @@ export interface operations {
             };
             /** @description FORBIDDEN: The token does not allow this. */
             readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description VALIDATION_FAILED: The request is not valid. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -1417,6 +1514,15 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description INTERNAL: Something broke on our side. */
             readonly 500: {
                 headers: {
@@ -1466,6 +1572,15 @@ export interface operations {
             };
             /** @description FORBIDDEN: The token does not allow this. */
             readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -1545,6 +1660,15 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description INTERNAL: Something broke on our side. */
             readonly 500: {
                 headers: {
@@ -1597,6 +1721,15 @@ export interface operations {
             };
             /** @description HOST_NOT_FOUND: There is no such host. */
             readonly 404: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -1688,6 +1821,15 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description INTERNAL: Something broke on our side. */
             readonly 500: {
                 headers: {
@@ -1704,9 +1846,9 @@ export interface operations {
             readonly query?: {
                 /** @description Only what concerns this host, by its id or the name it had then. */
                 readonly host?: string;
-                /** @description Entries per page. */
-                readonly limit?: number;
-                /** @description `meta.nextCursor` of the page before. */
+                /** @description Entries per page, at most 1000. */
+                readonly limit?: string;
+                /** @description `page.next` of the page before, with the same parameters otherwise. A place in the list, not a number: it holds while entries come and go. */
                 readonly cursor?: string;
             };
             readonly header?: never;
@@ -1722,6 +1864,9 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["AuditPage"];
+                    readonly "application/x-ndjson": string;
+                    readonly "text/csv": string;
+                    readonly "application/vnd.apache.arrow.stream": string;
                 };
             };
             /** @description UNAUTHENTICATED: Sign in first. */
@@ -1742,8 +1887,26 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description VALIDATION_FAILED: The request is not valid. */
             readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -1780,6 +1943,9 @@ export interface operations {
                     readonly "application/json": {
                         readonly data: readonly components["schemas"]["Signal"][];
                     };
+                    readonly "application/x-ndjson": string;
+                    readonly "text/csv": string;
+                    readonly "application/vnd.apache.arrow.stream": string;
                 };
             };
             /** @description UNAUTHENTICATED: Sign in first. */
@@ -1793,6 +1959,24 @@ export interface operations {
             };
             /** @description FORBIDDEN: The token does not allow this. */
             readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -1831,9 +2015,9 @@ export interface operations {
                 readonly host?: string;
                 /** @description Only hours that are `missing` or `more`. */
                 readonly problems?: "true" | "false";
-                /** @description Host-hours per page. */
-                readonly limit?: number;
-                /** @description `meta.nextCursor` of the page before. */
+                /** @description Entries per page, at most 1000. */
+                readonly limit?: string;
+                /** @description `page.next` of the page before, with the same parameters otherwise. A place in the list, not a number: it holds while entries come and go. */
                 readonly cursor?: string;
             };
             readonly header?: never;
@@ -1849,6 +2033,9 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Ledger"];
+                    readonly "application/x-ndjson": string;
+                    readonly "text/csv": string;
+                    readonly "application/vnd.apache.arrow.stream": string;
                 };
             };
             /** @description UNAUTHENTICATED: Sign in first. */
@@ -1878,6 +2065,15 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description QUERY_TOO_LARGE: The query would read too much. */
             readonly 413: {
                 headers: {
@@ -1889,6 +2085,15 @@ export interface operations {
             };
             /** @description VALIDATION_FAILED: The request is not valid. */
             readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -1961,6 +2166,15 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description INTERNAL: Something broke on our side. */
             readonly 500: {
                 headers: {
@@ -2017,6 +2231,15 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description INTERNAL: Something broke on our side. */
             readonly 500: {
                 headers: {
@@ -2055,6 +2278,15 @@ export interface operations {
             };
             /** @description UNAUTHENTICATED: Sign in first. */
             readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -2116,6 +2348,15 @@ export interface operations {
             };
             /** @description VALIDATION_FAILED: The request is not valid. */
             readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
                 headers: {
                     readonly [name: string]: unknown;
                 };

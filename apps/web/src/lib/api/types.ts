@@ -5,6 +5,7 @@ import type { components, operations } from "./schema.gen";
 type Schemas = components["schemas"];
 
 export type Host = Schemas["Host"];
+export type HostList = operations["listHosts"]["responses"][200]["content"]["application/json"];
 export type HostSignal = Host["signals"][number];
 export type SignalState = HostSignal["state"];
 
