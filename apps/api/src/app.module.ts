@@ -16,6 +16,7 @@ import { IngestModule } from "./features/ingest/ingest.module.ts";
 import { LimitsModule } from "./features/limits/limits.module.ts";
 import { RequestLimitGuard } from "./features/limits/request-limit.guard.ts";
 import { ListsModule } from "./features/lists/lists.module.ts";
+import { LiveModule } from "./features/live/live.module.ts";
 import { OpenApiModule } from "./features/openapi/openapi.module.ts";
 import { QueryModule } from "./features/query/query.module.ts";
 import { RollupsModule } from "./features/rollups/rollups.module.ts";
@@ -23,6 +24,7 @@ import { SignalsModule } from "./features/signals/signals.module.ts";
 import { ServerStorageModule } from "./features/storage/server-storage.module.ts";
 import { StorageModule } from "./features/storage/storage.module.ts";
 import { TokensModule } from "./features/tokens/tokens.module.ts";
+import { WatchModule } from "./features/watch/watch.module.ts";
 import { PostgresModule } from "./postgres/postgres.module.ts";
 
 @Module({
@@ -36,6 +38,8 @@ import { PostgresModule } from "./postgres/postgres.module.ts";
     IngestModule,
     HealthModule,
     QueryModule,
+    WatchModule,
+    LiveModule,
     RollupsModule,
     HostsModule,
     HostSettingsModule,

@@ -14,6 +14,7 @@ import { signalListSchema } from "../signals/signals.schemas.ts";
 import { storageReportSchema } from "../storage/storage.schemas.ts";
 import { createSessionSchema, sessionSchema } from "../tokens/sessions.schemas.ts";
 import { json, rows } from "./content.ts";
+import { registerLive } from "./live-path.ts";
 
 const problem = problemSchema.meta({ id: "Problem" });
 
@@ -90,6 +91,7 @@ export function openApiDocument(): object {
       responses: { 200: { description: "The answer, column by column.", content: rows(answerSchema) }, ...queryProblems },
     });
   }
+  registerLive(registry, secured, problems("VALIDATION_FAILED", "SIGNAL_NOT_FOUND", "HOST_NOT_FOUND", "FORBIDDEN", "STORAGE_UNAVAILABLE"));
   registry.registerPath({
     method: "get",
     path: "/hosts",
@@ -265,6 +267,7 @@ export function openApiDocument(): object {
     servers: [{ url: "/api/v1" }],
     tags: [
       { name: "query", description: "Numbers." },
+      { name: "live", description: "Numbers as they come." },
       { name: "hosts", description: "Who is measured." },
       { name: "settings", description: "What agents are told, and who said so." },
       { name: "signals", description: "What is measured." },

@@ -61,6 +61,7 @@ export class QueryPlanner {
   /**
    * @param plan without steps
    * @param hostCount how many hosts the plan reads
+   * @param rawGrainMs shortest step of raw rows: less than a default window for hosts whose windows are shorter
    * @throws AppError as of `QueryRepository.run`
    */
   async choose(
@@ -70,11 +71,12 @@ export class QueryPlanner {
     hostCount: number,
     nowMs: number,
     signal: AbortSignal | undefined,
+    rawGrainMs = WINDOW_MS,
   ): Promise<Planned> {
     const completeUntil: CompleteUntil = (level, scope) => this.progress.completeUntilMs(stepOf(level, scope));
     const kept = this.config.retention.daysOf(plan.signal.name);
     const isKept = (level: Level, fromMs: number): boolean => fromMs >= nowMs - kept[level] * DAY_MS;
-    const grains = levels.map((level) => ({ level, grainMs: level === "raw" ? WINDOW_MS : levelMs[level] }));
+    const grains = levels.map((level) => ({ level, grainMs: level === "raw" ? rawGrainMs : levelMs[level] }));
     const possible = grains.filter(({ level }, index) => isKept(level, range.fromMs) || index === grains.length - 1);
 
     let chosen: { planned: Planned; rows: number } | undefined;

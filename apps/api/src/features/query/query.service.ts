@@ -45,9 +45,10 @@ export class QueryService {
   /**
    * Answers a query out of the caller's organisation.
    * @param signal aborts the query in ClickHouse too
+   * @param rawGrainMs shortest step of raw rows, where the caller knows that the windows of these hosts are shorter than others'
    * @throws AppError VALIDATION_FAILED, SIGNAL_NOT_FOUND, QUERY_TOO_LARGE, QUERY_TIMEOUT, STORAGE_UNAVAILABLE, FORBIDDEN
    */
-  async query(caller: Caller, query: Query, signal?: AbortSignal): Promise<Answer> {
+  async query(caller: Caller, query: Query, signal?: AbortSignal, rawGrainMs?: number): Promise<Answer> {
     requireScope(caller, "metrics:read");
     const startedAt = performance.now();
     const nowMs = this.clock.now();
@@ -56,7 +57,15 @@ export class QueryService {
     const matching = known.filter((host) => matchesHost(resolved, host));
     const { range, points, hostFilters, ...rest } = resolved;
     const hosts = hostFilters.length === 0 ? null : matching.map((host) => host.id);
-    const planned = await this.planner.choose({ ...rest, tenant: caller.organisationId, hosts }, range, points, matching.length, nowMs, signal);
+    const planned = await this.planner.choose(
+      { ...rest, tenant: caller.organisationId, hosts },
+      range,
+      points,
+      matching.length,
+      nowMs,
+      signal,
+      rawGrainMs,
+    );
     const { plan } = planned;
     const { steps } = plan;
 

@@ -82,6 +82,26 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/live": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Every window as it is complete
+         * @description Server-sent events: `hello` (LiveHello), `window` (LiveWindow), `reset` (LiveReset), `problem` (LiveProblem), `end` (LiveEnd), and a comment every 15 s. The ranges of `window` events follow each other without a gap, unless a `reset` or `problem` came between. A client that comes back with `Last-Event-ID` gets what it missed, up to 10 min. Named hosts have windows of 1 s while somebody looks at them.
+         */
+        readonly get: operations["live"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/hosts": {
         readonly parameters: {
             readonly query?: never;
@@ -471,6 +491,115 @@ export interface components {
              */
             readonly limit: number;
         };
+        readonly LiveHello: {
+            /** @description `watched`: its windows are short now; false where too many are watched already. */
+            readonly hosts: readonly {
+                readonly id: string;
+                readonly name: string;
+                readonly watched: boolean;
+            }[];
+            readonly queries: number;
+            readonly heartbeatSeconds: number;
+            /**
+             * Format: date-time
+             * @description When the connection is closed at the latest; clients connect again by themselves.
+             */
+            readonly endsAt: string;
+        };
+        readonly LiveWindow: {
+            /** @description Which query, by its position; null: there is none. */
+            readonly query: number | null;
+            /** Format: date-time */
+            readonly from: string;
+            /**
+             * Format: date-time
+             * @description Everything before is complete, as far as hosts that are there are concerned.
+             */
+            readonly to: string;
+            readonly stepSeconds: number;
+            /** @description As POST /query answers about this range. */
+            readonly answer: {
+                readonly meta: {
+                    readonly signal: string;
+                    /**
+                     * Format: date-time
+                     * @description RFC 3339, UTC.
+                     */
+                    readonly from: string;
+                    /**
+                     * Format: date-time
+                     * @description RFC 3339, UTC.
+                     */
+                    readonly to: string;
+                    /** @description Length of a step: as short as `points` allows, longer where shorter steps would take too many rows to read. */
+                    readonly stepSeconds: number;
+                    readonly points: number;
+                    /** @description Unit of the first selection. */
+                    readonly unit: string;
+                    /** @description Largest relative error of percentiles. */
+                    readonly errorBound?: number;
+                    readonly coverage: components["schemas"]["Coverage"];
+                    /** @description Set when the rest was merged into `~other`. */
+                    readonly truncated: {
+                        readonly shown: number;
+                        readonly total: number;
+                    } | null;
+                    /**
+                     * @description The coarsest rows the values were made of: windows as the agents sent them (`raw`), minutes or hours.
+                     * @enum {string}
+                     */
+                    readonly level: "raw" | "1m" | "1h";
+                    /**
+                     * @description `fleet`: rows in which all hosts were added up already; the newest are always added up from hosts.
+                     * @enum {string}
+                     */
+                    readonly scope: "host" | "fleet";
+                    /** @description Which rows were read for which part of the range. */
+                    readonly sources: readonly {
+                        /** @enum {string} */
+                        readonly level: "raw" | "1m" | "1h";
+                        /** @enum {string} */
+                        readonly scope: "host" | "fleet";
+                        /**
+                         * Format: date-time
+                         * @description RFC 3339, UTC.
+                         */
+                        readonly from: string;
+                        /**
+                         * Format: date-time
+                         * @description RFC 3339, UTC.
+                         */
+                        readonly to: string;
+                    }[];
+                    readonly rowsRead: number;
+                    readonly elapsedMs: number;
+                };
+                readonly series: readonly (components["schemas"]["ValueSeries"] | components["schemas"]["HeatmapSeries"])[];
+            } | null;
+        };
+        readonly LiveReset: {
+            /** @enum {string} */
+            readonly reason: "too_old" | "unknown_id";
+            readonly detail: string;
+            /**
+             * Format: date-time
+             * @description Where the windows that follow begin; what was missed before can be asked of POST /query.
+             */
+            readonly from: string;
+        };
+        /** @description A query could not be answered; it is tried again. */
+        readonly LiveProblem: {
+            readonly query: number | null;
+            readonly code: string;
+            readonly detail: string;
+        };
+        /** @description The last event: why the server closes. */
+        readonly LiveEnd: {
+            /** @enum {string} */
+            readonly reason: "max_age" | "token" | "slow" | "stopping";
+            readonly detail: string;
+            readonly reconnect: boolean;
+        };
         readonly Host: {
             readonly id: string;
             readonly name: string;
@@ -608,6 +737,18 @@ export interface components {
                     readonly from: "host" | "organisation" | "agent";
                 };
             };
+            /** @description Somebody looks at the host live (GET /live), so its windows are short; what is set holds again when nobody does. null: nobody. */
+            readonly watched: {
+                /** @description Length of its windows meanwhile, whatever is set; longer only while the store lacks disk. */
+                readonly windowMs: number;
+                /** @description Live connections, on all API nodes. */
+                readonly watchers: number;
+                /**
+                 * Format: date-time
+                 * @description When the lease is over unless it is renewed, as it is while somebody looks.
+                 */
+                readonly until: string;
+            } | null;
             /**
              * @description `pending`: the agent has not acknowledged this revision (yet, or it is away, or too old to); `with_problems`: it could not do all of it.
              * @enum {string}
@@ -1359,6 +1500,108 @@ export interface operations {
             };
             /** @description QUERY_TIMEOUT: The query took too long. */
             readonly 504: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly live: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description A host to watch, by id or name; may be repeated, up to 4 times. Its windows are 1 s long meanwhile, and queries are about these hosts alone. */
+                readonly host?: string | readonly string[];
+                /** @description Signal of the one query. */
+                readonly signal?: string;
+                /** @description Its selections, `measure:aggregate`, separated by commas. */
+                readonly select?: string | readonly string[];
+                /** @description Its dimensions, separated by commas. */
+                readonly by?: string | readonly string[];
+                /** @description Its filter, as in POST /query. `host:` with one name watches that host. */
+                readonly where?: string;
+                readonly limit?: string;
+                /** @description Instead of `signal` and the others: a query object of POST /query as JSON, without a range; may be repeated, up to 8 times. Without any query the events say only which windows are complete. */
+                readonly query?: string | readonly string[];
+                /** @description Also send what there was since then, at most 10 min: `now-2m`, RFC 3339 or Unix milliseconds. `Last-Event-ID` goes before it. */
+                readonly since?: string;
+            };
+            readonly header?: {
+                /** @description Id of the last event that was received; browsers send it by themselves. */
+                readonly "last-event-id"?: string;
+            };
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Events, for at most 30 min. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "text/event-stream": components["schemas"]["LiveHello"] | components["schemas"]["LiveWindow"] | components["schemas"]["LiveReset"] | components["schemas"]["LiveProblem"] | components["schemas"]["LiveEnd"];
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description HOST_NOT_FOUND: There is no such host. */
+            readonly 404: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description VALIDATION_FAILED: The request is not valid. SIGNAL_NOT_FOUND: There is no such signal. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            readonly 503: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
