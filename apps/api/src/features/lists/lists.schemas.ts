@@ -13,11 +13,15 @@ export const pageParameters = (limitDefault: number) => ({
     .transform(Number)
     .pipe(z.int().min(1).max(PAGE_LIMIT_MAX))
     .default(limitDefault)
-    .meta({ description: `Entries per page, at most ${PAGE_LIMIT_MAX}.`, examples: ["100"] }),
-  cursor: z.string().max(CURSOR_LENGTH_MAX).optional().meta({
-    description:
-      "`page.next` of the page before, with the same parameters otherwise. A place in the list, not a number: it holds while entries come and go.",
-  }),
+    .meta({ description: `Entries per page, at most ${PAGE_LIMIT_MAX}.`, type: "integer", minimum: 1, maximum: PAGE_LIMIT_MAX }),
+  cursor: z
+    .string()
+    .refine((text) => text.length <= CURSOR_LENGTH_MAX, "This is too long for a cursor; take `page.next` of the page before.")
+    .optional()
+    .meta({
+      description:
+        "`page.next` of the page before, with the same parameters otherwise. A place in the list, not a number: it holds while entries come and go.",
+    }),
 });
 
 export const pageSchema = z

@@ -14,6 +14,7 @@ import { signalListSchema } from "../signals/signals.schemas.ts";
 import { storageReportSchema } from "../storage/storage.schemas.ts";
 import { createSessionSchema, sessionSchema } from "../tokens/sessions.schemas.ts";
 import { json, rows } from "./content.ts";
+import { addExamples } from "./examples.ts";
 import { registerLive } from "./live-path.ts";
 
 const problem = problemSchema.meta({ id: "Problem" });
@@ -254,7 +255,7 @@ export function openApiDocument(): object {
     responses: { 200: { description: "OpenAPI 3.1.", content: { "application/json": { schema: z.record(z.string(), z.unknown()) } } } },
   });
 
-  return new OpenApiGeneratorV31(registry.definitions).generateDocument({
+  const document = new OpenApiGeneratorV31(registry.definitions).generateDocument({
     openapi: "3.1.0",
     info: {
       title: "Waggle",
@@ -278,4 +279,6 @@ export function openApiDocument(): object {
       { name: "meta", description: "About the API." },
     ],
   });
+  addExamples(document);
+  return document;
 }

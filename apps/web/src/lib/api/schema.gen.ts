@@ -1619,7 +1619,7 @@ export interface operations {
                 /** @description `-` in front turns the order round. A host that never delivered comes before all that did. */
                 readonly sort?: "name" | "-name" | "lastSeenAt" | "-lastSeenAt" | "enrolledAt" | "-enrolledAt";
                 /** @description Entries per page, at most 1000. */
-                readonly limit?: string;
+                readonly limit?: number;
                 /** @description `page.next` of the page before, with the same parameters otherwise. A place in the list, not a number: it holds while entries come and go. */
                 readonly cursor?: string;
             };
@@ -2090,7 +2090,7 @@ export interface operations {
                 /** @description Only what concerns this host, by its id or the name it had then. */
                 readonly host?: string;
                 /** @description Entries per page, at most 1000. */
-                readonly limit?: string;
+                readonly limit?: number;
                 /** @description `page.next` of the page before, with the same parameters otherwise. A place in the list, not a number: it holds while entries come and go. */
                 readonly cursor?: string;
             };
@@ -2259,7 +2259,7 @@ export interface operations {
                 /** @description Only hours that are `missing` or `more`. */
                 readonly problems?: "true" | "false";
                 /** @description Entries per page, at most 1000. */
-                readonly limit?: string;
+                readonly limit?: number;
                 /** @description `page.next` of the page before, with the same parameters otherwise. A place in the list, not a number: it holds while entries come and go. */
                 readonly cursor?: string;
             };
