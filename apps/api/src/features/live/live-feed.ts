@@ -13,6 +13,8 @@ import { completeMs, completeOfFleetMs, floorTo, stepOfRange } from "./steps.ts"
 
 /** How often it is looked whether more windows are complete. */
 const LOOK_INTERVAL_MS = 1_000;
+/** After each look, this many times as long as it took, nothing is asked. */
+const REST_PER_LOOK = 3;
 /** Of a connection that begins: one default window, so that it sees something at once. */
 const FIRST_MS = WINDOW_MS;
 
@@ -130,11 +132,16 @@ export class LiveFeed {
     }
   }
 
-  private schedule(): void {
+  /** @param tookMs how long the last look took: a busy store is asked less often, about more windows at once */
+  private schedule(tookMs = 0): void {
     if (this.stopping.signal.aborted) return;
-    // Shortly after each second, when what ended with it has had time to arrive.
-    const waitMs = LOOK_INTERVAL_MS - (this.services.clock.now() % LOOK_INTERVAL_MS);
-    this.timer = setTimeout(() => void this.look().finally(() => this.schedule()), waitMs);
+    const nowMs = this.services.clock.now();
+    const restMs = tookMs * REST_PER_LOOK;
+    const waitMs = Math.ceil((nowMs + Math.max(1, restMs)) / LOOK_INTERVAL_MS) * LOOK_INTERVAL_MS - nowMs;
+    this.timer = setTimeout(() => {
+      const beganMs = performance.now();
+      void this.look().finally(() => this.schedule(performance.now() - beganMs));
+    }, waitMs);
     this.timer.unref();
   }
 

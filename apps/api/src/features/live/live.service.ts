@@ -20,8 +20,8 @@ const HEARTBEAT_MS = 15_000;
 const AGE_MS_MAX = 30 * 60_000;
 const CONNECTIONS_PER_ORGANISATION_MAX = 500;
 const CONNECTIONS_PER_TOKEN_MAX = 200;
-/** Each may read every second. */
-const FEEDS_PER_ORGANISATION_MAX = 64;
+/** Each may read every second: as many pages of hosts as may be watched, with some queries each. */
+const FEEDS_PER_ORGANISATION_MAX = 160;
 
 export interface LiveClient {
   readonly caller: Caller;

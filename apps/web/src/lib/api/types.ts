@@ -20,6 +20,9 @@ export type Aggregate = Selection["aggregate"];
 /** What is sent; the API fills in the rest. */
 export type QueryBody = Pick<Schemas["Query"], "signal" | "select" | "from" | "to"> & Partial<Schemas["Query"]>;
 
+/** One event of GET /live. */
+export type LiveWindow = Schemas["LiveWindow"];
+
 export type Coverage = Schemas["Coverage"];
 export type MissingHost = Coverage["missing"][number];
 
