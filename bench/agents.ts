@@ -101,6 +101,7 @@ function factsOf(host: BenchHost): HostFacts {
     memoryBytes: 32n * 1_024n ** 3n,
     agentVersion: "bench",
     simulated: true,
+    tags: {},
   };
 }
 

@@ -7,7 +7,7 @@ const config: NextConfig = {
   output: "standalone",
   outputFileTracingRoot: path.join(import.meta.dirname, "../.."),
   turbopack: { root: path.join(import.meta.dirname, "../..") },
-  transpilePackages: ["@waggle/units"],
+  transpilePackages: ["@waggle/query", "@waggle/units"],
   poweredByHeader: false,
   devIndicators: false,
   // `pnpm typecheck` does this; checking twice doubles the build on two cores.

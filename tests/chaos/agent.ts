@@ -152,6 +152,7 @@ const stream: IngestStream = new IngestStream({
     memoryBytes: 2n ** 31n,
     agentVersion: "chaos",
     simulated: true,
+    tags: {},
   },
   signals: catalogue.map((signal) => ({ name: signal.name, schemaHash: schemaHash(signal) })),
   windowMs: scene.windowMs,

@@ -26,7 +26,7 @@ const RawClient = makeGenericClientConstructor(
 type Answer = NonNullable<StreamSnapshotsResponse["message"]>;
 export type AnswerOf<Case extends Answer["$case"]> = Extract<Answer, { $case: Case }>["value"];
 
-const facts = (name: string): HostFacts => ({
+const facts = (name: string, tags: Record<string, string> = {}): HostFacts => ({
   name,
   kernelRelease: "6.1.0-test",
   architecture: "x86_64",
@@ -35,6 +35,7 @@ const facts = (name: string): HostFacts => ({
   memoryBytes: 8n * 1_024n ** 3n,
   agentVersion: "0.1.0",
   simulated: false,
+  tags,
 });
 
 function bearer(token: string | undefined): Metadata {
@@ -54,8 +55,13 @@ export class TestIngest {
     });
   }
 
-  enrol(enrolmentToken: string | undefined, name: string, machineKey = randomBytes(32).toString("hex")): Promise<EnrolHostResponse> {
-    return this.enrolRaw(enrolmentToken, Buffer.from(EnrolHostRequest.encode({ machineKey, facts: facts(name) }).finish()));
+  enrol(
+    enrolmentToken: string | undefined,
+    name: string,
+    machineKey = randomBytes(32).toString("hex"),
+    tags: Record<string, string> = {},
+  ): Promise<EnrolHostResponse> {
+    return this.enrolRaw(enrolmentToken, Buffer.from(EnrolHostRequest.encode({ machineKey, facts: facts(name, tags) }).finish()));
   }
 
   enrolRaw(enrolmentToken: string | undefined, bytes: Buffer): Promise<EnrolHostResponse> {

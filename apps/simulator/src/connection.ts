@@ -47,6 +47,7 @@ function factsOf(host: SimulatedHost): HostFacts {
     memoryBytes: 32n * 1024n ** 3n,
     agentVersion: "simulator",
     simulated: true,
+    tags: host.tags,
   };
 }
 

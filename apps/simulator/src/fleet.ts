@@ -15,6 +15,8 @@ export interface SimulatedHost {
   readonly bootId: string;
   /** Few hosts have one, so that there is something to find. */
   readonly sickness: Sickness | undefined;
+  /** `env`, `region` and `role`. */
+  readonly tags: Readonly<Record<"env" | "region" | "role", string>>;
   /** How much busier than the middle of the fleet, 0.2 to 8: most hosts are near 1, a few far above. */
   readonly load: number;
   /** Which of its role's sets of processes and peers it has, 0 to `VARIANTS - 1`. */
@@ -23,6 +25,10 @@ export interface SimulatedHost {
 
 export const roles = ["web", "api", "db", "cache", "batch"] as const;
 export type Role = (typeof roles)[number];
+
+/** Most hosts of a fleet are in production; those of one environment are spread over the regions. */
+const environments = ["prod", "prod", "prod", "prod", "prod", "prod", "prod", "staging", "staging", "test"] as const;
+const regions = ["eu-central", "us-east", "ap-south"] as const;
 
 /** Sets of processes and peers per role. Hosts of one service talk to the same peers, so sharing a set is what a real fleet does too. */
 export const VARIANTS = 32;
@@ -44,6 +50,11 @@ export function makeFleet(seed: number, hostCount: number): SimulatedHost[] {
       machineKey: digest,
       bootId: [digest.slice(0, 8), digest.slice(8, 12), digest.slice(12, 16), digest.slice(16, 20), digest.slice(20, 32)].join("-"),
       sickness: index === 0 ? "lossy" : isSick ? sicknesses[Math.floor(fractionOf(seed, index, 2) * sicknesses.length)] : undefined,
+      tags: {
+        env: environments[Math.floor(fractionOf(seed, index, 5) * environments.length)] as string,
+        region: regions[Math.floor(fractionOf(seed, index, 6) * regions.length)] as string,
+        role,
+      },
       // Pareto with a cap: the middle is near 1.
       load: Math.min(8, 0.1 + 0.5 / (1 - fractionOf(seed, index, 3)) ** 0.7),
       variant: Math.floor(fractionOf(seed, index, 4) * VARIANTS),

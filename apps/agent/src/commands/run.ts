@@ -87,7 +87,7 @@ export async function run(environment: NodeJS.ProcessEnv, stop: AbortSignal): Pr
     enrolmentTokenFile: config.enrolmentTokenFile,
     stateDirectory: config.stateDirectory,
     identity,
-    facts: readHostFacts(config.hostRoot),
+    facts: readHostFacts(config.hostRoot, config.tags),
     signals: hostSignals.map((signal) => ({ name: signal.name, schemaHash: schemaHash(signal) })),
     windowMs: config.windowMs,
     spool,

@@ -52,6 +52,17 @@ describe("loadConfig", () => {
     expect(() => load("agent_coverage")).toThrow("cannot be switched off");
   });
 
+  it("takes tags, and says which one breaks which rule", () => {
+    const load = (value: string | undefined) => loadConfig({ WAGGLE_AGENT_TAGS: value }).config.tags;
+    expect(load(undefined)).toEqual({});
+    expect(load("env=prod, region = eu-1 ,note=a=b")).toEqual({ env: "prod", region: "eu-1", note: "a=b" });
+    expect(() => load("env")).toThrow("expected key=value pairs");
+    expect(() => load("env=prod,Env=prod")).toThrow("tag 2: a tag's key begins with a lower-case letter");
+    expect(() => load("env=")).toThrow("1 to 128 characters");
+    expect(() => load("env=a,env=b")).toThrow("twice");
+    expect(() => load(Array.from({ length: 33 }, (_, index) => `k${index}=v`).join(","))).toThrow("at most 32");
+  });
+
   it("reads the CPU budget as per cent of one core", () => {
     const load = (value: string | undefined) => loadConfig({ WAGGLE_AGENT_CPU_BUDGET: value }).config.cpuBudget;
     expect(load(undefined)).toBe(0.1);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { TAGS_MAX, tagProblem } from "@waggle/query";
 import { catalogue, hostSignals } from "@waggle/signals";
 import { type LogLevel, logLevels } from "../log.ts";
 
@@ -89,6 +90,27 @@ function editDistance(a: string, b: string): number {
     row = next;
   }
   return row[b.length] as number;
+}
+
+/** `env=prod,region=eu`. */
+function hostTags(text: string | undefined): Readonly<Record<string, string>> {
+  const entries = (text ?? "")
+    .split(",")
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== "")
+    .map((entry): [string, string] => {
+      const equals = entry.indexOf("=");
+      if (equals < 0) throw new Error("expected key=value pairs, separated by commas, such as env=prod,region=eu");
+      return [entry.slice(0, equals).trim(), entry.slice(equals + 1).trim()];
+    });
+  for (const [index, [key, value]] of entries.entries()) {
+    const problem = tagProblem(key, value);
+    if (problem !== undefined) throw new Error(`tag ${index + 1}: ${problem}`);
+  }
+  const tags = Object.fromEntries(entries);
+  if (Object.keys(tags).length < entries.length) throw new Error("the same key stands there twice");
+  if (entries.length > TAGS_MAX) throw new Error(`expected at most ${TAGS_MAX} tags`);
+  return tags;
 }
 
 function oneOf<const T extends string>(fallback: T, values: readonly T[]): (text: string | undefined) => T {
@@ -210,6 +232,12 @@ export const settings = {
     help: "Signals that this host shall not measure, by name, separated by commas. Their coverage is `disabled`.",
     fallback: "none",
     parse: signalNames,
+  },
+  tags: {
+    variable: "WAGGLE_AGENT_TAGS",
+    help: "What this host is called by besides its name, such as env=prod,region=eu: queries filter and group by it. Tags that people set over REST go before these.",
+    fallback: "none",
+    parse: hostTags,
   },
   spoolBytesMax: {
     variable: "WAGGLE_AGENT_SPOOL_BYTES",

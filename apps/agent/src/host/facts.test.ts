@@ -7,18 +7,19 @@ const fixture = fileURLToPath(new URL("./fixtures/debian12", import.meta.url));
 
 describe("readHostFacts", () => {
   it("reads a Debian host", () => {
-    expect(readHostFacts(fixture, { nodename: "web-1", release: "6.1.0-32-cloud-amd64", machine: "x86_64" })).toMatchObject({
+    expect(readHostFacts(fixture, { env: "prod" }, { nodename: "web-1", release: "6.1.0-32-cloud-amd64", machine: "x86_64" })).toMatchObject({
       name: "web-1",
       kernelRelease: "6.1.0-32-cloud-amd64",
       architecture: "x86_64",
       distribution: "Debian GNU/Linux 12 (bookworm)",
       cpuCount: 6,
       memoryBytes: 8_131_244n * 1024n,
+      tags: { env: "prod" },
     });
   });
 
   it("leaves unknown what cannot be read", () => {
-    expect(readHostFacts("/nonexistent")).toMatchObject({ distribution: "", cpuCount: 0, memoryBytes: 0n });
+    expect(readHostFacts("/nonexistent", {})).toMatchObject({ distribution: "", cpuCount: 0, memoryBytes: 0n });
   });
 });
 

@@ -13,7 +13,11 @@ export interface KernelName {
 }
 
 /** Facts that rarely change, for the Hello. A fact that cannot be read is empty or 0, which means unknown. */
-export function readHostFacts(hostRoot: string, name: KernelName = { nodename: hostname(), release: release(), machine: machine() }): HostFacts {
+export function readHostFacts(
+  hostRoot: string,
+  tags: Readonly<Record<string, string>>,
+  name: KernelName = { nodename: hostname(), release: release(), machine: machine() },
+): HostFacts {
   const readText = (path: string) => {
     try {
       return readFileSync(join(hostRoot, path), "utf8");
@@ -30,6 +34,7 @@ export function readHostFacts(hostRoot: string, name: KernelName = { nodename: h
     memoryBytes: BigInt(/^MemTotal:\s+(\d+) kB$/m.exec(readText("proc/meminfo"))?.[1] ?? 0) * 1024n,
     agentVersion,
     simulated: false,
+    tags,
   };
 }
 

@@ -41,7 +41,7 @@ export async function askServerTime(config: Config, credential: Credential, time
       const signals = hostSignals.map((signal) => ({ name: signal.name, schemaHash: schemaHash(signal) }));
       const hello = {
         bootId: identity.bootId,
-        facts: readHostFacts(config.hostRoot),
+        facts: readHostFacts(config.hostRoot, config.tags),
         windowMs: config.windowMs,
         signals,
         firstUnacknowledgedSequence: 0n,

@@ -29,6 +29,7 @@ const facts = {
   memoryBytes: 1n,
   agentVersion: "0",
   simulated: false,
+  tags: {},
 };
 
 /** The real clock, with a wall clock that can be wrong. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomUUID } from "node:crypto";
 import { Readable } from "node:stream";
-import { type ClickHouseClient, ClickHouseError, createClient } from "@clickhouse/client";
+import { type ClickHouseClient, ClickHouseError, createClient, type ResponseJSON } from "@clickhouse/client";
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from "@nestjs/common";
 import { type Layout, localTableName, onClusterClause, type TableDefinition } from "@waggle/signals";
 import { AppError } from "../common/app-error.ts";
@@ -21,6 +21,8 @@ export interface QueryOptions {
 export interface QuerySummary {
   readonly rowsRead: number;
   readonly bytesRead: number;
+  /** Of the answer, as JSON. */
+  readonly resultBytes: number;
   /** In the server. */
   readonly elapsedMs: number;
 }
@@ -222,13 +224,15 @@ export class ClickHouseService implements OnApplicationBootstrap, OnApplicationS
           ...options.settings,
         },
       });
-      const body = await result.json<Row>();
+      const text = await result.text();
+      const body = JSON.parse(text) as ResponseJSON<Row>;
       const statistics = body.statistics;
       return {
         rows: body.data,
         summary: {
           rowsRead: statistics?.rows_read ?? 0,
           bytesRead: statistics?.bytes_read ?? 0,
+          resultBytes: text.length,
           elapsedMs: Math.round((statistics?.elapsed ?? 0) * 1_000),
         },
       };

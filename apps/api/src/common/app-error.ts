@@ -36,6 +36,9 @@ export interface FieldProblem {
   readonly detail: string;
   /** What was probably meant. */
   readonly suggestion?: string | undefined;
+  /** Where in the field's text it is wrong, half open, in UTF-16 units. */
+  readonly start?: number | undefined;
+  readonly end?: number | undefined;
 }
 
 export interface AppErrorOptions {

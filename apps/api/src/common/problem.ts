@@ -12,7 +12,17 @@ export const problemSchema = z.object({
   instance: z.string(),
   code: z.enum(Object.keys(errorKinds) as [ErrorCode, ...ErrorCode[]]),
   requestId: z.string(),
-  errors: z.array(z.object({ pointer: z.string(), detail: z.string(), suggestion: z.string().optional() })).optional(),
+  errors: z
+    .array(
+      z.object({
+        pointer: z.string(),
+        detail: z.string(),
+        suggestion: z.string().optional(),
+        start: z.int().optional().meta({ description: "Where in the field's text it is wrong: from this character, in UTF-16 units." }),
+        end: z.int().optional().meta({ description: "Up to and without this one." }),
+      }),
+    )
+    .optional(),
   retryable: z.boolean(),
   retryAfterMs: z.int().optional(),
 });

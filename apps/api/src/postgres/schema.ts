@@ -109,6 +109,9 @@ export const hosts = pgTable(
     simulated: boolean("simulated").notNull().default(false),
     /** What people call hosts by besides their name: `env` → `prod`. Keys and values are text. */
     tags: jsonb("tags").$type<Record<string, string>>().notNull().default({}),
+    /** What `tags` is made of: those of its agent's last Hello, and before them those that people set. */
+    agentTags: jsonb("agent_tags").$type<Record<string, string>>().notNull().default({}),
+    ownTags: jsonb("own_tags").$type<Record<string, string>>().notNull().default({}),
   },
   (table) => [
     uniqueIndex("hosts_organisation_machine_key").on(table.organisationId, table.machineKey),

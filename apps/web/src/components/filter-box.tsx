@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 "use client";
 
+import { useQueryClient } from "@tanstack/react-query";
+import { readTerms, splitTerms, withoutTerm } from "@waggle/query";
 import { X } from "lucide-react";
 import { type KeyboardEvent, type RefObject, useRef, useState } from "react";
+import { useSignals } from "@/lib/api/hooks";
+import type { Host } from "@/lib/api/types";
+import { keysToOffer, problemsOf, tagKeysOfHosts } from "@/lib/page-filter";
 import { useView } from "@/lib/view";
-import { FILTER_KEYS, parseTerm, problemWithTerm, splitTerms, withoutTerm } from "@/lib/where";
 import styles from "./controls.module.css";
 
 /** The filter of the whole page: finished terms are chips, one is being typed. */
@@ -12,16 +16,30 @@ export function FilterBox({ inputRef }: { inputRef: RefObject<HTMLInputElement |
   const view = useView();
   const [text, setText] = useState("");
   const [focused, setFocused] = useState(false);
+  const signals = useSignals();
+  const client = useQueryClient();
   const [problem, setProblem] = useState<string | null>(null);
   const terms = splitTerms(view.filter);
   // Leaving the field commits what was typed; leaving it by Escape throws it away.
   const discarding = useRef(false);
 
+  /** Of hosts only what the page has loaded anyway: the box asks for nothing itself. */
+  function words() {
+    const hosts = client.getQueriesData<readonly Host[]>({ queryKey: ["hosts"] }).findLast(([, data]) => data !== undefined)?.[1];
+    // Without the hosts nobody knows which tags there are: then unknown names are for the API to refuse.
+    return signals.data === undefined || hosts === undefined ? undefined : { signals: signals.data, tagKeys: tagKeysOfHosts(hosts) };
+  }
+
   function commit(): boolean {
     const added = splitTerms(text);
-    const wrong = added.map(problemWithTerm).find((p) => p !== null) ?? null;
-    setProblem(wrong);
-    if (wrong !== null) return false;
+    const [wrong] = problemsOf(text, words());
+    if (wrong === undefined) setProblem(null);
+    else {
+      const meant = wrong.suggestion === undefined ? "" : ` Did you mean ${wrong.suggestion}?`;
+      setProblem(`Character ${wrong.start + 1}: ${wrong.detail}${meant}`);
+      inputRef.current?.setSelectionRange(wrong.start, wrong.end);
+      return false;
+    }
     if (added.length > 0) view.setFilter([...terms, ...added.filter((t) => !terms.includes(t))].join(" "));
     setText("");
     return true;
@@ -29,7 +47,7 @@ export function FilterBox({ inputRef }: { inputRef: RefObject<HTMLInputElement |
 
   function onKeyDown(event: KeyboardEvent<HTMLInputElement>): void {
     const openQuote = (text.match(/"/g)?.length ?? 0) % 2 === 1;
-    if (event.key === "Enter" || (event.key === " " && !openQuote && parseTerm(text.trim()) !== null)) {
+    if (event.key === "Enter" || (event.key === " " && !openQuote && readTerms(text).terms.length > 0)) {
       event.preventDefault();
       commit();
     } else if (event.key === "Backspace" && text === "" && terms.length > 0) view.setFilter(withoutTerm(view.filter, terms.length - 1));
@@ -44,7 +62,7 @@ export function FilterBox({ inputRef }: { inputRef: RefObject<HTMLInputElement |
   return (
     <search className={styles["filter"]} aria-label="Filter">
       {terms.map((term, i) => {
-        const colon = term.indexOf(":") + 1;
+        const colon = Math.max(term.indexOf(":") + 1, term.search(/[<>]/));
         return (
           <span key={term} className={styles["chip"]}>
             <span className={styles["chipText"]}>
@@ -88,7 +106,7 @@ export function FilterBox({ inputRef }: { inputRef: RefObject<HTMLInputElement |
       {!focused && <kbd title="Press / to filter">/</kbd>}
       {(problem !== null || (focused && text === "")) && (
         <div id="filter-hint" className={styles["hint"]} data-bad={problem !== null ? "" : undefined} role={problem !== null ? "alert" : undefined}>
-          {problem ?? `key:value, -key:value excludes, * matches any text. Keys: ${FILTER_KEYS.join(", ")}.`}
+          {problem ?? `key:value, -key:value excludes, * matches any text, measure>number compares. Keys: ${keysToOffer(words()).join(", ")}.`}
         </div>
       )}
     </search>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import { type Filter, literal, wildcard } from "@waggle/query";
 import type { PanelQuery } from "../lib/api/hooks";
 import type { Selection } from "../lib/api/types";
-import type { Term } from "../lib/where";
 
 /** Selections that several panels share, so that a name of the catalogue is written once. */
 export const SEGMENTS: readonly Selection[] = [
@@ -32,10 +32,7 @@ export const BLAME: PanelQuery = {
 };
 
 /** Nothing gets lost on loopback: what is sent again there are probes for an acknowledgement that was only late. */
-export const NOT_LOOPBACK: readonly Term[] = [
-  { negated: true, key: "peer", value: "127.*", raw: true },
-  { negated: true, key: "peer", value: "::1" },
-];
+export const NOT_LOOPBACK: readonly Filter[] = [wildcard("peer", "127.*", true), literal("peer", "::1", true)];
 
 /** The paths that retransmit most, whatever the rest of the host sends. Grouping is the page's. */
 export const PATHS: PanelQuery = {

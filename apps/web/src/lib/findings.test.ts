@@ -30,6 +30,8 @@ function host(name: string, state: Host["state"] = "reporting"): Host {
     cpus: 1,
     memoryBytes: 1,
     agentVersion: "",
+    tags: {},
+    ownTags: {},
     simulated: false,
     windowSeconds: 10,
     clockOffsetMs: 0,

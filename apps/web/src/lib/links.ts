@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 "use client";
 
+import { formatTerm, literal, withTerm } from "@waggle/query";
 import { useParams, useSearchParams } from "next/navigation";
 import { useMemo } from "react";
 import { frozen, type Range } from "./time-range";
-import { formatTerm, withTerm } from "./where";
 
 export interface Links {
   readonly fleet: string;
@@ -47,13 +47,13 @@ export function useLinks(): Links {
       explore: (signal, host) => {
         const next = new URLSearchParams(kept);
         if (signal !== undefined) next.set("signal", signal);
-        if (host !== undefined) next.set("q", formatTerm({ negated: false, key: "host", value: host }));
+        if (host !== undefined) next.set("q", formatTerm(literal("host", host)));
         return `${base}/explore${next.size > 0 ? `?${next}` : ""}`;
       },
       host: (name) => `${base}/hosts/${encodeURIComponent(name)}${suffix}`,
       filter: (key, value) => {
         const next = new URLSearchParams(search);
-        next.set("q", withTerm(search.get("q") ?? "", { negated: false, key, value }));
+        next.set("q", withTerm(search.get("q") ?? "", literal(key, value)));
         return `?${next}`;
       },
     };

@@ -13,13 +13,14 @@ function meta(steps: number[], missing: QueryMeta["coverage"]["missing"] = []): 
     stepSeconds: 10,
     points: steps.length,
     unit: "ns",
-    coverage: { hosts: 1, reporting: 1, missing, steps, note: null },
+    coverage: { hosts: 1, reporting: 1, missing, steps, stepHosts: { reporting: [], expected: [] }, states: [], note: null },
     truncated: null,
     level: "raw",
     scope: "host",
     sources: [],
     rowsRead: 0,
     elapsedMs: 0,
+    plannerMs: 0,
   };
 }
 

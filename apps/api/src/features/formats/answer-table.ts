@@ -7,14 +7,17 @@ const isHeatmap = (series: Answer["series"][number]): series is HeatmapSeries =>
 /**
  * A query's answer as rows: `time` (start of the step), one column per dimension, one per selection (`rtt_p99`), and `coverage`, the step's share of the
  * expected host time that was reported. A heat map becomes a row per bucket in which something was counted (`lower`, `upper`, `count`); a step in which nothing
- * was is one row without bounds, whose count is 0 where hosts reported and nothing where none did. Where an answer has both, `row` says which a row is.
+ * was is one row without bounds, whose count is 0 where hosts reported and nothing where none did. Where an answer has both, `row` says which a row is. An earlier
+ * window is a column more (`rtt_p99_compared`).
  */
 export function answerTable({ meta, series }: Answer): Table {
-  const { coverage, ...rest } = meta;
-  const { steps, missing: _, ...summedCoverage } = coverage;
+  const { coverage, compare, explain: _, ...rest } = meta;
+  const { steps } = coverage;
   const groups = [...Map.groupBy(series, ({ labels }) => JSON.stringify(labels)).values()];
   const labelNames = [...new Set(series.flatMap(({ labels }) => Object.keys(labels)))];
-  const valueNames = [...new Set(groups.flatMap((group) => namesOf(group.filter((one) => !isHeatmap(one)))))];
+  const valueNames = [
+    ...new Set(groups.flatMap((group) => columnsOf(group.filter((one): one is ValueSeries => !isHeatmap(one))).map(([name]) => name))),
+  ];
   const hasHeatmaps = series.some(isHeatmap);
   const hasBoth = hasHeatmaps && valueNames.length > 0;
   const builder = new Builder([
@@ -30,20 +33,24 @@ export function answerTable({ meta, series }: Answer): Table {
   const stepMs = meta.points === 0 ? 0 : (toMs - fromMs) / meta.points;
   for (const group of groups) {
     const labels = group[0]?.labels ?? {};
-    const values = group.filter((one): one is ValueSeries => !isHeatmap(one));
-    const names = namesOf(values);
+    const columns = columnsOf(group.filter((one): one is ValueSeries => !isHeatmap(one)));
     for (let step = 0; step < meta.points; step++) {
       const head = { time: fromMs + step * stepMs, ...labels, coverage: steps[step] ?? null };
-      if (values.length > 0)
-        builder.add({
-          ...head,
-          row: "values",
-          ...Object.fromEntries(values.map((one, index) => [names[index] as string, one.values[step] ?? null])),
-        });
+      if (columns.length > 0)
+        builder.add({ ...head, row: "values", ...Object.fromEntries(columns.map(([name, values]) => [name, values[step] ?? null])) });
       for (const heatmap of group.filter(isHeatmap)) addBuckets(builder, heatmap, step, { ...head, row: "bucket" });
     }
   }
-  return { meta, summary: { ...rest, coverage: summedCoverage }, columns: builder.columns, rows: builder.rows };
+  return {
+    meta,
+    summary: {
+      ...rest,
+      coverage: summed(coverage),
+      ...(compare === undefined ? {} : { compare: { ...compare, coverage: summed(compare.coverage) } }),
+    },
+    columns: builder.columns,
+    rows: builder.rows,
+  };
 }
 
 function addBuckets(builder: Builder, { buckets, cells }: HeatmapSeries, step: number, head: Record<string, unknown>): void {
@@ -60,14 +67,23 @@ function addBuckets(builder: Builder, { buckets, cells }: HeatmapSeries, step: n
   builder.add({ ...head, count: isReported ? 0 : null });
 }
 
-/** Column names of a group's series, in their order; the second of two equal ones gets a number. */
-function namesOf(group: readonly { readonly measure: string; readonly aggregate: string }[]): string[] {
+/** Coverage without what there is of each step or host. */
+function summed({ steps: _, stepHosts: __, missing: ___, ...rest }: Answer["meta"]["coverage"]): Record<string, unknown> {
+  return rest;
+}
+
+/** Columns of a group's series, in their order; the second of two of one name gets a number, and an earlier window stands beside what it is compared with. */
+function columnsOf(group: readonly ValueSeries[]): [name: string, values: readonly (number | null)[]][] {
   const seen = new Map<string, number>();
-  return group.map(({ measure, aggregate }) => {
-    const name = `${measure}_${aggregate}`;
-    const times = (seen.get(name) ?? 0) + 1;
-    seen.set(name, times);
-    return times === 1 ? name : `${name}_${times}`;
+  return group.flatMap(({ measure, aggregate, values, compared }) => {
+    const bare = `${measure}_${aggregate}`;
+    const times = (seen.get(bare) ?? 0) + 1;
+    seen.set(bare, times);
+    const name = times === 1 ? bare : `${bare}_${times}`;
+    return [
+      [name, values] as [string, typeof values],
+      ...(compared === undefined ? [] : [[`${name}_compared`, compared] as [string, typeof compared]]),
+    ];
   });
 }
 

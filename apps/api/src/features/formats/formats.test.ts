@@ -19,13 +19,22 @@ const answer = (series: Answer["series"]): Answer => ({
     stepSeconds: 10,
     points: 3,
     unit: "ns",
-    coverage: { hosts: 2, reporting: 1, missing: [], steps: [1, 0.5, 0], note: null },
+    coverage: {
+      hosts: 2,
+      reporting: 1,
+      missing: [],
+      steps: [1, 0.5, 0],
+      stepHosts: { reporting: [2, 1, 0], expected: [2, 2, 2] },
+      states: [],
+      note: null,
+    },
     truncated: null,
     level: "raw",
     scope: "host",
     sources: [],
     rowsRead: 7,
     elapsedMs: 1,
+    plannerMs: 0.1,
   },
   series,
 });
@@ -88,6 +97,15 @@ describe("an answer as CSV", () => {
       "2026-11-20T10:00:20.000Z,,,,0",
       "",
     ]);
+  });
+
+  it("has the earlier window beside what it is compared with", () => {
+    const series = { ...values("p50", "nginx", [1, 2, 3]), compared: [4, null, 6], change: -0.5 };
+    expect(
+      toCsv(answerTable(answer([series])))
+        .split("\r\n")
+        .slice(0, 3),
+    ).toEqual(["time,process,rtt_p50,rtt_p50_compared,coverage", "2026-11-20T10:00:00.000Z,nginx,1,4,1", "2026-11-20T10:00:10.000Z,nginx,2,,0.5"]);
   });
 
   it("says which rows are values and which are buckets where it has both", () => {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isDeepStrictEqual } from "node:util";
 import { Inject, Injectable } from "@nestjs/common";
+import { nearestName } from "@waggle/query";
 import { hostSignals } from "@waggle/signals";
 import { AppError, type FieldProblem } from "../../common/app-error.ts";
 import { type Caller, requireScope } from "../../common/caller.ts";
@@ -8,7 +9,6 @@ import { Log } from "../../common/log.ts";
 import { AuditRepository, type AuditTarget } from "../audit/audit.repository.ts";
 import type { HostRow } from "../hosts/hosts.repository.ts";
 import { HostsService } from "../hosts/hosts.service.ts";
-import { nearestName } from "../query/nearest-name.ts";
 import { WatchLeases } from "../watch/watch-leases.service.ts";
 import { HostSettingsRepository, type StoredSettings } from "./host-settings.repository.ts";
 import type { HostSettingsReport, OrganisationSettingsReport, SettingsPatch } from "./host-settings.schemas.ts";

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { TAGS_MAX, tagProblem } from "@waggle/query";
 import { coverageStates } from "@waggle/signals";
 import { z } from "zod";
 import { pageParameters, pageSchema } from "../lists/lists.schemas.ts";
@@ -32,6 +33,10 @@ export const hostSchema = z
     cpus: z.int(),
     memoryBytes: z.int(),
     agentVersion: z.string(),
+    tags: z
+      .record(z.string(), z.string())
+      .meta({ description: "What people call the host by: their own tags before those of its agent (`WAGGLE_AGENT_TAGS`)." }),
+    ownTags: z.record(z.string(), z.string()).meta({ description: "Those of `tags` that people set." }),
     windowSeconds: z.number(),
     clockOffsetMs: z.int().nullable(),
     signals: z.array(hostSignalSchema),
@@ -48,6 +53,25 @@ export const hostSchema = z
   })
   .meta({ id: "Host" });
 export type Host = z.infer<typeof hostSchema>;
+
+export const hostPatchSchema = z
+  .strictObject({
+    tags: z
+      .record(z.string().max(200), z.string().max(1_000).nullable())
+      .superRefine((tags, context) => {
+        for (const [key, value] of Object.entries(tags)) {
+          const problem = tagProblem(key, value ?? "-");
+          if (problem !== undefined) context.addIssue({ code: "custom", path: [key], message: `${problem[0]?.toUpperCase()}${problem.slice(1)}.` });
+        }
+      })
+      .optional()
+      .meta({
+        description: `A tag to set, or null to take the set one away; what is not named stays. At most ${TAGS_MAX} on a host. The agent's tag of that name holds again when there is none.`,
+        examples: [{ env: "prod", team: null }],
+      }),
+  })
+  .meta({ id: "HostPatch" });
+export type HostPatch = z.output<typeof hostPatchSchema>;
 
 export const hostListSchema = z.object({ data: z.array(hostSchema), page: pageSchema });
 export type HostList = z.infer<typeof hostListSchema>;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Inject, Injectable } from "@nestjs/common";
+import { nearestName } from "@waggle/query";
 import { type CoverageState, coverageStates, hostSignals } from "@waggle/signals";
 import { AppError } from "../../common/app-error.ts";
 import { type Caller, requireScope } from "../../common/caller.ts";
 import { Clock } from "../../common/clock.ts";
 import { Cursors } from "../lists/cursors.ts";
-import { nearestName } from "../query/nearest-name.ts";
 import { hostState } from "./host-state.ts";
 import { type AgentCostRow, type HostRow, HostsRepository, type RunRow, type SignalStateRow } from "./hosts.repository.ts";
 import type { Host, HostList, HostListParameters } from "./hosts.schemas.ts";
@@ -108,6 +108,8 @@ function rowToHost(row: HostRow, states: readonly SignalStateRow[], cost: AgentC
     cpus: row.cpus,
     memoryBytes: row.memoryBytes,
     agentVersion: row.agentVersion,
+    tags: row.tags,
+    ownTags: row.ownTags,
     windowSeconds: row.windowMs / 1_000,
     clockOffsetMs: row.clockOffsetMs,
     signals: signalsOf(states),

@@ -59,12 +59,14 @@ export class HostStatusRepository {
         memory_bytes = coalesce(news."memoryBytes", hosts.memory_bytes),
         agent_version = coalesce(news."agentVersion", hosts.agent_version),
         simulated = coalesce(news.simulated, hosts.simulated),
+        agent_tags = coalesce(news."agentTags", hosts.agent_tags),
+        tags = coalesce(news."agentTags", hosts.agent_tags) || hosts.own_tags,
         boot_id = news."bootId",
         window_ms = news."windowMs",
         clock_offset_ms = news."clockOffsetMs",
         last_seen_at = greatest(hosts.last_seen_at, to_timestamp(news."atMs" / 1000))
       FROM jsonb_to_recordset(${JSON.stringify(news)}::jsonb) AS news(
-        "hostId" uuid, kernel text, distribution text, architecture text, cpus integer, "memoryBytes" bigint, "agentVersion" text, simulated boolean,
+        "hostId" uuid, kernel text, distribution text, architecture text, cpus integer, "memoryBytes" bigint, "agentVersion" text, simulated boolean, "agentTags" jsonb,
         "bootId" text, "windowMs" integer, "clockOffsetMs" bigint, "atMs" double precision)
       WHERE hosts.id = news."hostId"`);
   }

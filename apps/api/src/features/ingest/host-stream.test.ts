@@ -119,6 +119,7 @@ async function open(windowMsWanted: number | null = null, set: RevisedSettings =
     memoryBytes: 1n,
     agentVersion: "",
     simulated: false,
+    tags: {},
   };
   call.say({
     $case: "hello",

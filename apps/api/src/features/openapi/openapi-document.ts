@@ -5,7 +5,7 @@ import { type ErrorCode, errorKinds } from "../../common/app-error.ts";
 import { problemSchema } from "../../common/problem.ts";
 import { auditPageSchema, auditParametersSchema } from "../audit/audit.schemas.ts";
 import { hostSettingsSchema, organisationSettingsSchema, settingsPatchSchema } from "../host-settings/host-settings.schemas.ts";
-import { hostListParametersSchema, hostListSchema, hostSchema } from "../hosts/hosts.schemas.ts";
+import { hostListParametersSchema, hostListSchema, hostPatchSchema, hostSchema } from "../hosts/hosts.schemas.ts";
 import { ledgerParametersSchema, ledgerSchema } from "../ledger/ledger.schemas.ts";
 import { limitsReportSchema } from "../limits/limits.schemas.ts";
 import { answerSchema, querySchema } from "../query/query.schemas.ts";
@@ -115,6 +115,29 @@ export function openApiDocument(): object {
     security: secured,
     request: { params: z.object({ idOrName: z.string().meta({ description: "The host's id or name." }) }) },
     responses: { 200: { description: "The host.", content: json(hostSchema) }, ...problems("HOST_NOT_FOUND", "FORBIDDEN", "STORAGE_UNAVAILABLE") },
+  });
+  registry.registerPath({
+    method: "patch",
+    path: "/hosts/{idOrName}",
+    operationId: "changeHost",
+    summary: "Set a host's tags",
+    description: 'Queries filter and group by them: `env:prod`, `by: ["env"]`. Written to the audit.',
+    tags: ["hosts"],
+    security: secured,
+    request: {
+      params: z.object({ idOrName: z.string().meta({ description: "The host's id or name." }) }),
+      headers: z.object({
+        "if-match": z
+          .string()
+          .optional()
+          .meta({ description: "The ETag of the host the change was made from; other tags meanwhile are a 412. Absent or *: any." }),
+      }),
+      body: { required: true, content: json(hostPatchSchema) },
+    },
+    responses: {
+      200: { description: "The host after the change.", content: json(hostSchema) },
+      ...problems("VALIDATION_FAILED", "HOST_NOT_FOUND", "PRECONDITION_FAILED", "FORBIDDEN", "STORAGE_UNAVAILABLE"),
+    },
   });
   const ifMatch = z.object({
     "if-match": z

@@ -27,8 +27,8 @@ const reports = new Reports(
     { step: 2, hosts: 1, covered_ms: 10_000 },
   ],
   [
-    { host_id: "a", steps: [0, 1], covered_ms: [10_000, 10_000] },
-    { host_id: "b", steps: [1, 2], covered_ms: [10_000, 10_000] },
+    { reporters: ["a"], steps: [0, 1], covered_ms: [10_000, 10_000] },
+    { reporters: ["b"], steps: [1, 2], covered_ms: [10_000, 10_000] },
   ],
   4,
 );
@@ -41,7 +41,7 @@ describe("series", () => {
   const table = (rows: Record<string, unknown>[], of: Selection = segments): FormRows[] => [{ form: of.form, selections: [of], rows }];
 
   it("are 0 where somebody reported and null where nobody did", () => {
-    expect(picture(assembleSeries(plan("tcp_retransmits", [segments]), null, table([{ step: 1, v0: 7 }]), reports, name))).toEqual([
+    expect(picture(assembleSeries(plan("tcp_retransmits", [segments]), null, table([{ step: 1, v0: 7 }]), { reports, hostName: name }))).toEqual([
       [[0, 7, 0, null]],
     ]);
   });
@@ -51,7 +51,7 @@ describe("series", () => {
       { step: 0, g0: "a", v0: 5 },
       { step: 1, g0: OTHER, v0: 2 },
     ];
-    expect(picture(assembleSeries(plan("tcp_retransmits", [segments], ["host"]), [["a"]], table(rows), reports, name))).toEqual([
+    expect(picture(assembleSeries(plan("tcp_retransmits", [segments], ["host"]), [["a"]], table(rows), { reports, hostName: name }))).toEqual([
       ["host-a", [5, 0, null, null]],
       [OTHER, [null, 2, 0, null]],
     ]);
@@ -59,22 +59,28 @@ describe("series", () => {
 
   it("keep the order of the ranking, with ~other last", () => {
     const rows = [OTHER, "x", "y"].map((g0) => ({ step: 0, g0, v0: 1 }));
-    const series = assembleSeries(plan("tcp_retransmits", [segments], ["process"]), [["y"], ["x"]], table(rows), reports, name);
+    const series = assembleSeries(plan("tcp_retransmits", [segments], ["process"]), [["y"], ["x"]], table(rows), { reports, hostName: name });
     expect(series.map((entry) => entry.labels.process)).toEqual(["y", "x", OTHER]);
   });
 
   it("show what was stored even where no coverage speaks of it", () => {
-    expect(picture(assembleSeries(plan("tcp_retransmits", [segments]), null, table([{ step: 3, v0: 4 }]), reports, name))).toEqual([[[0, 0, 0, 4]]]);
+    expect(picture(assembleSeries(plan("tcp_retransmits", [segments]), null, table([{ step: 3, v0: 4 }]), { reports, hostName: name }))).toEqual([
+      [[0, 0, 0, 4]],
+    ]);
   });
 
   it("have no percentile, mean or extreme of nothing", () => {
     for (const aggregate of ["p50", "avg", "min", "max"]) {
       const of = selection("tcp_rtt", "rtt", aggregate);
       const row = { step: 1, indexes: [80], counts: [3], n: 3, total: 3_300, lowest: 1_100, highest: 1_100 };
-      expect(picture(assembleSeries(plan("tcp_rtt", [of]), null, table([row], of), reports, name)), aggregate).toEqual([[[null, 1_100, null, null]]]);
+      expect(picture(assembleSeries(plan("tcp_rtt", [of]), null, table([row], of), { reports, hostName: name })), aggregate).toEqual([
+        [[null, 1_100, null, null]],
+      ]);
     }
     const count = selection("tcp_rtt", "rtt", "count");
-    expect(picture(assembleSeries(plan("tcp_rtt", [count]), null, table([{ step: 1, n: 3 }], count), reports, name))).toEqual([[[0, 3, 0, null]]]);
+    expect(picture(assembleSeries(plan("tcp_rtt", [count]), null, table([{ step: 1, n: 3 }], count), { reports, hostName: name }))).toEqual([
+      [[0, 3, 0, null]],
+    ]);
   });
 
   it("of a heat map have a row for every bucket between the lowest and the highest", () => {
@@ -83,7 +89,7 @@ describe("series", () => {
       { step: 0, indexes: [80], counts: [2] },
       { step: 2, indexes: [80, 82], counts: [1, 5] },
     ];
-    expect(picture(assembleSeries(plan("tcp_rtt", [of]), null, table(rows, of), reports, name))).toEqual([
+    expect(picture(assembleSeries(plan("tcp_rtt", [of]), null, table(rows, of), { reports, hostName: name }))).toEqual([
       [
         [
           [2, 0, 1, null],

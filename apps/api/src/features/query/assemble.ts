@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { isHostKey } from "@waggle/query";
 import { bucketLower, bucketUpper, OTHER } from "@waggle/signals";
 import { AppError } from "../../common/app-error.ts";
 import type { Reports } from "./coverage.ts";
@@ -21,19 +22,37 @@ export interface FormRows {
   readonly rows: readonly SeriesRow[];
 }
 
+/** What stands beside the rows of an answer. */
+export interface Beside {
+  readonly reports: Reports;
+  /** Name of a `host` value. */
+  readonly hostName: (id: string) => string;
+  /** Groups to show, whether or not rows have them. */
+  readonly groups?: readonly (readonly string[])[];
+  /** Values of all groups together per statement, also of those that are not in the answer; left out: the groups are all there are. */
+  readonly totals?: readonly FormRows[];
+}
+
+/** The keys of `by` that tell hosts apart: `host` alone if it is there, or what is known of hosts. */
+export function reporterKeys(by: readonly string[]): readonly string[] {
+  return by.includes("host") ? ["host"] : by.filter(isHostKey);
+}
+
+/** The groups of a statement's rows. */
+export function groupOf(plan: Plan, row: SeriesRow): readonly string[] {
+  return plan.by.map((_, index) => String(row[`g${index}`]));
+}
+
 /**
  * Columnar series out of statement rows: groups in the order of `top`, `~other` last; within a group the order of the selections.
  * @param top the groups that were ranked; null = the query has no `by`, so there is exactly one group
- * @param hostName name of a `host` value
  */
 export function assembleSeries(
   plan: Plan,
   top: readonly (readonly string[])[] | null,
   tables: readonly FormRows[],
-  reports: Reports,
-  hostName: (id: string) => string,
+  { reports, hostName, groups: further = [], totals = tables }: Beside,
 ): (ValueSeries | HeatmapSeries)[] {
-  const hostAt = plan.by.indexOf("host");
   const groups = new Map<string, readonly string[]>();
   const addGroup = (group: readonly string[]): string => {
     const key = JSON.stringify(group);
@@ -46,7 +65,7 @@ export function assembleSeries(
   const grouped = tables.map((table) => {
     const byGroup = new Map<string, SeriesRow[]>();
     for (const row of table.rows) {
-      const key = addGroup(plan.by.map((_, index) => String(row[`g${index}`])));
+      const key = addGroup(groupOf(plan, row));
       const rows = byGroup.get(key);
       if (rows === undefined) byGroup.set(key, [row]);
       else rows.push(row);
@@ -54,17 +73,27 @@ export function assembleSeries(
     return byGroup;
   });
 
-  const shownHosts = hostAt < 0 ? [] : [...new Set((top ?? []).map((group) => group[hostAt] as string))];
+  for (const group of further) addGroup(group);
+
+  const keys = reporterKeys(plan.by);
+  const reportersOf = (group: readonly string[]): readonly string[] => keys.map((name) => group[plan.by.indexOf(name)] as string);
+  // `~other` means "all hosts that are not shown" only where hosts are not cut further.
+  const isWhole = plan.by.every((name) => name === "host" || isHostKey(name));
+  const shown = isWhole ? [...new Map((top ?? []).map((group) => [JSON.stringify(reportersOf(group)), reportersOf(group)])).values()] : [];
+  const totalsOf = totalsByStep(plan, totals);
   let cells = 0;
   const series: (ValueSeries | HeatmapSeries)[] = [];
   for (const [key, group] of groups) {
-    const host = hostAt < 0 ? undefined : (group[hostAt] as string);
+    const reporters = reportersOf(group);
     const isReported = (step: number): boolean => {
-      if (host === undefined) return reports.any(step);
-      return host === OTHER ? reports.anyBut(isWholeHost(plan) ? shownHosts : [], step) : reports.host(host, step);
+      if (reporters.length === 0) return reports.any(step);
+      return reporters.every((value) => value === OTHER) ? reports.anyBut(shown, step) : reports.of(reporters, step);
     };
     const labels = Object.fromEntries(
-      plan.by.map((name, index) => [name, name === "host" && group[index] !== OTHER ? hostName(group[index] as string) : (group[index] as string)]),
+      plan.by.map((name, index) => {
+        const value = group[index] as string;
+        return [plan.labels?.[index] ?? name, name === "host" && value !== OTHER ? hostName(value) : value];
+      }),
     );
     for (const selection of plan.selections) {
       const tableIndex = tables.findIndex((table) => table.selections.includes(selection));
@@ -82,15 +111,60 @@ export function assembleSeries(
           );
         }
         series.push(heatmap);
-      } else series.push({ ...head, aggregate: selection.aggregate, values: valuesOf(selection, table, rows, plan.steps.count, isReported) });
+      } else {
+        const values = valuesOf(selection, table, rows, plan.steps.count, isReported);
+        const total = totalsOf.get(selection);
+        series.push({
+          ...head,
+          aggregate: selection.aggregate,
+          values: total === undefined ? values : values.map((value, step) => share(value, total[step])),
+        });
+      }
     }
   }
   return series;
 }
 
-/** Whether `~other` in the host label means "all hosts that are not shown": only when hosts are not cut further. */
-function isWholeHost(plan: Plan): boolean {
-  return plan.by.length === 1;
+/** Per selection that is a share: what all groups add up to in each step. */
+function totalsByStep(plan: Plan, tables: readonly FormRows[]): ReadonlyMap<Selection, readonly number[]> {
+  return new Map(
+    plan.selections.flatMap((selection) => {
+      const table = selection.aggregate === "share" ? tables.find((candidate) => candidate.selections.includes(selection)) : undefined;
+      if (table === undefined) return [];
+      const read = reader(selection, table);
+      const totals = new Array<number>(plan.steps.count).fill(0);
+      for (const row of table.rows) totals[row.step as number] = (totals[row.step as number] ?? 0) + (read(row) ?? 0);
+      return [[selection, totals] as const];
+    }),
+  );
+}
+
+/** Of nothing there is no share. */
+function share(value: number | null, total = 0): number | null {
+  return value === null || total === 0 ? null : value / total;
+}
+
+/** Puts the values of the earlier window beside those of the answer. Both must have the same series in the same order. */
+export function withCompared(
+  series: readonly (ValueSeries | HeatmapSeries)[],
+  earlier: readonly (ValueSeries | HeatmapSeries)[],
+): (ValueSeries | HeatmapSeries)[] {
+  return series.map((one, index) => {
+    const other = earlier[index];
+    if (!("values" in one) || other === undefined || !("values" in other)) return one;
+    return { ...one, compared: other.values, change: changeOf(one.values, other.values) };
+  });
+}
+
+function changeOf(values: readonly (number | null)[], earlier: readonly (number | null)[]): number | null {
+  let [sum, sumBefore] = [0, 0];
+  for (const [step, value] of values.entries()) {
+    const before = earlier[step] ?? null;
+    if (value === null || before === null) continue;
+    sum += value;
+    sumBefore += before;
+  }
+  return sumBefore === 0 ? null : (sum - sumBefore) / sumBefore;
 }
 
 function valuesOf(

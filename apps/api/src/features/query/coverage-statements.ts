@@ -4,8 +4,10 @@ import type { Source } from "./sources.ts";
 import {
   type Aggregation,
   aggregated,
+  and,
   endOf,
   type Key,
+  keyExpression,
   list,
   maxPart,
   minPart,
@@ -26,7 +28,8 @@ const EXACT = "exact" satisfies CoverageState;
 /**
  * What every host said about the signal over the whole range, as one row of parallel arrays (ten thousand rows of named fields would be read
  * longer than they are computed): host_id, covered_ms (time in which the signal was really measured), last_reporting_ms and last_ms (ends of
- * windows, 0 = none), the newest state with its reason, first_ms (start of the first window).
+ * windows, 0 = none), the newest state with its reason, first_ms (start of the first window), the newest state that is not exact with its reason and the
+ * end of its newest window (0 = always exact).
  */
 export function hostsStatement(plan: Plan, sources: readonly Source[]): Statement {
   const parameters = new Parameters();
@@ -52,19 +55,24 @@ export function hostsStatement(plan: Plan, sources: readonly Source[]): Statemen
     ],
     ...table(plan, parameters),
   });
-  const columns = ["covered_ms", "last_reporting_ms", "last_ms", "first_ms", "last_state", "last_reason"].map(
-    (name) => `groupArray(${name}) AS ${name}`,
-  );
-  return {
-    sql: `
+  const columns = [
+    "covered_ms",
+    "last_reporting_ms",
+    "last_ms",
+    "first_ms",
+    "last_state",
+    "last_reason",
+    "other_state",
+    "other_reason",
+    "last_other_ms",
+  ].map((name) => `groupArray(${name}) AS ${name}`);
+  return parameters.statement(`
     SELECT groupArray(toString(host)) AS host_id, ${list(columns)}
     FROM (
-      SELECT *, finalizeAggregation(other) AS said, last_other_ms = last_ms AS is_other,
+      SELECT *, finalizeAggregation(other) AS said, said.1 AS other_state, said.2 AS other_reason, last_other_ms = last_ms AS is_other,
         if(is_other, said.1, ${parameters.add("String", EXACT)}) AS last_state, if(is_other, said.2, '') AS last_reason
       FROM (${sql})
-    )`,
-    parameters: parameters.values,
-  };
+    )`);
 }
 
 /**
@@ -95,26 +103,25 @@ export function stepsStatement(plan: Plan, sources: readonly Source[]): Statemen
       GROUP BY step`,
         ]),
   ];
-  return {
-    sql: `
+  return parameters.statement(`
     SELECT step, max(hosts_max) AS hosts, sum(covered) AS covered_ms
     FROM (${branches.join("\n      UNION ALL")})
-    GROUP BY step`,
-    parameters: parameters.values,
-  };
+    GROUP BY step`);
 }
 
-/** When the plan's hosts reported, one row per host: host_id, steps and covered_ms (parallel arrays). */
-export function hostStepsStatement(plan: Plan, sources: readonly Source[]): Statement {
+/**
+ * When the plan's hosts reported: reporters (the host's id, or what hosts have in common), steps and covered_ms (parallel arrays).
+ * @param by `host`, or keys that are known of hosts
+ */
+export function hostStepsStatement(plan: Plan, sources: readonly Source[], by: readonly string[] = ["host"]): Statement {
   const parameters = new Parameters();
-  return {
-    sql: `
-    SELECT toString(host) AS host_id, groupArray(step) AS steps, groupArray(covered) AS covered_ms
-    FROM (${aggregated({ sources, keys: [HOST, stepKey(plan, parameters)], parts: [sumPart("covered", "sum(window_ms)")], ...reportedTable(plan, parameters) })})
+  const keys = by.map((name, index): Key => ({ alias: `r${index}`, expression: keyExpression(plan, name, parameters) }));
+  const names = keys.map((key) => key.alias);
+  return parameters.statement(`
+    SELECT [${list(names.map((name) => `toString(${name})`))}] AS reporters, groupArray(step) AS steps, groupArray(covered) AS covered_ms
+    FROM (${aggregated({ sources, keys: [...keys, stepKey(plan, parameters)], parts: [sumPart("covered", "sum(window_ms)")], ...reportedTable(plan, parameters) })})
     WHERE covered > 0
-    GROUP BY host`,
-    parameters: parameters.values,
-  };
+    GROUP BY ${list(names)}`);
 }
 
 /** A SELECT of host, step, further keys, covered_ms and last_reported (end of the newest window) of the reported windows. */
@@ -138,14 +145,14 @@ export function slotsStatement(plan: Plan, sources: readonly Source[], parameter
 /** Windows in which the signal was really measured. */
 function reportedTable(plan: Plan, parameters: Parameters): Pick<Aggregation, "table" | "where"> {
   const all = table(plan, parameters);
-  return { ...all, where: (source) => `${all.where(source)} AND state IN ${reporting(parameters)}` };
+  return { ...all, where: (source) => and(all.where(source), `state IN ${reporting(parameters)}`) };
 }
 
 /** Windows about which the host said anything. */
 function table(plan: Plan, parameters: Parameters): Pick<Aggregation, "table" | "where"> {
   return {
     table: ({ level, scope }) => tableName(coverage, level, scope),
-    where: (source) => `${scopeOf(plan, source, parameters)} AND signal = ${parameters.add("String", plan.signal.name)}`,
+    where: (source) => and(scopeOf(plan, source, parameters), `signal = ${parameters.add("String", plan.signal.name)}`),
   };
 }
 

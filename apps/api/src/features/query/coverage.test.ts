@@ -16,6 +16,8 @@ const host = (name: string, overrides: Partial<KnownHost> = {}): KnownHost => ({
   enrolledAtMs: now - 1_000 * minute,
   retiredAtMs: null,
   lastWindowEndMs: now,
+  tags: {},
+  attributes: { kernel: "", distribution: "", architecture: "", agent_version: "" },
   ...overrides,
 });
 interface Row {
@@ -27,7 +29,8 @@ interface Row {
 const row = (name: string, steps: number[], overrides: Partial<HostReport> & { covered?: number[] } = {}): Row => {
   const { covered = steps.map(() => 10_000), ...rest } = overrides;
   const coveredMs = covered.reduce((sum, ms) => sum + ms, 0);
-  const report = { coveredMs, lastReportingMs: now, lastMs: now, lastState: "exact", lastReason: "", firstMs: live.fromMs, ...rest };
+  const said = { lastState: "exact", lastReason: "", otherState: "exact", otherReason: "", lastOtherMs: 0 };
+  const report = { coveredMs, lastReportingMs: now, lastMs: now, firstMs: live.fromMs, ...said, ...rest };
   return { id: `id-${name}`, steps, covered, report };
 };
 const reportsOf = (rows: readonly Row[], count: number): Reports => {
@@ -39,7 +42,7 @@ const reportsOf = (rows: readonly Row[], count: number): Reports => {
   }));
   return new Reports(
     ofSteps,
-    rows.map(({ id, steps, covered }) => ({ host_id: id, steps, covered_ms: covered })),
+    rows.map(({ id, steps, covered }) => ({ reporters: [id], steps, covered_ms: covered })),
     count,
   );
 };
@@ -120,6 +123,35 @@ describe("a missing host", () => {
   });
 });
 
+it("tells of every state that is not exact, how many hosts were in it, and how many still are", () => {
+  const other = (state: string, lastOtherMs: number, reason = "") => ({ otherState: state, otherReason: reason, lastOtherMs });
+  const rows = [
+    row("a", [0], { ...other("sampled", now, "1 in 8"), lastState: "sampled", lastReason: "1 in 8" }),
+    row("b", [0], other("sampled", now - 30_000, "1 in 4")),
+    row("c", [0], { ...other("shed", now), lastState: "shed", lastReportingMs: 0 }),
+    row("d", [0]),
+  ];
+  expect(
+    coverageOf(
+      live,
+      ["a", "b", "c", "d"].map((name) => host(name)),
+      rows,
+      now,
+    ).states,
+  ).toEqual([
+    { state: "sampled", hosts: 2, now: 1, reason: "1 in 8", last: new Date(now).toISOString() },
+    { state: "shed", hosts: 1, now: 1, reason: "", last: new Date(now).toISOString() },
+  ]);
+});
+
+it("counts per step the hosts that reported and those that were enrolled", () => {
+  const young = host("b", { enrolledAtMs: live.fromMs + 30_000 });
+  expect(coverageOf(live, [host("a"), young], [row("a", [0, 1, 3]), row("b", [3, 4], { firstMs: live.fromMs + 30_000 })], now).stepHosts).toEqual({
+    reporting: [1, 1, 0, 2, 1, 0],
+    expected: [1, 1, 1, 2, 2, 1],
+  });
+});
+
 it("what the planner has to say stands in the note", () => {
   expect(coverageOf(past, [host("a")], [], now, ["The range begins before the retention of 400 days."]).note).toContain("retention");
 });
@@ -128,8 +160,8 @@ describe("reports", () => {
   it("know who else reported in a step", () => {
     const reports = reportsOf([row("a", [0, 1]), row("b", [1])], 3);
     expect([0, 1, 2].map((step) => reports.any(step))).toEqual([true, true, false]);
-    expect([0, 1, 2].map((step) => reports.anyBut(["id-a"], step))).toEqual([false, true, false]);
-    expect(reports.host("id-b", 0)).toBe(false);
-    expect(reports.host("id-c", 1)).toBe(false);
+    expect([0, 1, 2].map((step) => reports.anyBut([["id-a"]], step))).toEqual([false, true, false]);
+    expect(reports.of(["id-b"], 0)).toBe(false);
+    expect(reports.of(["id-c"], 1)).toBe(false);
   });
 });

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { HostFacts } from "@waggle/query";
+import { type CoverageState, coverageStates } from "@waggle/signals";
 import type { Coverage } from "./query.schemas.ts";
 import { type Steps, WINDOW_MS } from "./time-range.ts";
 
@@ -8,11 +10,8 @@ const SETTLE_MS = 3_000;
 export const OFFLINE_AFTER_MS = 120_000;
 const MISSING_MAX = 100;
 
-/** A host of the organisation, as far as queries need it. */
-export interface KnownHost {
-  /** The `host` of ClickHouse rows. */
-  readonly id: string;
-  readonly name: string;
+/** A host of the organisation, as far as queries need it; its id is the `host` of ClickHouse rows. */
+export interface KnownHost extends HostFacts {
   readonly enrolledAtMs: number;
   readonly retiredAtMs: number | null;
   /** End of the newest stored window; null = never. */
@@ -31,6 +30,10 @@ export interface HostReport {
   readonly lastReason: string;
   /** Start of the first window about which the host said anything. */
   readonly firstMs: number;
+  /** The newest state that was not `exact`, why, and until when. */
+  readonly otherState: string;
+  readonly otherReason: string;
+  readonly lastOtherMs: number;
 }
 
 /** The row of `hostsStatement`. */
@@ -42,6 +45,9 @@ export interface HostsRow {
   readonly last_state: readonly string[];
   readonly last_reason: readonly string[];
   readonly first_ms: readonly number[];
+  readonly other_state: readonly string[];
+  readonly other_reason: readonly string[];
+  readonly last_other_ms: readonly number[];
 }
 
 /** A row of `stepsStatement`. */
@@ -53,7 +59,8 @@ export interface StepsRow {
 
 /** A row of `hostStepsStatement`. */
 export interface HostStepsRow {
-  readonly host_id: string;
+  /** The hosts' id, or what they have in common. */
+  readonly reporters: readonly string[];
   readonly steps: readonly number[];
   readonly covered_ms: readonly number[];
 }
@@ -69,6 +76,9 @@ export function hostReports(row: HostsRow | undefined): ReadonlyMap<string, Host
         lastState: row.last_state[index] ?? "",
         lastReason: row.last_reason[index] ?? "",
         firstMs: row.first_ms[index] ?? 0,
+        otherState: row.other_state[index] ?? "",
+        otherReason: row.other_reason[index] ?? "",
+        lastOtherMs: row.last_other_ms[index] ?? 0,
       },
     ]),
   );
@@ -78,9 +88,9 @@ export function hostReports(row: HostsRow | undefined): ReadonlyMap<string, Host
 export class Reports {
   private readonly covered: readonly number[];
   private readonly hostCounts: readonly number[];
-  private readonly byHost: ReadonlyMap<string, ReadonlyMap<number, number>>;
+  private readonly byReporters: ReadonlyMap<string, ReadonlyMap<number, number>>;
 
-  /** @param ofHosts of the hosts that have a series of their own */
+  /** @param ofHosts of the hosts, or groups of hosts, that have a series of their own */
   constructor(ofSteps: readonly StepsRow[], ofHosts: readonly HostStepsRow[], count: number) {
     const covered = new Array<number>(count).fill(0);
     const hostCounts = new Array<number>(count).fill(0);
@@ -90,16 +100,29 @@ export class Reports {
     }
     this.covered = covered;
     this.hostCounts = hostCounts;
-    this.byHost = new Map(ofHosts.map((row) => [row.host_id, new Map(row.steps.map((step, index) => [step, row.covered_ms[index] ?? 0]))]));
+    this.byReporters = new Map(
+      ofHosts.map((row) => [reportersKey(row.reporters), new Map(row.steps.map((step, index) => [step, row.covered_ms[index] ?? 0]))]),
+    );
   }
 
-  /** Of a range that is one step. */
-  static ofOneStep(hosts: ReadonlyMap<string, HostReport>): Reports {
+  /**
+   * Of a range that is one step.
+   * @param reportersOf what a host (an id) is told apart by; undefined: nobody tells it apart
+   */
+  static ofOneStep(hosts: ReadonlyMap<string, HostReport>, reportersOf: (id: string) => readonly string[] | undefined): Reports {
     const reporting = [...hosts].filter(([, report]) => report.coveredMs > 0);
     const coveredMs = reporting.reduce((sum, [, report]) => sum + report.coveredMs, 0);
+    const byReporters = new Map<string, { readonly reporters: readonly string[]; coveredMs: number }>();
+    for (const [id, report] of reporting) {
+      const reporters = reportersOf(id);
+      if (reporters === undefined) continue;
+      const known = byReporters.get(reportersKey(reporters));
+      if (known === undefined) byReporters.set(reportersKey(reporters), { reporters, coveredMs: report.coveredMs });
+      else known.coveredMs += report.coveredMs;
+    }
     return new Reports(
       [{ step: 0, hosts: reporting.length, covered_ms: coveredMs }],
-      reporting.map(([id, report]) => ({ host_id: id, steps: [0], covered_ms: [report.coveredMs] })),
+      [...byReporters.values()].map((entry) => ({ reporters: entry.reporters, steps: [0], covered_ms: [entry.coveredMs] })),
       1,
     );
   }
@@ -119,14 +142,19 @@ export class Reports {
     return this.coveredMs(step) > 0;
   }
 
-  host(hostId: string, step: number): boolean {
-    return (this.byHost.get(hostId)?.get(step) ?? 0) > 0;
+  /** Whether the host, or any of the hosts that have this in common, reported in the step. */
+  of(reporters: readonly string[], step: number): boolean {
+    return (this.byReporters.get(reportersKey(reporters))?.get(step) ?? 0) > 0;
   }
 
   /** Whether any host but these reported in the step. */
-  anyBut(hostIds: readonly string[], step: number): boolean {
-    return this.coveredMs(step) > hostIds.reduce((sum, hostId) => sum + (this.byHost.get(hostId)?.get(step) ?? 0), 0);
+  anyBut(known: readonly (readonly string[])[], step: number): boolean {
+    return this.coveredMs(step) > known.reduce((sum, reporters) => sum + (this.byReporters.get(reportersKey(reporters))?.get(step) ?? 0), 0);
   }
+}
+
+function reportersKey(reporters: readonly string[]): string {
+  return reporters.length === 1 ? (reporters[0] as string) : JSON.stringify(reporters);
 }
 
 /**
@@ -143,19 +171,48 @@ export function assembleCoverage(
   further: readonly string[] = [],
 ): Coverage {
   const missing = expected.flatMap((host) => missingEntry(host, byHost.get(host.id), steps, nowMs) ?? []);
+  const { shares, hosts } = fractions(steps, expected, byHost, reports, nowMs);
   return {
     hosts: expected.length,
     reporting: expected.length - missing.length,
     missing: missing.slice(0, MISSING_MAX),
-    steps: fractions(steps, expected, byHost, reports, nowMs),
+    steps: shares,
+    stepHosts: { reporting: shares.map((_, step) => reports.hosts(step)), expected: hosts },
+    states: statesOf(expected, byHost),
     note: notes(expected, byHost, missing.length, further),
   };
 }
 
-/** Per step: reported host time ÷ expected host time. */
-function fractions(steps: Steps, expected: readonly KnownHost[], byHost: ReadonlyMap<string, HostReport>, reports: Reports, nowMs: number): number[] {
+/** How the signal was measured otherwise than exactly, and on how many hosts: worst state last, as they are listed everywhere. */
+function statesOf(expected: readonly KnownHost[], byHost: ReadonlyMap<string, HostReport>): Coverage["states"] {
+  const others = expected.flatMap((host) => {
+    const report = byHost.get(host.id);
+    return report === undefined || report.lastOtherMs === 0 ? [] : [report];
+  });
+  const byState = Map.groupBy(others, (report) => report.otherState);
+  return coverageStates.flatMap((state: CoverageState) => {
+    const reports = byState.get(state) ?? [];
+    const newest = reports.reduce<HostReport | undefined>(
+      (best, report) => (best === undefined || report.lastOtherMs > best.lastOtherMs ? report : best),
+      undefined,
+    );
+    if (newest === undefined) return [];
+    const now = reports.filter((report) => report.lastOtherMs === report.lastMs).length;
+    return { state, hosts: reports.length, now, reason: newest.otherReason, last: new Date(newest.lastOtherMs).toISOString() };
+  });
+}
+
+/** Per step: reported host time ÷ expected host time, and how many hosts were expected. */
+function fractions(
+  steps: Steps,
+  expected: readonly KnownHost[],
+  byHost: ReadonlyMap<string, HostReport>,
+  reports: Reports,
+  nowMs: number,
+): { readonly shares: number[]; readonly hosts: number[] } {
   const settledMs = Math.floor((nowMs - SETTLE_MS) / WINDOW_MS) * WINDOW_MS;
   const expectedMs = new Array<number>(steps.count).fill(0);
+  const some = new Array<number>(steps.count).fill(0);
   const stepEndMs = (step: number): number => Math.min(steps.fromMs + (step + 1) * steps.stepMs, settledMs);
   let throughout = 0;
   for (const host of expected) {
@@ -168,15 +225,18 @@ function fractions(steps: Steps, expected: readonly KnownHost[], byHost: Readonl
     const endMs = host.retiredAtMs ?? Number.POSITIVE_INFINITY;
     for (let step = 0; step < steps.count; step++) {
       const stepMs = steps.fromMs + step * steps.stepMs;
-      expectedMs[step] = (expectedMs[step] as number) + Math.max(0, Math.min(stepEndMs(step), endMs) - Math.max(stepMs, startMs));
+      const wantedMs = Math.max(0, Math.min(stepEndMs(step), endMs) - Math.max(stepMs, startMs));
+      expectedMs[step] = (expectedMs[step] as number) + wantedMs;
+      if (wantedMs > 0) some[step] = (some[step] as number) + 1;
     }
   }
-  return expectedMs.map((some, step) => {
-    const wanted = some + throughout * Math.max(0, stepEndMs(step) - (steps.fromMs + step * steps.stepMs));
+  const shares = expectedMs.map((ofSome, step) => {
+    const wanted = ofSome + throughout * Math.max(0, stepEndMs(step) - (steps.fromMs + step * steps.stepMs));
     const covered = reports.coveredMs(step);
     if (covered === 0) return 0;
     return wanted <= covered ? 1 : Math.round((covered / wanted) * 10_000) / 10_000;
   });
+  return { shares, hosts: some.map((count) => count + throughout) };
 }
 
 /** Why a host does not report; undefined if it does. In a range that reaches the present, a host that stopped is missing. */
@@ -209,7 +269,7 @@ function notes(expected: readonly KnownHost[], byHost: ReadonlyMap<string, HostR
   const parts: string[] = [];
   if (expected.length === 0) parts.push("No enrolled host matches.");
   parts.push(...further);
-  for (const state of ["fallback", "sampled"]) {
+  for (const state of ["fallback", "sampled", "shed"]) {
     const affected = expected.filter((host) => byHost.get(host.id)?.lastState === state);
     const first = affected[0];
     if (first === undefined) continue;

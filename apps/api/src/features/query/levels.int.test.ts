@@ -182,6 +182,12 @@ const everything: Readonly<Record<string, Record<string, unknown>>> = {
       { measure: "opened", aggregate: "sum" },
     ],
   },
+  "shares of what passes": {
+    signal: "tcp_retransmits",
+    select: [{ measure: "segments", aggregate: "share" }],
+    where: "segments.sum>200 segments.rate<1000",
+  },
+  "percentiles of what passes": { signal: "tcp_rtt", select: [{ measure: "rtt", aggregate: "p90" }], where: "rtt.p50>1ms rtt.count>=3" },
   coverage: { signal: "agent_coverage", select: [{ measure: "windows", aggregate: "sum" }] },
 };
 
@@ -206,7 +212,8 @@ describe("the same question has the same answer at every level", () => {
         { where: "host:web-*", by: [dimension] },
       ];
       for (const variant of variants) {
-        const question = { ...body, ...range, ...variant };
+        const where = [body["where"], "where" in variant ? variant.where : ""].join(" ").trim();
+        const question = { ...body, ...range, ...variant, where };
         const found = await ask(question);
         // Only windows know moments, so their least and largest are looked for there as long as they are kept.
         expect(found.meta.level).toBe(level);
@@ -239,6 +246,46 @@ it("a frame that comes late is in every level after the next pass, and sent twic
     await organisation.storeWindows([late]);
     await api.app.get(RollupsService).runPass(rolledUpAt);
     expect(await totals()).toEqual(before.map((value) => value + 1_000_000));
+  }
+});
+
+it("what is made of rolled-up rows alone is kept, until a late frame changes it", async () => {
+  const repository = api.app.get(QueryRepository);
+  repository.versions.maxAgeMs = 0;
+  const question = { ...everything["sums"], where: "process:node", from: at(1), to: at(3), points: 2, explain: true };
+  const origins = (answer: Answer) => new Set(answer.meta.explain?.statements.map(({ origin }) => origin));
+  const value = (answer: Answer) => (answer.series[0] as ValueSeries).values[0] as number;
+  const first = await ask(question);
+  const again = await ask(question);
+  expect([again.series, again.meta.coverage]).toEqual([first.series, first.meta.coverage]);
+  expect(again.meta.rowsRead).toBe(0);
+  expect([...origins(again)].every((origin) => origin === "kept" || origin === "recent")).toBe(true);
+  // Another organisation's same question is another question.
+  const stranger = await TestOrganisation.create(api);
+  const theirs = (await (await stranger.request("/query", { body: question })).json()) as Answer;
+  expect((theirs.series[0] as ValueSeries).values).toEqual([null, null]);
+  const late = { host: hosts.get("web-1") as string, ts: at(1, 30, 5), window_ms: 10 * SECOND };
+  await organisation.store(getSignalOrThrow("tcp_retransmits"), [{ ...late, ...flows[1], class: "fast", segments: 77 }]);
+  await organisation.storeWindows([late]);
+  await api.app.get(RollupsService).runPass(rolledUpAt);
+  const after = await ask(question);
+  expect(value(after)).toBe(value(first) + 77);
+  expect(value(await ask(question))).toBe(value(after));
+});
+
+it("a day is never read window by window", async () => {
+  for (const [name, body] of Object.entries(everything)) {
+    for (const steps of [{ points: 1 }, { points: 50 }, { points: 600 }, { step: "3m" }]) {
+      for (const variant of [{}, { by: ["host"] }, { where: "host:web-1 process:nginx" }]) {
+        if (name === "coverage" && "where" in variant) continue;
+        const { meta } = await ask({ ...body, ...steps, ...variant, from: at(-22), to: at(3), explain: true });
+        expect(
+          meta.sources.filter((source) => source.level === "raw"),
+          `${name} ${JSON.stringify([steps, variant])}`,
+        ).toEqual([]);
+        for (const { sql } of meta.explain?.statements ?? []) expect(sql).not.toMatch(/FROM `(tcp_\w+(?<!_1[mh])|agent_coverage)`/);
+      }
+    }
   }
 });
 
@@ -293,6 +340,8 @@ it("steps become longer, and the ends of a long single one move out a little, ra
       enrolledAtMs: at(0),
       retiredAtMs: null,
       lastWindowEndMs: null,
+      tags: {},
+      attributes: { kernel: "", distribution: "", architecture: "", agent_version: "" },
     })),
   );
   const rowsOf = { raw: 5_000_000, "1m": 2_000_000, "1h": 10_000 };

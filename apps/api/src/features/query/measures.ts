@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Signal, Unit } from "@waggle/signals";
 
-export const sumAggregates = ["sum", "rate"] as const;
+export const sumAggregates = ["sum", "rate", "share"] as const;
 export const gaugeAggregates = ["last", "min", "max", "avg"] as const;
 export const quantiles = { p50: 0.5, p75: 0.75, p90: 0.9, p95: 0.95, p99: 0.99, "p99.9": 0.999 } as const;
 export type QuantileName = keyof typeof quantiles;
@@ -16,6 +16,8 @@ export interface QueryableMeasure {
   readonly name: string;
   readonly kind: "sum" | "gauge" | "distribution" | "minimum" | "maximum";
   readonly unit: Unit;
+  /** Of how many were measured; of a distribution. */
+  readonly countUnit?: Unit;
   readonly aggregates: readonly Aggregate[];
   readonly help: string;
 }
@@ -28,12 +30,35 @@ export function measuresOf(signal: Signal): readonly QueryableMeasure[] {
   }
   const quantity = distribution.help.replace(/\.$/, "");
   return [
-    { name: distribution.name, kind: "distribution", unit: distribution.unit, aggregates: distributionAggregates, help: distribution.help },
+    {
+      name: distribution.name,
+      kind: "distribution",
+      unit: distribution.unit,
+      countUnit: distribution.countUnit,
+      aggregates: distributionAggregates,
+      help: distribution.help,
+    },
     { name: "count", kind: "sum", unit: distribution.countUnit, aggregates: sumAggregates, help: `How many were measured: ${quantity}.` },
     { name: "sum", kind: "sum", unit: distribution.unit, aggregates: sumAggregates, help: `All measured values added up: ${quantity}.` },
     { name: "min", kind: "minimum", unit: distribution.unit, aggregates: ["min"], help: `The smallest measured value, exact: ${quantity}.` },
     { name: "max", kind: "maximum", unit: distribution.unit, aggregates: ["max"], help: `The largest measured value, exact: ${quantity}.` },
   ];
+}
+
+/** What a comparison of a measure refers to when it does not say; undefined where several values are equally meant. */
+export function usualAggregate({ kind }: QueryableMeasure): Aggregate | undefined {
+  switch (kind) {
+    case "sum":
+      return "sum";
+    case "gauge":
+      return "avg";
+    case "minimum":
+      return "min";
+    case "maximum":
+      return "max";
+    case "distribution":
+      return undefined;
+  }
 }
 
 /** The unit a signal is known by: that of its quantity, or of its first measure. */
@@ -43,7 +68,7 @@ export function mainUnit(signal: Signal): Unit {
 
 /** How a selection is computed. */
 export type Form =
-  /** Sums and rates of sums. */
+  /** Sums, rates and shares of sums. */
   | "sums"
   /** Gauges whose value per host is found first: last, avg. */
   | "gaugesByHost"
@@ -77,9 +102,11 @@ export function toSelection(measure: QueryableMeasure, aggregate: Aggregate): Se
   return { measure: measure.name, aggregate, unit: unitOf(measure, aggregate), form: formOf(measure, aggregate) };
 }
 
-function unitOf(measure: QueryableMeasure, aggregate: Aggregate): string {
+/** Unit of the values of an aggregate. */
+export function unitOf(measure: QueryableMeasure, aggregate: Aggregate): string {
   if (aggregate === "rate") return `${measure.unit}/s`;
-  return measure.unit;
+  if (aggregate === "share") return "ratio";
+  return aggregate === "count" && measure.countUnit !== undefined ? measure.countUnit : measure.unit;
 }
 
 function formOf(measure: QueryableMeasure, aggregate: Aggregate): Form {

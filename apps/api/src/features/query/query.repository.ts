@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { hash } from "node:crypto";
 import { Inject, Injectable } from "@nestjs/common";
 import { tableName } from "@waggle/signals";
 import { asc, eq } from "drizzle-orm";
@@ -7,8 +8,11 @@ import { AppError } from "../../common/app-error.ts";
 import { Database } from "../../postgres/database.ts";
 import { hosts } from "../../postgres/schema.ts";
 import type { KnownHost } from "./coverage.ts";
+import { KeptAnswers } from "./kept-answers.ts";
+import { SharedRuns } from "./shared-runs.ts";
 import type { Source } from "./sources.ts";
-import { identifier, Parameters, type Plan, type Statement, scopeOf } from "./sql.ts";
+import { Parameters, type Plan, rowsOf, type Statement, scopeOf } from "./sql.ts";
+import { TableVersions } from "./table-versions.ts";
 
 /** What one query may cost. ClickHouse knows the rows from its primary key before it reads any. */
 const defaultLimits = {
@@ -18,20 +22,46 @@ const defaultLimits = {
   executionSecondsMax: 20,
 };
 
+/** Of JSON that ClickHouse sent; as objects it takes some three times as much. */
+const KEPT_BYTES_MAX = 32 * 1_024 * 1_024;
 const HOST_LIST_MS = 2_000;
 const LARGE_FLEET_HOSTS = 1_000;
 
-/** How queries are read. */
+/** Where rows came from: ClickHouse, somebody else's same statement that was running, or an answer that is still right. */
+export type Origin = "read" | "shared" | "kept";
+
+/** Rows of a statement. They are shared between callers: nobody may change them. */
+export interface RunAnswer<Row> {
+  readonly rows: Row[];
+  /** By this statement; 0 when its answer had been kept. */
+  readonly rowsRead: number;
+  readonly origin: Origin;
+}
+
+interface ReadRows {
+  readonly rows: unknown[];
+  readonly rowsRead: number;
+}
+
+/**
+ * How queries are read. A statement that is running already is not run again: its callers share the answer. One that reads nothing but rolled-up rows is
+ * answered as before until something is written to the tables and days it reads (docs/adr/0014).
+ */
 @Injectable()
 export class QueryRepository {
   /** Tests lower them. */
   limits = defaultLimits;
+  readonly versions: TableVersions;
+  private readonly running = new SharedRuns<ReadRows>();
+  private readonly kept = new KeptAnswers<ReadRows>(KEPT_BYTES_MAX);
   private readonly hostLists = new Map<string, { readonly list: Promise<KnownHost[]>; readonly readAtMs: number }>();
 
   constructor(
     @Inject(ClickHouseService) private readonly clickhouse: ClickHouseService,
     @Inject(Database) private readonly database: Database,
-  ) {}
+  ) {
+    this.versions = new TableVersions(clickhouse);
+  }
 
   /**
    * All hosts of an organisation, retired ones too, by name. Of a large one up to two seconds old: a page asks a dozen questions at once, and each would
@@ -59,7 +89,18 @@ export class QueryRepository {
 
   private async readHosts(organisationId: string): Promise<KnownHost[]> {
     const rows = await this.database.db
-      .select({ id: hosts.id, name: hosts.name, enrolledAt: hosts.enrolledAt, retiredAt: hosts.retiredAt, lastWindowEndAt: hosts.lastWindowEndAt })
+      .select({
+        id: hosts.id,
+        name: hosts.name,
+        enrolledAt: hosts.enrolledAt,
+        retiredAt: hosts.retiredAt,
+        lastWindowEndAt: hosts.lastWindowEndAt,
+        tags: hosts.tags,
+        kernel: hosts.kernel,
+        distribution: hosts.distribution,
+        architecture: hosts.architecture,
+        agentVersion: hosts.agentVersion,
+      })
       .from(hosts)
       .where(eq(hosts.organisationId, organisationId))
       .orderBy(asc(hosts.name));
@@ -69,16 +110,37 @@ export class QueryRepository {
       enrolledAtMs: row.enrolledAt.getTime(),
       retiredAtMs: row.retiredAt?.getTime() ?? null,
       lastWindowEndMs: row.lastWindowEndAt?.getTime() ?? null,
+      tags: row.tags,
+      attributes: { kernel: row.kernel, distribution: row.distribution, architecture: row.architecture, agent_version: row.agentVersion },
     }));
   }
 
   /**
-   * Runs a statement within the this.limits.
+   * Runs a statement within `limits`.
+   * @param signal the statement is cancelled in ClickHouse when all who wait for it have gone
    * @throws AppError QUERY_TOO_LARGE with the rows it would have read, QUERY_TIMEOUT, STORAGE_UNAVAILABLE; the signal's reason
    */
-  async run<Row>(statement: Statement, signal: AbortSignal | undefined): Promise<{ rows: Row[]; rowsRead: number }> {
+  async run<Row>(statement: Statement, signal: AbortSignal | undefined): Promise<RunAnswer<Row>> {
+    // The tenant is a parameter of every statement, and so part of its name.
+    const key = hash("sha256", `${statement.sql}\n${JSON.stringify(statement.parameters)}`, "base64");
+    const version = await this.versionOf(statement);
+    if (version !== undefined) {
+      const kept = this.kept.get(key, version);
+      if (kept !== undefined) return { rows: kept.rows as Row[], rowsRead: 0, origin: "kept" };
+    }
+    const { answer, isShared } = await this.running.get(key, (abort) => this.read(statement, key, version, abort), signal);
+    return { rows: answer.rows as Row[], rowsRead: answer.rowsRead, origin: isShared ? "shared" : "read" };
+  }
+
+  /** What names the content of all that the statement reads; undefined: it reads rows that come in at any moment. */
+  private async versionOf({ sql, reads }: Statement): Promise<string | undefined> {
+    if (reads?.isRolledUp !== true) return undefined;
+    return this.versions.of(tablesIn(sql), reads.fromMs, reads.toMs);
+  }
+
+  private async read(statement: Statement, key: string, version: string | undefined, signal: AbortSignal): Promise<ReadRows> {
     try {
-      const { rows, summary } = await this.clickhouse.query<Row>(statement.sql, statement.parameters, {
+      const { rows, summary } = await this.clickhouse.query<unknown>(statement.sql, statement.parameters, {
         signal,
         settings: {
           max_rows_to_read: String(this.limits.rowsReadMax),
@@ -91,7 +153,9 @@ export class QueryRepository {
           do_not_merge_across_partitions_select_final: 1,
         },
       });
-      return { rows, rowsRead: summary.rowsRead };
+      const answer: ReadRows = { rows, rowsRead: summary.rowsRead };
+      if (version !== undefined) this.kept.put(key, version, answer, summary.resultBytes);
+      return answer;
     } catch (error) {
       if (error instanceof AppError && error.code === "QUERY_TOO_LARGE") throw await this.explain(error, statement, signal);
       throw error;
@@ -107,9 +171,9 @@ export class QueryRepository {
     const parameters = new Parameters();
     // Only conditions on the sorting key's first columns keep rows from being read.
     const branches = sources.map(
-      (source) => `SELECT 1 FROM ${identifier(tableName(plan.signal, source.level, source.scope))} WHERE ${scopeOf(plan, source, parameters)}`,
+      (source) => `SELECT 1 ${rowsOf(tableName(plan.signal, source.level, source.scope), scopeOf(plan, source, parameters), { isFinal: false })}`,
     );
-    const statement = estimateStatement({ sql: branches.join(" UNION ALL "), parameters: parameters.values });
+    const statement = estimateStatement(parameters.statement(branches.join(" UNION ALL ")));
     const { rows } = await this.clickhouse.query<{ rows: number }>(statement.sql, statement.parameters, { signal });
     return Number(rows[0]?.rows ?? 0);
   }
@@ -133,6 +197,11 @@ export class QueryRepository {
       },
     );
   }
+}
+
+/** The tables that a statement reads. `rowsOf` is what writes them there, and nothing of the caller's stands in a statement's text. */
+function tablesIn(sql: string): readonly string[] {
+  return [...new Set([...sql.matchAll(/FROM `([a-z0-9_]+)`/g)].map(([, table = ""]) => table))].sort();
 }
 
 /** How many rows ClickHouse would read. Column `rows`. */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { levels } from "@waggle/signals";
+import { WHERE_LENGTH_MAX } from "@waggle/query";
+import { coverageStates, levels } from "@waggle/signals";
 import { z } from "zod";
 import { aggregates } from "./measures.ts";
-import { WHERE_LENGTH_MAX } from "./where.ts";
 
 export const BY_MAX = 3;
 export const SELECT_MAX = 12;
@@ -26,7 +26,7 @@ export const selectionSchema = z.strictObject({
     .meta({ description: "A measure of the signal, as GET /signals lists it.", examples: ["rtt"] }),
   aggregate: z.enum(aggregates as [string, ...string[]]).meta({
     description:
-      "Sums take `sum` and `rate` (per second of time in which hosts reported). Gauges take `last`, `min`, `max`, `avg` over the windows of a step. " +
+      "Sums take `sum`, `rate` (per second of time in which hosts reported) and `share` (of all that the filter leaves, step by step; 1 = all). Gauges take `last`, `min`, `max`, `avg` over the windows of a step. " +
       "A histogram's quantity takes percentiles, `min`, `max`, `avg`, `count` and `heatmap`.",
     examples: ["p99"],
   }),
@@ -46,15 +46,18 @@ export const querySchema = z
       .max(BY_MAX)
       .refine((by) => new Set(by).size === by.length, "The same dimension stands there twice.")
       .default([])
-      .meta({ description: "Dimensions of the signal, or `host`: one series per combination of their values." }),
+      .meta({
+        description:
+          "Dimensions of the signal, `host`, what is known of hosts (`kernel`, `distribution`, `architecture`, `agent_version`) or their tags (`env`; `tag.env` where the signal has a dimension of that name): one series per combination of their values.",
+      }),
     where: z
       .string()
       .max(WHERE_LENGTH_MAX)
       .default("")
       .meta({
         description:
-          'Filter: `key:value` terms joined by spaces; `*` in a value is a wildcard, a comma means any of, a leading `-` negates, quotes take text literally, `""` is unknown.',
-        examples: ["host:web-* -peer_port:443 process:nginx"],
+          'Filter: terms joined by spaces. `key:value` on what `by` takes; `*` in a value is a wildcard, a comma means any of, a leading `-` negates, quotes take text literally, `""` is unknown. `measure>number` (`>=`, `<`, `<=`; units such as `ms`, `%`, `KiB`; `measure.aggregate` where another than the selected one is meant) leaves the groups of `by` whose value over the whole range is such.',
+        examples: ["host:web-* -peer_port:443 process:nginx", "env:prod segments>10"],
       }),
     from: instantSchema.default("now-1h"),
     to: instantSchema.default("now"),
@@ -62,8 +65,29 @@ export const querySchema = z
       .int()
       .min(1)
       .max(POINTS_MAX)
-      .default(POINTS_DEFAULT)
-      .meta({ description: "At most this many steps; 1 = one value over the whole range." }),
+      .optional()
+      .meta({ description: `At most this many steps; 1 = one value over the whole range. ${POINTS_DEFAULT} unless \`step\` is given.` }),
+    step: z
+      .string()
+      .max(16)
+      .optional()
+      .meta({
+        description:
+          "Instead of `points`: the length of a step, 10s, 20s, 30s or whole minutes (`1m`, `1h`, `1d`). Longer where the range begins before such rows are kept, or they would be too many to read; `meta.stepSeconds` says what it became.",
+        examples: ["1m"],
+      }),
+    compare: z
+      .union([z.string().max(16), z.strictObject({ from: instantSchema, to: instantSchema })])
+      .optional()
+      .meta({
+        description:
+          "A second window as long as the first, whose values stand beside the first's in every series: `prev` (right before), how much earlier (`1h`, `1d`, `7d`), or a range.",
+        examples: ["prev", "7d"],
+      }),
+    explain: z
+      .boolean()
+      .default(false)
+      .meta({ description: "Say in `meta.explain` how the answer was made: levels, rows, the step and why, the statements." }),
     limit: z
       .int()
       .min(1)
@@ -87,6 +111,14 @@ export type Query = z.output<typeof querySchema>;
 const timeSchema = z.iso.datetime().meta({ description: "RFC 3339, UTC." });
 const labelsSchema = z.record(z.string(), z.string()).meta({ description: "One entry per dimension of `by`. `~other` = the rest; empty = unknown." });
 
+const stateSchema = z.object({
+  state: z.enum(coverageStates),
+  hosts: z.int().meta({ description: "Hosts that were in the state in the range, as their newest one that is not exact." }),
+  now: z.int().meta({ description: "Those of them whose newest window in the range is still in it." }),
+  reason: z.string().meta({ description: "What one of them said; empty if it did not." }),
+  last: timeSchema.meta({ description: "End of the newest such window." }),
+});
+
 export const coverageSchema = z
   .object({
     hosts: z.int().meta({ description: "Hosts that match the filter and were enrolled before the end of the range." }),
@@ -95,6 +127,11 @@ export const coverageSchema = z
       .array(z.object({ host: z.string(), reason: z.string(), state: z.string(), since: timeSchema.nullable() }))
       .meta({ description: "The others, with the reason; at most 100 of them." }),
     steps: z.array(z.number().min(0).max(1)).meta({ description: "Per step: the share of the expected host time that was reported." }),
+    stepHosts: z.object({ reporting: z.array(z.int()), expected: z.array(z.int()) }).meta({
+      description:
+        "Per step: hosts that reported in it, and hosts that were enrolled then. Of a step that is made of fleet rows: the most that reported at one time.",
+    }),
+    states: z.array(stateSchema).meta({ description: "How the signal was measured otherwise than exactly, and on how many hosts." }),
     note: z.string().nullable().meta({ description: "What else weakens the numbers." }),
   })
   .meta({ id: "Coverage" });
@@ -108,7 +145,15 @@ export const valueSeriesSchema = z
     labels: labelsSchema,
     values: z.array(z.number().nullable()).meta({
       description:
-        "values[i] covers [from + i·step, + step). null = no host that matches reported the signal; 0 = reported and nothing counted. A percentile is null also where nothing was counted.",
+        "values[i] covers [from + i·step, + step). null = no host that matches reported the signal; 0 = reported and nothing counted. A percentile and a share are null also where nothing was counted.",
+    }),
+    compared: z
+      .array(z.number().nullable())
+      .optional()
+      .meta({ description: "With `compare`: compared[i] is the value of the step of the earlier window that stands beside step i." }),
+    change: z.number().nullable().optional().meta({
+      description:
+        "With `compare`: by how much the mean of the values differs from that of the earlier ones, over the steps in which both exist; 0.5 = half as much again. null = no such step, or the earlier mean is 0.",
     }),
   })
   .meta({ id: "ValueSeries" });
@@ -125,6 +170,34 @@ export const heatmapSeriesSchema = z
   })
   .meta({ id: "HeatmapSeries" });
 export type HeatmapSeries = z.infer<typeof heatmapSeriesSchema>;
+
+const sourceSchema = z.object({ level: z.enum(levels), scope: z.enum(["host", "fleet"]), from: timeSchema, to: timeSchema });
+
+export const explanationSchema = z
+  .object({
+    step: z.object({ seconds: z.number(), why: z.string() }),
+    estimatedRows: z.int().meta({ description: "Rows that the values' sources were thought to take; 0 = certainly few, nobody looked." }),
+    considered: z
+      .array(z.object({ level: z.enum(levels), stepSeconds: z.number(), estimatedRows: z.int(), chosen: z.boolean() }))
+      .meta({ description: "Steps that were weighed, finest first." }),
+    statements: z.array(
+      z.object({
+        purpose: z.string(),
+        sql: z.string(),
+        parameters: z
+          .array(z.object({ name: z.string(), type: z.string(), value: z.unknown() }))
+          .meta({ description: "`(tenant)` stands for the caller's organisation; of a long list the first values and how many there are." }),
+        origin: z.enum(["read", "shared", "kept", "recent"]).meta({
+          description:
+            "`read`: run for this query; `shared`: the same statement was running for somebody else; `kept`: it was answered before, and nothing has changed since; `recent`: of a whole fleet, answered less than five seconds ago.",
+        }),
+        rowsRead: z.int(),
+        elapsedMs: z.number(),
+      }),
+    ),
+  })
+  .meta({ id: "Explanation" });
+export type Explanation = z.infer<typeof explanationSchema>;
 
 export const answerSchema = z
   .object({
@@ -146,11 +219,15 @@ export const answerSchema = z
       scope: z
         .enum(["host", "fleet"])
         .meta({ description: "`fleet`: rows in which all hosts were added up already; the newest are always added up from hosts." }),
-      sources: z
-        .array(z.object({ level: z.enum(levels), scope: z.enum(["host", "fleet"]), from: timeSchema, to: timeSchema }))
-        .meta({ description: "Which rows were read for which part of the range." }),
+      sources: z.array(sourceSchema).meta({ description: "Which rows were read for which part of the range." }),
+      compare: z
+        .object({ from: timeSchema, to: timeSchema, coverage: coverageSchema })
+        .optional()
+        .meta({ description: "With `compare`: the earlier window. Its distance is a whole number of steps." }),
       rowsRead: z.int(),
       elapsedMs: z.number(),
+      plannerMs: z.number().meta({ description: "Of `elapsedMs`: what was spent outside of the databases." }),
+      explain: explanationSchema.optional(),
     }),
     series: z.array(z.union([valueSeriesSchema, heatmapSeriesSchema])),
   })

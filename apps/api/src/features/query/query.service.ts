@@ -1,30 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Inject, Injectable } from "@nestjs/common";
+import { hostValue, matchesHost, tagKeysOf } from "@waggle/query";
 import { OTHER, RELATIVE_ERROR_MAX, SERVER_HOST } from "@waggle/signals";
 import { type Caller, requireScope } from "../../common/caller.ts";
 import { Clock } from "../../common/clock.ts";
-import { assembleSeries, type FormRows, ratesOfFleet, type SeriesRow } from "./assemble.ts";
-import {
-  assembleCoverage,
-  type HostReport,
-  type HostStepsRow,
-  type HostsRow,
-  hostReports,
-  type KnownHost,
-  Reports,
-  type StepsRow,
-} from "./coverage.ts";
-import { hostStepsStatement, hostsStatement, stepsStatement } from "./coverage-statements.ts";
-import { byStatement } from "./measures.ts";
-import { type Planned, QueryPlanner } from "./planner.ts";
+import { assembleSeries, groupOf, reporterKeys, withCompared } from "./assemble.ts";
+import { assembleCoverage, type HostReport, type HostsRow, type KnownHost, type Reports } from "./coverage.ts";
+import { earlierSteps } from "./earlier-window.ts";
+import { hostValuesOf } from "./host-values.ts";
+import { type EntryOrigin, Journal } from "./journal.ts";
+import { type Asked, type Planned, QueryPlanner } from "./planner.ts";
 import { QueryRepository } from "./query.repository.ts";
-import type { Answer, Query } from "./query.schemas.ts";
+import type { Answer, Explanation, Query } from "./query.schemas.ts";
+import { type Groups, nothing, type ReadRows, type Run, readWindow, toHostReports } from "./read-answer.ts";
 import { type ResolvedQuery, resolveQuery } from "./resolve.ts";
 import { SharedAnswers } from "./shared-answers.ts";
 import { coarsestLevel, type Source } from "./sources.ts";
-import type { Plan, Statement } from "./sql.ts";
-import { isFleet, isRankable, type Reading, rankedStatement, seriesStatement, valueRankStatement, volumeStatement } from "./statements.ts";
-import { matchesFilter } from "./where.ts";
+import type { Statement } from "./sql.ts";
+import { isFleet, type Reading } from "./statements.ts";
 
 /** Shorter than the time in which a host counts as late; long enough for all panels of a page. */
 const HOSTS_KEPT_MS = 5_000;
@@ -34,7 +27,7 @@ const FLEETS_KEPT_MAX = 16;
 /** One query object in, one columnar answer out. */
 @Injectable()
 export class QueryService {
-  private readonly fleetHosts = new SharedAnswers<AskedHosts>(HOSTS_KEPT_MS, FLEETS_KEPT_MAX);
+  private readonly fleetHosts = new SharedAnswers<ReadonlyMap<string, HostReport>>(HOSTS_KEPT_MS, FLEETS_KEPT_MAX);
 
   constructor(
     @Inject(QueryRepository) private readonly repository: QueryRepository,
@@ -44,156 +37,196 @@ export class QueryService {
 
   /**
    * Answers a query out of the caller's organisation.
-   * @param signal aborts the query in ClickHouse too
+   * @param signal aborts the query in ClickHouse too, unless somebody else waits for the same
    * @param rawGrainMs shortest step of raw rows, where the caller knows that the windows of these hosts are shorter than others'
    * @throws AppError VALIDATION_FAILED, SIGNAL_NOT_FOUND, QUERY_TOO_LARGE, QUERY_TIMEOUT, STORAGE_UNAVAILABLE, FORBIDDEN
    */
   async query(caller: Caller, query: Query, signal?: AbortSignal, rawGrainMs?: number): Promise<Answer> {
     requireScope(caller, "metrics:read");
-    const startedAt = performance.now();
+    const journal = new Journal();
     const nowMs = this.clock.now();
-    const resolved = resolveQuery(query, nowMs);
-    const known = resolved.signal.source === "server" ? [serverHost] : await this.repository.listHosts(caller.organisationId);
-    const matching = known.filter((host) => matchesHost(resolved, host));
-    const { range, points, hostFilters, ...rest } = resolved;
-    const hosts = hostFilters.length === 0 ? null : matching.map((host) => host.id);
-    const planned = await this.planner.choose(
-      { ...rest, tenant: caller.organisationId, hosts },
-      range,
-      points,
-      matching.length,
-      nowMs,
-      signal,
-      rawGrainMs,
-    );
+    const tenant = caller.organisationId;
+    const enrolled = await journal.wait(() => this.repository.listHosts(tenant));
+    const resolved = resolveQuery(query, nowMs, tagKeysOf(enrolled));
+    const known = resolved.signal.source === "server" ? [serverHost] : enrolled;
+    const matching = known.filter((host) => matchesHost(resolved.hostFilters, host));
+    const hosts = resolved.hostFilters.length === 0 ? null : matching.map((host) => host.id);
+    const asked = toAsked(resolved, tenant, hosts, matching, journal);
+    const planned = await this.planner.choose(asked, resolved.range, { ...resolved, rawGrainMs }, nowMs, signal);
     const { plan } = planned;
     const { steps } = plan;
 
-    const read = hosts?.length === 0 ? nothing(plan) : await this.read(planned, signal);
-    // A host that has windows older than its enrolment (it filled its spool before) is expected where they are.
-    const isExpected = (host: KnownHost): boolean =>
-      (host.enrolledAtMs < steps.toMs || read.hosts.has(host.id)) && (host.retiredAtMs === null || host.retiredAtMs > steps.fromMs);
-    const names = new Map(known.map((host) => [host.id, host.name]));
-    const series = assembleSeries(plan, read.top, read.tables, read.reports, (id) => names.get(id) ?? id);
+    const window = new Window(planned, known, matching, nowMs);
+    const isNobody = hosts?.length === 0;
+    const read = isNobody ? nothing(plan) : await this.read(window, journal, "", signal);
+    const earlier = await this.readEarlier(window, resolved, asked, read, journal, signal);
+    const further = [...groupsOfRest(window, read), ...(earlier === undefined ? [] : groupsOfRest(earlier.window, earlier.read))];
+    const series = window.series(read, earlier === undefined ? [] : further);
     const shown = read.top?.length ?? 0;
-    const sources = hosts?.length === 0 ? [] : sourcesOf(planned.readings);
-    const notes = [...planned.notes, ...rateNotes(planned, read.reports, nowMs)];
+    const sources = isNobody ? [] : sourcesOf(planned.readings);
+    const notes = rateNotes(planned, read.reports, nowMs);
+    const coverage = window.coverage(read, notes);
+    const compared =
+      earlier === undefined
+        ? undefined
+        : { series: withCompared(series, earlier.window.series(earlier.read, further)), meta: earlier.window.meta(earlier.read) };
+    const { elapsedMs, plannerMs } = journal.times();
     return {
       meta: {
         signal: plan.signal.name,
-        from: new Date(steps.fromMs).toISOString(),
-        to: new Date(steps.toMs).toISOString(),
+        from: iso(steps.fromMs),
+        to: iso(steps.toMs),
         stepSeconds: steps.stepMs / 1_000,
         points: steps.count,
         unit: plan.selections[0]?.unit ?? "1",
         ...(plan.selections.some((selection) => selection.form === "buckets") ? { errorBound: RELATIVE_ERROR_MAX } : {}),
-        coverage: assembleCoverage(steps, matching.filter(isExpected), read.hosts, read.reports, nowMs, notes),
+        coverage,
         truncated: read.groups > shown ? { shown, total: read.groups } : null,
         level: coarsestLevel(sources),
         scope: sources.some((source) => source.scope === "fleet") ? "fleet" : "host",
-        sources: sources.map(({ level, scope, fromMs, toMs }) => ({
-          level,
-          scope,
-          from: new Date(fromMs).toISOString(),
-          to: new Date(toMs).toISOString(),
-        })),
-        rowsRead: read.rowsRead,
-        elapsedMs: Math.round((performance.now() - startedAt) * 10) / 10,
+        sources: sources.map(({ level, scope, fromMs, toMs }) => ({ level, scope, from: iso(fromMs), to: iso(toMs) })),
+        ...(compared === undefined ? {} : { compare: compared.meta }),
+        rowsRead: journal.rowsRead,
+        elapsedMs,
+        plannerMs,
+        ...(query.explain ? { explain: explanation(planned, journal, tenant) } : {}),
       },
-      series,
+      series: compared === undefined ? series : compared.series,
     };
   }
 
-  /** What each host said over the range. Of a whole fleet that is much to read, and every panel of a page asks it: then nobody's alone to cancel. */
-  private async hosts({ plan, hostSources }: Planned, signal: AbortSignal): Promise<AskedHosts> {
-    const statement = hostsStatement(plan, hostSources);
-    const ask = async (abort: AbortSignal | undefined): Promise<AskedHosts> => {
-      const { rows, rowsRead } = await this.repository.run<HostsRow>(statement, abort);
-      return { hosts: hostReports(rows[0]), rowsRead };
-    };
-    if (plan.hosts !== null) return ask(signal);
-    return this.fleetHosts.get(JSON.stringify(statement), () => ask(undefined), performance.now());
+  private async readEarlier(
+    window: Window,
+    { earlier }: ResolvedQuery,
+    asked: Asked,
+    read: ReadRows,
+    journal: Journal,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly window: Window; readonly read: ReadRows } | undefined> {
+    const { plan } = window;
+    const steps = earlier === null ? undefined : earlierSteps(plan.steps, earlier);
+    if (steps === undefined) return undefined;
+    const again = await this.planner.again({ ...asked, comparisons: [] }, steps, window.nowMs, signal);
+    // What passes is what passes now: the same groups are compared.
+    const planned: Planned = { ...again, plan: { ...again.plan, ...(plan.passing === undefined ? {} : { passing: plan.passing }) } };
+    const before = new Window(planned, window.known, window.matching, window.nowMs);
+    const isNothing = plan.hosts?.length === 0 || (plan.by.length === 0 && read.top !== null);
+    const rows = isNothing ? nothing(planned.plan) : await this.read(before, journal, "earlier window: ", signal, read);
+    return { window: before, read: isNothing ? { ...rows, top: read.top } : rows };
   }
 
-  private async read(planned: Planned, signal: AbortSignal | undefined): Promise<ReadResult> {
+  /** @param prefix of the purpose of each statement */
+  private async read(window: Window, journal: Journal, prefix: string, signal: AbortSignal | undefined, shown?: ReadRows): Promise<ReadRows> {
     // One failed statement ends the others: nobody waits for their rows any more.
     const siblings = new AbortController();
     const either = signal === undefined ? siblings.signal : AbortSignal.any([signal, siblings.signal]);
-    let rowsRead = 0;
-    const run: Run = async <Row>(statement: Statement) => {
-      const answer = await this.repository.run<Row>(statement, either);
-      rowsRead += answer.rowsRead;
-      return answer.rows;
+    const run: Run = async <Row>(purpose: string, statement: Statement) => {
+      const startedAtMs = performance.now();
+      const { rows, rowsRead, origin } = await journal.wait(() => this.repository.run<Row>(statement, either));
+      journal.note({ purpose: `${prefix}${purpose}`, statement, origin, rowsRead, elapsedMs: performance.now() - startedAtMs });
+      return rows;
     };
+    const askHosts = (statement: Statement) => this.hosts(window, statement, journal, `${prefix}what each host said`, either);
     try {
-      const { plan } = planned;
-      const isOneStep = plan.steps.count === 1;
-      const [{ hosts, rowsRead: hostRowsRead }, ofSteps, found] = await Promise.all([
-        this.hosts(planned, either),
-        isOneStep ? [] : run<StepsRow>(stepsStatement(plan, planned.stepSources)),
-        readSeries(planned, run),
-      ]);
-      rowsRead += hostRowsRead;
-      const reports = isOneStep ? Reports.ofOneStep(hosts) : new Reports(ofSteps, found.hostSteps, plan.steps.count);
-      const tables = found.tables.map((table) => (table.isFleet ? ratesOfFleet(table, reports) : table));
-      return { ...found, tables, hosts, reports, rowsRead };
+      return await readWindow({ planned: window.planned, run, askHosts, reportersOf: (id) => window.reportersOf(id) }, shown);
     } catch (error) {
       siblings.abort(error);
       throw error;
     }
   }
-}
 
-interface AskedHosts {
-  readonly hosts: ReadonlyMap<string, HostReport>;
-  readonly rowsRead: number;
-}
-
-type Run = <Row>(statement: Statement) => Promise<Row[]>;
-type FoundTable = FormRows & { readonly isFleet: boolean };
-
-async function readSeries(planned: Planned, run: Run): Promise<Found> {
-  const { plan, readings } = planned;
-  const first = readings.find((reading) => reading.selections.includes(plan.selections[0] as Reading["selections"][number])) as Reading;
-  const tableOf = (reading: Reading, rows: readonly SeriesRow[]): FoundTable => ({
-    form: reading.form,
-    selections: reading.selections,
-    rows,
-    isFleet: isFleet(reading),
-  });
-  if (plan.by.length === 0) {
-    const tables = await Promise.all(readings.map(async (reading) => tableOf(reading, await run<SeriesRow>(seriesStatement(plan, reading, null)))));
-    return { top: null, groups: 0, tables, hostSteps: [] };
+  /** What each host said over the range. Of a whole fleet that is much to read, and every panel of a page asks it: then nobody's alone to cancel. */
+  private async hosts(
+    { plan }: Window,
+    statement: Statement,
+    journal: Journal,
+    purpose: string,
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<string, HostReport>> {
+    const startedAtMs = performance.now();
+    let [origin, rowsRead]: [EntryOrigin, number] = ["recent", 0];
+    const ask = async (abort: AbortSignal | undefined): Promise<ReadonlyMap<string, HostReport>> => {
+      const answer = await this.repository.run<HostsRow>(statement, abort);
+      ({ origin, rowsRead } = answer);
+      return toHostReports(answer.rows);
+    };
+    const reports = await journal.wait(() =>
+      plan.hosts === null
+        ? this.fleetHosts.get(JSON.stringify([statement.sql, statement.parameters]), () => ask(undefined), performance.now())
+        : ask(signal),
+    );
+    journal.note({ purpose, statement, origin, rowsRead, elapsedMs: performance.now() - startedAtMs });
+    return reports;
   }
-  const isRanked = isRankable(plan, first);
-  const ranked = await run<SeriesRow>(rankStatement(planned, first));
-  const groups = Number(ranked[0]?.groups ?? 0);
-  const top = ranked.map((row) => plan.by.map((_, index) => String(row[`g${index}`]))).filter((group) => group.some((value) => value !== OTHER));
-  // Where everything is shown, nothing has to be looked up per row; the agent's own overflow is called ~other already.
-  const shown = groups > top.length ? top : null;
-  const [hostSteps, tables] = await Promise.all([
-    readHostSteps(planned, top, run),
-    Promise.all(
-      readings.map(async (reading) =>
-        tableOf(reading, isRanked && reading === first ? ranked : await run<SeriesRow>(seriesStatement(plan, reading, shown))),
-      ),
-    ),
-  ]);
-  return { top, groups, tables, hostSteps };
 }
 
-/** One value per group ranks the groups itself; over many steps their volume does. */
-function rankStatement({ plan, volumeSources }: Planned, first: Reading): Statement {
-  if (isRankable(plan, first)) return rankedStatement(plan, first);
-  return plan.steps.count === 1 && first.form === "gaugesByWindow" ? valueRankStatement(plan, first) : volumeStatement(plan, volumeSources);
+/** A window that was planned, and the hosts it is about. */
+class Window {
+  readonly plan: Planned["plan"];
+  private readonly byId: ReadonlyMap<string, KnownHost>;
+
+  constructor(
+    readonly planned: Planned,
+    /** All of the organisation. */
+    readonly known: readonly KnownHost[],
+    readonly matching: readonly KnownHost[],
+    readonly nowMs: number,
+  ) {
+    this.plan = planned.plan;
+    this.byId = new Map(known.map((host) => [host.id, host]));
+  }
+
+  /** What `by` tells a host apart by. */
+  reportersOf(id: string): readonly string[] | undefined {
+    const host = this.byId.get(id);
+    return reporterKeys(this.plan.by).map((key) => (key === "host" ? id : host === undefined ? "" : hostValue(host, key)));
+  }
+
+  series({ top, tables, totals, reports }: ReadRows, groups: Groups): Answer["series"] {
+    const hostName = (id: string): string => this.byId.get(id)?.name ?? id;
+    return assembleSeries(this.plan, top, tables, { reports, hostName, groups, ...(totals === undefined ? {} : { totals }) });
+  }
+
+  coverage({ hosts, reports }: ReadRows, notes: readonly string[] = []): Answer["meta"]["coverage"] {
+    const { steps } = this.plan;
+    // A host that has windows older than its enrolment (it filled its spool before) is expected where they are.
+    const isExpected = (host: KnownHost): boolean =>
+      (host.enrolledAtMs < steps.toMs || hosts.has(host.id)) && (host.retiredAtMs === null || host.retiredAtMs > steps.fromMs);
+    return assembleCoverage(steps, this.matching.filter(isExpected), hosts, reports, this.nowMs, [...this.planned.notes, ...notes]);
+  }
+
+  meta(read: ReadRows): NonNullable<Answer["meta"]["compare"]> {
+    const { fromMs, toMs } = this.plan.steps;
+    return { from: iso(fromMs), to: iso(toMs), coverage: this.coverage(read, rateNotes(this.planned, read.reports, this.nowMs)) };
+  }
 }
 
-/** Hosts that have a series each are told apart step by step. */
-async function readHostSteps({ plan, hostStepSources }: Planned, top: readonly (readonly string[])[], run: Run): Promise<HostStepsRow[]> {
-  const at = plan.by.indexOf("host");
-  if (at < 0 || plan.steps.count === 1) return [];
-  const hosts = [...new Set(top.map((group) => group[at] as string))];
-  return hosts.length === 0 ? [] : run<HostStepsRow>(hostStepsStatement({ ...plan, hosts }, hostStepSources));
+/** `~other`, where rows have it: in one window it may have rows and in the other none. */
+function groupsOfRest({ plan }: Window, { tables }: ReadRows): Groups {
+  if (plan.by.length === 0) return [];
+  const rows = tables.flatMap((table) => table.rows);
+  const rest = rows.map((row) => groupOf(plan, row)).find((group) => group.every((value) => value === OTHER));
+  return rest === undefined ? [] : [rest];
+}
+
+function toAsked(resolved: ResolvedQuery, tenant: string, hosts: readonly string[] | null, matching: readonly KnownHost[], journal: Journal): Asked {
+  const { signal, selections, by, labels, filters, comparisons, limit } = resolved;
+  const hostValues = hostValuesOf(by, matching);
+  return { plan: { tenant, signal, selections, by, labels, hostValues, filters, hosts, limit }, comparisons, hostCount: matching.length, journal };
+}
+
+function explanation({ choice, plan }: Planned, journal: Journal, tenant: string): Explanation {
+  return {
+    step: { seconds: plan.steps.stepMs / 1_000, why: choice.why },
+    estimatedRows: choice.rows,
+    considered: choice.considered.map(({ level, stepMs, rows, isChosen }) => ({
+      level,
+      stepSeconds: stepMs / 1_000,
+      estimatedRows: rows,
+      chosen: isChosen,
+    })),
+    statements: journal.statements(tenant),
+  };
 }
 
 function sourcesOf(readings: readonly Reading[]): readonly Source[] {
@@ -215,43 +248,17 @@ function rateNotes({ plan, readings }: Planned, reports: Reports, nowMs: number)
   return ["Rates are the fleet's sums over the mean time hosts reported: where some reported in part of a step only, that is an estimate."];
 }
 
-interface Found {
-  /** Groups that get a series of their own; null when the query has no `by`. */
-  readonly top: readonly (readonly string[])[] | null;
-  /** How many groups there are in all. */
-  readonly groups: number;
-  readonly tables: readonly FoundTable[];
-  readonly hostSteps: readonly HostStepsRow[];
-}
-
-interface ReadResult extends Pick<Found, "top" | "groups"> {
-  readonly tables: readonly FormRows[];
-  readonly hosts: ReadonlyMap<string, HostReport>;
-  readonly reports: Reports;
-  readonly rowsRead: number;
-}
-
-/** No host matches, so nothing has to be read. */
-function nothing(plan: Plan): ReadResult {
-  const tables = [...byStatement(plan.selections)].map(([form, selections]) => ({ form, selections, rows: [] }));
-  return {
-    top: plan.by.length > 0 ? [] : null,
-    groups: 0,
-    tables,
-    hosts: new Map(),
-    reports: new Reports([], [], plan.steps.count),
-    rowsRead: 0,
-  };
-}
-
 /** Who reports the API's own signals: expected since this node runs, and before wherever there are rows. */
-const serverHost: KnownHost = { id: SERVER_HOST, name: SERVER_HOST, enrolledAtMs: Date.now(), retiredAtMs: null, lastWindowEndMs: null };
+const serverHost: KnownHost = {
+  id: SERVER_HOST,
+  name: SERVER_HOST,
+  enrolledAtMs: Date.now(),
+  retiredAtMs: null,
+  lastWindowEndMs: null,
+  tags: {},
+  attributes: { kernel: "", distribution: "", architecture: "", agent_version: "" },
+};
 
-/** A host is meant by its name or by its id. */
-function matchesHost(query: ResolvedQuery, host: KnownHost): boolean {
-  return query.hostFilters.every((filter) => {
-    const byName = matchesFilter(filter, host.name);
-    const byId = matchesFilter(filter, host.id);
-    return filter.negated ? byName && byId : byName || byId;
-  });
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+import { type Filter, globToLike, isHostKey } from "@waggle/query";
 import type { Signal } from "@waggle/signals";
+import type { HostValues } from "./host-values.ts";
 import type { Selection } from "./measures.ts";
 import type { Source } from "./sources.ts";
-import type { Steps } from "./time-range.ts";
-import { type Filter, globToLike } from "./where.ts";
+import type { Steps, TimeRange } from "./time-range.ts";
 
 /** A query that has been checked against the catalogue: every name in it may stand in SQL. */
 export interface Plan {
@@ -11,26 +12,41 @@ export interface Plan {
   readonly tenant: string;
   readonly signal: Signal;
   readonly selections: readonly Selection[];
-  /** Dimensions of the signal, or `host`. */
+  /** Dimensions of the signal, `host`, or what is known of hosts (`kernel`, `tag.env`). */
   readonly by: readonly string[];
+  /** What `by` is called in the answer; left out: by its own names. */
+  readonly labels?: readonly string[];
+  /** Of the keys of `by` that are known of hosts: each host's value. */
+  readonly hostValues?: ReadonlyMap<string, HostValues>;
   /** Filters on dimensions of the signal; the host filter is resolved into `hosts`. */
   readonly filters: readonly Filter[];
   /** Values of the `host` column; null = every host of the tenant. */
   readonly hosts: readonly string[] | null;
   readonly steps: Steps;
   readonly limit: number;
+  /** The condition that picks the groups which may be in the answer; left out: all. */
+  readonly passing?: (parameters: Parameters) => string;
 }
 
 /** SQL with typed parameters. Values never stand in the text. */
 export interface Statement {
   readonly sql: string;
   readonly parameters: Readonly<Record<string, unknown>>;
+  /** What it reads, from first to last; left out: not known, and its answer is never kept. */
+  readonly reads?: Reads;
+}
+
+/** The stretch of time that a statement reads. */
+export interface Reads extends TimeRange {
+  /** Only rows that are made out of others, of times that all have been looked at. */
+  readonly isRolledUp: boolean;
 }
 
 /** Collects parameter values and hands out their placeholders. A value that is used twice is sent once: a host list can be long. */
 export class Parameters {
   readonly values: Record<string, unknown> = {};
   private readonly placeholders = new Map<string, Map<unknown, string>>();
+  private reads: Reads | undefined;
 
   add(type: string, value: unknown): string {
     const ofType = this.placeholders.get(type) ?? new Map<unknown, string>();
@@ -44,7 +60,45 @@ export class Parameters {
     }
     return placeholder;
   }
+
+  /** Remembers that the statement reads a source. */
+  note({ level, fromMs, toMs }: Source): void {
+    const { reads } = this;
+    this.reads = {
+      fromMs: Math.min(fromMs, reads?.fromMs ?? fromMs),
+      toMs: Math.max(toMs, reads?.toMs ?? toMs),
+      isRolledUp: level !== "raw" && (reads?.isRolledUp ?? true),
+    };
+  }
+
+  /** The statement that these are the parameters of. */
+  statement(sql: string): Statement {
+    return { sql, parameters: this.values, ...(this.reads === undefined ? {} : { reads: this.reads }) };
+  }
 }
+
+declare const scoped: unique symbol;
+/** A condition that begins with the tenant. Only `scopeOf` makes one, and only with one can a table be named. */
+export type Scoped = string & { readonly [scoped]: true };
+
+/** A condition and more. */
+export function and(condition: Scoped, ...more: readonly string[]): Scoped {
+  return [condition, ...more].join(" AND ") as Scoped;
+}
+
+/** `FROM … WHERE …`: the one place where a statement of a query names a table. */
+export function rowsOf(
+  table: string,
+  where: Scoped,
+  { isFinal = true, join = "" }: { readonly isFinal?: boolean; readonly join?: string } = {},
+): string {
+  // The type says so already; a cast may lie.
+  if (!TENANT_FIRST.test(where)) throw new TypeError(`the condition on ${table} does not begin with the tenant`);
+  return `FROM ${identifier(table)} ${isFinal ? "FINAL" : ""} ${join}
+      WHERE ${where}`;
+}
+
+const TENANT_FIRST = /^tenant = \{p\d+:String\} AND /;
 
 /** One column of `aggregated`. */
 export interface Part {
@@ -71,8 +125,8 @@ export interface Aggregation {
   readonly parts: readonly Part[];
   /** The table of a source. */
   readonly table: (source: Source) => string;
-  /** The whole condition, which starts with the tenant. */
-  readonly where: (source: Source) => string;
+  /** The whole condition. */
+  readonly where: (source: Source) => Scoped;
   /** `ARRAY JOIN …` */
   readonly join?: string;
 }
@@ -88,8 +142,7 @@ export function aggregated({ sources, keys, parts, table, where, join = "" }: Ag
   const branches = sources.map(
     (source) => `
       SELECT ${list([...keys.map((key) => `${of(key.expression, source)} AS ${key.alias}`), ...parts.map((part) => `${of(part.inner, source)} AS ${part.name}`)])}
-      FROM ${identifier(table(source))} FINAL ${join}
-      WHERE ${where(source)}
+      ${rowsOf(table(source), where(source), { join })}
       ${groupBy}`,
   );
   const [first = ""] = branches;
@@ -101,36 +154,70 @@ export function aggregated({ sources, keys, parts, table, where, join = "" }: Ag
 }
 
 /** Tenant, time and hosts: the start of every condition. */
-export function scopeOf(plan: Plan, source: Source, parameters: Parameters): string {
+export function scopeOf(plan: Pick<Plan, "tenant" | "hosts">, source: Source, parameters: Parameters): Scoped {
   const { tenant, hosts } = plan;
+  parameters.note(source);
   const parts = [
     `tenant = ${parameters.add("String", tenant)}`,
     `ts >= fromUnixTimestamp64Milli(${parameters.add("Int64", source.fromMs)}, 'UTC')`,
     `ts < fromUnixTimestamp64Milli(${parameters.add("Int64", source.toMs)}, 'UTC')`,
   ];
   if (hosts !== null) parts.push(`host IN ${hostSet(hosts, parameters)}`);
-  return parts.join(" AND ");
+  return parts.join(" AND ") as Scoped;
 }
 
-/** ClickHouse takes at most 128 KiB in one parameter, which is some 3,000 host ids. */
+/** ClickHouse takes at most 128 KiB in one parameter, of which escaping may take a part: a backslash becomes four. */
+const TEXT_PER_PARAMETER = 24 * 1_024;
+/** Ids need no escaping: some 3,000 fit. */
 const HOSTS_PER_PARAMETER = 2_000;
-const chunksOf = new WeakMap<readonly string[], readonly (readonly string[])[]>();
+const chunksOf = new WeakMap<readonly unknown[], readonly (readonly unknown[])[]>();
+
+/** A long list in pieces that fit into a parameter each; of one list always the same ones. */
+export function chunked<T>(values: readonly T[], countMax: number, sizeOf: (value: T) => number): readonly (readonly T[])[] {
+  const known = chunksOf.get(values);
+  if (known !== undefined) return known as readonly (readonly T[])[];
+  const chunks: T[][] = [[]];
+  let bytes = 0;
+  for (const value of values) {
+    const size = sizeOf(value);
+    const last = chunks.at(-1) as T[];
+    if (last.length > 0 && (bytes + size > TEXT_PER_PARAMETER || last.length >= countMax)) {
+      chunks.push([value]);
+      bytes = size;
+    } else {
+      last.push(value);
+      bytes += size;
+    }
+  }
+  chunksOf.set(values, chunks);
+  return chunks;
+}
 
 function hostSet(hosts: readonly string[], parameters: Parameters): string {
   if (hosts.length <= HOSTS_PER_PARAMETER) return parameters.add("Array(String)", hosts);
-  let chunks = chunksOf.get(hosts);
-  if (chunks === undefined) {
-    chunks = Array.from({ length: Math.ceil(hosts.length / HOSTS_PER_PARAMETER) }, (_, i) =>
-      hosts.slice(i * HOSTS_PER_PARAMETER, (i + 1) * HOSTS_PER_PARAMETER),
-    );
-    chunksOf.set(hosts, chunks);
-  }
-  return `arrayConcat(${list(chunks.map((chunk) => parameters.add("Array(String)", chunk)))})`;
+  return `arrayConcat(${list(chunked(hosts, HOSTS_PER_PARAMETER, () => 0).map((chunk) => parameters.add("Array(String)", chunk)))})`;
+}
+
+function texts(values: readonly string[], parameters: Parameters): string {
+  return `arrayConcat(${list(chunked(values, HOSTS_PER_PARAMETER, (value) => Buffer.byteLength(value) + 8).map((chunk) => parameters.add("Array(String)", chunk)))})`;
+}
+
+/** What a key of `by` is in SQL. */
+export function keyExpression(plan: Plan, name: string, parameters: Parameters): string {
+  if (!isHostKey(name)) return identifier(name);
+  const values = plan.hostValues?.get(name);
+  if (values === undefined) throw new TypeError(`nobody looked up the values of ${name}`);
+  if (values.hosts.length === 0) return "''";
+  return `transform(toString(host), ${hostSet(values.hosts, parameters)}, ${texts(values.values, parameters)}, '')`;
 }
 
 /** `scopeOf` and the plan's filters. */
-export function conditionsOf(plan: Plan, source: Source, parameters: Parameters): string {
-  return [scopeOf(plan, source, parameters), ...plan.filters.map((filter) => condition(filter, parameters))].join(" AND ");
+export function conditionsOf(plan: Plan, source: Source, parameters: Parameters): Scoped {
+  return and(
+    scopeOf(plan, source, parameters),
+    ...plan.filters.map((filter) => condition(filter, parameters)),
+    ...(plan.passing === undefined ? [] : [plan.passing(parameters)]),
+  );
 }
 
 const exactOf = new WeakMap<Filter, readonly string[]>();

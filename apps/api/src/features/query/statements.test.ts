@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+import { parseWhere } from "@waggle/query";
 import { catalogue, getSignalOrThrow } from "@waggle/signals";
 import { describe, expect, it } from "vitest";
 import { hostStepsStatement, hostsStatement, stepsStatement } from "./coverage-statements.ts";
 import { byStatement, measuresOf, toSelection } from "./measures.ts";
+import { vocabularyOf } from "./resolve.ts";
 import type { Source } from "./sources.ts";
 import type { Plan, Statement } from "./sql.ts";
 import { isRankable, type Reading, rankedStatement, seriesStatement, valueRankStatement, volumeStatement } from "./statements.ts";
-import { parseWhere } from "./where.ts";
 
 const hour = 3_600_000;
 const t0 = 1_800_000_000_000;
@@ -57,7 +58,7 @@ describe("the statements of a query", () => {
   /** Every signal with everything it can be asked, grouped by everything it has, with filters of every kind. */
   const everything = catalogue.flatMap((signal) => {
     const where = ["host", ...signal.dimensions].map((name) => `${name}:"${hostile}",a* -${name}:b*`).join(" ");
-    const filters = parseWhere(where, ["host", ...signal.dimensions]).filters?.filter((filter) => filter.key !== "host") ?? [];
+    const filters = parseWhere(where, vocabularyOf(signal, [], [])).filters?.filter((filter) => filter.key !== "host") ?? [];
     const select = measuresOf(signal).flatMap((measure) => measure.aggregates.map((aggregate): [string, string] => [measure.name, aggregate]));
     // Heat maps apart: beside one, percentiles are computed another way.
     return [select.filter(([, aggregate]) => aggregate !== "heatmap"), select].map((selected) =>

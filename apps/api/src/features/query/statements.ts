@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-import { gaugesOf, OTHER, type Signal, tableName } from "@waggle/signals";
+import { BUCKETS_PER_OCTAVE, gaugesOf, OTHER, type Signal, tableName } from "@waggle/signals";
 import { coveredTime, slotsStatement } from "./coverage-statements.ts";
 import { type QuantileName, quantiles, type Selection, type StatementForm } from "./measures.ts";
+import type { GroupComparison } from "./resolve.ts";
 import type { Source } from "./sources.ts";
 import {
   aggregated,
+  and,
+  chunked,
   conditionsOf,
   endOf,
   identifier,
   type Key,
+  keyExpression,
   list,
   maxPart,
   minPart,
   Parameters,
   type Part,
   type Plan,
+  type Scoped,
   type Statement,
   stepKey,
   sumPart,
@@ -75,16 +80,13 @@ export function valueRankStatement(plan: Plan, reading: Reading): Statement {
 
 function topStatement(plan: Plan, sql: string, value: string, parameters: Parameters): Statement {
   const names = groupNames(plan);
-  return {
-    sql: `
+  return parameters.statement(`
     SELECT ${list(names)}, ${value} AS total, count() OVER () AS groups
     FROM (${sql}
     ) AS ranked
     WHERE NOT (${isAllOther(names, parameters)})
     ORDER BY total DESC NULLS LAST, ${list(names)}
-    LIMIT ${parameters.add("UInt32", plan.limit)}`,
-    parameters: parameters.values,
-  };
+    LIMIT ${parameters.add("UInt32", plan.limit)}`);
 }
 
 /** The agent's own overflow row joins the rest; it is nobody's series. */
@@ -121,7 +123,7 @@ export function rankedStatement(plan: Plan, reading: Reading): Statement {
     GROUP BY ${list(names.map((name) => `shown_${name}`))}
     ORDER BY position`;
   const finished = values.columns.map(({ name, finish }) => `${finish(`merged_${name}`)} AS ${name}`);
-  return { sql: `SELECT step, groups, position, ${list([...names, ...finished])} FROM (${sql}\n)`, parameters: parameters.values };
+  return parameters.statement(`SELECT step, groups, position, ${list([...names, ...finished])} FROM (${sql}\n)`);
 }
 
 /**
@@ -136,12 +138,78 @@ export function seriesStatement(plan: Plan, reading: Reading, top: readonly (rea
   const parameters = new Parameters();
   const { sql, columns } = valuesOf(plan, reading, top, parameters);
   const values = columns.map(({ name, finish }) => `${finish(`found.${name}`)} AS ${name}`);
-  return { sql: `SELECT ${list(["step", ...groupNames(plan), ...values])} FROM (${sql}\n    ) AS found`, parameters: parameters.values };
+  return parameters.statement(`SELECT ${list(["step", ...groupNames(plan), ...values])} FROM (${sql}\n    ) AS found`);
 }
 
 /** The quantiles that a reading's statement gives, in the order of its `ranks`. */
 export function quantilesOf(selections: readonly Selection[]): readonly QuantileName[] {
   return [...new Set(selections.map((selection) => selection.aggregate as QuantileName))];
+}
+
+/** A comparison and what the value of each group is read from: its sources are those of the range as one step. */
+export interface ComparedReading {
+  readonly comparison: GroupComparison;
+  /** Of the comparison's selection alone. Never of the fleet for a rate, whose hosts' time is not in fleet rows. */
+  readonly reading: Reading;
+}
+
+/** The condition on a row that its group passes the comparisons. The agent's own overflow row is nobody's group and never does. */
+export function passingCondition(plan: Plan, compared: readonly ComparedReading[]): (parameters: Parameters) => string {
+  const made = new WeakMap<Parameters, string>();
+  return (parameters) => {
+    const known = made.get(parameters);
+    if (known !== undefined) return known;
+    const keys = list(plan.by.map((name) => `toString(${keyExpression(plan, name, parameters)})`));
+    const names = list(groupNames(plan).map((name) => `toString(${name})`));
+    // GLOBAL as of the shown groups.
+    const condition = compared.map((one) => `(${keys}) GLOBAL IN (SELECT ${names} FROM (${passingSelect(plan, one, parameters)}))`).join(" AND ");
+    made.set(parameters, condition);
+    return condition;
+  };
+}
+
+/** Of a plan without `by`: whether its one group passes, as `passes` (0 or 1). */
+export function passesStatement(plan: Plan, compared: ComparedReading): Statement {
+  const parameters = new Parameters();
+  return parameters.statement(`SELECT count() > 0 AS passes FROM (${passingSelect(plan, compared, parameters)})`);
+}
+
+function passingSelect(plan: Plan, { comparison, reading }: ComparedReading, parameters: Parameters): string {
+  const { steps } = plan;
+  const whole: Plan = { ...plan, steps: { ...steps, stepMs: steps.toMs - steps.fromMs, count: 1 }, passing: undefined };
+  const { sql } = valuesOf(whole, reading, null, parameters);
+  const names = groupNames(plan);
+  const isShown = names.length === 0 ? "1" : `NOT (${isAllOther(names, parameters)})`;
+  return `
+      SELECT ${list(names.length === 0 ? ["compared_value"] : names)}
+      FROM (
+        SELECT ${list([...names, `${comparedValue(reading, comparison.selection)} AS compared_value`])}
+        FROM (${sql}
+        ) AS valued
+      )
+      WHERE ${isShown} AND compared_value ${comparison.operator} ${parameters.add("Float64", comparison.value)}`;
+}
+
+/** The value of a selection, as answers show it, out of the columns of its reading. */
+function comparedValue(reading: Reading, selection: Selection): string {
+  const { aggregate } = selection;
+  switch (reading.form) {
+    case "sums":
+      return aggregate === "share" ? "toFloat64(v0) / nullIf(toFloat64(sum(v0) OVER ()), 0)" : "v0";
+    case "gaugesByHost":
+    case "gaugesByWindow":
+      return "v0";
+    case "extents":
+      return aggregate === "count" ? "n" : aggregate === "min" ? "lowest" : aggregate === "max" ? "highest" : "total / n";
+    case "quantiles":
+    case "buckets": {
+      // The same reading of a bucket as `valueInBucket`.
+      const index = "finalizeAggregation(ranks)[1]";
+      const lower = `greatest(toFloat64(lowest), if(${index} = 0, 0, exp2(${index} / ${BUCKETS_PER_OCTAVE})))`;
+      const upper = `least(toFloat64(highest), exp2((${index} + 1) / ${BUCKETS_PER_OCTAVE}))`;
+      return `if(${index} = 0 OR ${lower} >= ${upper}, least(toFloat64(highest), greatest(toFloat64(lowest), ${upper})), sqrt(${lower} * ${upper}))`;
+    }
+  }
 }
 
 /** A SELECT of step, g0… and columns that can be merged with those of other groups and then finished. */
@@ -334,7 +402,7 @@ function extents({ plan, reading, parameters, groups }: Context): Values {
     keys: [stepKey(plan, parameters), ...groups],
     parts: [sumPart("n", "sum(`count`)"), sumPart("total", "sum(`sum`)"), minPart("lowest", "min(`min`)"), maxPart("highest", "max(`max`)")],
     table: tableOf(plan.signal),
-    where: (source) => `${conditionsOf(plan, source, parameters)} AND \`count\` > 0`,
+    where: (source) => and(conditionsOf(plan, source, parameters), "`count` > 0"),
   });
   return {
     sql,
@@ -368,7 +436,7 @@ function quantileRanks({ plan, reading, parameters, groups }: Context): Values {
     parts: [state, minPart("lowest", "min(`min`)"), maxPart("highest", "max(`max`)")],
     table: tableOf(plan.signal),
     ...(isMany ? {} : { join: "ARRAY JOIN `k` AS bucket, `c` AS amount" }),
-    where: (source) => `${conditionsOf(plan, source, parameters)} AND \`count\` > 0`,
+    where: (source) => and(conditionsOf(plan, source, parameters), "`count` > 0"),
   });
   const finish = (column: string): string => `finalizeAggregation(${column})`;
   return {
@@ -407,7 +475,7 @@ function tableOf(signal: Signal): (source: Source) => string {
   return ({ level, scope }) => tableName(signal, level, scope);
 }
 
-function whereOf(plan: Plan, parameters: Parameters): (source: Source) => string {
+function whereOf(plan: Plan, parameters: Parameters): (source: Source) => Scoped {
   return (source) => conditionsOf(plan, source, parameters);
 }
 
@@ -417,33 +485,16 @@ function groupNames(plan: Plan): readonly string[] {
 
 function groupKeys(plan: Plan, top: readonly (readonly string[])[] | null, parameters: Parameters): readonly Key[] {
   if (plan.by.length === 0) return [];
-  if (top === null) return plan.by.map((name, index) => ({ alias: `g${index}`, expression: identifier(name) }));
+  const keys = plan.by.map((name) => keyExpression(plan, name, parameters));
+  if (top === null) return keys.map((expression, index) => ({ alias: `g${index}`, expression }));
   const shown = `arrayConcat(${list(chunksOfGroups(top).map((chunk) => parameters.add("Array(Array(String))", chunk)))})`;
   const parts = plan.by.map((_, index) => `shown[${index + 1}]`);
   // GLOBAL, for a cluster: each server would make the set itself, and give it a name that the asking one does not know.
-  const isShown = `(${plan.by.map((name) => `toString(${identifier(name)})`).join(", ")}) GLOBAL IN (SELECT ${parts.join(", ")} FROM (SELECT arrayJoin(${shown}) AS shown))`;
+  const isShown = `(${list(keys.map((key) => `toString(${key})`))}) GLOBAL IN (SELECT ${parts.join(", ")} FROM (SELECT arrayJoin(${shown}) AS shown))`;
   const other = parameters.add("String", OTHER);
-  return plan.by.map((name, index) => ({ alias: `g${index}`, expression: `if(${isShown}, toString(${identifier(name)}), ${other})` }));
+  return keys.map((key, index) => ({ alias: `g${index}`, expression: `if(${isShown}, toString(${key}), ${other})` }));
 }
 
-/** A parameter's 128 KiB, less what escaping may add: a backslash becomes four. */
-const GROUP_BYTES_PER_PARAMETER = 24 * 1_024;
-const groupChunks = new WeakMap<readonly (readonly string[])[], readonly (readonly (readonly string[])[])[]>();
-
 function chunksOfGroups(groups: readonly (readonly string[])[]): readonly (readonly (readonly string[])[])[] {
-  const known = groupChunks.get(groups);
-  if (known !== undefined) return known;
-  const chunks: (readonly string[])[][] = [[]];
-  let bytes = 0;
-  for (const group of groups) {
-    const size = group.reduce((sum, value) => sum + Buffer.byteLength(value) + 8, 8);
-    if (bytes > 0 && bytes + size > GROUP_BYTES_PER_PARAMETER) {
-      chunks.push([]);
-      bytes = 0;
-    }
-    chunks.at(-1)?.push(group);
-    bytes += size;
-  }
-  groupChunks.set(groups, chunks);
-  return chunks;
+  return chunked(groups, Number.POSITIVE_INFINITY, (group) => group.reduce((sum, value) => sum + Buffer.byteLength(value) + 8, 8));
 }

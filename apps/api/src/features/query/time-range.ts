@@ -145,6 +145,29 @@ export function planSteps(range: TimeRange, points: number, grainMs = WINDOW_MS,
   return steps.count <= points ? steps : planSteps(range, 1, grainMs, completeMs);
 }
 
+/**
+ * Cuts a range into steps of a fixed length; the ends move outwards to step marks.
+ * @param grainMs steps are made a multiple of it
+ */
+export function fixedSteps(range: TimeRange, stepMs: number, grainMs = WINDOW_MS): Steps {
+  const length = ceilTo(stepMs, grainMs);
+  const fromMs = floorTo(range.fromMs, length);
+  const toMs = ceilTo(range.toMs, length);
+  return { fromMs, toMs, stepMs: length, count: (toMs - fromMs) / length };
+}
+
+/** A length of time: `10s`, `5m`, `1h`, `7d`; undefined if it is none. */
+export function parseLength(text: string): number | undefined {
+  const [, amount, unit] = /^(\d{1,6})(ms|s|m|min|h|d|w)$/.exec(text) ?? [];
+  return amount === undefined || unit === undefined ? undefined : Number(amount) * (unitMs[unit] ?? 0);
+}
+
+/** A length of time as `parseLength` reads it. */
+export function formatLength(ms: number): string {
+  const unit = ["d", "h", "m", "s"].find((name) => ms % (unitMs[name] as number) === 0) ?? "ms";
+  return `${ms / (unitMs[unit] as number)}${unit}`;
+}
+
 function floorTo(value: number, unit: number): number {
   return Math.floor(value / unit) * unit;
 }

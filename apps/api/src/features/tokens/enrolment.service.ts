@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { Inject, Injectable } from "@nestjs/common";
 import type { EnrolHostRequest, EnrolHostResponse, HostFacts } from "@waggle/proto";
+import { TAGS_MAX, tagProblem } from "@waggle/query";
 import { and, eq, isNull, sql } from "drizzle-orm";
 import { AppError } from "../../common/app-error.ts";
 import { Database, type Drizzle } from "../../postgres/database.ts";
@@ -75,11 +76,13 @@ export class EnrolmentService {
       .for("update");
     if (isCounted && (known === undefined || known.retiredAt !== null)) await this.limits.requireRoomForHost(organisationId, tx);
     const host = known ?? { id: randomUUID(), name: await this.freeName(tx, organisationId, facts.name) };
-    if (known === undefined) await tx.insert(hosts).values({ id: host.id, organisationId, machineKey, name: host.name, ...factColumns(facts) });
+    const columns = factColumns(facts);
+    if (known === undefined)
+      await tx.insert(hosts).values({ id: host.id, organisationId, machineKey, name: host.name, ...columns, tags: columns.agentTags });
     else {
       await tx
         .update(hosts)
-        .set({ ...factColumns(facts), retiredAt: null })
+        .set({ ...columns, tags: sql`${JSON.stringify(columns.agentTags)}::jsonb || ${hosts.ownTags}`, retiredAt: null })
         .where(eq(hosts.id, host.id));
     }
     await tx
@@ -128,7 +131,14 @@ export function factColumns(facts: HostFacts) {
     memoryBytes: Number(facts.memoryBytes),
     agentVersion: facts.agentVersion,
     simulated: facts.simulated,
+    agentTags: validTags(facts.tags),
   };
+}
+
+/** An agent of another version may have other rules: what breaks ours is left out, and the host still reports. */
+function validTags(tags: Readonly<Record<string, string>>): Record<string, string> {
+  const entries = Object.entries(tags).filter(([key, value]) => tagProblem(key, value) === undefined);
+  return Object.fromEntries(entries.slice(0, TAGS_MAX));
 }
 
 function isUniqueViolation(error: unknown): boolean {

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 "use client";
 
+import { literal } from "@waggle/query";
 import { useMemo } from "react";
 import { usePanel } from "@/components/panel";
 import { PanelState } from "@/components/panel-state";
 import { SentenceText } from "@/components/sentence";
 import { ApiError } from "@/lib/api/client";
-import { useHosts, usePanelQuery } from "@/lib/api/hooks";
+import { useHosts, usePanelQuery, useSignals } from "@/lib/api/hooks";
 import type { QueryAnswer } from "@/lib/api/types";
 import { fleetSentence, losing, losingPaths, plain, worstFailure } from "@/lib/findings";
 import { useLinks } from "@/lib/links";
+import { hostPredicate } from "@/lib/page-filter";
 import { OTHER, stepStart } from "@/lib/series";
 import { useView } from "@/lib/view";
-import { hostPredicate, type Term } from "@/lib/where";
 import { blameOf, failuresOf, lossesOf, lossShare, pathsOf, totals, wasCovered } from "../facts";
 import styles from "../page.module.css";
 import { BLAME, FAILURES, HOSTS_MAX, PATHS, RTT, SEGMENTS } from "../query-defs";
@@ -23,8 +24,6 @@ import { hostRows } from "./host-rows";
 import { WorstHosts } from "./worst-hosts";
 
 const PATH = ["process", "peer", "peer_port"];
-
-const is = (key: string, value: string): Term => ({ negated: false, key, value });
 
 /** The error most failures of the answer have, and the port if it is the port of most. */
 function mostOf(answer: QueryAnswer | undefined): { errno: string; peerPort: string } | undefined {
@@ -48,6 +47,7 @@ export function FleetPage() {
   const view = useView();
   const links = useLinks();
   const hosts = useHosts();
+  const signals = useSignals();
 
   const segments = usePanelQuery({ signal: "tcp_connections", select: SEGMENTS, by: ["host"], limit: HOSTS_MAX, shape: "total" });
   const rtt = usePanelQuery({ signal: "tcp_rtt", select: [{ measure: RTT, aggregate: "p99" }], by: ["host"], limit: HOSTS_MAX, shape: "total" });
@@ -74,7 +74,7 @@ export function FleetPage() {
     limit: 100,
     shape: "total",
     host: failure?.host ?? "",
-    where: failure ? [is("process", failure.process), is("peer", failure.peer)] : [],
+    where: failure ? [literal("process", failure.process), literal("peer", failure.peer)] : [],
     enabled: failure !== null,
   });
 
@@ -100,9 +100,9 @@ export function FleetPage() {
   const pathSeries = usePanelQuery({ ...PATHS, by: PATH, host: worstPath?.host ?? "", enabled: worstPath !== undefined });
 
   const rows = useMemo(() => {
-    const list = (hosts.data ?? []).filter((host) => hostPredicate(view.filter)(host.name));
+    const list = (hosts.data ?? []).filter(hostPredicate(view.filter, hosts.data, signals.data));
     return hostRows(list, { segments: segments.result.data, rtt: rtt.result.data, connects: connects.result.data, syscalls: syscalls.result.data });
-  }, [hosts.data, view.filter, segments.result.data, rtt.result.data, connects.result.data, syscalls.result.data]);
+  }, [hosts.data, signals.data, view.filter, segments.result.data, rtt.result.data, connects.result.data, syscalls.result.data]);
 
   const stepMeta = (lossSeries.result.data ?? pathSeries.result.data)?.meta;
   const asked = [segments, failures, paths, ...(worstPath ? [pathSeries] : []), ...(failure ? [failureErrors] : [])].map((q) => q.result);

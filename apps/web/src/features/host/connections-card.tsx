@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 "use client";
 
+import { literal } from "@waggle/query";
 import { formatRatio, formatValue, NO_VALUE } from "@waggle/units";
 import { useMemo } from "react";
 import { ChartCard } from "@/components/chart-card";
@@ -39,8 +40,8 @@ export function ConnectionsCard({ host }: { host: Host }) {
   const links = useLinks();
   const view = useView();
   const shared = { limit: LIMIT, shape: "total", host: host.name } as const;
-  const client = { ...shared, by: CLIENT_KEY, where: [{ negated: false, key: "role", value: "client" }] } as const;
-  const server = { ...shared, by: SERVER_KEY, where: [{ negated: false, key: "role", value: "server" }] } as const;
+  const client = { ...shared, by: CLIENT_KEY, where: [literal("role", "client")] } as const;
+  const server = { ...shared, by: SERVER_KEY, where: [literal("role", "server")] } as const;
   const out = { volume: usePanelQuery({ ...client, ...VOLUME }), rtt: usePanelQuery({ ...client, ...RTT }) };
   const inward = { volume: usePanelQuery({ ...server, ...VOLUME }), rtt: usePanelQuery({ ...server, ...RTT }) };
   // Segments sent again over loopback say nothing about a path.

@@ -8,10 +8,10 @@ import { type Column, DataTable } from "@/components/data-table";
 import { PanelState } from "@/components/panel-state";
 import { SimulatedBadge } from "@/components/simulated";
 import { StatusMark } from "@/components/status-mark";
-import { useHosts, usePanelQuery } from "@/lib/api/hooks";
+import { useHosts, usePanelQuery, useSignals } from "@/lib/api/hooks";
 import { useLinks } from "@/lib/links";
+import { hostPredicate } from "@/lib/page-filter";
 import { useView } from "@/lib/view";
-import { hostPredicate } from "@/lib/where";
 import { stateText } from "../fleet/comb-card";
 import { Enrol } from "../fleet/enrol";
 import { type HostRow, hostRows, levelOfHost, worstFirst } from "../fleet/host-rows";
@@ -24,6 +24,7 @@ export function HostsPage() {
   const view = useView();
   const links = useLinks();
   const hosts = useHosts();
+  const signals = useSignals();
   const shared = { by: ["host"], limit: HOSTS_MAX, shape: "total" } as const;
   const segments = usePanelQuery({ ...shared, signal: "tcp_connections", select: SEGMENTS });
   const rtt = usePanelQuery({ ...shared, signal: "tcp_rtt", select: [{ measure: RTT, aggregate: "p99" }] });
@@ -48,10 +49,12 @@ export function HostsPage() {
   }
   if (hosts.data.length === 0) return <Enrol />;
 
-  const rows = hostRows(
-    hosts.data.filter((host) => hostPredicate(view.filter)(host.name)),
-    { segments: segments.result.data, rtt: rtt.result.data, connects: connects.result.data, syscalls: syscalls.result.data },
-  );
+  const rows = hostRows(hosts.data.filter(hostPredicate(view.filter, hosts.data, signals.data)), {
+    segments: segments.result.data,
+    rtt: rtt.result.data,
+    connects: connects.result.data,
+    syscalls: syscalls.result.data,
+  });
   const columns: Column<HostRow>[] = [
     {
       key: "host",

@@ -2,9 +2,10 @@
 "use client";
 
 import { keepPreviousData, type UseQueryResult, useQuery } from "@tanstack/react-query";
+import { type Filter, formatTerm, literal } from "@waggle/query";
+import { filterFor } from "../page-filter";
 import { pointsFor, rangeBefore } from "../time-range";
 import { useView } from "../view";
-import { applicable, formatTerm, type Term } from "../where";
 import { type ApiError, fetchHost, fetchHosts, fetchSignals, runQuery } from "./client";
 import type { Host, QueryAnswer, QueryBody, Selection, Signal } from "./types";
 
@@ -19,7 +20,7 @@ export interface PanelQuery {
   /** Only this host, whatever the filter says. */
   readonly host?: string;
   /** Only what these terms pick, whatever the filter says. */
-  readonly where?: readonly Term[];
+  readonly where?: readonly Filter[];
   /** The equally long range before. */
   readonly before?: boolean;
   readonly enabled?: boolean;
@@ -41,10 +42,10 @@ export function useSignals(): UseQueryResult<readonly Signal[], ApiError> {
 export function usePanelQuery(query: PanelQuery): PanelResult {
   const view = useView();
   const signals = useSignals();
-  const dimensions = signals.data?.find((s) => s.name === query.signal)?.dimensions.map((d) => d.name);
-  const { where: filter, ignored } = dimensions ? applicable(view.filter, dimensions) : { where: view.filter, ignored: [] };
+  const signal = signals.data?.find((s) => s.name === query.signal);
+  const { where: filter, ignored } = signal && signals.data ? filterFor(view.filter, signal, signals.data) : { where: view.filter, ignored: [] };
   const range = query.before ? rangeBefore(view.range) : view.range;
-  const own: Term[] = [...(query.host === undefined ? [] : [{ negated: false, key: "host", value: query.host }]), ...(query.where ?? [])];
+  const own = [...(query.host === undefined ? [] : [literal("host", query.host)]), ...(query.where ?? [])];
   const where = [...own.map(formatTerm), filter].filter((t) => t !== "").join(" ");
   const body: QueryBody = {
     signal: query.signal,

@@ -133,7 +133,11 @@ export interface paths {
         readonly delete?: never;
         readonly options?: never;
         readonly head?: never;
-        readonly patch?: never;
+        /**
+         * Set a host's tags
+         * @description Queries filter and group by them: `env:prod`, `by: ["env"]`. Written to the audit.
+         */
+        readonly patch: operations["changeHost"];
         readonly trace?: never;
     };
     readonly "/settings": {
@@ -362,8 +366,25 @@ export interface components {
                      */
                     readonly to: string;
                 }[];
+                /** @description With `compare`: the earlier window. Its distance is a whole number of steps. */
+                readonly compare?: {
+                    /**
+                     * Format: date-time
+                     * @description RFC 3339, UTC.
+                     */
+                    readonly from: string;
+                    /**
+                     * Format: date-time
+                     * @description RFC 3339, UTC.
+                     */
+                    readonly to: string;
+                    readonly coverage: components["schemas"]["Coverage"];
+                };
                 readonly rowsRead: number;
                 readonly elapsedMs: number;
+                /** @description Of `elapsedMs`: what was spent outside of the databases. */
+                readonly plannerMs: number;
+                readonly explain?: components["schemas"]["Explanation"];
             };
             readonly series: readonly (components["schemas"]["ValueSeries"] | components["schemas"]["HeatmapSeries"])[];
         };
@@ -385,8 +406,62 @@ export interface components {
             }[];
             /** @description Per step: the share of the expected host time that was reported. */
             readonly steps: readonly number[];
+            /** @description Per step: hosts that reported in it, and hosts that were enrolled then. Of a step that is made of fleet rows: the most that reported at one time. */
+            readonly stepHosts: {
+                readonly reporting: readonly number[];
+                readonly expected: readonly number[];
+            };
+            /** @description How the signal was measured otherwise than exactly, and on how many hosts. */
+            readonly states: readonly {
+                /** @enum {string} */
+                readonly state: "exact" | "fallback" | "sampled" | "shed" | "disabled" | "unsupported" | "failed";
+                /** @description Hosts that were in the state in the range, as their newest one that is not exact. */
+                readonly hosts: number;
+                /** @description Those of them whose newest window in the range is still in it. */
+                readonly now: number;
+                /** @description What one of them said; empty if it did not. */
+                readonly reason: string;
+                /**
+                 * Format: date-time
+                 * @description End of the newest such window.
+                 */
+                readonly last: string;
+            }[];
             /** @description What else weakens the numbers. */
             readonly note: string | null;
+        };
+        readonly Explanation: {
+            readonly step: {
+                readonly seconds: number;
+                readonly why: string;
+            };
+            /** @description Rows that the values' sources were thought to take; 0 = certainly few, nobody looked. */
+            readonly estimatedRows: number;
+            /** @description Steps that were weighed, finest first. */
+            readonly considered: readonly {
+                /** @enum {string} */
+                readonly level: "raw" | "1m" | "1h";
+                readonly stepSeconds: number;
+                readonly estimatedRows: number;
+                readonly chosen: boolean;
+            }[];
+            readonly statements: readonly {
+                readonly purpose: string;
+                readonly sql: string;
+                /** @description `(tenant)` stands for the caller's organisation; of a long list the first values and how many there are. */
+                readonly parameters: readonly {
+                    readonly name: string;
+                    readonly type: string;
+                    readonly value?: unknown;
+                }[];
+                /**
+                 * @description `read`: run for this query; `shared`: the same statement was running for somebody else; `kept`: it was answered before, and nothing has changed since; `recent`: of a whole fleet, answered less than five seconds ago.
+                 * @enum {string}
+                 */
+                readonly origin: "read" | "shared" | "kept" | "recent";
+                readonly rowsRead: number;
+                readonly elapsedMs: number;
+            }[];
         };
         readonly ValueSeries: {
             readonly measure: string;
@@ -396,8 +471,12 @@ export interface components {
             readonly labels: {
                 readonly [key: string]: string;
             };
-            /** @description values[i] covers [from + i·step, + step). null = no host that matches reported the signal; 0 = reported and nothing counted. A percentile is null also where nothing was counted. */
+            /** @description values[i] covers [from + i·step, + step). null = no host that matches reported the signal; 0 = reported and nothing counted. A percentile and a share are null also where nothing was counted. */
             readonly values: readonly (number | null)[];
+            /** @description With `compare`: compared[i] is the value of the step of the earlier window that stands beside step i. */
+            readonly compared?: readonly (number | null)[];
+            /** @description With `compare`: by how much the mean of the values differs from that of the earlier ones, over the steps in which both exist; 0.5 = half as much again. null = no such step, or the earlier mean is 0. */
+            readonly change?: number | null;
         };
         readonly HeatmapSeries: {
             readonly measure: string;
@@ -430,6 +509,10 @@ export interface components {
                 readonly pointer: string;
                 readonly detail: string;
                 readonly suggestion?: string;
+                /** @description Where in the field's text it is wrong: from this character, in UTF-16 units. */
+                readonly start?: number;
+                /** @description Up to and without this one. */
+                readonly end?: number;
             }[];
             readonly retryable: boolean;
             readonly retryAfterMs?: number;
@@ -447,21 +530,22 @@ export interface components {
                  */
                 readonly measure: string;
                 /**
-                 * @description Sums take `sum` and `rate` (per second of time in which hosts reported). Gauges take `last`, `min`, `max`, `avg` over the windows of a step. A histogram's quantity takes percentiles, `min`, `max`, `avg`, `count` and `heatmap`.
+                 * @description Sums take `sum`, `rate` (per second of time in which hosts reported) and `share` (of all that the filter leaves, step by step; 1 = all). Gauges take `last`, `min`, `max`, `avg` over the windows of a step. A histogram's quantity takes percentiles, `min`, `max`, `avg`, `count` and `heatmap`.
                  * @example p99
                  * @enum {string}
                  */
-                readonly aggregate: "sum" | "rate" | "last" | "min" | "max" | "avg" | "p50" | "p75" | "p90" | "p95" | "p99" | "p99.9" | "count" | "heatmap";
+                readonly aggregate: "sum" | "rate" | "share" | "last" | "min" | "max" | "avg" | "p50" | "p75" | "p90" | "p95" | "p99" | "p99.9" | "count" | "heatmap";
             }[];
             /**
-             * @description Dimensions of the signal, or `host`: one series per combination of their values.
+             * @description Dimensions of the signal, `host`, what is known of hosts (`kernel`, `distribution`, `architecture`, `agent_version`) or their tags (`env`; `tag.env` where the signal has a dimension of that name): one series per combination of their values.
              * @default []
              */
             readonly by: readonly string[];
             /**
-             * @description Filter: `key:value` terms joined by spaces; `*` in a value is a wildcard, a comma means any of, a leading `-` negates, quotes take text literally, `""` is unknown.
+             * @description Filter: terms joined by spaces. `key:value` on what `by` takes; `*` in a value is a wildcard, a comma means any of, a leading `-` negates, quotes take text literally, `""` is unknown. `measure>number` (`>=`, `<`, `<=`; units such as `ms`, `%`, `KiB`; `measure.aggregate` where another than the selected one is meant) leaves the groups of `by` whose value over the whole range is such.
              * @default
              * @example host:web-* -peer_port:443 process:nginx
+             * @example env:prod segments>10
              */
             readonly where: string;
             /**
@@ -480,11 +564,39 @@ export interface components {
              * @example 1763672400000
              */
             readonly to: string | number;
+            /** @description At most this many steps; 1 = one value over the whole range. 300 unless `step` is given. */
+            readonly points?: number;
             /**
-             * @description At most this many steps; 1 = one value over the whole range.
-             * @default 300
+             * @description Instead of `points`: the length of a step, 10s, 20s, 30s or whole minutes (`1m`, `1h`, `1d`). Longer where the range begins before such rows are kept, or they would be too many to read; `meta.stepSeconds` says what it became.
+             * @example 1m
              */
-            readonly points: number;
+            readonly step?: string;
+            /**
+             * @description A second window as long as the first, whose values stand beside the first's in every series: `prev` (right before), how much earlier (`1h`, `1d`, `7d`), or a range.
+             * @example prev
+             * @example 7d
+             */
+            readonly compare?: string | {
+                /**
+                 * @description `now`, `now-15m` (ms, s, m, h, d, w), RFC 3339 with an offset, or Unix milliseconds.
+                 * @example now-1h
+                 * @example 2026-11-20T21:00:00Z
+                 * @example 1763672400000
+                 */
+                readonly from: string | number;
+                /**
+                 * @description `now`, `now-15m` (ms, s, m, h, d, w), RFC 3339 with an offset, or Unix milliseconds.
+                 * @example now-1h
+                 * @example 2026-11-20T21:00:00Z
+                 * @example 1763672400000
+                 */
+                readonly to: string | number;
+            };
+            /**
+             * @description Say in `meta.explain` how the answer was made: levels, rows, the step and why, the statements.
+             * @default false
+             */
+            readonly explain: boolean;
             /**
              * @description Series to show: those with the largest value of the first selection when `points` is 1, otherwise those with the largest volume (a histogram's count, a sum, a gauge's value × time). The rest is merged into `~other`. More than 100 take `points` = 1.
              * @default 10
@@ -571,8 +683,25 @@ export interface components {
                          */
                         readonly to: string;
                     }[];
+                    /** @description With `compare`: the earlier window. Its distance is a whole number of steps. */
+                    readonly compare?: {
+                        /**
+                         * Format: date-time
+                         * @description RFC 3339, UTC.
+                         */
+                        readonly from: string;
+                        /**
+                         * Format: date-time
+                         * @description RFC 3339, UTC.
+                         */
+                        readonly to: string;
+                        readonly coverage: components["schemas"]["Coverage"];
+                    };
                     readonly rowsRead: number;
                     readonly elapsedMs: number;
+                    /** @description Of `elapsedMs`: what was spent outside of the databases. */
+                    readonly plannerMs: number;
+                    readonly explain?: components["schemas"]["Explanation"];
                 };
                 readonly series: readonly (components["schemas"]["ValueSeries"] | components["schemas"]["HeatmapSeries"])[];
             } | null;
@@ -629,6 +758,14 @@ export interface components {
             readonly cpus: number;
             readonly memoryBytes: number;
             readonly agentVersion: string;
+            /** @description What people call the host by: their own tags before those of its agent (`WAGGLE_AGENT_TAGS`). */
+            readonly tags: {
+                readonly [key: string]: string;
+            };
+            /** @description Those of `tags` that people set. */
+            readonly ownTags: {
+                readonly [key: string]: string;
+            };
             readonly windowSeconds: number;
             readonly clockOffsetMs: number | null;
             readonly signals: readonly {
@@ -659,6 +796,18 @@ export interface components {
             readonly hasMore: boolean;
             /** @description Entries of all pages, where they are counted. */
             readonly total?: number;
+        };
+        readonly HostPatch: {
+            /**
+             * @description A tag to set, or null to take the set one away; what is not named stays. At most 32 on a host. The agent's tag of that name holds again when there is none.
+             * @example {
+             *       "env": "prod",
+             *       "team": null
+             *     }
+             */
+            readonly tags?: {
+                readonly [key: string]: string | null;
+            };
         };
         /** @description What holds for every host that has no setting of its own. */
         readonly OrganisationSettings: {
@@ -1750,6 +1899,108 @@ export interface operations {
             };
             /** @description HOST_NOT_FOUND: There is no such host. */
             readonly 404: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            readonly 503: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly changeHost: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
+                /** @description The ETag of the host the change was made from; other tags meanwhile are a 412. Absent or *: any. */
+                readonly "if-match"?: string;
+            };
+            readonly path: {
+                /** @description The host's id or name. */
+                readonly idOrName: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["HostPatch"];
+            };
+        };
+        readonly responses: {
+            /** @description The host after the change. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Host"];
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description HOST_NOT_FOUND: There is no such host. */
+            readonly 404: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description PRECONDITION_FAILED: It was changed meanwhile. */
+            readonly 412: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description VALIDATION_FAILED: The request is not valid. */
+            readonly 422: {
                 headers: {
                     readonly [name: string]: unknown;
                 };

@@ -77,6 +77,13 @@ export interface HostFacts {
   agentVersion: string;
   /** Made up by a simulator; marked as such wherever it is shown. */
   simulated: boolean;
+  /** What the host's owner calls it by, such as env = prod. At most 32; those that break the rules of tags are left out. */
+  tags: { [key: string]: string };
+}
+
+export interface HostFacts_TagsEntry {
+  key: string;
+  value: string;
 }
 
 export interface EnrolHostRequest {
@@ -294,6 +301,7 @@ function createBaseHostFacts(): HostFacts {
     memoryBytes: 0n,
     agentVersion: "",
     simulated: false,
+    tags: {},
   };
 }
 
@@ -326,6 +334,9 @@ export const HostFacts: MessageFns<HostFacts> = {
     if (message.simulated !== false) {
       writer.uint32(64).bool(message.simulated);
     }
+    globalThis.Object.entries(message.tags).forEach(([key, value]: [string, string]) => {
+      HostFacts_TagsEntry.encode({ key: key as any, value }, writer.uint32(74).fork()).join();
+    });
     return writer;
   },
 
@@ -406,6 +417,17 @@ export const HostFacts: MessageFns<HostFacts> = {
             message.simulated = reader.bool();
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            const entry9 = HostFacts_TagsEntry.decode(reader, reader.uint32());
+            if (entry9.value !== undefined) {
+              message.tags[entry9.key] = entry9.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -433,6 +455,82 @@ export const HostFacts: MessageFns<HostFacts> = {
       : 0n;
     message.agentVersion = object.agentVersion ?? "";
     message.simulated = object.simulated ?? false;
+    message.tags = (globalThis.Object.entries(object.tags ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseHostFacts_TagsEntry(): HostFacts_TagsEntry {
+  return { key: "", value: "" };
+}
+
+export const HostFacts_TagsEntry: MessageFns<HostFacts_TagsEntry> = {
+  encode(message: HostFacts_TagsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HostFacts_TagsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHostFacts_TagsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<HostFacts_TagsEntry>, I>>(base?: I): HostFacts_TagsEntry {
+    return HostFacts_TagsEntry.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<HostFacts_TagsEntry>, I>>(object: I): HostFacts_TagsEntry {
+    const message = createBaseHostFacts_TagsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { FieldProblem } from "../../common/app-error.ts";
+import type { Query } from "./query.schemas.ts";
+import { formatLength, parseLength, parseTimeRange, RANGE_MS_MAX, type Steps, type TimeRange, WINDOW_MS } from "./time-range.ts";
+
+/** The window that an answer is compared with: as long as the answer's own, and this much earlier; null = right before it. */
+export interface EarlierWindow {
+  readonly offsetMs: number | null;
+}
+
+const EPOCH_MS_MIN = Date.UTC(2000, 0, 1);
+
+/** Reads `compare`: `prev`, a length of time such as `1d`, or a range that is as long as the query's. */
+export function parseCompare(
+  compare: NonNullable<Query["compare"]>,
+  range: TimeRange,
+  nowMs: number,
+): { readonly earlier: EarlierWindow } | { readonly problems: readonly FieldProblem[] } {
+  const refuse = (detail: string, suggestion?: string, pointer = "/compare") => ({ problems: [{ pointer, detail, suggestion }] });
+  const lengthMs = range.toMs - range.fromMs;
+  if (compare === "prev") return { earlier: { offsetMs: null } };
+  if (typeof compare === "string") {
+    const offsetMs = parseLength(compare);
+    if (offsetMs === undefined || offsetMs === 0)
+      return refuse("Write prev (the window right before), how much earlier (1h, 1d, 7d), or a range.", "prev");
+    if (offsetMs % WINDOW_MS !== 0) return refuse("Windows are 10 s long; compare with a whole number of them.", "1m");
+    if (offsetMs > RANGE_MS_MAX) return refuse(`At most ${formatLength(RANGE_MS_MAX)} lie between what is compared.`, formatLength(RANGE_MS_MAX));
+    return { earlier: { offsetMs } };
+  }
+  const parsed = parseTimeRange(compare.from, compare.to, nowMs);
+  if ("problems" in parsed) return { problems: parsed.problems.map((problem) => ({ ...problem, pointer: `/compare${problem.pointer}` })) };
+  const earlier = parsed.range;
+  if (Math.abs(earlier.toMs - earlier.fromMs - lengthMs) >= WINDOW_MS) {
+    const to = new Date(earlier.fromMs + lengthMs).toISOString();
+    return refuse(
+      `Both windows must be of one length: the query's is ${seconds(lengthMs)}, this one ${seconds(earlier.toMs - earlier.fromMs)}.`,
+      to,
+      "/compare/to",
+    );
+  }
+  const offsetMs = Math.round((range.fromMs - earlier.fromMs) / WINDOW_MS) * WINDOW_MS;
+  if (offsetMs <= 0) return refuse("The window to compare with must begin before the query's.", undefined, "/compare/from");
+  return { earlier: { offsetMs } };
+}
+
+function seconds(ms: number): string {
+  return `${Math.round(ms / 1_000)} s`;
+}
+
+/**
+ * The steps of the earlier window: as many and as long, so that each stands beside its later one. Where a step does not fit into the distance a whole
+ * number of times, the window moves to the nearest one that does.
+ * @returns undefined if that would lie before the times that are read
+ */
+export function earlierSteps(steps: Steps, { offsetMs }: EarlierWindow): Steps | undefined {
+  const grainMs = steps.count === 1 ? WINDOW_MS : steps.stepMs;
+  const shiftMs = offsetMs === null ? steps.toMs - steps.fromMs : Math.max(grainMs, Math.round(offsetMs / grainMs) * grainMs);
+  const fromMs = steps.fromMs - shiftMs;
+  return fromMs < EPOCH_MS_MIN ? undefined : { ...steps, fromMs, toMs: steps.toMs - shiftMs };
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Explanation } from "./query.schemas.ts";
+import type { Statement } from "./sql.ts";
+
+/** Values of a list that are shown. */
+const VALUES_SHOWN_MAX = 20;
+
+export type EntryOrigin = Explanation["statements"][number]["origin"];
+
+interface Entry {
+  readonly purpose: string;
+  readonly statement: Statement;
+  readonly origin: EntryOrigin;
+  readonly rowsRead: number;
+  readonly elapsedMs: number;
+}
+
+/** What one answer asked of the databases, and how long it waited for them. */
+export class Journal {
+  private readonly startedAtMs = performance.now();
+  private readonly entries: Entry[] = [];
+  private waiting = 0;
+  private waitingSinceMs = 0;
+  private waitedMs = 0;
+
+  /** Runs work that waits for a database. Several at a time count once. */
+  async wait<T>(work: () => Promise<T>): Promise<T> {
+    if (this.waiting++ === 0) this.waitingSinceMs = performance.now();
+    try {
+      return await work();
+    } finally {
+      if (--this.waiting === 0) this.waitedMs += performance.now() - this.waitingSinceMs;
+    }
+  }
+
+  note(entry: Entry): void {
+    this.entries.push(entry);
+  }
+
+  get rowsRead(): number {
+    return this.entries.reduce((sum, entry) => sum + entry.rowsRead, 0);
+  }
+
+  /** Since the beginning, and what of it was not spent waiting, in ms. */
+  times(): { readonly elapsedMs: number; readonly plannerMs: number } {
+    const elapsedMs = performance.now() - this.startedAtMs;
+    return { elapsedMs: tenths(elapsedMs), plannerMs: tenths(Math.max(0, elapsedMs - this.waitedMs)) };
+  }
+
+  /** The statements, for the caller whose organisation is `tenant`. */
+  statements(tenant: string): Explanation["statements"] {
+    return this.entries.map(({ purpose, statement, origin, rowsRead, elapsedMs }) => ({
+      purpose,
+      sql: outdented(statement.sql),
+      parameters: [...statement.sql.matchAll(/\{(p\d+):([^}]+)\}/g)]
+        .map(([, name = "", type = ""]) => ({ name, type, value: shown(statement.parameters[name], tenant) }))
+        .filter(({ name }, index, all) => all.findIndex((other) => other.name === name) === index),
+      origin,
+      rowsRead,
+      elapsedMs: tenths(elapsedMs),
+    }));
+  }
+}
+
+function tenths(ms: number): number {
+  return Math.round(ms * 10) / 10;
+}
+
+function shown(value: unknown, tenant: string): unknown {
+  if (value === tenant) return "(tenant)";
+  if (!Array.isArray(value) || value.length <= VALUES_SHOWN_MAX) return value;
+  return [...value.slice(0, VALUES_SHOWN_MAX), `… ${value.length} in all`];
+}
+
+function outdented(sql: string): string {
+  const lines = sql.split("\n").filter((line) => line.trim() !== "");
+  const indents = lines.slice(1).map((line) => line.length - line.trimStart().length);
+  const least = Math.min(...indents, Number.POSITIVE_INFINITY);
+  return lines.map((line) => (line.slice(0, least).trim() === "" ? line.slice(least) : line.trimStart())).join("\n");
+}

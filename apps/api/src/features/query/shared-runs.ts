@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+interface Run<T> {
+  readonly answer: Promise<T>;
+  readonly abort: AbortController;
+  callers: number;
+}
+
+/**
+ * What several callers ask for at the same time is done once. A caller that goes away leaves the others their answer; when the last one has gone,
+ * the work is aborted, and whoever asks next starts anew.
+ */
+export class SharedRuns<T> {
+  private readonly runs = new Map<string, Run<T>>();
+
+  /**
+   * @param key names everything the answer depends on, the tenant included
+   * @param work gets the signal that ends it
+   * @returns the answer, and whether somebody else had begun the work
+   * @throws what the work throws, to all of its callers; the caller's signal's reason
+   */
+  async get(
+    key: string,
+    work: (signal: AbortSignal) => Promise<T>,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly answer: T; readonly isShared: boolean }> {
+    signal?.throwIfAborted();
+    const known = this.runs.get(key);
+    const run = known ?? this.begin(key, work);
+    run.callers++;
+    let leave: (() => void) | undefined;
+    try {
+      if (signal === undefined) return { answer: await run.answer, isShared: known !== undefined };
+      const gone = new Promise<never>((_, reject) => {
+        leave = () => reject(signal.reason);
+        signal.addEventListener("abort", leave, { once: true });
+      });
+      return { answer: await Promise.race([run.answer, gone]), isShared: known !== undefined };
+    } finally {
+      if (leave !== undefined) signal?.removeEventListener("abort", leave);
+      if (--run.callers === 0 && this.runs.get(key) === run) {
+        this.runs.delete(key);
+        run.abort.abort(signal?.reason ?? new Error("nobody waits for it any more"));
+      }
+    }
+  }
+
+  private begin(key: string, work: (signal: AbortSignal) => Promise<T>): Run<T> {
+    const abort = new AbortController();
+    const run: Run<T> = { answer: work(abort.signal), abort, callers: 0 };
+    this.runs.set(key, run);
+    const forget = (): void => {
+      if (this.runs.get(key) === run) this.runs.delete(key);
+    };
+    // Also keeps a failure that nobody waits for from being unhandled.
+    run.answer.then(forget, forget);
+    return run;
+  }
+}
