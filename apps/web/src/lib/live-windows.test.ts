@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from "vitest";
 import type { LiveWindow } from "./api/types";
-import { sparkline, withWindow } from "./live-windows";
+import { latest, sparkline, withWindow } from "./live-windows";
 
 const start = Date.parse("2026-11-20T10:00:00Z");
 const window = (second: number, values: (number | null)[]): LiveWindow =>
@@ -18,9 +18,11 @@ describe("a strip", () => {
     let moments = withWindow([], window(0, [1, 2]), 0, 2, 60_000);
     moments = withWindow(moments, window(1, [7]), 1, 2, 60_000);
     expect(moments.map(({ fromMs, values }) => [fromMs - start, values])).toEqual([
-      [0, [1, null]],
+      [0, [1, undefined]],
       [1_000, [2, 7]],
     ]);
+    moments = withWindow(moments, window(2, [null]), 1, 2, 60_000);
+    expect([latest(moments, 0), latest(moments, 1), latest(moments, 2)]).toEqual([2, null, undefined]);
   });
 
   it("keeps the newest minute", () => {

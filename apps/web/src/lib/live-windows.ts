@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { LiveWindow } from "./api/types";
 
-/** A moment of a strip: `null` where nobody reported. */
+/** A moment of a strip: `null` where nobody reported, `undefined` where the query has not been answered yet. */
 export interface Moment {
   /** Epoch ms. */
   readonly fromMs: number;
   readonly toMs: number;
-  readonly values: readonly (number | null)[];
+  readonly values: readonly (number | null | undefined)[];
 }
 
 /**
@@ -22,12 +22,22 @@ export function withWindow(moments: readonly Moment[], window: LiveWindow, posit
   const values = series !== undefined && "values" in series ? series.values : [];
   for (const [index, value] of values.entries()) {
     const at = fromMs + index * stepMs;
-    const known = byStart.get(at)?.values ?? Array.from({ length: count }, () => null);
+    const known = byStart.get(at)?.values ?? Array.from({ length: count }, () => undefined);
     byStart.set(at, { fromMs: at, toMs: at + stepMs, values: known.map((other, i) => (i === position ? value : other)) });
   }
   const sorted = [...byStart.values()].sort((a, b) => a.fromMs - b.fromMs);
   const newestMs = sorted.at(-1)?.toMs ?? 0;
   return sorted.filter((moment) => moment.toMs > newestMs - keptMs);
+}
+
+/** The newest answer of one query; undefined: there is none yet. */
+export function latest(moments: readonly Moment[], position: number): number | null | undefined {
+  return moments.findLast(({ values }) => values[position] !== undefined)?.values[position];
+}
+
+/** Why the newest windows of an event have no value, as the host said; null where they have one or nothing is known. */
+export function reasonOf(window: LiveWindow): string | null {
+  return window.answer?.meta.coverage.missing[0]?.reason ?? null;
 }
 
 /** An SVG path of one query's values over the last `keptMs`, steps drawn over the time they cover; a gap is left out. */

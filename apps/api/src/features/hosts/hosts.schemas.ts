@@ -21,7 +21,8 @@ export const hostSchema = z
     name: z.string(),
     simulated: z.boolean().meta({ description: "Made up by a simulator, by its own account at enrolment; no machine of this name exists." }),
     state: z.enum(hostStates).meta({
-      description: "`reporting`: its last window ended at most three windows ago; `late`: at most 2 minutes ago; `waiting`: it never delivered one.",
+      description:
+        "`reporting`: its last window ended at most three windows (of at least 10 s) ago; `late`: at most 2 minutes ago; `waiting`: it never delivered one.",
     }),
     lastSeenAt: timeSchema.nullable().meta({ description: "End of the newest stored window." }),
     stateSince: timeSchema.nullable().meta({ description: "null: for longer than the last hour." }),

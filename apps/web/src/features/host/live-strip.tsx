@@ -4,7 +4,7 @@
 import { formatValue } from "@waggle/units";
 import { type LiveQuery, useLiveHost } from "@/lib/api/live";
 import type { Host } from "@/lib/api/types";
-import { sparkline } from "@/lib/live-windows";
+import { latest, sparkline } from "@/lib/live-windows";
 import styles from "./live-strip.module.css";
 
 const KEPT_MS = 60_000;
@@ -33,7 +33,7 @@ const QUERIES = ITEMS.map(({ query }) => query);
 
 /** What happens on a host now, a second at a time, as long as the page follows the present. */
 export function LiveStrip({ host }: { host: Host }) {
-  const { state, moments } = useLiveHost(host.name, QUERIES, KEPT_MS);
+  const { state, moments, reasons } = useLiveHost(host.name, QUERIES, KEPT_MS);
   const newest = moments.at(-1);
   if (state === "off" || state === "polling") return null;
   const stepSeconds = newest === undefined ? null : (newest.toMs - newest.fromMs) / 1_000;
@@ -43,15 +43,23 @@ export function LiveStrip({ host }: { host: Host }) {
         <b>Now</b>
         <span>{stepSeconds === null ? "connecting" : `every ${stepSeconds} s`}</span>
       </p>
-      {ITEMS.map(({ label, unit }, position) => (
-        <div key={label} className={styles["item"]}>
-          <span className={styles["label"]}>{label}</span>
-          <output className={styles["value"]}>{formatValue(newest?.values[position] ?? null, unit)}</output>
-          <svg className={styles["line"]} viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true">
-            <path d={sparkline(moments, position, KEPT_MS, WIDTH, HEIGHT)} />
-          </svg>
-        </div>
-      ))}
+      {ITEMS.map(({ label, unit }, position) => {
+        const value = latest(moments, position);
+        const reason = value === null ? (reasons[position] ?? null) : null;
+        return (
+          <div key={label} className={styles["item"]} title={reason ?? undefined}>
+            <span className={styles["label"]}>{label}</span>
+            <output className={styles["value"]}>{formatValue(value, unit)}</output>
+            {reason === null ? (
+              <svg className={styles["line"]} viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true">
+                <path d={sparkline(moments, position, KEPT_MS, WIDTH, HEIGHT)} />
+              </svg>
+            ) : (
+              <span className={styles["reason"]}>{reason}</span>
+            )}
+          </div>
+        );
+      })}
     </section>
   );
 }

@@ -2,7 +2,7 @@
 "use client";
 
 import { useEffect, useRef, useState } from "react";
-import { type Moment, withWindow } from "../live-windows";
+import { type Moment, reasonOf, withWindow } from "../live-windows";
 import { useView } from "../view";
 import type { LiveWindow, QueryBody } from "./types";
 
@@ -12,7 +12,11 @@ export interface LiveStrip {
   /** `off`: paused, in the past or in a hidden tab; `polling`: the server would not or cannot push, pages ask by themselves. */
   readonly state: "off" | "connecting" | "live" | "polling";
   readonly moments: readonly Moment[];
+  /** Why each query's newest value is missing, in words; null: it is there, or nobody knows. */
+  readonly reasons: readonly (string | null)[];
 }
+
+const nothing = { moments: [], reasons: [] };
 
 /** A server that closed for good is asked again after this. */
 const RETRY_MS = 30_000;
@@ -24,7 +28,7 @@ const RETRY_MS = 30_000;
  */
 export function useLiveHost(host: string, queries: readonly LiveQuery[], keptMs: number): LiveStrip {
   const { live, noteComplete } = useView();
-  const [strip, setStrip] = useState<LiveStrip>({ state: "off", moments: [] });
+  const [strip, setStrip] = useState<LiveStrip>({ state: "off", ...nothing });
   const note = useRef(noteComplete);
   note.current = noteComplete;
   useEffect(() => {
@@ -38,7 +42,7 @@ export function useLiveHost(host: string, queries: readonly LiveQuery[], keptMs:
     const open = (): void => {
       close();
       if (!live || document.hidden) {
-        setStrip({ state: "off", moments: [] });
+        setStrip({ state: "off", ...nothing });
         return;
       }
       setStrip((known) => ({ ...known, state: "connecting" }));
@@ -48,7 +52,12 @@ export function useLiveHost(host: string, queries: readonly LiveQuery[], keptMs:
       source = opened;
       opened.addEventListener("window", (event) => {
         const window = JSON.parse((event as MessageEvent<string>).data) as LiveWindow;
-        setStrip((known) => ({ state: "live", moments: withWindow(known.moments, window, window.query ?? 0, queries.length, keptMs) }));
+        const position = window.query ?? 0;
+        setStrip((known) => ({
+          state: "live",
+          moments: withWindow(known.moments, window, position, queries.length, keptMs),
+          reasons: queries.map((_, index) => (index === position ? reasonOf(window) : (known.reasons[index] ?? null))),
+        }));
         note.current(Date.parse(window.to));
       });
       opened.addEventListener("end", (event) => {
@@ -61,7 +70,7 @@ export function useLiveHost(host: string, queries: readonly LiveQuery[], keptMs:
     };
     const giveUp = (): void => {
       close();
-      setStrip({ state: "polling", moments: [] });
+      setStrip({ state: "polling", ...nothing });
       retry = setTimeout(open, RETRY_MS);
     };
     open();

@@ -735,7 +735,7 @@ export interface components {
             /** @description Made up by a simulator, by its own account at enrolment; no machine of this name exists. */
             readonly simulated: boolean;
             /**
-             * @description `reporting`: its last window ended at most three windows ago; `late`: at most 2 minutes ago; `waiting`: it never delivered one.
+             * @description `reporting`: its last window ended at most three windows (of at least 10 s) ago; `late`: at most 2 minutes ago; `waiting`: it never delivered one.
              * @enum {string}
              */
             readonly state: "reporting" | "late" | "offline" | "waiting";
