@@ -183,7 +183,10 @@ describe("a person at a browser", () => {
       const chart = visitor.locator("#explore-chart");
       const drawn = chart.locator("canvas, .recharts-surface, [data-cause]").first();
       await drawn.waitFor({ timeout: 30_000 }).catch(() => silent.push(name));
-      const cause = await chart.locator("[data-cause]").getAttribute("data-cause", { timeout: 100 }).catch(() => null);
+      const cause = await chart
+        .locator("[data-cause]")
+        .getAttribute("data-cause", { timeout: 100 })
+        .catch(() => null);
       if (cause === "failed" || cause === "waiting" || cause === "loading") silent.push(`${name}: ${await chart.textContent()}`);
     }
     await visitor.close();

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { getSignalOrThrow } from "@waggle/signals";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { TestIngest } from "../../../test/test-agent.ts";
 import { startTestApi, type TestApi, TestOrganisation } from "../../../test/test-api.ts";
+import type { Problem } from "../../common/problem.ts";
+import type { AuditPage } from "../audit/audit.schemas.ts";
+import { IngestServer } from "../ingest/ingest.grpc.ts";
 import type { SignalEntry } from "../signals/signals.schemas.ts";
 import { signalListSchema } from "../signals/signals.schemas.ts";
 import { type Host, hostListSchema } from "./hosts.schemas.ts";
@@ -117,5 +121,82 @@ describe("the signal list", () => {
     expect(rtt.measures.map((measure) => measure.name)).toEqual(["rtt", "count", "sum", "min", "max"]);
     expect(rtt.measures[0]?.aggregates).toContain("p99.9");
     expect(data.find((signal) => signal.name === "agent_coverage")?.coverage).toEqual({ hosts: 3, reporting: 2, states: { exact: 2, unknown: 1 } });
+  });
+});
+
+describe("tags", () => {
+  const get = async (organisation: TestOrganisation, name: string) => (await (await organisation.request(`/hosts/${name}`)).json()) as Host;
+  const patch = async (organisation: TestOrganisation, name: string, tags: unknown, headers: Record<string, string> = {}) =>
+    organisation.request(`/hosts/${name}`, { method: "PATCH", body: { tags }, headers });
+
+  it("come from the agent, people's before them, and what people take away lets the agent's show again", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const ingest = new TestIngest(api.app.get(IngestServer).port);
+    try {
+      const machineKey = "a".repeat(64);
+      const { credential } = await ingest.enrol(organisation.enrolmentToken, "web-1", machineKey, { env: "test", "Bad Key": "x", zone: "a\u0000" });
+      expect(await get(organisation, "web-1")).toMatchObject({ tags: { env: "test" }, ownTags: {} });
+      const changed = await patch(organisation, "web-1", { env: "prod", team: "web" });
+      expect([changed.status, ((await changed.json()) as Host).tags]).toEqual([200, { env: "prod", team: "web" }]);
+      // A Hello with other tags, and another enrolment: people's stay before them.
+      const facts = {
+        name: "web-1",
+        kernelRelease: "6",
+        architecture: "",
+        distribution: "",
+        cpuCount: 1,
+        memoryBytes: 1n,
+        agentVersion: "",
+        simulated: false,
+      };
+      const stream = ingest.open(credential);
+      stream.hello({ facts: { ...facts, tags: { env: "dev", region: "eu" } } });
+      await stream.next("config");
+      await vi.waitFor(async () => expect((await get(organisation, "web-1")).tags).toEqual({ env: "prod", region: "eu", team: "web" }), {
+        timeout: 20_000,
+      });
+      await ingest.enrol(organisation.enrolmentToken, "web-1", machineKey, { env: "test" });
+      expect((await get(organisation, "web-1")).tags).toEqual({ env: "prod", team: "web" });
+      await patch(organisation, "web-1", { env: null });
+      expect(await get(organisation, "web-1")).toMatchObject({ tags: { env: "test", team: "web" }, ownTags: { team: "web" } });
+      const list = (await (await organisation.request("/hosts")).json()) as { data: Host[] };
+      expect(list.data.map((host) => host.tags)).toEqual([{ env: "test", team: "web" }]);
+    } finally {
+      ingest.close();
+    }
+  });
+
+  it("are changed only from what If-Match names, are audited, and are nobody else's to change", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const id = await organisation.addHost("db-1");
+    const etag = (await organisation.request(`/hosts/${id}`)).headers.get("etag") as string;
+    const first = await patch(organisation, id, { env: "prod" }, { "if-match": etag });
+    expect(first.status).toBe(200);
+    const stale = await patch(organisation, id, { env: "test" }, { "if-match": etag });
+    expect([stale.status, ((await stale.json()) as Problem).code]).toEqual([412, "PRECONDITION_FAILED"]);
+    expect((await patch(organisation, id, { env: "prod" }, { "if-match": first.headers.get("etag") as string })).status).toBe(200);
+    expect(((await (await organisation.request("/audit")).json()) as AuditPage).data).toMatchObject([
+      { action: "host.tags", target: { id, name: "db-1" }, before: { env: null }, after: { env: "prod" } },
+    ]);
+    const stranger = await TestOrganisation.create(api);
+    expect((await patch(stranger, id, { env: "theirs" })).status).toBe(404);
+    expect((await get(organisation, id)).tags).toEqual({ env: "prod" });
+  });
+
+  it.each([
+    [{ Env: "x" }, "/tags/Env"],
+    [{ env: "" }, "/tags/env"],
+    [{ env: " x" }, "/tags/env"],
+    [{ env: "a\u0007" }, "/tags/env"],
+    [{ env: 1 }, "/tags/env"],
+    [{ ["k".repeat(64)]: "x" }, `/tags/${"k".repeat(64)}`],
+    [Object.fromEntries(Array.from({ length: 33 }, (_, index) => [`k${index}`, "v"])), "/tags"],
+  ])("that break the rules are refused: %j", async (tags, pointer) => {
+    const organisation = await TestOrganisation.create(api);
+    const id = await organisation.addHost("web-1");
+    const response = await patch(organisation, id, tags);
+    expect(response.status).toBe(422);
+    expect(((await response.json()) as Problem).errors).toMatchObject([{ pointer }]);
+    expect((await get(organisation, id)).tags).toEqual({});
   });
 });

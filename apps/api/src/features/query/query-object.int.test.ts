@@ -219,7 +219,13 @@ describe("steps and explanations", () => {
     expect(explained.series).toEqual(plain.series);
     const { explain } = explained.meta;
     expect(explain?.step).toEqual({ seconds: 10, why: expect.stringContaining("at most 300 steps were asked for") });
-    expect(explain?.statements.map(({ purpose }) => purpose).sort()).toEqual(["rank", "values", "what each host said", "who reported per step"]);
+    expect(explain?.statements.map(({ purpose }) => purpose).sort()).toEqual([
+      "groups that pass the comparison",
+      "rank",
+      "values",
+      "what each host said",
+      "who reported per step",
+    ]);
     for (const { sql, parameters } of explain?.statements ?? []) {
       expect(sql).toContain("WHERE tenant = {p");
       expect(parameters.filter(({ value }) => value === "(tenant)")).toHaveLength(1);

@@ -108,7 +108,7 @@ export class QueryService {
     if (steps === undefined) return undefined;
     const again = await this.planner.again({ ...asked, comparisons: [] }, steps, window.nowMs, signal);
     // What passes is what passes now: the same groups are compared.
-    const planned: Planned = { ...again, plan: { ...again.plan, ...(plan.passing === undefined ? {} : { passing: plan.passing }) } };
+    const planned: Planned = { ...again, plan: { ...again.plan, ...(read.passing === undefined ? {} : { passing: read.passing }) } };
     const before = new Window(planned, window.known, window.matching, window.nowMs);
     const isNothing = plan.hosts?.length === 0 || (plan.by.length === 0 && read.top !== null);
     const rows = isNothing ? nothing(planned.plan) : await this.read(before, journal, "earlier window: ", signal, read);

@@ -7,9 +7,11 @@ import { byStatement } from "./measures.ts";
 import type { Planned } from "./planner.ts";
 import type { Plan, Statement } from "./sql.ts";
 import {
+  groupsCondition,
   isFleet,
   isRankable,
   passesStatement,
+  passingStatement,
   type Reading,
   rankedStatement,
   seriesStatement,
@@ -34,6 +36,8 @@ export interface ReadRows {
   readonly totals: readonly FormRows[] | undefined;
   readonly hosts: ReadonlyMap<string, HostReport>;
   readonly reports: Reports;
+  /** What picked the groups that may be in the answer: the earlier window has the same. */
+  readonly passing: Plan["passing"];
 }
 
 export interface WindowReader {
@@ -55,11 +59,11 @@ export async function readWindow({ planned, run, askHosts, reportersOf }: Window
   const [hosts, ofSteps, found] = await Promise.all([
     askHosts(hostsStatement(plan, planned.hostSources)),
     isOneStep ? [] : run<StepsRow>("who reported per step", stepsStatement(plan, planned.stepSources)),
-    readSeries(planned, run, shown),
+    withGroups(planned, run).then(async (narrowed) => ({ ...(await readSeries(narrowed, run, shown)), passing: narrowed.plan.passing })),
   ]);
   const reports = isOneStep ? Reports.ofOneStep(hosts, reportersOf) : new Reports(ofSteps, found.hostSteps, plan.steps.count);
   const tables = found.tables.map((table) => (table.isFleet ? ratesOfFleet(table, reports) : table));
-  return { top: found.top, groups: found.groups, tables, totals: found.totals, hosts, reports };
+  return { top: found.top, groups: found.groups, tables, totals: found.totals, hosts, reports, passing: found.passing };
 }
 
 /** No host matches, so nothing has to be read. */
@@ -72,7 +76,26 @@ export function nothing(plan: Plan): ReadRows {
     totals: undefined,
     hosts: new Map(),
     reports: new Reports([], [], plan.steps.count),
+    passing: undefined,
   };
+}
+
+/** Most groups that are listed in statements. Looked for once, few groups cost each further table a look-up instead of the whole comparison. */
+const GROUPS_LISTED_MAX = 10_000;
+
+/** The same with the groups that pass its comparisons looked up, unless they are too many to be listed. */
+async function withGroups(planned: Planned, run: Run): Promise<Planned> {
+  const { plan, compared } = planned;
+  if (plan.by.length === 0 || compared.length === 0) return planned;
+  const found = await Promise.all(
+    compared.map((one) =>
+      run<SeriesRow>("groups that pass the comparison", passingStatement({ ...plan, passing: undefined }, one, GROUPS_LISTED_MAX)),
+    ),
+  );
+  if (found.some((rows) => rows.length > GROUPS_LISTED_MAX)) return planned;
+  const [first = [], ...rest] = found.map((rows) => new Map(rows.map((row) => [JSON.stringify(groupOf(plan, row)), groupOf(plan, row)])));
+  const groups = [...first].filter(([key]) => rest.every((others) => others.has(key))).map(([, group]) => group);
+  return { ...planned, plan: { ...plan, passing: groupsCondition(plan, groups) } };
 }
 
 type FoundTable = FormRows & { readonly isFleet: boolean };

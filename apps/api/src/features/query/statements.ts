@@ -168,6 +168,24 @@ export function passingCondition(plan: Plan, compared: readonly ComparedReading[
   };
 }
 
+/** Groups that pass a comparison, at most `limit` of them, one more to tell that there are more. Columns g0…, as text. */
+export function passingStatement(plan: Plan, compared: ComparedReading, limit: number): Statement {
+  const parameters = new Parameters();
+  const names = groupNames(plan);
+  const sql = `SELECT ${list(names.map((name) => `toString(${name}) AS ${name}`))} FROM (${passingSelect(plan, compared, parameters)})`;
+  return parameters.statement(`${sql} LIMIT ${parameters.add("UInt32", limit + 1)}`);
+}
+
+/** The condition on a row that its group is one of these. */
+export function groupsCondition(plan: Plan, groups: readonly (readonly string[])[]): (parameters: Parameters) => string {
+  return (parameters) =>
+    isOneOf(
+      plan.by.map((name) => keyExpression(plan, name, parameters)),
+      groups,
+      parameters,
+    );
+}
+
 /** Of a plan without `by`: whether its one group passes, as `passes` (0 or 1). */
 export function passesStatement(plan: Plan, compared: ComparedReading): Statement {
   const parameters = new Parameters();
@@ -487,12 +505,16 @@ function groupKeys(plan: Plan, top: readonly (readonly string[])[] | null, param
   if (plan.by.length === 0) return [];
   const keys = plan.by.map((name) => keyExpression(plan, name, parameters));
   if (top === null) return keys.map((expression, index) => ({ alias: `g${index}`, expression }));
-  const shown = `arrayConcat(${list(chunksOfGroups(top).map((chunk) => parameters.add("Array(Array(String))", chunk)))})`;
-  const parts = plan.by.map((_, index) => `shown[${index + 1}]`);
-  // GLOBAL, for a cluster: each server would make the set itself, and give it a name that the asking one does not know.
-  const isShown = `(${list(keys.map((key) => `toString(${key})`))}) GLOBAL IN (SELECT ${parts.join(", ")} FROM (SELECT arrayJoin(${shown}) AS shown))`;
+  const isShown = isOneOf(keys, top, parameters);
   const other = parameters.add("String", OTHER);
   return keys.map((key, index) => ({ alias: `g${index}`, expression: `if(${isShown}, toString(${key}), ${other})` }));
+}
+
+function isOneOf(keys: readonly string[], groups: readonly (readonly string[])[], parameters: Parameters): string {
+  const listed = `arrayConcat(${list(chunksOfGroups(groups).map((chunk) => parameters.add("Array(Array(String))", chunk)))})`;
+  const parts = keys.map((_, index) => `listed[${index + 1}]`);
+  // GLOBAL, for a cluster: each server would make the set itself, and give it a name that the asking one does not know.
+  return `(${list(keys.map((key) => `toString(${key})`))}) GLOBAL IN (SELECT ${parts.join(", ")} FROM (SELECT arrayJoin(${listed}) AS listed))`;
 }
 
 function chunksOfGroups(groups: readonly (readonly string[])[]): readonly (readonly (readonly string[])[])[] {
