@@ -48,11 +48,16 @@ describe("a stream of events", () => {
     expect(writable.writableLength).toBeLessThan(1_048_576 + 2 * detail.length);
   });
 
-  it("knows that its client went away", () => {
+  it("knows that its client went away, also before it began", async () => {
     const { response, writable } = connection(true);
     const ends: string[] = [];
     new EventStream(response, (reason) => ends.push(reason));
     writable.emit("close");
     expect(ends).toEqual(["gone"]);
+    const left = connection(true);
+    left.writable.destroy();
+    const early = new EventStream(left.response, (reason) => ends.push(reason));
+    await Promise.resolve();
+    expect([ends, early.isOpen]).toEqual([["gone", "gone"], false]);
   });
 });

@@ -30,6 +30,8 @@ export class EventStream {
     response.once("close", () => this.finish("gone"));
     response.on("error", () => this.finish("gone"));
     response.write(`retry: ${RETRY_MS}\n\n`);
+    // A client that left while its stream was prepared says nothing more.
+    if (response.destroyed) queueMicrotask(() => this.finish("gone"));
   }
 
   get isOpen(): boolean {
