@@ -30,6 +30,10 @@ const { positionals, values } = parseArgs({
     /** query: how many of these hours go through the wire; the others are copied, which saves most of an hour. */
     "wire-hours": { type: "string", default: "1" },
     rows: { type: "string", default: "8" },
+    /** query: how often each question is asked. */
+    runs: { type: "string", default: "20" },
+    /** query: leaves out the 50 dashboards beside ingest. */
+    "no-dashboards": { type: "boolean", default: false },
     /** query: where the filled database is kept for the next run; storage: the directory of a `./waggle up`, stopped, whose rows are measured. */
     data: { type: "string" },
   },
@@ -55,6 +59,8 @@ const result = await run({
   hours: wholeNumber("hours", values.hours),
   wireHours: wholeNumber("wire-hours", values["wire-hours"]),
   rows: wholeNumber("rows", values.rows),
+  runs: wholeNumber("runs", values.runs),
+  dashboards: !values["no-dashboards"],
   dataDirectory: values.data,
 });
 if (values.json) console.log(JSON.stringify(result.json, undefined, 2));

@@ -44,6 +44,10 @@ export interface BenchOptions {
   readonly wireHours: number;
   /** Rows of a host and minute in it, without coverage. */
   readonly rows: number;
+  /** How often each question is asked. */
+  readonly runs: number;
+  /** Whether 50 dashboards beside ingest are measured too. */
+  readonly dashboards: boolean;
   /** Where it is kept from one run to the next; undefined: in a directory of the installation, by size. For storage: whose rows are measured. */
   readonly dataDirectory: string | undefined;
 }

@@ -8,11 +8,15 @@ import type { Log } from "./common/log.ts";
 import { ProblemFilter } from "./common/problem.filter.ts";
 import type { Config } from "./config/config.ts";
 import { AuditModule } from "./features/audit/audit.module.ts";
+import { FormatsModule } from "./features/formats/formats.module.ts";
 import { HealthModule } from "./features/health/health.module.ts";
 import { HostSettingsModule } from "./features/host-settings/host-settings.module.ts";
 import { HostsModule } from "./features/hosts/hosts.module.ts";
 import { IngestModule } from "./features/ingest/ingest.module.ts";
 import { LimitsModule } from "./features/limits/limits.module.ts";
+import { RequestLimitGuard } from "./features/limits/request-limit.guard.ts";
+import { ListsModule } from "./features/lists/lists.module.ts";
+import { LiveModule } from "./features/live/live.module.ts";
 import { OpenApiModule } from "./features/openapi/openapi.module.ts";
 import { QueryModule } from "./features/query/query.module.ts";
 import { RollupsModule } from "./features/rollups/rollups.module.ts";
@@ -20,17 +24,22 @@ import { SignalsModule } from "./features/signals/signals.module.ts";
 import { ServerStorageModule } from "./features/storage/server-storage.module.ts";
 import { StorageModule } from "./features/storage/storage.module.ts";
 import { TokensModule } from "./features/tokens/tokens.module.ts";
+import { WatchModule } from "./features/watch/watch.module.ts";
 import { PostgresModule } from "./postgres/postgres.module.ts";
 
 @Module({
   imports: [
     ClickHouseModule,
     PostgresModule,
+    FormatsModule,
+    ListsModule,
     LimitsModule,
     TokensModule,
     IngestModule,
     HealthModule,
     QueryModule,
+    WatchModule,
+    LiveModule,
     RollupsModule,
     HostsModule,
     HostSettingsModule,
@@ -42,6 +51,8 @@ import { PostgresModule } from "./postgres/postgres.module.ts";
   ],
   providers: [
     { provide: APP_GUARD, useClass: AuthGuard },
+    // After the one that knows who is asking.
+    { provide: APP_GUARD, useClass: RequestLimitGuard },
     { provide: APP_FILTER, useClass: ProblemFilter },
   ],
 })

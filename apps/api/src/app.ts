@@ -2,6 +2,8 @@
 import "reflect-metadata";
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
+import { constants as zlib } from "node:zlib";
+import compress from "@fastify/compress";
 import cookie from "@fastify/cookie";
 import { NestFactory } from "@nestjs/core";
 import { FastifyAdapter, type NestFastifyApplication } from "@nestjs/platform-fastify";
@@ -15,6 +17,9 @@ import type { Config } from "./config/config.ts";
 
 /** The largest request is a query object; nothing near this is honest. */
 const BODY_BYTES_MAX = 64 * 1_024;
+
+/** Smaller answers fit into one packet anyway. */
+const COMPRESS_FROM_BYTES = 1_024;
 
 /** Routes of supervisors and scrapers, outside the versioned prefix. */
 const rootRoutes = ["healthz", "readyz", "metrics"];
@@ -46,17 +51,44 @@ export async function createApp(config: Config, log: Log): Promise<NestFastifyAp
   });
   app.setGlobalPrefix("api/v1", { exclude: rootRoutes });
   await app.register(cookie);
+  await app.register(compress, {
+    threshold: COMPRESS_FROM_BYTES,
+    encodings: ["zstd", "br", "gzip", "deflate"],
+    // JSON, problems, NDJSON, CSV, Arrow and the metrics; a stream of events goes out as it comes.
+    customTypes: /^(?:application\/(?:problem\+)?json|application\/x-ndjson|text\/(?!event-stream)|application\/vnd\.apache\.arrow)/,
+    // Answers are made for one reader each: what is fast wins over what is small.
+    zlibOptions: { level: 4 },
+    brotliOptions: { params: { [zlib.BROTLI_PARAM_QUALITY]: 4 } },
+    // A query object is small; what unpacks to something large is not honest.
+    globalDecompression: false,
+  });
   const fastify = app.getHttpAdapter().getInstance();
   fastify.removeContentTypeParser("text/plain");
   fastify.addHook("onRequest", async (request, reply) => {
     reply.header("x-request-id", request.id).header("x-content-type-options", "nosniff");
+    // No name and no text has one, and Postgres takes none.
+    if (request.url.includes("%00")) throw new AppError("VALIDATION_FAILED", "The address holds a NUL character (%00).");
   });
   fastify.addHook("onResponse", async (request, reply) => {
     const route = request.routeOptions.url ?? "none";
-    const fields = { requestId: request.id, method: request.method, route, status: reply.statusCode, durationMs: Math.round(reply.elapsedTime) };
+    const traceId = traceIdOf(request.headers["traceparent"]);
+    const fields = {
+      requestId: request.id,
+      ...(traceId === undefined ? {} : { traceId }),
+      method: request.method,
+      route,
+      status: reply.statusCode,
+      durationMs: Math.round(reply.elapsedTime),
+    };
     if (rootRoutes.includes(route.slice(1))) log.debug(fields, "request");
     else log.info(fields, "request");
   });
   await app.init();
   return app;
+}
+
+/** Trace id of a W3C `traceparent` header, by which the caller's tracing finds our lines; undefined for anything else. */
+function traceIdOf(header: string | string[] | undefined): string | undefined {
+  const traceId = typeof header === "string" ? /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/.exec(header)?.[1] : undefined;
+  return traceId === undefined || /^0+$/.test(traceId) ? undefined : traceId;
 }

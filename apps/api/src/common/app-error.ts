@@ -17,6 +17,7 @@ export const errorKinds = {
   NOT_FOUND: { httpStatus: 404, grpcStatus: GrpcStatus.NOT_FOUND, title: "There is nothing at this address", retryable: false },
   HOST_NOT_FOUND: { httpStatus: 404, grpcStatus: GrpcStatus.NOT_FOUND, title: "There is no such host", retryable: false },
   SIGNAL_NOT_FOUND: { httpStatus: 422, grpcStatus: GrpcStatus.INVALID_ARGUMENT, title: "There is no such signal", retryable: false },
+  NOT_ACCEPTABLE: { httpStatus: 406, grpcStatus: GrpcStatus.INVALID_ARGUMENT, title: "There is no such format", retryable: false },
   PRECONDITION_FAILED: { httpStatus: 412, grpcStatus: GrpcStatus.FAILED_PRECONDITION, title: "It was changed meanwhile", retryable: false },
   QUERY_TOO_LARGE: { httpStatus: 413, grpcStatus: GrpcStatus.RESOURCE_EXHAUSTED, title: "The query would read too much", retryable: false },
   QUERY_TIMEOUT: { httpStatus: 504, grpcStatus: GrpcStatus.DEADLINE_EXCEEDED, title: "The query took too long", retryable: true },

@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import { type CanActivate, type ExecutionContext, Inject, Injectable } from "@nestjs/common";
 import { Reflector } from "@nestjs/core";
 import { AppError } from "./app-error.ts";
-import { type AuthenticatedRequest, Authenticator, IS_PUBLIC, REQUIRED_SCOPE, requireScope, type Scope } from "./caller.ts";
+import { type AuthenticatedRequest, Authenticator, type Caller, IS_PUBLIC, REQUIRED_SCOPE, requireScope, type Scope } from "./caller.ts";
 
 export const SESSION_COOKIE = "waggle_session";
 
@@ -21,32 +21,36 @@ export class AuthGuard implements CanActivate {
     const targets = [context.getHandler(), context.getClass()];
     if (this.reflector.getAllAndOverride<boolean>(IS_PUBLIC, targets)) return true;
     const request = context.switchToHttp().getRequest<AuthenticatedRequest>();
-    request.caller = await this.authenticate(request);
+    request.caller = await callerOf(this.authenticator, request);
     const scope = this.reflector.getAllAndOverride<Scope | undefined>(REQUIRED_SCOPE, targets);
     if (scope !== undefined) requireScope(request.caller, scope);
     return true;
   }
+}
 
-  private async authenticate(request: AuthenticatedRequest) {
-    const header = request.headers.authorization;
-    if (header !== undefined) {
-      const token = /^Bearer (\S+)$/i.exec(header)?.[1];
-      if (token === undefined) throw new AppError("UNAUTHENTICATED", "The Authorization header must read `Bearer wgl_adm_…`.");
-      return this.authenticator.authenticateToken(token);
-    }
-    const cookie = request.cookies[SESSION_COOKIE];
-    if (cookie === undefined) {
-      throw new AppError("UNAUTHENTICATED", "Send `Authorization: Bearer wgl_adm_…`, or sign in at POST /api/v1/session.");
-    }
-    // The cookie is SameSite=Strict already; this also holds for a browser that ignores it, and for another port of the same machine, which is the same site.
-    if (!safeMethods.has(request.method) && isForeign(request.headers)) {
-      throw new AppError(
-        "FORBIDDEN",
-        "A page of another origin sent this request with your session. A proxy in front has to pass Host or X-Forwarded-Host on.",
-      );
-    }
-    return this.authenticator.authenticateSession(cookie);
+/**
+ * Who a request's credential belongs to, as of now: also for those that stay open.
+ * @throws AppError UNAUTHENTICATED, FORBIDDEN
+ */
+export async function callerOf(authenticator: Authenticator, request: Pick<AuthenticatedRequest, "headers" | "cookies" | "method">): Promise<Caller> {
+  const header = request.headers.authorization;
+  if (header !== undefined) {
+    const token = /^Bearer (\S+)$/i.exec(header)?.[1];
+    if (token === undefined) throw new AppError("UNAUTHENTICATED", "The Authorization header must read `Bearer wgl_adm_…`.");
+    return authenticator.authenticateToken(token);
   }
+  const cookie = request.cookies[SESSION_COOKIE];
+  if (cookie === undefined) {
+    throw new AppError("UNAUTHENTICATED", "Send `Authorization: Bearer wgl_adm_…`, or sign in at POST /api/v1/session.");
+  }
+  // The cookie is SameSite=Strict already; this also holds for a browser that ignores it, and for another port of the same machine, which is the same site.
+  if (!safeMethods.has(request.method) && isForeign(request.headers)) {
+    throw new AppError(
+      "FORBIDDEN",
+      "A page of another origin sent this request with your session. A proxy in front has to pass Host or X-Forwarded-Host on.",
+    );
+  }
+  return authenticator.authenticateSession(cookie);
 }
 
 /** Whether a page that is not ours sent the request. Browsers say so themselves, except over plain HTTP; there the origin tells. */

@@ -38,6 +38,9 @@ export const environmentSchema = z.object({
   WAGGLE_API_LIMIT_SERIES: limit(20_000_000).describe("Series an organisation may have: rows of every host's newest window, summed."),
   WAGGLE_API_LIMIT_QUERY_ROWS_PER_MINUTE: limit(20_000_000_000).describe("Stored rows an organisation's queries may read per minute."),
   WAGGLE_API_LIMIT_QUERIES_AT_ONCE: limit(100).describe("Queries an organisation may run at the same time."),
+  WAGGLE_API_LIMIT_REQUESTS_PER_MINUTE: limit(30_000).describe(
+    "Requests that one API token, and the browsers that signed in with it, may make per minute, on each API node.",
+  ),
   WAGGLE_API_STORAGE_BYTES_MAX: z.coerce
     .number()
     .int()
@@ -95,6 +98,8 @@ export class Config {
   };
   readonly dataDirectory!: string;
   readonly logLevel!: string;
+  /** What one API token may ask. */
+  readonly requestsPerMinuteMax!: number;
   /** What an organisation may use that has no limits of its own. */
   readonly limits!: {
     readonly rowsPerSecondMax: number;
@@ -183,6 +188,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       queryRowsPerMinuteMax: env.WAGGLE_API_LIMIT_QUERY_ROWS_PER_MINUTE,
       queriesAtOnceMax: env.WAGGLE_API_LIMIT_QUERIES_AT_ONCE,
     },
+    requestsPerMinuteMax: env.WAGGLE_API_LIMIT_REQUESTS_PER_MINUTE,
     clickhouse: {
       url: clickhouseUrl.origin,
       database: env.WAGGLE_CLICKHOUSE_DATABASE ?? (databaseOfUrl || "waggle"),

@@ -268,6 +268,32 @@ export const leases = pgTable("leases", {
   expiresAt: time("expires_at").notNull(),
 });
 
+/** Keys that all API nodes of an installation share; base64. */
+export const installationSecrets = pgTable("installation_secrets", {
+  name: text("name").primaryKey(),
+  secret: text("secret").notNull(),
+  createdAt: createdAt(),
+});
+
+/**
+ * Hosts that somebody looks at live through a node of the API: their windows are short until the lease is over. A row per node, so that one that dies lets
+ * go of its own alone. Times are Postgres's.
+ */
+export const watchLeases = pgTable(
+  "watch_leases",
+  {
+    organisationId: organisationId(),
+    hostId: uuid("host_id")
+      .notNull()
+      .references(() => hosts.id, { onDelete: "cascade" }),
+    /** Unique among all API processes that ever ran. */
+    node: text("node").notNull(),
+    watchers: integer("watchers").notNull(),
+    expiresAt: time("expires_at").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.organisationId, table.hostId, table.node] }), index("watch_leases_expires_at").on(table.expiresAt)],
+);
+
 /** Raw rows that the disk guard gave up: snapshots older than this are refused, their minutes could not be rolled up again. */
 export const storageFloors = pgTable("storage_floors", {
   level: text("level").primaryKey(),

@@ -4,7 +4,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import type { Zone } from "@waggle/units";
 import { parseAsBoolean, parseAsString, parseAsStringLiteral, useQueryStates } from "nuqs";
-import { createContext, type ReactNode, useCallback, useContext, useEffect, useMemo, useState } from "react";
+import { createContext, type ReactNode, useCallback, useContext, useEffect, useMemo, useRef, useState } from "react";
 import { serverNow } from "./api/client";
 import { DEFAULT_RANGE, type Range, type RangeText, resolveRange, shifted, zoomedOut } from "./time-range";
 
@@ -43,6 +43,8 @@ export interface View {
   setZone(zone: Zone): void;
   setFilter(q: string): void;
   setBy(by: string): void;
+  /** Everything up to here is stored: what follows the present need not wait for the clock. */
+  noteComplete(toMs: number): void;
 }
 
 const ViewContext = createContext<View | null>(null);
@@ -58,7 +60,7 @@ export function ViewProvider({ children, fallback }: { children: ReactNode; fall
   const [state, setState] = useQueryStates(params, { history: "push", shallow: true, clearOnDefault: true });
   const endsNow = state.to.trim() === "now";
   const paused = endsNow && !state.live;
-  const nowMs = useClock(endsNow && !paused);
+  const { nowMs, noteComplete } = useClock(endsNow && !paused);
 
   const range = useMemo(() => (nowMs === null ? null : resolveRange({ from: state.from, to: state.to }, nowMs)), [nowMs, state.from, state.to]);
 
@@ -82,16 +84,24 @@ export function ViewProvider({ children, fallback }: { children: ReactNode; fall
       setZone: (zone) => void setState({ tz: zone }, { history: "replace" }),
       setFilter: (q) => void setState({ q: q === "" ? null : q }),
       setBy: (by) => void setState({ by: by === "" ? null : by }, { history: "replace" }),
+      noteComplete,
     };
-  }, [range, nowMs, paused, endsNow, state, setRange, setState]);
+  }, [range, nowMs, paused, endsNow, state, setRange, setState, noteComplete]);
 
   return view ? <ViewContext value={view}>{children}</ViewContext> : fallback;
 }
 
-/** Server time in ms, renewed once per window while `running` and the tab is visible; null before the first effect. */
-function useClock(running: boolean): number | null {
+interface Clock {
+  /** null before the first effect. */
+  readonly nowMs: number | null;
+  readonly noteComplete: (toMs: number) => void;
+}
+
+/** Server time in ms, renewed once per window while `running` and the tab is visible: by the clock, or earlier by whoever knows that a window is stored. */
+function useClock(running: boolean): Clock {
   const [nowMs, setNowMs] = useState<number | null>(null);
   const client = useQueryClient();
+  const complete = useRef<(toMs: number) => void>(() => {});
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined;
     let ticked = 0;
@@ -109,7 +119,12 @@ function useClock(running: boolean): number | null {
       clearTimeout(timer);
       if (!running || document.hidden) return;
       const into = serverNow() % WINDOW_MS;
-      timer = setTimeout(tick, ((REFRESH_AT_MS - into + WINDOW_MS - 1) % WINDOW_MS) + 1);
+      const waitMs = ((REFRESH_AT_MS - into + WINDOW_MS - 1) % WINDOW_MS) + 1;
+      // What this window brought was told already: next in the next one.
+      timer = setTimeout(tick, into < REFRESH_AT_MS && windowOf(ticked) === windowOf(serverNow()) ? waitMs + WINDOW_MS : waitMs);
+    };
+    complete.current = (toMs) => {
+      if (running && !document.hidden && toMs % WINDOW_MS === 0 && windowOf(ticked) < windowOf(toMs)) tick();
     };
     const onVisibility = (): void => {
       if (!document.hidden && running) tick();
@@ -123,5 +138,10 @@ function useClock(running: boolean): number | null {
       document.removeEventListener("visibilitychange", onVisibility);
     };
   }, [running, client]);
-  return nowMs;
+  const noteComplete = useCallback((toMs: number) => complete.current(toMs), []);
+  return { nowMs, noteComplete };
+}
+
+function windowOf(ms: number): number {
+  return Math.floor(ms / WINDOW_MS);
 }

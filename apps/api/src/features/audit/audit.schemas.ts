@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { z } from "zod";
+import { pageParameters, pageSchema } from "../lists/lists.schemas.ts";
 
 export const auditParametersSchema = z.strictObject({
   host: z.string().min(1).max(253).optional().meta({ description: "Only what concerns this host, by its id or the name it had then." }),
-  limit: z.coerce.number().int().min(1).max(1_000).default(100).meta({ description: "Entries per page." }),
-  cursor: z
-    .string()
-    .regex(/^\d{1,15}$/, "must be the `meta.nextCursor` of a page")
-    .optional()
-    .meta({ description: "`meta.nextCursor` of the page before." }),
+  ...pageParameters(100),
 });
 export type AuditParameters = z.output<typeof auditParametersSchema>;
 
@@ -29,7 +25,8 @@ export type AuditEntry = z.infer<typeof auditEntrySchema>;
 
 export const auditPageSchema = z
   .object({
-    meta: z.object({ nextCursor: z.string().nullable().meta({ description: "null: this is the last page." }) }),
+    meta: z.object({ nextCursor: z.string().nullable().meta({ description: "The same as `page.next`." }) }),
+    page: pageSchema,
     data: z.array(auditEntrySchema).meta({ description: "Newest first." }),
   })
   .meta({ id: "AuditPage" });

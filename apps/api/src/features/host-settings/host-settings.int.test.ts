@@ -6,6 +6,7 @@ import type { NestFastifyApplication } from "@nestjs/platform-fastify";
 import type { Config as AgentConfig, SettingsReport } from "@waggle/proto";
 import { sql } from "drizzle-orm";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { TestEventSource } from "../../../test/event-source.ts";
 import { TestIngest, type TestStream } from "../../../test/test-agent.ts";
 import { startTestApi, type TestApi, TestOrganisation } from "../../../test/test-api.ts";
 import { hasPostgres, startTestPostgres, type TestPostgres } from "../../../test/test-postgres.ts";
@@ -265,6 +266,34 @@ describe.skipIf(!hasPostgres && process.env["CI"] !== "true")("two nodes of one 
       expect((await open(credential, there)).config).toMatchObject({ windowMs: 1_000, rowsMax: 400 });
     } finally {
       here.close();
+      there.close();
+    }
+  });
+
+  it("a host that is watched through one has short windows on the other, until the last watcher of either leaves", async () => {
+    const organisation = await TestOrganisation.create(one);
+    const there = new TestIngest(two.get(IngestServer).port);
+    const watch = async (url: string) => {
+      const source = await TestEventSource.open(`${url}/api/v1/live?host=web-1`, { authorization: `Bearer ${organisation.adminToken}` });
+      await source.next("hello");
+      return source;
+    };
+    try {
+      const { hostId, credential } = await there.enrol(organisation.enrolmentToken, "web-1");
+      const { stream } = await open(credential, there);
+      const here = await watch(one.url);
+      expect((await stream.next("config")).windowMs).toBe(1_000);
+      const other = await watch(await two.getUrl());
+      await until(async () =>
+        expect(await get(organisation, `/hosts/${hostId}/settings`)).toMatchObject({ watched: { windowMs: 1_000, watchers: 2 } }),
+      );
+      here.close();
+      await until(async () => expect(await get(organisation, `/hosts/${hostId}/settings`)).toMatchObject({ watched: { watchers: 1 } }));
+      expect(stream.hasAnswer).toBe(false);
+      other.close();
+      expect((await stream.next("config")).windowMs).toBe(10_000);
+      expect(await get(organisation, `/hosts/${hostId}/settings`)).toMatchObject({ watched: null, revision: 0 });
+    } finally {
       there.close();
     }
   });

@@ -90,6 +90,16 @@ export const hostSettingsSchema = z
         rowsMax: effectiveField(ownFields.rowsMax),
       })
       .meta({ description: "What the agent is told, and where it comes from; `agent`: its own configuration holds, which is not known here." }),
+    watched: z
+      .object({
+        windowMs: z.int().meta({ description: "Length of its windows meanwhile, whatever is set; longer only while the store lacks disk." }),
+        watchers: z.int().meta({ description: "Live connections, on all API nodes." }),
+        until: z.iso.datetime().meta({ description: "When the lease is over unless it is renewed, as it is while somebody looks." }),
+      })
+      .nullable()
+      .meta({
+        description: "Somebody looks at the host live (GET /live), so its windows are short; what is set holds again when nobody does. null: nobody.",
+      }),
     state: z.enum(settingsStates).meta({
       description:
         "`pending`: the agent has not acknowledged this revision (yet, or it is away, or too old to); `with_problems`: it could not do all of it.",

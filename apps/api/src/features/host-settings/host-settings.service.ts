@@ -9,6 +9,7 @@ import { Log } from "../../common/log.ts";
 import { AuditRepository, type AuditTarget } from "../audit/audit.repository.ts";
 import type { HostRow } from "../hosts/hosts.repository.ts";
 import { HostsService } from "../hosts/hosts.service.ts";
+import { WatchLeases } from "../watch/watch-leases.service.ts";
 import { HostSettingsRepository, type StoredSettings } from "./host-settings.repository.ts";
 import type { HostSettingsReport, OrganisationSettingsReport, SettingsPatch } from "./host-settings.schemas.ts";
 import { effectiveSettings, type HostSettings, nothingSet, originOf, type SettingName, settingNames } from "./settings.ts";
@@ -28,6 +29,7 @@ export class HostSettingsService {
     @Inject(HostsService) private readonly hosts: HostsService,
     @Inject(AuditRepository) private readonly audit: AuditRepository,
     @Inject(SettingsWatch) private readonly watch: SettingsWatch,
+    @Inject(WatchLeases) private readonly watches: WatchLeases,
     @Inject(Log) private readonly log: Log,
   ) {}
 
@@ -107,6 +109,7 @@ export class HostSettingsService {
         cpuBudgetCores: field("cpuBudgetCores"),
         rowsMax: field("rowsMax"),
       },
+      watched: await this.watches.watchOf(organisationId, row.id),
       state: stateOf(effective.revision, applied),
       applied,
     };

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { TestEventSource } from "../../../test/event-source.ts";
 import { startTestApi, type TestApi, TestOrganisation } from "../../../test/test-api.ts";
 import type { AuditPage } from "../audit/audit.schemas.ts";
 import { IngestServer } from "../ingest/ingest.grpc.ts";
@@ -132,4 +133,33 @@ describe("settings said over REST", () => {
     const audit = (await (await organisation.request("/audit")).json()) as AuditPage;
     expect(audit.data.map(({ after }) => after)).toEqual([{ windowMs: null }, { signalsOff: null }, { windowMs: 1_000, signalsOff: ["host_load"] }]);
   }, 300_000);
+});
+
+describe("a host that somebody looks at", () => {
+  it("has windows of a second meanwhile, each pushed as it is complete, and then those it had", async () => {
+    if (child?.exitCode !== null) startAgent();
+    let name = "";
+    await until(async () => {
+      const { data } = (await (await organisation.request("/hosts")).json()) as { data: { name: string; state: string }[] };
+      expect(data).toMatchObject([{ state: "reporting" }]);
+      name = data[0]?.name ?? "";
+    });
+    const source = await TestEventSource.open(`${api.url}/api/v1/live?host=${name}&signal=host_load&select=load_1m:last`, {
+      authorization: `Bearer ${organisation.adminToken}`,
+    });
+    let seconds = 0;
+    while (seconds < 5) {
+      const { data } = await source.next("window");
+      const values = data.answer.series.flatMap((series: { values: (number | null)[] }) => series.values);
+      if (data.stepSeconds === 1) seconds += values.filter((value: number | null) => value !== null).length;
+    }
+    source.close();
+    // Let go 3 s after the last one left.
+    const sinceMs = Date.now() + 8_000;
+    await until(async () => {
+      const lengths = (await windowsSince(sinceMs)).map(({ length }) => length);
+      expect(lengths.filter((length) => length === 3_000).length).toBeGreaterThanOrEqual(2);
+      expect(lengths).not.toContain(1_000);
+    });
+  }, 180_000);
 });

@@ -13,6 +13,8 @@ describe("a host", () => {
     [now - 40_000, 10_000, "late"],
     [now - 120_000, 10_000, "late"],
     [now - 120_001, 10_000, "offline"],
+    // Nor are those that somebody looks at, whose windows are short meanwhile.
+    [now - 30_000, 1_000, "reporting"],
     // Hosts with longer windows are not late after a single one.
     [now - 120_000, 60_000, "reporting"],
     [now - 300_000, 60_000, "late"],

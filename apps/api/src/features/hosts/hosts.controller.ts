@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Body, Controller, Get, Headers, Inject, Param, Patch, Res } from "@nestjs/common";
+import { Body, Controller, Get, Headers, Inject, Param, Patch, Query, Res } from "@nestjs/common";
 import type { FastifyReply } from "fastify";
 import { type Caller, CurrentCaller, RequireScope } from "../../common/caller.ts";
 import { parseOrThrow } from "../../common/validation.ts";
+import { Formats } from "../formats/formats.interceptor.ts";
+import { listTable } from "../formats/list-table.ts";
 import { HostTagsService } from "./host-tags.service.ts";
 import { tagsRevision } from "./host-tags.ts";
-import { type Host, hostPatchSchema } from "./hosts.schemas.ts";
+import { type Host, type HostList, hostListParametersSchema, hostPatchSchema, hostSchema } from "./hosts.schemas.ts";
 import { HostsService } from "./hosts.service.ts";
 
 @Controller("hosts")
@@ -17,8 +19,9 @@ export class HostsController {
   ) {}
 
   @Get()
-  async list(@CurrentCaller() caller: Caller): Promise<{ data: Host[] }> {
-    return { data: await this.hosts.list(caller) };
+  @Formats(listTable(hostSchema))
+  async list(@CurrentCaller() caller: Caller, @Query() parameters: unknown): Promise<HostList> {
+    return this.hosts.list(caller, parseOrThrow(hostListParametersSchema, parameters));
   }
 
   @Get(":idOrName")

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Inject, Injectable } from "@nestjs/common";
-import { and, asc, eq, isNull } from "drizzle-orm";
+import { and, asc, count, desc, eq, ilike, isNull, or, type SQL, sql } from "drizzle-orm";
 import { ClickHouseService } from "../../clickhouse/clickhouse.service.ts";
 import { Database } from "../../postgres/database.ts";
 import { hosts } from "../../postgres/schema.ts";
+import type { HostSort } from "./hosts.schemas.ts";
 
 export type HostRow = typeof hosts.$inferSelect;
 
@@ -33,6 +34,19 @@ export interface RunRow {
   readonly run_ms: number;
 }
 
+/** What a page of hosts begins after: the sort key of the last host before it, and its id. */
+export interface HostPlace {
+  readonly key: string;
+  readonly id: string;
+}
+
+/** Sort keys as texts that compare in Postgres as what they stand for; a cursor carries them. */
+const sortKeys: Readonly<Record<string, SQL<string>>> = {
+  name: sql<string>`${hosts.name}::text`,
+  lastSeenAt: sql<string>`coalesce(to_char(${hosts.lastWindowEndAt} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS'), '')`,
+  enrolledAt: sql<string>`to_char(${hosts.enrolledAt} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS')`,
+};
+
 const limits = { max_execution_time: 10, max_result_rows: "1000000", max_memory_usage: "1000000000", optimize_move_to_prewhere_if_final: 1 } as const;
 
 @Injectable()
@@ -49,6 +63,44 @@ export class HostsRepository {
       .from(hosts)
       .where(and(eq(hosts.organisationId, organisationId), isNull(hosts.retiredAt)))
       .orderBy(asc(hosts.name));
+  }
+
+  /** The host with this id, else with this name, that is not retired. */
+  async find(organisationId: string, idOrName: string): Promise<HostRow | undefined> {
+    const isIt = or(eq(sql`${hosts.id}::text`, idOrName), eq(hosts.name, idOrName));
+    const rows = await this.database.db
+      .select()
+      .from(hosts)
+      .where(and(eq(hosts.organisationId, organisationId), isNull(hosts.retiredAt), isIt))
+      .orderBy(asc(hosts.name), asc(hosts.id));
+    return rows.find(({ id }) => id === idOrName) ?? rows[0];
+  }
+
+  /**
+   * A page of the hosts that are not retired.
+   * @param q what a name must contain; empty = any
+   * @param after the last host of the page before
+   */
+  async listPage(
+    organisationId: string,
+    { q, sort, limit, after }: { readonly q: string; readonly sort: HostSort; readonly limit: number; readonly after: HostPlace | null },
+  ): Promise<{ host: HostRow; key: string }[]> {
+    const isDescending = sort.startsWith("-");
+    const key = sortKeys[isDescending ? sort.slice(1) : sort] as SQL<string>;
+    const direction = isDescending ? desc : asc;
+    const behind = isDescending ? sql`<` : sql`>`;
+    return this.database.db
+      .select({ host: hosts, key })
+      .from(hosts)
+      .where(and(matching(organisationId, q), after === null ? undefined : sql`(${key}, ${hosts.id}) ${behind} (${after.key}, ${after.id}::uuid)`))
+      .orderBy(direction(key), direction(hosts.id))
+      .limit(limit);
+  }
+
+  /** How many hosts `listPage` lists on all pages together. */
+  async count(organisationId: string, q: string): Promise<number> {
+    const [row] = await this.database.db.select({ hosts: count() }).from(hosts).where(matching(organisationId, q));
+    return row?.hosts ?? 0;
   }
 
   /** Newest state per host and signal among windows that start at `sinceMs` or later. */
@@ -100,4 +152,10 @@ export class HostsRepository {
 
 function only(hostIds: readonly string[] | null): string {
   return hostIds === null ? "" : "AND host IN {hosts:Array(String)}";
+}
+
+function matching(organisationId: string, q: string): SQL | undefined {
+  // The wildcards of LIKE are characters of a name like others.
+  const pattern = `%${q.replaceAll(/[\\%_]/g, "\\$&")}%`;
+  return and(eq(hosts.organisationId, organisationId), isNull(hosts.retiredAt), q === "" ? undefined : ilike(hosts.name, pattern));
 }

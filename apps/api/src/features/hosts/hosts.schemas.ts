@@ -2,6 +2,7 @@
 import { TAGS_MAX, tagProblem } from "@waggle/query";
 import { coverageStates } from "@waggle/signals";
 import { z } from "zod";
+import { pageParameters, pageSchema } from "../lists/lists.schemas.ts";
 
 export const hostStates = ["reporting", "late", "offline", "waiting"] as const;
 export type HostState = (typeof hostStates)[number];
@@ -20,7 +21,8 @@ export const hostSchema = z
     name: z.string(),
     simulated: z.boolean().meta({ description: "Made up by a simulator, by its own account at enrolment; no machine of this name exists." }),
     state: z.enum(hostStates).meta({
-      description: "`reporting`: its last window ended at most three windows ago; `late`: at most 2 minutes ago; `waiting`: it never delivered one.",
+      description:
+        "`reporting`: its last window ended at most three windows (of at least 10 s) ago; `late`: at most 2 minutes ago; `waiting`: it never delivered one.",
     }),
     lastSeenAt: timeSchema.nullable().meta({ description: "End of the newest stored window." }),
     stateSince: timeSchema.nullable().meta({ description: "null: for longer than the last hour." }),
@@ -72,4 +74,22 @@ export const hostPatchSchema = z
   .meta({ id: "HostPatch" });
 export type HostPatch = z.output<typeof hostPatchSchema>;
 
-export const hostListSchema = z.object({ data: z.array(hostSchema) });
+export const hostListSchema = z.object({ data: z.array(hostSchema), page: pageSchema });
+export type HostList = z.infer<typeof hostListSchema>;
+
+export const hostSorts = ["name", "-name", "lastSeenAt", "-lastSeenAt", "enrolledAt", "-enrolledAt"] as const;
+export type HostSort = (typeof hostSorts)[number];
+
+export const hostListParametersSchema = z.strictObject({
+  q: z
+    .string()
+    .max(253)
+    .default("")
+    .meta({ description: "Only hosts whose name contains this, in whatever case.", examples: ["web"] }),
+  sort: z
+    .enum(hostSorts)
+    .default("name")
+    .meta({ description: "`-` in front turns the order round. A host that never delivered comes before all that did." }),
+  ...pageParameters(1_000),
+});
+export type HostListParameters = z.output<typeof hostListParametersSchema>;

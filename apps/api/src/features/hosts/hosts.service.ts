@@ -5,9 +5,10 @@ import { type CoverageState, coverageStates, hostSignals } from "@waggle/signals
 import { AppError } from "../../common/app-error.ts";
 import { type Caller, requireScope } from "../../common/caller.ts";
 import { Clock } from "../../common/clock.ts";
+import { Cursors } from "../lists/cursors.ts";
 import { hostState } from "./host-state.ts";
 import { type AgentCostRow, type HostRow, HostsRepository, type RunRow, type SignalStateRow } from "./hosts.repository.ts";
-import type { Host } from "./hosts.schemas.ts";
+import type { Host, HostList, HostListParameters } from "./hosts.schemas.ts";
 
 /** States and costs older than this are history, not the host's present. */
 export const PRESENT_MS = 15 * 60_000;
@@ -17,13 +18,35 @@ const RUN_LOOK_BACK_MS = 3_600_000;
 export class HostsService {
   constructor(
     @Inject(HostsRepository) private readonly repository: HostsRepository,
+    @Inject(Cursors) private readonly cursors: Cursors,
     @Inject(Clock) private readonly clock: Clock,
   ) {}
 
-  /** All hosts of the caller's organisation, by name. Throws STORAGE_UNAVAILABLE. */
-  async list(caller: Caller): Promise<Host[]> {
+  /** A page of the hosts of the caller's organisation. Throws VALIDATION_FAILED, STORAGE_UNAVAILABLE. */
+  async list(caller: Caller, { q, sort, limit, cursor }: HostListParameters): Promise<HostList> {
     requireScope(caller, "hosts:read");
-    return this.describe(caller, await this.repository.list(caller.organisationId), null);
+    const { organisationId } = caller;
+    const purpose = { organisationId, list: "hosts", of: { q, sort } };
+    const after = cursor === undefined ? null : this.cursors.open(purpose, cursor);
+    const [rows, total] = await Promise.all([
+      // One more than the page tells whether there is another.
+      this.repository.listPage(organisationId, {
+        q,
+        sort,
+        limit: limit + 1,
+        after: after === null ? null : { key: String(after[0]), id: String(after[1]) },
+      }),
+      this.repository.count(organisationId, q),
+    ]);
+    const shown = rows.slice(0, limit);
+    const last = shown.at(-1);
+    const hasMore = rows.length > limit;
+    const next = hasMore && last !== undefined ? this.cursors.seal(purpose, [last.key, last.host.id]) : null;
+    // Of all hosts their ids need not be told.
+    const isAll = after === null && !hasMore && q === "";
+    const hosts = shown.map(({ host }) => host);
+    const data = await this.describe(caller, hosts, isAll ? null : hosts.map(({ id }) => id));
+    return { data, page: { next, hasMore, total } };
   }
 
   /** One host by id or name. Throws HOST_NOT_FOUND, also for another organisation's. */
@@ -35,12 +58,11 @@ export class HostsService {
   /** What Postgres has of one host by id or name. Throws HOST_NOT_FOUND, also for another organisation's. */
   async getRowOrThrow(caller: Caller, idOrName: string): Promise<HostRow> {
     requireScope(caller, "hosts:read");
-    const rows = await this.repository.list(caller.organisationId);
-    const row = rows.find((candidate) => candidate.id === idOrName) ?? rows.find((candidate) => candidate.name === idOrName);
+    const row = await this.repository.find(caller.organisationId, idOrName);
     if (row === undefined) {
       const suggestion = nearestName(
         idOrName,
-        rows.map((candidate) => candidate.name),
+        (await this.repository.list(caller.organisationId)).map((candidate) => candidate.name),
       );
       throw new AppError(
         "HOST_NOT_FOUND",

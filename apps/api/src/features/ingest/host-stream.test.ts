@@ -13,6 +13,7 @@ import type { ClaimsService } from "../ledger/claims.service.ts";
 import type { Excess, LimitsService } from "../limits/limits.service.ts";
 import type { DiskGuard } from "../storage/disk-guard.service.ts";
 import type { RawFloor } from "../storage/raw-floor.service.ts";
+import type { WatchLeases } from "../watch/watch-leases.service.ts";
 import type { Frame } from "./frame.ts";
 import type { FrameOutcome } from "./frame-queue.ts";
 import { FrameSlabs } from "./frame-slabs.ts";
@@ -89,6 +90,7 @@ function makeStream(windowMsWanted: number | null = null, set: RevisedSettings =
     statuses: { noteHello: () => {}, noteWindow: () => {}, noteStatus: () => {} } as unknown as HostStatusService,
     limits: { rowsMax: () => 0, admitFrame: () => excess.now } as unknown as LimitsService,
     settings: { settingsOf: () => set } as unknown as SettingsWatch,
+    watches: { windowMsOf: () => undefined } as unknown as WatchLeases,
     claims: { note: () => {} } as unknown as ClaimsService,
     diskGuard: { windowMsWanted: () => windowMsWanted } as unknown as DiskGuard,
     rawFloor: { rawFloorMs: () => 0, reason: () => "" } as unknown as RawFloor,

@@ -17,6 +17,7 @@ import type { LimitsService } from "../limits/limits.service.ts";
 import type { DiskGuard } from "../storage/disk-guard.service.ts";
 import type { RawFloor } from "../storage/raw-floor.service.ts";
 import { factsProblem } from "../tokens/enrolment.service.ts";
+import type { WatchLeases } from "../watch/watch-leases.service.ts";
 import { checkSnapshot, FRAME_BYTES_MAX, refusalName, refusalOf, refusedSignals, type Sender, WINDOW_MS_MAX } from "./frame.ts";
 import type { FrameSlabs } from "./frame-slabs.ts";
 import type { FrameWriter } from "./frame-writer.service.ts";
@@ -46,6 +47,7 @@ export interface StreamServices {
   readonly statuses: HostStatusService;
   readonly limits: LimitsService;
   readonly settings: SettingsWatch;
+  readonly watches: WatchLeases;
   readonly claims: ClaimsService;
   readonly diskGuard: DiskGuard;
   readonly rawFloor: RawFloor;
@@ -162,10 +164,10 @@ export class HostStream {
     this.services.statuses.noteHello(this.sender.hostId, hello, this.windowMs());
   }
 
-  /** The length its windows shall have now: as set, else the agent's own; longer while the storage lacks room. */
+  /** The length its windows shall have now: short while somebody looks at it live, else as set, else the agent's own; longer while the storage lacks room. */
   private windowMs(): number {
-    const { settings, diskGuard } = this.services;
-    const wanted = settings.settingsOf(this.sender).windowMs ?? this.agreed?.windowMs ?? WINDOW_MS_DEFAULT;
+    const { settings, watches, diskGuard } = this.services;
+    const wanted = watches.windowMsOf(this.sender.hostId) ?? settings.settingsOf(this.sender).windowMs ?? this.agreed?.windowMs ?? WINDOW_MS_DEFAULT;
     return Math.max(wanted, diskGuard.windowMsWanted() ?? 0);
   }
 

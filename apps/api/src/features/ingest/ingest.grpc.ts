@@ -14,6 +14,7 @@ import { DiskGuard } from "../storage/disk-guard.service.ts";
 import { RawFloor } from "../storage/raw-floor.service.ts";
 import { EnrolmentService } from "../tokens/enrolment.service.ts";
 import { TokensService } from "../tokens/tokens.service.ts";
+import { WatchLeases } from "../watch/watch-leases.service.ts";
 import { FRAME_BYTES_MAX } from "./frame.ts";
 import { FrameSlabs } from "./frame-slabs.ts";
 import { FrameWriter } from "./frame-writer.service.ts";
@@ -64,12 +65,13 @@ export class IngestServer implements OnApplicationBootstrap, BeforeApplicationSh
     @Inject(HostStatusService) private readonly statuses: HostStatusService,
     @Inject(LimitsService) private readonly limits: LimitsService,
     @Inject(SettingsWatch) private readonly settings: SettingsWatch,
+    @Inject(WatchLeases) watches: WatchLeases,
     @Inject(ClaimsService) private readonly claims: ClaimsService,
     @Inject(DiskGuard) diskGuard: DiskGuard,
     @Inject(RawFloor) rawFloor: RawFloor,
     @Inject(Clock) clock: Clock,
   ) {
-    this.services = { writer, slabs: new FrameSlabs(), statuses, limits, settings, claims, diskGuard, rawFloor, metrics, clock, log };
+    this.services = { writer, slabs: new FrameSlabs(), statuses, limits, settings, watches, claims, diskGuard, rawFloor, metrics, clock, log };
     diskGuard.onWindowMsWanted(() => {
       for (const stream of this.streams) stream.sendConfig();
     });
@@ -80,6 +82,7 @@ export class IngestServer implements OnApplicationBootstrap, BeforeApplicationSh
       if (hostId !== null) this.current.get(hostId)?.sendConfig();
       else for (const stream of this.streams) if (stream.sender.organisationId === organisationId) stream.sendConfig();
     });
+    watches.onChange((hostId) => this.current.get(hostId)?.sendConfig());
     enrolment.onCredentialRevoked((hostId) => this.endStreamsOf(hostId));
   }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { z } from "zod";
+import { pageParameters, pageSchema } from "../lists/lists.schemas.ts";
 
 export const verdicts = ["equal", "pending", "missing", "more", "unknown"] as const;
 export type Verdict = (typeof verdicts)[number];
@@ -16,8 +17,7 @@ export const ledgerParametersSchema = z.strictObject({
     .default("false")
     .transform((value) => value === "true")
     .meta({ description: "Only hours that are `missing` or `more`." }),
-  limit: z.coerce.number().int().min(1).max(1_000).default(200).meta({ description: "Host-hours per page." }),
-  cursor: z.string().max(200).optional().meta({ description: "`meta.nextCursor` of the page before." }),
+  ...pageParameters(200),
 });
 export type LedgerParameters = z.output<typeof ledgerParametersSchema>;
 
@@ -66,8 +66,9 @@ export const ledgerSchema = z
           rolledUp: z.object({ "1m": z.int(), "1h": z.int() }),
         })
         .meta({ description: "Of all host-hours in the range, not of this page alone." }),
-      nextCursor: z.string().nullable().meta({ description: "null: this is the last page." }),
+      nextCursor: z.string().nullable().meta({ description: "The same as `page.next`." }),
     }),
+    page: pageSchema,
     data: z.array(ledgerEntrySchema).meta({ description: "By hour, newest first, then by host." }),
   })
   .meta({ id: "Ledger", description: "What every agent says it made beside what is stored, per host and hour." });

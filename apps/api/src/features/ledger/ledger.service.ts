@@ -3,6 +3,7 @@ import { Inject, Injectable } from "@nestjs/common";
 import { AppError } from "../../common/app-error.ts";
 import { type Caller, requireScope } from "../../common/caller.ts";
 import { Clock } from "../../common/clock.ts";
+import { Cursors } from "../lists/cursors.ts";
 import { parseTimeRange } from "../query/time-range.ts";
 import { CLOCK_OFFSET_MS_MAX, HOUR_MS } from "./claims.service.ts";
 import { type LedgerRange, LedgerRepository, type LedgerRow, type LedgerTotals } from "./ledger.repository.ts";
@@ -21,6 +22,7 @@ const CLOCK_DRIFT_MS = 10 * 60_000;
 export class LedgerService {
   constructor(
     @Inject(LedgerRepository) private readonly repository: LedgerRepository,
+    @Inject(Cursors) private readonly cursors: Cursors,
     @Inject(Clock) private readonly clock: Clock,
   ) {}
 
@@ -37,7 +39,11 @@ export class LedgerService {
       const detail = "The ledger is read for at most 7 days at a time.";
       throw new AppError("VALIDATION_FAILED", detail, { errors: [{ pointer: "/from", detail }] });
     }
-    const after = parameters.cursor === undefined ? null : parseCursor(parameters.cursor);
+    // The range may be relative to now, and moves from page to page; the place is absolute.
+    const { from, to, host: ofHost, problems } = parameters;
+    const purpose = { organisationId: caller.organisationId, list: "ledger", of: { from, to, host: ofHost, problems } };
+    const place = parameters.cursor === undefined ? null : this.cursors.open(purpose, parameters.cursor);
+    const after = place === null ? null : { hourMs: Number(place[0]), hostId: String(place[1]) };
     const hosts = await this.repository.listHosts(caller.organisationId);
     const { host: wanted } = parameters;
     const host = wanted === undefined ? undefined : (hosts.find(({ id }) => id === wanted) ?? hosts.find(({ name }) => name === wanted));
@@ -65,25 +71,19 @@ export class LedgerService {
     const shown = rows.slice(0, parameters.limit);
     const last = shown.at(-1);
     const names = new Map(hosts.map(({ id, name }) => [id, name]));
+    const hasMore = rows.length > shown.length;
+    const next = hasMore && last !== undefined ? this.cursors.seal(purpose, [last.hour_ms, last.host_id]) : null;
     return {
       meta: {
         from: new Date(fromMs).toISOString(),
         to: new Date(toMs).toISOString(),
         totals: toTotals(totals),
-        nextCursor: rows.length > shown.length && last !== undefined ? `${last.hour_ms}.${last.host_id}` : null,
+        nextCursor: next,
       },
+      page: { next, hasMore },
       data: shown.map((row) => toEntry(row, names.get(row.host_id) ?? row.host_id)),
     };
   }
-}
-
-function parseCursor(text: string): { hourMs: number; hostId: string } {
-  const match = /^(\d{1,15})\.([0-9a-f-]{36})$/.exec(text);
-  if (match === null) {
-    const detail = "This is no cursor of the ledger; take `meta.nextCursor` of the page before, or leave it out.";
-    throw new AppError("VALIDATION_FAILED", detail, { errors: [{ pointer: "/cursor", detail }] });
-  }
-  return { hourMs: Number(match[1]), hostId: match[2] as string };
 }
 
 function toEntry(row: LedgerRow, name: string): LedgerEntry {

@@ -8,6 +8,7 @@ import { Config } from "../../config/config.ts";
 import type { Drizzle } from "../../postgres/database.ts";
 import { type Limits, LimitsRepository } from "./limits.repository.ts";
 import type { LimitsReport } from "./limits.schemas.ts";
+import type { RateLimit } from "./rate-limit-headers.ts";
 import { SeriesCount } from "./series.ts";
 import { TokenBucket } from "./token-bucket.ts";
 
@@ -180,6 +181,19 @@ export class LimitsService implements OnApplicationBootstrap, OnApplicationShutd
       isOver = true;
       usage.queriesRunning--;
       usage.queryRows.take(rowsRead, this.clock.now());
+    };
+  }
+
+  /** What an organisation's queries may still read. */
+  queryRows(organisationId: string): RateLimit {
+    const { limits, queryRows, usedAtMs } = this.usageOf(organisationId);
+    return {
+      name: "query-rows",
+      quota: limits.queryRowsPerMinuteMax,
+      windowSeconds: QUERY_BURST_SECONDS,
+      unit: "rows",
+      left: queryRows.left(usedAtMs),
+      fullInSeconds: queryRows.fullInSeconds(usedAtMs),
     };
   }
 

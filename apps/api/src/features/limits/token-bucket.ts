@@ -56,6 +56,19 @@ export class TokenBucket {
     return this.capacity - this.level;
   }
 
+  /** What can be taken now; 0 when it is overdrawn. */
+  left(nowMs: number): number {
+    this.refill(nowMs);
+    return Math.max(0, this.level);
+  }
+
+  /** Seconds until the bucket is full again if nobody takes anything; infinite: never. */
+  fullInSeconds(nowMs: number): number {
+    this.refill(nowMs);
+    if (this.level >= this.capacity) return 0;
+    return this.rate <= 0 ? Number.POSITIVE_INFINITY : (this.capacity - this.level) / this.rate;
+  }
+
   private refill(nowMs: number): void {
     // A clock that was set back gives nothing and takes nothing.
     this.level = Math.min(this.capacity, this.level + (Math.max(0, nowMs - this.atMs) / 1_000) * this.rate);

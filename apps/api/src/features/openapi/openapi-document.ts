@@ -5,7 +5,7 @@ import { type ErrorCode, errorKinds } from "../../common/app-error.ts";
 import { problemSchema } from "../../common/problem.ts";
 import { auditPageSchema, auditParametersSchema } from "../audit/audit.schemas.ts";
 import { hostSettingsSchema, organisationSettingsSchema, settingsPatchSchema } from "../host-settings/host-settings.schemas.ts";
-import { hostListSchema, hostPatchSchema, hostSchema } from "../hosts/hosts.schemas.ts";
+import { hostListParametersSchema, hostListSchema, hostPatchSchema, hostSchema } from "../hosts/hosts.schemas.ts";
 import { ledgerParametersSchema, ledgerSchema } from "../ledger/ledger.schemas.ts";
 import { limitsReportSchema } from "../limits/limits.schemas.ts";
 import { answerSchema, querySchema } from "../query/query.schemas.ts";
@@ -13,14 +13,18 @@ import { countParametersSchema, latencyParametersSchema } from "../query/shortcu
 import { signalListSchema } from "../signals/signals.schemas.ts";
 import { storageReportSchema } from "../storage/storage.schemas.ts";
 import { createSessionSchema, sessionSchema } from "../tokens/sessions.schemas.ts";
+import { json, rows } from "./content.ts";
+import { addExamples } from "./examples.ts";
+import { registerLive } from "./live-path.ts";
 
 const problem = problemSchema.meta({ id: "Problem" });
 
-const json = (schema: z.ZodType) => ({ "application/json": { schema } });
-
 /** Error answers of a route, grouped by HTTP status. */
 function problems(...codes: ErrorCode[]): RouteConfig["responses"] {
-  const byStatus = Map.groupBy(["UNAUTHENTICATED", ...codes, "INTERNAL"] as ErrorCode[], (code) => errorKinds[code].httpStatus);
+  const byStatus = Map.groupBy(
+    [...new Set<ErrorCode>(["UNAUTHENTICATED", ...codes, "RATE_LIMITED", "INTERNAL"])],
+    (code) => errorKinds[code].httpStatus,
+  );
   return Object.fromEntries(
     [...byStatus].map(([status, list]) => [
       String(status),
@@ -34,6 +38,7 @@ function problems(...codes: ErrorCode[]): RouteConfig["responses"] {
 
 const queryProblems = problems(
   "VALIDATION_FAILED",
+  "NOT_ACCEPTABLE",
   "SIGNAL_NOT_FOUND",
   "FORBIDDEN",
   "QUERY_TOO_LARGE",
@@ -67,7 +72,7 @@ export function openApiDocument(): object {
     tags: ["query"],
     security: secured,
     request: { body: { required: true, content: json(querySchema) } },
-    responses: { 200: { description: "The answer, column by column.", content: json(answerSchema) }, ...queryProblems },
+    responses: { 200: { description: "The answer, column by column.", content: rows(answerSchema) }, ...queryProblems },
   });
   const shortcuts = [
     ["latency", "Percentiles of round trips, connects or system calls", latencyParametersSchema],
@@ -84,17 +89,22 @@ export function openApiDocument(): object {
       tags: ["query"],
       security: secured,
       request: { query: parameters },
-      responses: { 200: { description: "The answer, column by column.", content: json(answerSchema) }, ...queryProblems },
+      responses: { 200: { description: "The answer, column by column.", content: rows(answerSchema) }, ...queryProblems },
     });
   }
+  registerLive(registry, secured, problems("VALIDATION_FAILED", "SIGNAL_NOT_FOUND", "HOST_NOT_FOUND", "FORBIDDEN", "STORAGE_UNAVAILABLE"));
   registry.registerPath({
     method: "get",
     path: "/hosts",
     operationId: "listHosts",
-    summary: "All hosts of the organisation, by name",
+    summary: "Hosts of the organisation",
     tags: ["hosts"],
     security: secured,
-    responses: { 200: { description: "The hosts.", content: json(hostListSchema) }, ...problems("FORBIDDEN", "STORAGE_UNAVAILABLE") },
+    request: { query: hostListParametersSchema },
+    responses: {
+      200: { description: "A page of hosts.", content: rows(hostListSchema) },
+      ...problems("VALIDATION_FAILED", "NOT_ACCEPTABLE", "FORBIDDEN", "STORAGE_UNAVAILABLE"),
+    },
   });
   registry.registerPath({
     method: "get",
@@ -177,7 +187,7 @@ export function openApiDocument(): object {
     tags: ["settings"],
     security: secured,
     request: { query: auditParametersSchema },
-    responses: { 200: { description: "A page.", content: json(auditPageSchema) }, ...problems("VALIDATION_FAILED", "FORBIDDEN") },
+    responses: { 200: { description: "A page.", content: rows(auditPageSchema) }, ...problems("VALIDATION_FAILED", "NOT_ACCEPTABLE", "FORBIDDEN") },
   });
   registry.registerPath({
     method: "get",
@@ -186,7 +196,10 @@ export function openApiDocument(): object {
     summary: "What is measured, in which units, and on how many hosts",
     tags: ["signals"],
     security: secured,
-    responses: { 200: { description: "The catalogue.", content: json(signalListSchema) }, ...problems("FORBIDDEN", "STORAGE_UNAVAILABLE") },
+    responses: {
+      200: { description: "The catalogue.", content: rows(signalListSchema) },
+      ...problems("NOT_ACCEPTABLE", "FORBIDDEN", "STORAGE_UNAVAILABLE"),
+    },
   });
   registry.registerPath({
     method: "get",
@@ -198,8 +211,8 @@ export function openApiDocument(): object {
     security: secured,
     request: { query: ledgerParametersSchema },
     responses: {
-      200: { description: "A page of host-hours, and totals of the range.", content: json(ledgerSchema) },
-      ...problems("VALIDATION_FAILED", "HOST_NOT_FOUND", "FORBIDDEN", "QUERY_TOO_LARGE", "QUERY_TIMEOUT", "STORAGE_UNAVAILABLE"),
+      200: { description: "A page of host-hours, and totals of the range.", content: rows(ledgerSchema) },
+      ...problems("VALIDATION_FAILED", "NOT_ACCEPTABLE", "HOST_NOT_FOUND", "FORBIDDEN", "QUERY_TOO_LARGE", "QUERY_TIMEOUT", "STORAGE_UNAVAILABLE"),
     },
   });
   registry.registerPath({
@@ -265,7 +278,7 @@ export function openApiDocument(): object {
     responses: { 200: { description: "OpenAPI 3.1.", content: { "application/json": { schema: z.record(z.string(), z.unknown()) } } } },
   });
 
-  return new OpenApiGeneratorV31(registry.definitions).generateDocument({
+  const document = new OpenApiGeneratorV31(registry.definitions).generateDocument({
     openapi: "3.1.0",
     info: {
       title: "Waggle",
@@ -278,6 +291,7 @@ export function openApiDocument(): object {
     servers: [{ url: "/api/v1" }],
     tags: [
       { name: "query", description: "Numbers." },
+      { name: "live", description: "Numbers as they come." },
       { name: "hosts", description: "Who is measured." },
       { name: "settings", description: "What agents are told, and who said so." },
       { name: "signals", description: "What is measured." },
@@ -288,4 +302,6 @@ export function openApiDocument(): object {
       { name: "meta", description: "About the API." },
     ],
   });
+  addExamples(document);
+  return document;
 }

@@ -92,7 +92,7 @@ export class QueryPlanner {
   async choose(asked: Asked, range: TimeRange, stepsAsked: StepsAsked, nowMs: number, signal: AbortSignal | undefined): Promise<Planned> {
     const kept = this.config.retention.daysOf(asked.plan.signal.name);
     const isKept = (level: Level, fromMs: number): boolean => fromMs >= nowMs - kept[level] * DAY_MS;
-    const grains = levels.map((level) => ({ level, grainMs: level === "raw" ? WINDOW_MS : levelMs[level] }));
+    const grains = levels.map((level) => ({ level, grainMs: level === "raw" ? (stepsAsked.rawGrainMs ?? WINDOW_MS) : levelMs[level] }));
     const possible = grains.filter(({ level }, index) => isKept(level, range.fromMs) || index === grains.length - 1);
     const rowsMax = asked.hostCount > FEW_HOSTS ? FLEET_ROWS_WANTED_MAX : ROWS_WANTED_MAX;
 

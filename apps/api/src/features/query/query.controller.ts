@@ -3,6 +3,8 @@ import { Body, Controller, Get, HttpCode, Inject, Post, Query as QueryString, Re
 import type { FastifyReply } from "fastify";
 import { type Caller, CurrentCaller, RequireScope } from "../../common/caller.ts";
 import { parseOrThrow } from "../../common/validation.ts";
+import { answerTable } from "../formats/answer-table.ts";
+import { Formats } from "../formats/formats.interceptor.ts";
 import { QueryLimitInterceptor } from "../limits/query-limit.interceptor.ts";
 import { type Answer, querySchema } from "./query.schemas.ts";
 import { QueryService } from "./query.service.ts";
@@ -10,6 +12,7 @@ import { latencyQuery, retransmitsQuery, syscallsQuery } from "./shortcuts.ts";
 
 @Controller()
 @RequireScope("metrics:read")
+@Formats(answerTable)
 @UseInterceptors(QueryLimitInterceptor)
 export class QueryController {
   constructor(@Inject(QueryService) private readonly queries: QueryService) {}

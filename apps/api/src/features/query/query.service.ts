@@ -38,9 +38,10 @@ export class QueryService {
   /**
    * Answers a query out of the caller's organisation.
    * @param signal aborts the query in ClickHouse too, unless somebody else waits for the same
+   * @param rawGrainMs shortest step of raw rows, where the caller knows that the windows of these hosts are shorter than others'
    * @throws AppError VALIDATION_FAILED, SIGNAL_NOT_FOUND, QUERY_TOO_LARGE, QUERY_TIMEOUT, STORAGE_UNAVAILABLE, FORBIDDEN
    */
-  async query(caller: Caller, query: Query, signal?: AbortSignal): Promise<Answer> {
+  async query(caller: Caller, query: Query, signal?: AbortSignal, rawGrainMs?: number): Promise<Answer> {
     requireScope(caller, "metrics:read");
     const journal = new Journal();
     const nowMs = this.clock.now();
@@ -51,7 +52,7 @@ export class QueryService {
     const matching = resolved.hostFilters.length === 0 ? known : known.filter((host) => matchesHost(resolved.hostFilters, host));
     const hosts = resolved.hostFilters.length === 0 ? null : matching.map((host) => host.id);
     const asked = toAsked(resolved, tenant, hosts, matching, journal);
-    const planned = await this.planner.choose(asked, resolved.range, resolved, nowMs, signal);
+    const planned = await this.planner.choose(asked, resolved.range, { ...resolved, rawGrainMs }, nowMs, signal);
     const { plan } = planned;
     const { steps } = plan;
 

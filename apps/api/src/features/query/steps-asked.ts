@@ -34,6 +34,8 @@ export function parseStep(text: string, range: TimeRange, stepsMax: number): { r
 export interface StepsAsked {
   readonly points: number;
   readonly stepMs: number | null;
+  /** Shortest step of raw rows, for hosts whose windows are known to be shorter than others'; default: a default window. */
+  readonly rawGrainMs?: number | undefined;
 }
 
 /** @param grainMs, completeMs as of `planSteps` */

@@ -107,7 +107,7 @@ function iso(ms: number): string {
 }
 
 /** Step lengths that divide a day, so that steps fall on the same wall-clock marks whatever range is asked. */
-const stepSeconds = [10, 20, 30, 60, 120, 180, 300, 600, 900, 1_200, 1_800, 3_600, 7_200, 10_800, 14_400, 21_600, 43_200, 86_400];
+const stepSeconds = [1, 2, 5, 10, 20, 30, 60, 120, 180, 300, 600, 900, 1_200, 1_800, 3_600, 7_200, 10_800, 14_400, 21_600, 43_200, 86_400];
 
 /** The steps of an answer. Step i covers [fromMs + i·stepMs, + stepMs). */
 export interface Steps extends TimeRange {

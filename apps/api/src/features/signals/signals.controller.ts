@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Controller, Get, Inject } from "@nestjs/common";
 import { type Caller, CurrentCaller, RequireScope } from "../../common/caller.ts";
-import type { SignalEntry } from "./signals.schemas.ts";
+import { Formats } from "../formats/formats.interceptor.ts";
+import { listTable } from "../formats/list-table.ts";
+import { type SignalEntry, signalSchema } from "./signals.schemas.ts";
 import { SignalsService } from "./signals.service.ts";
 
 @Controller("signals")
@@ -10,6 +12,7 @@ export class SignalsController {
   constructor(@Inject(SignalsService) private readonly signals: SignalsService) {}
 
   @Get()
+  @Formats(listTable(signalSchema))
   async list(@CurrentCaller() caller: Caller): Promise<{ data: SignalEntry[] }> {
     return { data: await this.signals.list(caller) };
   }

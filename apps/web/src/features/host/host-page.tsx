@@ -20,6 +20,7 @@ import { ConnectFailuresCard } from "./connect-failures-card";
 import { ConnectionsCard } from "./connections-card";
 import { HostFactsLine } from "./facts-line";
 import { LatencyHeatCard, LatencyPercentilesCard } from "./latency-cards";
+import { LiveStrip } from "./live-strip";
 import { RetransmitsByPeerCard, RetransmitsCard } from "./retransmits-cards";
 import { SyscallsCard } from "./syscalls-card";
 
@@ -95,6 +96,7 @@ function HostView({ host }: { host: Host }) {
       </h1>
       <HostFactsLine host={host} />
       <div className={styles["stack"]}>
+        <LiveStrip host={host} />
         <div className={styles["wideLeft"]}>
           <LatencyHeatCard host={host} id="rtt" title="Round-trip time" signal="tcp_rtt" measure="rtt" noun="connections" />
           <RetransmitsCard host={host} />

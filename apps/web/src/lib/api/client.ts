@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Host, Problem, QueryAnswer, QueryBody, Session, Signal } from "./types";
+import type { Host, HostList, Problem, QueryAnswer, QueryBody, Session, Signal } from "./types";
 
 /** An answer that is not 2xx, or none at all. Carries the API's problem so that a panel can show title, request id and fix. */
 export class ApiError extends Error {
@@ -82,9 +82,16 @@ export async function fetchSession(signal?: AbortSignal): Promise<Session> {
   return (await response.json()) as Session;
 }
 
+/** All hosts: as many pages as there are. */
 export async function fetchHosts(signal?: AbortSignal): Promise<readonly Host[]> {
-  const response = await request("/hosts", { signal: signal ?? null });
-  return ((await response.json()) as { data: readonly Host[] }).data;
+  const hosts: Host[] = [];
+  for (let next: string | null | undefined = ""; next !== null && next !== undefined; ) {
+    const path = next === "" ? "/hosts?limit=1000" : `/hosts?limit=1000&cursor=${encodeURIComponent(next)}`;
+    const list = (await (await request(path, { signal: signal ?? null })).json()) as HostList;
+    hosts.push(...list.data);
+    next = list.page.next;
+  }
+  return hosts;
 }
 
 export async function fetchHost(idOrName: string, signal?: AbortSignal): Promise<Host> {

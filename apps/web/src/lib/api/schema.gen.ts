@@ -82,6 +82,26 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/live": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Every window as it is complete
+         * @description Server-sent events: `hello` (LiveHello), `window` (LiveWindow), `reset` (LiveReset), `problem` (LiveProblem), `end` (LiveEnd), and a comment every 15 s. The ranges of `window` events follow each other without a gap, unless a `reset` or `problem` came between. A client that comes back with `Last-Event-ID` gets what it missed, up to 10 min. Named hosts have windows of 1 s while somebody looks at them.
+         */
+        readonly get: operations["live"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/hosts": {
         readonly parameters: {
             readonly query?: never;
@@ -89,7 +109,7 @@ export interface paths {
             readonly path?: never;
             readonly cookie?: never;
         };
-        /** All hosts of the organisation, by name */
+        /** Hosts of the organisation */
         readonly get: operations["listHosts"];
         readonly put?: never;
         readonly post?: never;
@@ -483,7 +503,7 @@ export interface components {
             readonly detail: string;
             readonly instance: string;
             /** @enum {string} */
-            readonly code: "VALIDATION_FAILED" | "UNAUTHENTICATED" | "FORBIDDEN" | "NOT_FOUND" | "HOST_NOT_FOUND" | "SIGNAL_NOT_FOUND" | "PRECONDITION_FAILED" | "QUERY_TOO_LARGE" | "QUERY_TIMEOUT" | "STORAGE_UNAVAILABLE" | "PAYLOAD_TOO_LARGE" | "RATE_LIMITED" | "INTERNAL";
+            readonly code: "VALIDATION_FAILED" | "UNAUTHENTICATED" | "FORBIDDEN" | "NOT_FOUND" | "HOST_NOT_FOUND" | "SIGNAL_NOT_FOUND" | "NOT_ACCEPTABLE" | "PRECONDITION_FAILED" | "QUERY_TOO_LARGE" | "QUERY_TIMEOUT" | "STORAGE_UNAVAILABLE" | "PAYLOAD_TOO_LARGE" | "RATE_LIMITED" | "INTERNAL";
             readonly requestId: string;
             readonly errors?: readonly {
                 readonly pointer: string;
@@ -583,13 +603,139 @@ export interface components {
              */
             readonly limit: number;
         };
+        readonly LiveHello: {
+            /** @description `watched`: its windows are short now; false where too many are watched already. */
+            readonly hosts: readonly {
+                readonly id: string;
+                readonly name: string;
+                readonly watched: boolean;
+            }[];
+            readonly queries: number;
+            readonly heartbeatSeconds: number;
+            /**
+             * Format: date-time
+             * @description When the connection is closed at the latest; clients connect again by themselves.
+             */
+            readonly endsAt: string;
+        };
+        readonly LiveWindow: {
+            /** @description Which query, by its position; null: there is none. */
+            readonly query: number | null;
+            /** Format: date-time */
+            readonly from: string;
+            /**
+             * Format: date-time
+             * @description Everything before is complete, as far as hosts that are there are concerned.
+             */
+            readonly to: string;
+            readonly stepSeconds: number;
+            /** @description As POST /query answers about this range. */
+            readonly answer: {
+                readonly meta: {
+                    readonly signal: string;
+                    /**
+                     * Format: date-time
+                     * @description RFC 3339, UTC.
+                     */
+                    readonly from: string;
+                    /**
+                     * Format: date-time
+                     * @description RFC 3339, UTC.
+                     */
+                    readonly to: string;
+                    /** @description Length of a step: as short as `points` allows, longer where shorter steps would take too many rows to read. */
+                    readonly stepSeconds: number;
+                    readonly points: number;
+                    /** @description Unit of the first selection. */
+                    readonly unit: string;
+                    /** @description Largest relative error of percentiles. */
+                    readonly errorBound?: number;
+                    readonly coverage: components["schemas"]["Coverage"];
+                    /** @description Set when the rest was merged into `~other`. */
+                    readonly truncated: {
+                        readonly shown: number;
+                        readonly total: number;
+                    } | null;
+                    /**
+                     * @description The coarsest rows the values were made of: windows as the agents sent them (`raw`), minutes or hours.
+                     * @enum {string}
+                     */
+                    readonly level: "raw" | "1m" | "1h";
+                    /**
+                     * @description `fleet`: rows in which all hosts were added up already; the newest are always added up from hosts.
+                     * @enum {string}
+                     */
+                    readonly scope: "host" | "fleet";
+                    /** @description Which rows were read for which part of the range. */
+                    readonly sources: readonly {
+                        /** @enum {string} */
+                        readonly level: "raw" | "1m" | "1h";
+                        /** @enum {string} */
+                        readonly scope: "host" | "fleet";
+                        /**
+                         * Format: date-time
+                         * @description RFC 3339, UTC.
+                         */
+                        readonly from: string;
+                        /**
+                         * Format: date-time
+                         * @description RFC 3339, UTC.
+                         */
+                        readonly to: string;
+                    }[];
+                    /** @description With `compare`: the earlier window. Its distance is a whole number of steps. */
+                    readonly compare?: {
+                        /**
+                         * Format: date-time
+                         * @description RFC 3339, UTC.
+                         */
+                        readonly from: string;
+                        /**
+                         * Format: date-time
+                         * @description RFC 3339, UTC.
+                         */
+                        readonly to: string;
+                        readonly coverage: components["schemas"]["Coverage"];
+                    };
+                    readonly rowsRead: number;
+                    readonly elapsedMs: number;
+                    /** @description Of `elapsedMs`: what was spent outside of the databases. */
+                    readonly plannerMs: number;
+                    readonly explain?: components["schemas"]["Explanation"];
+                };
+                readonly series: readonly (components["schemas"]["ValueSeries"] | components["schemas"]["HeatmapSeries"])[];
+            } | null;
+        };
+        readonly LiveReset: {
+            /** @enum {string} */
+            readonly reason: "too_old" | "unknown_id";
+            readonly detail: string;
+            /**
+             * Format: date-time
+             * @description Where the windows that follow begin; what was missed before can be asked of POST /query.
+             */
+            readonly from: string;
+        };
+        /** @description A query could not be answered; it is tried again. */
+        readonly LiveProblem: {
+            readonly query: number | null;
+            readonly code: string;
+            readonly detail: string;
+        };
+        /** @description The last event: why the server closes. */
+        readonly LiveEnd: {
+            /** @enum {string} */
+            readonly reason: "max_age" | "token" | "slow" | "stopping";
+            readonly detail: string;
+            readonly reconnect: boolean;
+        };
         readonly Host: {
             readonly id: string;
             readonly name: string;
             /** @description Made up by a simulator, by its own account at enrolment; no machine of this name exists. */
             readonly simulated: boolean;
             /**
-             * @description `reporting`: its last window ended at most three windows ago; `late`: at most 2 minutes ago; `waiting`: it never delivered one.
+             * @description `reporting`: its last window ended at most three windows (of at least 10 s) ago; `late`: at most 2 minutes ago; `waiting`: it never delivered one.
              * @enum {string}
              */
             readonly state: "reporting" | "late" | "offline" | "waiting";
@@ -643,6 +789,13 @@ export interface components {
                 readonly spoolFrames: number | null;
                 readonly refusedFrames: number | null;
             };
+        };
+        readonly Page: {
+            /** @description Cursor of the next page, also in the Link header as `rel="next"`; null: this is the last one. */
+            readonly next: string | null;
+            readonly hasMore: boolean;
+            /** @description Entries of all pages, where they are counted. */
+            readonly total?: number;
         };
         readonly HostPatch: {
             /**
@@ -733,6 +886,18 @@ export interface components {
                     readonly from: "host" | "organisation" | "agent";
                 };
             };
+            /** @description Somebody looks at the host live (GET /live), so its windows are short; what is set holds again when nobody does. null: nobody. */
+            readonly watched: {
+                /** @description Length of its windows meanwhile, whatever is set; longer only while the store lacks disk. */
+                readonly windowMs: number;
+                /** @description Live connections, on all API nodes. */
+                readonly watchers: number;
+                /**
+                 * Format: date-time
+                 * @description When the lease is over unless it is renewed, as it is while somebody looks.
+                 */
+                readonly until: string;
+            } | null;
             /**
              * @description `pending`: the agent has not acknowledged this revision (yet, or it is away, or too old to); `with_problems`: it could not do all of it.
              * @enum {string}
@@ -753,9 +918,10 @@ export interface components {
         };
         readonly AuditPage: {
             readonly meta: {
-                /** @description null: this is the last page. */
+                /** @description The same as `page.next`. */
                 readonly nextCursor: string | null;
             };
+            readonly page: components["schemas"]["Page"];
             /** @description Newest first. */
             readonly data: readonly components["schemas"]["AuditEntry"][];
         };
@@ -863,9 +1029,10 @@ export interface components {
                         readonly "1h": number;
                     };
                 };
-                /** @description null: this is the last page. */
+                /** @description The same as `page.next`. */
                 readonly nextCursor: string | null;
             };
+            readonly page: components["schemas"]["Page"];
             /** @description By hour, newest first, then by host. */
             readonly data: readonly components["schemas"]["LedgerEntry"][];
         };
@@ -1060,6 +1227,9 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Answer"];
+                    readonly "application/x-ndjson": string;
+                    readonly "text/csv": string;
+                    readonly "application/vnd.apache.arrow.stream": string;
                 };
             };
             /** @description UNAUTHENTICATED: Sign in first. */
@@ -1073,6 +1243,15 @@ export interface operations {
             };
             /** @description FORBIDDEN: The token does not allow this. */
             readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -1163,6 +1342,9 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Answer"];
+                    readonly "application/x-ndjson": string;
+                    readonly "text/csv": string;
+                    readonly "application/vnd.apache.arrow.stream": string;
                 };
             };
             /** @description UNAUTHENTICATED: Sign in first. */
@@ -1176,6 +1358,15 @@ export interface operations {
             };
             /** @description FORBIDDEN: The token does not allow this. */
             readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -1265,6 +1456,9 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Answer"];
+                    readonly "application/x-ndjson": string;
+                    readonly "text/csv": string;
+                    readonly "application/vnd.apache.arrow.stream": string;
                 };
             };
             /** @description UNAUTHENTICATED: Sign in first. */
@@ -1278,6 +1472,15 @@ export interface operations {
             };
             /** @description FORBIDDEN: The token does not allow this. */
             readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -1367,6 +1570,9 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Answer"];
+                    readonly "application/x-ndjson": string;
+                    readonly "text/csv": string;
+                    readonly "application/vnd.apache.arrow.stream": string;
                 };
             };
             /** @description UNAUTHENTICATED: Sign in first. */
@@ -1380,6 +1586,15 @@ export interface operations {
             };
             /** @description FORBIDDEN: The token does not allow this. */
             readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -1443,24 +1658,41 @@ export interface operations {
             };
         };
     };
-    readonly listHosts: {
+    readonly live: {
         readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
+            readonly query?: {
+                /** @description A host to watch, by id or name; may be repeated, up to 4 times. Its windows are 1 s long meanwhile, and queries are about these hosts alone. */
+                readonly host?: string | readonly string[];
+                /** @description Signal of the one query. */
+                readonly signal?: string;
+                /** @description Its selections, `measure:aggregate`, separated by commas. */
+                readonly select?: string | readonly string[];
+                /** @description Its dimensions, separated by commas. */
+                readonly by?: string | readonly string[];
+                /** @description Its filter, as in POST /query. `host:` with one name watches that host. */
+                readonly where?: string;
+                readonly limit?: string;
+                /** @description Instead of `signal` and the others: a query object of POST /query as JSON, without a range; may be repeated, up to 8 times. Without any query the events say only which windows are complete. */
+                readonly query?: string | readonly string[];
+                /** @description Also send what there was since then, at most 10 min: `now-2m`, RFC 3339 or Unix milliseconds. `Last-Event-ID` goes before it. */
+                readonly since?: string;
+            };
+            readonly header?: {
+                /** @description Id of the last event that was received; browsers send it by themselves. */
+                readonly "last-event-id"?: string;
+            };
             readonly path?: never;
             readonly cookie?: never;
         };
         readonly requestBody?: never;
         readonly responses: {
-            /** @description The hosts. */
+            /** @description Events, for at most 30 min. */
             readonly 200: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": {
-                        readonly data: readonly components["schemas"]["Host"][];
-                    };
+                    readonly "text/event-stream": components["schemas"]["LiveHello"] | components["schemas"]["LiveWindow"] | components["schemas"]["LiveReset"] | components["schemas"]["LiveProblem"] | components["schemas"]["LiveEnd"];
                 };
             };
             /** @description UNAUTHENTICATED: Sign in first. */
@@ -1474,6 +1706,131 @@ export interface operations {
             };
             /** @description FORBIDDEN: The token does not allow this. */
             readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description HOST_NOT_FOUND: There is no such host. */
+            readonly 404: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description VALIDATION_FAILED: The request is not valid. SIGNAL_NOT_FOUND: There is no such signal. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            readonly 503: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly listHosts: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Only hosts whose name contains this, in whatever case. */
+                readonly q?: string;
+                /** @description `-` in front turns the order round. A host that never delivered comes before all that did. */
+                readonly sort?: "name" | "-name" | "lastSeenAt" | "-lastSeenAt" | "enrolledAt" | "-enrolledAt";
+                /** @description Entries per page, at most 1000. */
+                readonly limit?: number;
+                /** @description `page.next` of the page before, with the same parameters otherwise. A place in the list, not a number: it holds while entries come and go. */
+                readonly cursor?: string;
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description A page of hosts. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": {
+                        readonly data: readonly components["schemas"]["Host"][];
+                        readonly page: components["schemas"]["Page"];
+                    };
+                    readonly "application/x-ndjson": string;
+                    readonly "text/csv": string;
+                    readonly "application/vnd.apache.arrow.stream": string;
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description VALIDATION_FAILED: The request is not valid. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -1542,6 +1899,15 @@ export interface operations {
             };
             /** @description HOST_NOT_FOUND: There is no such host. */
             readonly 404: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -1642,6 +2008,15 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description INTERNAL: Something broke on our side. */
             readonly 500: {
                 headers: {
@@ -1691,6 +2066,15 @@ export interface operations {
             };
             /** @description FORBIDDEN: The token does not allow this. */
             readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -1770,6 +2154,15 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description INTERNAL: Something broke on our side. */
             readonly 500: {
                 headers: {
@@ -1822,6 +2215,15 @@ export interface operations {
             };
             /** @description HOST_NOT_FOUND: There is no such host. */
             readonly 404: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -1913,6 +2315,15 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description INTERNAL: Something broke on our side. */
             readonly 500: {
                 headers: {
@@ -1929,9 +2340,9 @@ export interface operations {
             readonly query?: {
                 /** @description Only what concerns this host, by its id or the name it had then. */
                 readonly host?: string;
-                /** @description Entries per page. */
+                /** @description Entries per page, at most 1000. */
                 readonly limit?: number;
-                /** @description `meta.nextCursor` of the page before. */
+                /** @description `page.next` of the page before, with the same parameters otherwise. A place in the list, not a number: it holds while entries come and go. */
                 readonly cursor?: string;
             };
             readonly header?: never;
@@ -1947,6 +2358,9 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["AuditPage"];
+                    readonly "application/x-ndjson": string;
+                    readonly "text/csv": string;
+                    readonly "application/vnd.apache.arrow.stream": string;
                 };
             };
             /** @description UNAUTHENTICATED: Sign in first. */
@@ -1967,8 +2381,26 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description VALIDATION_FAILED: The request is not valid. */
             readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -2005,6 +2437,9 @@ export interface operations {
                     readonly "application/json": {
                         readonly data: readonly components["schemas"]["Signal"][];
                     };
+                    readonly "application/x-ndjson": string;
+                    readonly "text/csv": string;
+                    readonly "application/vnd.apache.arrow.stream": string;
                 };
             };
             /** @description UNAUTHENTICATED: Sign in first. */
@@ -2018,6 +2453,24 @@ export interface operations {
             };
             /** @description FORBIDDEN: The token does not allow this. */
             readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -2056,9 +2509,9 @@ export interface operations {
                 readonly host?: string;
                 /** @description Only hours that are `missing` or `more`. */
                 readonly problems?: "true" | "false";
-                /** @description Host-hours per page. */
+                /** @description Entries per page, at most 1000. */
                 readonly limit?: number;
-                /** @description `meta.nextCursor` of the page before. */
+                /** @description `page.next` of the page before, with the same parameters otherwise. A place in the list, not a number: it holds while entries come and go. */
                 readonly cursor?: string;
             };
             readonly header?: never;
@@ -2074,6 +2527,9 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Ledger"];
+                    readonly "application/x-ndjson": string;
+                    readonly "text/csv": string;
+                    readonly "application/vnd.apache.arrow.stream": string;
                 };
             };
             /** @description UNAUTHENTICATED: Sign in first. */
@@ -2103,6 +2559,15 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description QUERY_TOO_LARGE: The query would read too much. */
             readonly 413: {
                 headers: {
@@ -2114,6 +2579,15 @@ export interface operations {
             };
             /** @description VALIDATION_FAILED: The request is not valid. */
             readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -2186,6 +2660,15 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description INTERNAL: Something broke on our side. */
             readonly 500: {
                 headers: {
@@ -2242,6 +2725,15 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description INTERNAL: Something broke on our side. */
             readonly 500: {
                 headers: {
@@ -2280,6 +2772,15 @@ export interface operations {
             };
             /** @description UNAUTHENTICATED: Sign in first. */
             readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -2341,6 +2842,15 @@ export interface operations {
             };
             /** @description VALIDATION_FAILED: The request is not valid. */
             readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
                 headers: {
                     readonly [name: string]: unknown;
                 };

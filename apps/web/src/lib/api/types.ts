@@ -5,6 +5,7 @@ import type { components, operations } from "./schema.gen";
 type Schemas = components["schemas"];
 
 export type Host = Schemas["Host"];
+export type HostList = operations["listHosts"]["responses"][200]["content"]["application/json"];
 export type HostSignal = Host["signals"][number];
 export type SignalState = HostSignal["state"];
 
@@ -18,6 +19,9 @@ export type Aggregate = Selection["aggregate"];
 
 /** What is sent; the API fills in the rest. */
 export type QueryBody = Pick<Schemas["Query"], "signal" | "select" | "from" | "to"> & Partial<Schemas["Query"]>;
+
+/** One event of GET /live. */
+export type LiveWindow = Schemas["LiveWindow"];
 
 export type Coverage = Schemas["Coverage"];
 export type MissingHost = Coverage["missing"][number];

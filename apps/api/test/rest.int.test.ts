@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+import { connect } from "node:net";
+import { getSignalOrThrow } from "@waggle/signals";
+import { tableFromIPC } from "apache-arrow";
+import { sql } from "drizzle-orm";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Problem, problemSchema } from "../src/common/problem.ts";
+import type { HostList } from "../src/features/hosts/hosts.schemas.ts";
+import { Database } from "../src/postgres/database.ts";
+import { startTestApi, type TestApi, TestOrganisation } from "./test-api.ts";
+
+/** What holds for the REST interface as a whole, whichever feature answers: formats, pages, headers, and what is said to bad input. */
+let api: TestApi;
+let organisation: TestOrganisation;
+const windowMs = Math.floor(Date.now() / 10_000) * 10_000 - 60_000;
+beforeAll(async () => {
+  api = await startTestApi({ WAGGLE_API_LIMIT_REQUESTS_PER_MINUTE: "5000" });
+  organisation = await TestOrganisation.create(api);
+  const host = await organisation.addHost("web-1", { lastWindowEndAt: new Date(windowMs + 10_000) });
+  const at = { host, ts: windowMs, window_ms: 10_000 };
+  await organisation.storeWindows([at]);
+  await organisation.store(getSignalOrThrow("agent_coverage"), [
+    { ...at, signal: "tcp_retransmits", state: "exact", reason: "", windows: 1 },
+    { ...at, signal: "tcp_rtt", state: "exact", reason: "", windows: 1 },
+  ]);
+  const row = { ...at, unit: "", role: "client", peer: "192.0.2.1", peer_port: "443", port: "ephemeral" };
+  await organisation.store(getSignalOrThrow("tcp_retransmits"), [
+    { ...row, process: "=cmd|' /C calc'!A0", class: "fast", segments: 7 },
+    { ...row, process: "nginx", class: "fast", segments: 3 },
+  ]);
+});
+afterAll(() => api?.[Symbol.asyncDispose]());
+
+const question = {
+  signal: "tcp_retransmits",
+  select: [{ measure: "segments", aggregate: "sum" }],
+  by: ["process"],
+  from: windowMs,
+  to: windowMs + 20_000,
+  points: 2,
+};
+const ask = (accept: string, body: unknown = question) => organisation.request("/query", { body, headers: { accept } });
+
+describe("an answer", () => {
+  it("comes as CSV that runs nothing in a spreadsheet, with what it says of itself in a header", async () => {
+    const response = await ask("text/csv");
+    expect(response.headers.get("content-type")).toBe("text/csv; charset=utf-8; header=present");
+    expect((await response.text()).split("\r\n")).toEqual([
+      "time,process,segments_sum,coverage",
+      `${new Date(windowMs).toISOString()},'=cmd|' /C calc'!A0,7,1`,
+      `${new Date(windowMs + 10_000).toISOString()},'=cmd|' /C calc'!A0,,0`,
+      `${new Date(windowMs).toISOString()},nginx,3,1`,
+      `${new Date(windowMs + 10_000).toISOString()},nginx,,0`,
+      "",
+    ]);
+    expect(JSON.parse(response.headers.get("waggle-meta") ?? "")).toMatchObject({ signal: "tcp_retransmits", coverage: { hosts: 1, reporting: 1 } });
+  });
+
+  it("comes as NDJSON that begins with its meta, and as Arrow whose schema has it", async () => {
+    const lines = (await (await ask("application/x-ndjson")).text()).trimEnd().split("\n");
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toMatchObject([
+      { meta: { coverage: { steps: [1, 0] } } },
+      { segments_sum: 7 },
+      {},
+      {},
+      {},
+    ]);
+    const response = await ask("application/vnd.apache.arrow.stream");
+    expect(response.headers.get("content-type")).toBe("application/vnd.apache.arrow.stream");
+    const table = tableFromIPC(new Uint8Array(await response.arrayBuffer()));
+    expect(table.getChild("segments_sum")?.toJSON()).toEqual([7, null, 3, null]);
+    expect(JSON.parse(table.schema.metadata.get("waggle.meta") ?? "")).toMatchObject({ coverage: { hosts: 1, steps: [1, 0] } });
+  });
+
+  it("has nothing for a client that reads none of the formats, and says which there are", async () => {
+    const response = await ask("application/pdf");
+    const problem = problemSchema.parse(await response.json());
+    expect([response.status, problem.code]).toEqual([406, "NOT_ACCEPTABLE"]);
+    expect(problem.detail).toContain("application/vnd.apache.arrow.stream");
+    expect(response.headers.get("content-type")).toContain("application/problem+json");
+  });
+
+  it("is a problem document whatever format was asked for", async () => {
+    const response = await ask("text/csv", { ...question, signal: "tcp_retransmit" });
+    expect([response.status, response.headers.get("content-type")]).toEqual([422, "application/problem+json; charset=utf-8"]);
+  });
+
+  it("may be kept by its reader for a step, and by nobody else", async () => {
+    expect((await ask("application/json")).headers.get("cache-control")).toBe("private, max-age=10");
+    expect((await ask("application/json")).headers.get("vary")).toContain("authorization");
+  });
+
+  it("is compressed where that is worth it", async () => {
+    const { port } = new URL(api.url);
+    const read = (path: string) =>
+      rawRequest(
+        Number(port),
+        `GET /api/v1${path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${organisation.adminToken}\r\naccept-encoding: gzip\r\nconnection: close\r\n\r\n`,
+      );
+    expect(await read("/signals")).toMatch(/^content-encoding: gzip\r$/m);
+    expect(await read("/session")).not.toMatch(/^content-encoding/m);
+  });
+});
+
+describe("a list", () => {
+  it("comes page by page, each host once, in either order, with Link and total", async () => {
+    const fleet = await TestOrganisation.create(api);
+    const names = Array.from({ length: 25 }, (_, index) => `h-${String(index).padStart(2, "0")}`);
+    await fleet.addHosts(names);
+    for (const [sort, wanted] of [
+      ["name", names],
+      ["-name", names.toReversed()],
+    ] as const) {
+      const seen: string[] = [];
+      let path: string | undefined = `/hosts?limit=10&sort=${sort}&q=H-`;
+      for (let pages = 0; path !== undefined; pages++) {
+        expect(pages).toBeLessThan(3);
+        const response: Response = await fleet.request(path);
+        const list = (await response.json()) as HostList;
+        expect(list.page.total).toBe(25);
+        seen.push(...list.data.map(({ name }) => name));
+        path = /^<\/api\/v1(.*)>; rel="next"$/.exec(response.headers.get("link") ?? "")?.[1];
+        expect(list.page.hasMore).toBe(path !== undefined);
+      }
+      expect(seen).toEqual(wanted);
+    }
+  });
+
+  it("sorts by when hosts were last seen, those never seen among them", async () => {
+    const fleet = await TestOrganisation.create(api);
+    for (const [name, ms] of [
+      ["a", 3_000],
+      ["b", 1_000],
+      ["c", 2_000],
+    ] as const)
+      await fleet.addHost(name, { lastWindowEndAt: new Date(windowMs + ms) });
+    await fleet.addHost("never");
+    const names: string[] = [];
+    for (let cursor = ""; ; ) {
+      const { data, page } = (await (await fleet.request(`/hosts?limit=1&sort=-lastSeenAt${cursor}`)).json()) as HostList;
+      names.push(...data.map(({ name }) => name));
+      if (page.next === null) break;
+      cursor = `&cursor=${page.next}`;
+    }
+    expect(names).toEqual(["a", "c", "b", "never"]);
+  });
+
+  it("finds names by what they contain, wildcards taken literally", async () => {
+    const fleet = await TestOrganisation.create(api);
+    await fleet.addHosts(["a%b", "a_b", "acb"]);
+    const find = async (q: string) =>
+      ((await (await fleet.request(`/hosts?q=${encodeURIComponent(q)}`)).json()) as HostList).data.map(({ name }) => name);
+    expect([await find("a%b"), await find("a_b"), await find("B")]).toEqual([["a%b"], ["a_b"], ["a%b", "a_b", "acb"]]);
+  });
+
+  it("comes as CSV with a column per field", async () => {
+    const response = await organisation.request("/hosts", { headers: { accept: "text/csv" } });
+    const [head, row] = (await response.text()).split("\r\n");
+    expect(head).toMatch(/^id,name,simulated,state,.*agent\.rssBytes/);
+    expect(row).toContain(",web-1,false,");
+    expect(JSON.parse(response.headers.get("waggle-meta") ?? "")).toEqual({ page: { next: null, hasMore: false, total: 1 } });
+  });
+
+  it("takes no cursor of another organisation, list, order or making", async () => {
+    const fleet = await TestOrganisation.create(api);
+    await fleet.addHosts(["a", "b", "c"]);
+    const { page } = (await (await fleet.request("/hosts?limit=1")).json()) as HostList;
+    const refused = async (by: TestOrganisation, path: string): Promise<[number, string | undefined]> => {
+      const response = await by.request(path);
+      return [response.status, ((await response.json()) as Problem).errors?.[0]?.pointer];
+    };
+    for (const [by, path] of [
+      [organisation, `/hosts?cursor=${page.next}`],
+      [fleet, `/hosts?sort=-name&cursor=${page.next}`],
+      [fleet, `/audit?cursor=${page.next}`],
+      [fleet, `/ingest/ledger?cursor=${page.next}`],
+      [fleet, `/hosts?cursor=${page.next?.slice(0, -1)}`],
+      [fleet, "/hosts?cursor=MTIz.AAAA"],
+    ] as const)
+      expect(await refused(by, path)).toEqual([422, "/cursor"]);
+  });
+});
+
+describe("rate limits", () => {
+  it("are said in every answer, and for queries the rows they may still read", async () => {
+    const one = await organisation.request("/session");
+    expect(one.headers.get("ratelimit-policy")).toBe('"requests";q=5000;w=60');
+    expect(one.headers.get("ratelimit")).toMatch(/^"requests";r=\d+;t=\d+$/);
+    const query = await ask("application/json");
+    expect(query.headers.get("ratelimit-policy")).toBe('"requests";q=5000;w=60, "query-rows";q=20000000000;w=60;qu="rows"');
+    expect(query.headers.get("ratelimit")).toMatch(/^"requests";r=\d+;t=\d+, "query-rows";r=\d+;t=\d+$/);
+  });
+
+  it("end in 429 with the time to wait for one token, not for another", async () => {
+    const [busy, calm] = [await TestOrganisation.create(api), await TestOrganisation.create(api)];
+    const config = api.config as { requestsPerMinuteMax: number };
+    const before = config.requestsPerMinuteMax;
+    config.requestsPerMinuteMax = 30;
+    let refused: Response | undefined;
+    try {
+      for (let sent = 0; refused === undefined && sent < 200; sent++) {
+        const response = await busy.request("/session");
+        if (response.status === 429) refused = response;
+      }
+    } finally {
+      config.requestsPerMinuteMax = before;
+    }
+    expect(problemSchema.parse(await refused?.json())).toMatchObject({ code: "RATE_LIMITED", retryable: true });
+    expect(Number(refused?.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
+    expect(refused?.headers.get("ratelimit")).toMatch(/^"requests";r=0;t=\d+$/);
+    expect((await calm.request("/session")).status).toBe(200);
+  });
+});
+
+describe("bad input", () => {
+  const json = { "content-type": "application/json" };
+  const post = (body: string, headers: Record<string, string> = json): RequestInit => ({ method: "POST", body, headers });
+  const queryWith = (changes: object): RequestInit => post(JSON.stringify({ ...question, ...changes }));
+  const nested = (depth: number): string => `${"[".repeat(depth)}${"]".repeat(depth)}`;
+  const statement = "'; DROP TABLE hosts; SELECT * FROM tcp_rtt WHERE tenant != '' --";
+  const cases: readonly [what: string, path: string, init: RequestInit, status: number, code: string][] = [
+    ["a body of a megabyte", "/query", post(JSON.stringify({ ...question, where: "x".repeat(1_000_000) })), 413, "PAYLOAD_TOO_LARGE"],
+    ["a filter of 60 kB", "/query", queryWith({ where: `process:${"x".repeat(60_000)}` }), 422, "VALIDATION_FAILED"],
+    ["no JSON", "/query", post("{"), 422, "VALIDATION_FAILED"],
+    ["an empty body", "/query", post(""), 422, "VALIDATION_FAILED"],
+    ["deep nesting", "/query", post(nested(20_000)), 422, "VALIDATION_FAILED"],
+    ["a deep field", "/query", post(`{"signal":"tcp_rtt","select":${nested(20_000)}}`), 422, "VALIDATION_FAILED"],
+    ["a prototype", "/query", post('{"__proto__":{"signal":"tcp_rtt"}}'), 422, "VALIDATION_FAILED"],
+    ["a form", "/query", post("signal=tcp_rtt", { "content-type": "application/x-www-form-urlencoded" }), 422, "VALIDATION_FAILED"],
+    ["plain text", "/query", post("{}", { "content-type": "text/plain" }), 422, "VALIDATION_FAILED"],
+    ["a compressed body", "/query", post("{}", { ...json, "content-encoding": "gzip" }), 422, "VALIDATION_FAILED"],
+    ["an array for an object", "/query", post("[]"), 422, "VALIDATION_FAILED"],
+    ["an unknown signal", "/query", queryWith({ signal: "tcp_rtz" }), 422, "SIGNAL_NOT_FOUND"],
+    ["control characters in a name", "/query", queryWith({ signal: "tcp_rtt\u0000\u001b[2J" }), 422, "SIGNAL_NOT_FOUND"],
+    ["SQL for a signal", "/query", queryWith({ signal: statement.slice(0, 64) }), 422, "SIGNAL_NOT_FOUND"],
+    ["SQL for a measure", "/query", queryWith({ select: [{ measure: statement.slice(0, 64), aggregate: "sum" }] }), 422, "VALIDATION_FAILED"],
+    ["SQL for a dimension", "/query", queryWith({ by: [statement.slice(0, 64)] }), 422, "VALIDATION_FAILED"],
+    ["SQL for a time", "/query", queryWith({ from: statement.slice(0, 64) }), 422, "VALIDATION_FAILED"],
+    ["a range of an age", "/query", queryWith({ from: "1000-01-01T00:00:00Z" }), 422, "VALIDATION_FAILED"],
+    ["too many points", "/query", queryWith({ points: 1e9 }), 422, "VALIDATION_FAILED"],
+    ["a host that is SQL", `/hosts/${encodeURIComponent(statement)}`, {}, 404, "HOST_NOT_FOUND"],
+    ["a host with a NUL", "/hosts/a%00b", {}, 422, "VALIDATION_FAILED"],
+    ["a search with a NUL", "/hosts?q=a%00b", {}, 422, "VALIDATION_FAILED"],
+    ["a torn escape", "/hosts/%E0%A4%A", {}, 422, "VALIDATION_FAILED"],
+    ["an unknown parameter", "/hosts?order=name", {}, 422, "VALIDATION_FAILED"],
+    ["a list of orders", "/hosts?sort=name&sort=-name", {}, 422, "VALIDATION_FAILED"],
+    ["too large a page", "/hosts?limit=1001", {}, 422, "VALIDATION_FAILED"],
+    ["a page that is no number", "/audit?limit=1e3", {}, 422, "VALIDATION_FAILED"],
+    ["a malformed cursor", "/hosts?cursor=%00", {}, 422, "VALIDATION_FAILED"],
+    ["an endless cursor", `/hosts?cursor=${"A".repeat(5_000)}`, {}, 422, "VALIDATION_FAILED"],
+    ["an unknown address", "/hostz", {}, 404, "NOT_FOUND"],
+    ["a method that is not there", "/hosts", { method: "DELETE" }, 404, "NOT_FOUND"],
+    [
+      "a preflight of another origin",
+      "/query",
+      { method: "OPTIONS", headers: { origin: "https://evil.example", "access-control-request-method": "POST" } },
+      404,
+      "NOT_FOUND",
+    ],
+  ];
+
+  it.each(cases)("%s is refused in words", async (_, path, init, status, code) => {
+    const headers = { authorization: `Bearer ${organisation.adminToken}`, ...(init.headers as Record<string, string> | undefined) };
+    const response = await fetch(`${api.url}/api/v1${path}`, { ...init, headers });
+    const text = await response.text();
+    expect([response.status, response.headers.get("content-type")]).toEqual([status, "application/problem+json; charset=utf-8"]);
+    const problem = problemSchema.parse(JSON.parse(text));
+    expect(problem.code).toBe(code);
+    expect(response.headers.get("x-request-id")).toBe(problem.requestId);
+    // Short, and nothing of how it works inside.
+    expect(text.length).toBeLessThan(4_000);
+    expect(text).not.toMatch(/node_modules|\bat \S+:\d+|ClickHouse|Failed query|postgres|drizzle/i);
+    expect(response.headers.get("access-control-allow-origin")).toBeNull();
+  });
+
+  it("leaves everything as it was", async () => {
+    expect(((await (await organisation.request("/hosts")).json()) as HostList).data.map(({ name }) => name)).toEqual(["web-1"]);
+  });
+
+  it("tells nobody whether a token is made up, foreign in kind, revoked or expired", async () => {
+    const { db } = api.app.get(Database);
+    const [revoked, expired] = [await TestOrganisation.create(api), await TestOrganisation.create(api)];
+    await db.execute(sql`UPDATE api_tokens SET revoked_at = now() WHERE organisation_id = ${revoked.id}`);
+    await db.execute(sql`UPDATE api_tokens SET expires_at = now() - interval '1 second' WHERE organisation_id = ${expired.id}`);
+    const madeUp = organisation.adminToken.replace(/.$/, (last) => (last === "a" ? "b" : "a"));
+    const problems = await Promise.all(
+      [madeUp, organisation.enrolmentToken, revoked.adminToken, expired.adminToken].map(async (token) => {
+        const response = await fetch(`${api.url}/api/v1/hosts`, { headers: { authorization: `Bearer ${token}` } });
+        const { code, detail } = (await response.json()) as Problem;
+        return [response.status, code, detail];
+      }),
+    );
+    expect(new Set(problems.map((problem) => JSON.stringify(problem))).size).toBe(1);
+    expect(problems[0]?.slice(0, 2)).toEqual([401, "UNAUTHENTICATED"]);
+    for (const header of ["Basic YTpi", "Bearer", `Bearer ${"x".repeat(5_000)}`])
+      expect((await fetch(`${api.url}/api/v1/hosts`, { headers: { authorization: header } })).status).toBe(401);
+  });
+
+  it("keeps a caller's request id and takes a trace's, unless they could break a line", async () => {
+    const id = async (headers: Record<string, string>) => (await organisation.request("/session", { headers })).headers.get("x-request-id");
+    expect(await id({ "x-request-id": "deploy-42", traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" })).toBe("deploy-42");
+    expect(await id({ "x-request-id": "a b", traceparent: "nonsense" })).toMatch(/^[0-9a-f-]{36}$/);
+  });
+});
+
+/** What a server answers to these bytes, up to the end of the connection. */
+function rawRequest(port: number, text: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, "127.0.0.1", () => socket.write(text));
+    const chunks: Buffer[] = [];
+    socket.on("data", (chunk) => chunks.push(chunk));
+    socket.on("end", () => resolve(Buffer.concat(chunks).toString("latin1")));
+    socket.on("error", reject);
+  });
+}
