@@ -8,6 +8,7 @@ import { HostLoadCollector } from "../collect/host-load.ts";
 import { HostPressureCollector } from "../collect/host-pressure.ts";
 import { NetworkDevicesCollector } from "../collect/network-devices.ts";
 import type { Config } from "../config/config.ts";
+import { findUnitHierarchies } from "../host/cgroup-hierarchies.ts";
 import { findCgroup2Mount } from "../host/cgroup-mount.ts";
 import type { HostClock } from "../host/clock.ts";
 import { UnitResolver } from "../host/unit-resolver.ts";
@@ -49,7 +50,8 @@ function openCollectors({ hostRoot }: Config): Collector[] {
 /** Opens the kernel's side; where that is impossible as a whole, a source that says why in each window. */
 async function openKernelSource(config: Config, clock: HostClock, log: Logger): Promise<WindowSource> {
   const objectDirectory = findObjectDirectory(config);
-  const names = new UnitResolver({ cgroupMount: findCgroup2Mount(config.hostRoot), hostRoot: config.hostRoot, clock });
+  const hierarchies = findUnitHierarchies(config.hostRoot);
+  const names = new UnitResolver({ cgroupMount: findCgroup2Mount(config.hostRoot), hierarchies, hostRoot: config.hostRoot, clock });
   try {
     // Loaded here and not at the top: where the native library is missing, the agent shall live and say so.
     const { GovernedSource } = await import("../governor/governed-source.ts");
@@ -57,6 +59,7 @@ async function openKernelSource(config: Config, clock: HostClock, log: Logger): 
     const source = await KernelSource.open({
       objectDirectory,
       names,
+      unitHierarchies: hierarchies.map(({ id }) => id),
       rowsMax: config.rowsMax,
       sampleHz: config.profileHz,
       offCpuMinUs: config.offCpuMinUs,

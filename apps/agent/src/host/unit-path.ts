@@ -26,6 +26,11 @@ export function unitOfPath(path: string): string {
   return containerUnit(parts) ?? systemdUnit(parts) ?? `/${parts.join("/")}`;
 }
 
+/** Whether the path is of a container or a pod, and not of a systemd unit or a group that somebody made. */
+export function isContainerPath(path: string): boolean {
+  return containerUnit(path.split("/")) !== undefined;
+}
+
 function containerUnit(parts: readonly string[]): string | undefined {
   // Innermost first: in Docker-in-Docker and kind, the inner container is the one that people started.
   for (let index = parts.length - 1; index >= 0; index--) {

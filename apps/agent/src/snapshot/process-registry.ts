@@ -7,7 +7,10 @@ import { fieldOf } from "./layout.ts";
 export interface ProcessIdentity {
   readonly processId: bigint;
   readonly comm: string;
+  /** Its group in the hierarchy of version 2. */
   readonly cgroupId: bigint;
+  /** Its groups in the hierarchies of version 1 that the kernel side looks at; 0 where there is none. */
+  readonly v1GroupIds: readonly bigint[];
   /** A thread group that had this identity when it was first seen. */
   readonly tgid: number;
 }
@@ -71,6 +74,7 @@ export class ProcessRegistry {
   add(keys: Buffer, values: Buffer, count: number, layout: StructLayout): void {
     const comm = fieldOf(layout, "comm");
     const cgroup = fieldOf(layout, "cgroup_id");
+    const groups = fieldOf(layout, "v1_group_ids");
     const tgid = fieldOf(layout, "tgid");
     for (let i = 0; i < count; i++) {
       const processId = keys.readBigUInt64LE(i * 8);
@@ -84,6 +88,7 @@ export class ProcessRegistry {
         processId,
         comm: textOf(values.subarray(at + comm.offset, at + comm.offset + comm.size)),
         cgroupId: values.readBigUInt64LE(at + cgroup.offset),
+        v1GroupIds: Array.from({ length: groups.size / 8 }, (_, index) => values.readBigUInt64LE(at + groups.offset + index * 8)),
         tgid: values.readUInt32LE(at + tgid.offset),
       };
       this.#entries.set(processId, { name: this.#nameOf(identity.comm, this.#unitOf(identity)), lastWindow: this.#window });

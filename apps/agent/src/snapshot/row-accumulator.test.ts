@@ -21,13 +21,18 @@ const registryWith = (...names: string[]): ProcessRegistry => {
   const registry = new ProcessRegistry({ unitOf: () => "" });
   const layout: StructLayout = {
     name: "process",
-    size: 32,
-    fields: [{ name: "comm", offset: 0, size: 16, type: "char[16]" }, u64("cgroup_id", 16), { name: "tgid", offset: 24, size: 4, type: "__u32" }],
+    size: 48,
+    fields: [
+      { name: "comm", offset: 0, size: 16, type: "char[16]" },
+      u64("cgroup_id", 16),
+      { name: "v1_group_ids", offset: 24, size: 16, type: "__u64[2]" },
+      { name: "tgid", offset: 40, size: 4, type: "__u32" },
+    ],
   };
   names.forEach((name, index) => {
     const key = Buffer.alloc(8);
     key.writeBigUInt64LE(BigInt(index + 2));
-    const value = Buffer.alloc(32);
+    const value = Buffer.alloc(48);
     value.write(name);
     registry.add(key, value, 1, layout);
   });

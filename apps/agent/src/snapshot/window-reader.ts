@@ -48,6 +48,8 @@ export interface WindowData {
 
 export interface KernelSourceOptions extends ProbeSetOptions {
   readonly names: NameResolver;
+  /** Numbers of the hierarchies of version 1 in which a process has groups that `names` can tell, in its order; none if absent. */
+  readonly unitHierarchies?: readonly number[];
   /** Signals that are off from the first window on, by the reason (`setDisabled`). */
   readonly disabled?: ReadonlyMap<string, ReadonlySet<string>>;
   /** Rows per signal and window; the rest is summed into `~other`. */
@@ -140,6 +142,7 @@ export class KernelSource implements Disposable {
         netnsInum: readNetnsInum(),
         ephemeralPorts: readEphemeralPorts(),
         generation: this.#registry.generation,
+        unitHierarchies: options.unitHierarchies ?? [],
       });
       this.#planMaps();
       for (const { map } of this.#maps) for (const copy of ["a", "b"]) this.#clearOther(this.#mapOf(`${map}_other_${copy}`));
