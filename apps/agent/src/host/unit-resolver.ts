@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { truncate } from "../window/assemble.ts";
 import type { CgroupHierarchy } from "./cgroup-hierarchies.ts";
 import type { HostClock } from "./clock.ts";
-import { isContainerPath, unitOfPath } from "./unit-path.ts";
+import type { ContainerNames } from "./container-names.ts";
+import { containerOfPath, unitOfPath } from "./unit-path.ts";
 
 export interface UnitResolverOptions {
   /** Mount point of cgroup v2 as `findCgroup2Mount` finds it; undefined: only /proc is asked. */
@@ -12,6 +13,8 @@ export interface UnitResolverOptions {
   /** Hierarchies of version 1, in the order of `CgroupMember.v1GroupIds`; none if absent. */
   readonly hierarchies?: readonly CgroupHierarchy[];
   readonly hostRoot: string;
+  /** What containers are called; absent: their ids stand for them. */
+  readonly containers?: Pick<ContainerNames, "unitOf" | "renames">;
   readonly clock: Pick<HostClock, "elapsedMs">;
   /** Names kept; beyond it the longest unused go. */
   readonly entriesMax?: number;
@@ -84,12 +87,25 @@ export class UnitResolver {
     return unit;
   }
 
+  /** Units that have got a name since the last call, by what they were called until now. To be called once per window. */
+  renames(): ReadonlyMap<string, string> {
+    const renames = this.#options.containers?.renames() ?? new Map<string, string>();
+    if (renames.size > 0) for (const [key, unit] of this.#unitByKey) this.#unitByKey.set(key, renames.get(unit) ?? unit);
+    return renames;
+  }
+
+  /** Cut here already: two groups whose names are alike only once they are cut have to become one row, not two of one name. */
+  #nameOf(path: string): string {
+    const container = this.#options.containers === undefined ? undefined : containerOfPath(path);
+    return truncate(container === undefined ? unitOfPath(path) : (this.#options.containers?.unitOf(container) ?? container.unit));
+  }
+
   /** Undefined if one of the groups is not known: it may be the one that tells. */
   #findByIds(ids: readonly bigint[]): string | undefined {
     const paths = this.#pathsOf(ids) ?? (this.#scan() ? this.#pathsOf(ids) : undefined);
     if (paths === undefined) return undefined;
     const [v2, controller, systemd] = paths as [string, ...string[]];
-    return nameOf(mostTelling([v2, systemd, controller]));
+    return this.#nameOf(mostTelling([v2, systemd, controller]));
   }
 
   #pathsOf(ids: readonly bigint[]): string[] | undefined {
@@ -130,16 +146,11 @@ export class UnitResolver {
   #findByProcess(tgid: number): string | undefined {
     if (tgid === 0) return undefined;
     try {
-      return nameOf(parseProcessCgroup(readFileSync(join(this.#options.hostRoot, `proc/${tgid}/cgroup`), "utf8")));
+      return this.#nameOf(parseProcessCgroup(readFileSync(join(this.#options.hostRoot, `proc/${tgid}/cgroup`), "utf8")));
     } catch {
       return undefined;
     }
   }
-}
-
-/** Cut here already: two groups whose names are alike only once they are cut have to become one row, not two of one name. */
-function nameOf(path: string): string {
-  return truncate(unitOfPath(path));
 }
 
 function inodeOf(path: string): bigint | undefined {
@@ -152,7 +163,7 @@ function inodeOf(path: string): bigint | undefined {
  */
 function mostTelling(paths: readonly (string | undefined)[]): string {
   const telling = paths.filter((path) => path !== undefined && path !== "" && path !== "/") as string[];
-  return telling.find((path) => isContainerPath(path)) ?? telling[0] ?? "/";
+  return telling.find((path) => containerOfPath(path) !== undefined) ?? telling[0] ?? "/";
 }
 
 /** The most telling path in a /proc/<pid>/cgroup file: a container's, else v2's, else systemd's own v1 hierarchy's, else the first controller's. */

@@ -51,6 +51,17 @@ describe("ProcessRegistry", () => {
     expect(registry.get(7n)).toMatchObject({ process: "nginx", unit: "" });
   });
 
+  it("calls processes by the name of their unit from the window on in which it became known", () => {
+    const renames = new Map<string, string>();
+    const registry = new ProcessRegistry({ unitOf: () => "docker/3f4e5d6c7b8a", renames: () => renames });
+    register(registry, 7n, "nginx");
+    registry.begin();
+    expect(registry.get(7n)).toMatchObject({ unit: "docker/3f4e5d6c7b8a" });
+    renames.set("docker/3f4e5d6c7b8a", "docker/web");
+    registry.begin();
+    expect(registry.get(7n)).toMatchObject({ process: "nginx", unit: "docker/web" });
+  });
+
   it("gives two ids with the same names one entry", () => {
     const registry = new ProcessRegistry({ unitOf: () => "u" });
     register(registry, 7n, "worker", 1n);

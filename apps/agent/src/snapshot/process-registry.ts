@@ -18,6 +18,8 @@ export interface ProcessIdentity {
 export interface NameResolver {
   /** systemd unit, container or control group path of a process; empty in the root group. */
   unitOf(process: ProcessIdentity): string;
+  /** Units that are called otherwise since the last call, by what they were called. Asked once per window. */
+  renames?(): ReadonlyMap<string, string>;
 }
 
 /** What is shown of a process; two ids with the same names are one entry. */
@@ -28,7 +30,7 @@ export interface ProcessName {
 }
 
 interface Entry {
-  readonly name: ProcessName;
+  name: ProcessName;
   lastWindow: number;
 }
 
@@ -68,6 +70,12 @@ export class ProcessRegistry {
   /** Starts a window. */
   begin(): void {
     this.#window++;
+    const renames = this.#renames();
+    if (renames.size === 0) return;
+    for (const entry of this.#entries.values()) {
+      const unit = renames.get(entry.name.unit);
+      if (unit !== undefined) entry.name = this.#nameOf(entry.name.process, unit);
+    }
   }
 
   /** Takes registrations as they lie in the `processes` map. */
@@ -113,6 +121,14 @@ export class ProcessRegistry {
     } else if (this.#raisedIn === 0 && this.#entries.size > this.#max) {
       this.#generation++;
       this.#raisedIn = this.#window;
+    }
+  }
+
+  #renames(): ReadonlyMap<string, string> {
+    try {
+      return this.#resolver.renames?.() ?? new Map();
+    } catch {
+      return new Map();
     }
   }
 
