@@ -9,6 +9,8 @@ import { KernelSource } from "../src/snapshot/window-reader.ts";
 using source = await KernelSource.open({
   objectDirectory: process.argv[2] as string,
   names: { unitOf: () => "" },
+  rowsMax: 20_000,
+  rowCaps: () => 20_000,
   // Waits are counted each, however many there are on the machine.
   constants: { on_sched_switch: { off_cpu_exact_bits: 63 } },
 });

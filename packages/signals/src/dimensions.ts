@@ -157,7 +157,7 @@ const dictionary = {
     cType: null,
     clickhouseType: "LowCardinality(String)",
     label: "quantity",
-    help: "What both the agent and the kernel count, such as `RetransSegs`; `dropped:…` for what could not be kept.",
+    help: "What both the agent and the kernel count, such as `RetransSegs`.",
     fleet: true,
   },
   direction: {
@@ -344,7 +344,15 @@ const dictionary = {
     cType: null,
     clickhouseType: "LowCardinality(String)",
     label: "cause",
-    help: "What could not be kept as it should, and where.",
+    help: "Why something could not be kept as it should: `full`, `no_memory`, `row_cap`, …",
+    fleet: true,
+  },
+  place: {
+    field: null,
+    cType: null,
+    clickhouseType: "LowCardinality(String)",
+    label: "place",
+    help: "Where something could not be kept: a BPF map, a program, a signal's rows, the spool.",
     fleet: true,
   },
 } as const satisfies Record<string, Dimension>;

@@ -33,7 +33,12 @@ const OFF_BY_CONFIGURATION = "switched off by WAGGLE_AGENT_SIGNALS_OFF";
 /** Opens everything windows are made of. */
 export async function openSource(config: Config, clock: HostClock, log: Logger): Promise<WindowSource> {
   const containers = new ContainerNames({ hostRoot: config.hostRoot, clock });
-  const source = new CollectingSource(await openKernelSource(config, clock, containers, log), openCollectors(config, containers), config.rowsMax);
+  const source = new CollectingSource(
+    await openKernelSource(config, clock, containers, log),
+    openCollectors(config, containers),
+    config.rowsMax,
+    (error) => log.error("reading the window failed", { error }),
+  );
   source.setDisabled(config.signalsOff, OFF_BY_CONFIGURATION);
   return source;
 }

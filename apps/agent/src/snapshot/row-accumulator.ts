@@ -153,6 +153,11 @@ export class RowAccumulator {
     return sum;
   }
 
+  /** Groups that were summed into `~other`; 0 before the rows were made. */
+  get cut(): number {
+    return this.#cut === undefined ? 0 : this.#names.length - 1 - this.#cut.kept.filter((group) => group !== OTHER_GROUP).length;
+  }
+
   /** Which groups keep a row, and for each group the one its counts are in. Folds the others' sums. */
   #cutTo(rowsMax: number, watched: ReadonlySet<string> = new Set()): { kept: number[]; home: Uint32Array } {
     let kept = Array.from({ length: this.#names.length - 1 }, (_, index) => index + 1);

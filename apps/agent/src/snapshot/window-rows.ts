@@ -7,6 +7,8 @@ export interface RowMaker {
   rows(rowsMax: number, watched?: ReadonlySet<string>): WireRow[];
   /** Sum of a measure over the rows whose dimensions have these values. To be asked before the rows are. */
   total(measure: string, where?: Readonly<Record<string, string>>): bigint;
+  /** How many rows of their own were summed into `~other`. To be asked after the rows were. */
+  readonly cut: number;
 }
 
 /**
@@ -14,15 +16,17 @@ export interface RowMaker {
  * take as JavaScript objects, and whoever walks through signal by signal never holds more than one signal's objects.
  */
 export class WindowRows implements Iterable<[signal: string, rows: WireRow[]]> {
-  readonly #rowsMax: number;
+  readonly #rowsMax: (signal: string) => number;
   readonly #watched: ReadonlySet<string>;
   readonly #makers = new Map<string, RowMaker>();
+  /** Rows that were summed into `~other`, by signal, of those whose rows were asked for. */
+  readonly cuts = new Map<string, number>();
 
   /**
-   * @param rowsMax most rows of one signal; the rest is summed into its `~other` row
+   * @param rowsMax most rows of a signal; the rest is summed into its `~other` row
    * @param watched names of processes whose rows are summed last
    */
-  constructor(rowsMax: number, watched: ReadonlySet<string> = new Set()) {
+  constructor(rowsMax: (signal: string) => number, watched: ReadonlySet<string> = new Set()) {
     this.#rowsMax = rowsMax;
     this.#watched = watched;
   }
@@ -43,10 +47,17 @@ export class WindowRows implements Iterable<[signal: string, rows: WireRow[]]> {
 
   /** The signal's rows, made anew at each call; undefined if it was not read. */
   get(signal: string): WireRow[] | undefined {
-    return this.#makers.get(signal)?.rows(this.#rowsMax, this.#watched);
+    const maker = this.#makers.get(signal);
+    return maker === undefined ? undefined : this.#rows(signal, maker);
   }
 
   *[Symbol.iterator](): Iterator<[string, WireRow[]]> {
-    for (const [signal, maker] of this.#makers) yield [signal, maker.rows(this.#rowsMax, this.#watched)];
+    for (const [signal, maker] of this.#makers) yield [signal, this.#rows(signal, maker)];
+  }
+
+  #rows(signal: string, maker: RowMaker): WireRow[] {
+    const rows = maker.rows(this.#rowsMax(signal), this.#watched);
+    if (maker.cut > 0) this.cuts.set(signal, maker.cut);
+    return rows;
   }
 }

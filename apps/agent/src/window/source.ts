@@ -18,8 +18,10 @@ export interface WindowData {
   }[];
   /** What the probes counted beside what the kernel counted itself, in the window. */
   readonly accounting: readonly { readonly quantity: string; readonly counted: bigint; readonly kernel: bigint }[];
-  /** What maps and storages could not take in the window, by reason. */
+  /** What maps and storages could not take in the window, by reason (`dropOf` in packages/signals/src/drops.ts). */
   readonly drops: readonly { readonly reason: string; readonly count: bigint }[];
+  /** Rows that were summed into `~other` because a signal had too many, by signal; known once `rows` were walked through. */
+  readonly cuts?: ReadonlyMap<string, number>;
   readonly mapBytes: number;
   /** The maps of signals: entries read in the window, room for them, and planned bytes. */
   readonly maps?: readonly { readonly map: string; readonly entries: number; readonly entriesMax: number; readonly bytes: number }[];
