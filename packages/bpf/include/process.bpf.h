@@ -169,7 +169,8 @@ static __noinline __u64 register_process(struct task_struct *task, struct task_s
 	for (int i = 0; i < UNIT_HIERARCHIES; i++) {
 		if (!settings->unit_hierarchies[i])
 			continue;
-		process.v1_group_ids[i] = find_v1_group(state->css_set, settings->unit_hierarchies[i]);
+		/* Read as a number: the verifier takes no pointer for one. */
+		process.v1_group_ids[i] = find_v1_group((__u64)BPF_CORE_READ(task, cgroups), settings->unit_hierarchies[i]);
 		id = mix(id, process.v1_group_ids[i]);
 	}
 	if (id < PROCESS_ID_MIN)
