@@ -4,6 +4,7 @@
  * Started by privileges.kernel.test.ts as an ordinary user. Argument: the folder of the BPF objects.
  */
 import { once } from "node:events";
+import { hostSignals } from "@waggle/signals";
 import { KernelSource } from "../src/snapshot/window-reader.ts";
 
 using source = await KernelSource.open({
@@ -22,7 +23,11 @@ const window = await source.readWindow();
 for (const rows of [window.rows, (await source.readWindow()).rows, (await source.readWindow()).rows])
   frames.push(...(rows.get("stack_frames") ?? []));
 const text = JSON.stringify(
-  { uid: process.getuid?.(), programs: source.programs(), window: { ...window, rows: { ...Object.fromEntries(window.rows), stack_frames: frames } } },
+  {
+    uid: process.getuid?.(),
+    programs: source.programs(),
+    window: { ...window, rows: { ...Object.fromEntries(hostSignals.map(({ name }) => [name, window.rows.get(name)])), stack_frames: frames } },
+  },
   (_, value) => (typeof value === "bigint" ? value.toString() : value),
 );
 process.stdout.write(`${text}\n`);

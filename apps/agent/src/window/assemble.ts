@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { SignalBlock } from "@waggle/proto";
 import {
+  type ColumnBlock,
   type CoverageState,
   type Drop,
   type DropCause,
@@ -15,7 +16,7 @@ import {
   stringBytesMaxOf,
   type WireRow,
 } from "@waggle/signals";
-import type { WindowData } from "./source.ts";
+import type { Owned, WindowData } from "./source.ts";
 
 /** What the agent measured of itself in a window. */
 export interface OwnCost {
@@ -55,11 +56,8 @@ export interface AssembledWindow {
 }
 
 /** How much of what a signal's rows count has an owner. */
-export interface Attribution {
+export interface Attribution extends Owned {
   readonly signal: string;
-  readonly counted: bigint;
-  readonly withProcess: bigint;
-  readonly withUnit: bigint;
 }
 
 export interface DropRow {
@@ -80,11 +78,11 @@ export function assembleWindow(data: WindowData, own: OwnCost, options: Assemble
   const attribution: Attribution[] = [];
   for (const [name, rows] of data.rows) {
     const signal = getSignalOrThrow(name);
-    if (rows.length === 0 || options.refusedSignals.has(name)) continue;
+    if (("columns" in rows ? rows.rows : rows.length) === 0 || options.refusedSignals.has(name)) continue;
     try {
-      blocks.set(name, encode(signal, rows));
-      const attributed = attributionOf(signal, rows);
-      if (attributed !== undefined) attribution.push(attributed);
+      blocks.set(name, "columns" in rows ? blockOf(signal, rows) : encode(signal, rows));
+      const owned = "columns" in rows ? rows.owned : ownedBy(signal, rows);
+      if (owned !== undefined) attribution.push({ signal: name, ...owned });
     } catch (error) {
       coverage.set(name, { signal: name, state: "failed", reason: `rows could not be encoded: ${(error as Error).message}` });
     }
@@ -181,7 +179,7 @@ function dropRows(data: WindowData, own: OwnCost, shed: ReadonlyMap<string, numb
 }
 
 /** How much of what the rows count has an owner; undefined of a signal without owners. */
-function attributionOf(signal: Signal, rows: readonly WireRow[]): Attribution | undefined {
+function ownedBy(signal: Signal, rows: readonly WireRow[]): Owned | undefined {
   if (!signal.dimensions.includes("process")) return undefined;
   const measure = signal.kind === "histogram" ? "count" : signal.measures.find(({ kind }) => kind === "sum")?.name;
   if (measure === undefined) return undefined;
@@ -192,7 +190,7 @@ function attributionOf(signal: Signal, rows: readonly WireRow[]): Attribution | 
     if (isKnown(row["process"])) withProcess += count;
     if (isKnown(row["unit"])) withUnit += count;
   }
-  return { signal: signal.name, counted, withProcess, withUnit };
+  return { counted, withProcess, withUnit };
 }
 
 function isKnown(owner: WireRow[string] | undefined): boolean {
@@ -200,13 +198,21 @@ function isKnown(owner: WireRow[string] | undefined): boolean {
 }
 
 function encode(signal: Signal, rows: readonly WireRow[]): SignalBlock {
-  if (rows.length > limits.blockRowsMax) throw new RangeError(`${rows.length} rows, allowed are ${limits.blockRowsMax}`);
-  const fitting = rows.map((row) => shortenStrings(signal, row));
-  const { columns } = encodeBlock(signal, fitting);
+  return blockOf(
+    signal,
+    encodeBlock(
+      signal,
+      rows.map((row) => shortenStrings(signal, row)),
+    ),
+  );
+}
+
+function blockOf(signal: Signal, { rows, columns }: ColumnBlock): SignalBlock {
+  if (rows > limits.blockRowsMax) throw new RangeError(`${rows} rows, allowed are ${limits.blockRowsMax}`);
   return {
     signal: signal.name,
     schemaHash: schemaHash(signal),
-    rows: rows.length,
+    rows,
     columns: columns.map((column) => Buffer.from(column.buffer, column.byteOffset, column.byteLength)),
   };
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { WireRow } from "@waggle/signals";
 import type { Collected, Collector } from "./collector.ts";
-import type { WindowData, WindowSource } from "./source.ts";
+import type { EncodedRows, WindowData, WindowSource } from "./source.ts";
 import { UnavailableSource } from "./unavailable-source.ts";
 
 /** A source whose windows also hold what collectors have to say. Each collector stands on its own: one that fails takes only its own signals along. */
@@ -88,7 +88,7 @@ export class CollectingSource implements WindowSource {
   }
 }
 
-function* joined(rows: WindowData["rows"], collected: readonly Collected[]): Generator<readonly [string, readonly WireRow[]]> {
+function* joined(rows: WindowData["rows"], collected: readonly Collected[]): Generator<readonly [string, readonly WireRow[] | EncodedRows]> {
   yield* rows;
   for (const { signal, rows } of collected) if (rows.length > 0) yield [signal, rows];
 }
