@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFileSync, spawn } from "node:child_process";
-import { chmodSync, chownSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -17,6 +17,7 @@ const WINDOW_MS = 10_000;
 /** What the start took (the verifier, V8's compiler) is not what the agent costs. */
 const WARM_UP_WINDOWS = 3;
 const WINDOWS = Number(process.env["FOOTPRINT_WINDOWS"] ?? 18);
+const START_SECONDS_MAX = 120;
 /** Nobody's: what the agent runs as needs no name. */
 const USER = 65_534;
 
@@ -46,8 +47,10 @@ export async function run(): Promise<BenchResult> {
   const agent = startAgent(directory, server.port);
   const load = startLoad(directory);
   try {
-    const status = (): StatusReport => JSON.parse(readFileSync(join(directory, "state/status.json"), "utf8")) as StatusReport;
-    await sleep(WARM_UP_WINDOWS * WINDOW_MS + 5_000);
+    const statusFile = join(directory, "state/status.json");
+    const status = (): StatusReport => JSON.parse(readFileSync(statusFile, "utf8")) as StatusReport;
+    await until(() => existsSync(statusFile) && (status().lastWindow?.maps.length ?? 0) > 0);
+    await sleep(WARM_UP_WINDOWS * WINDOW_MS);
     const pid = status().pid;
     bytes = 0;
     frames = 0;
@@ -111,6 +114,14 @@ export async function run(): Promise<BenchResult> {
     await server.stop();
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  for (let tries = 0; tries < START_SECONDS_MAX; tries++) {
+    if (isSo()) return;
+    await sleep(1_000);
+  }
+  throw new Error(`the agent has read no window of its maps within ${START_SECONDS_MAX} s`);
 }
 
 /** The bundle as it is installed, where its user may read it, started as it is to be started. */
