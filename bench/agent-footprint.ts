@@ -16,7 +16,7 @@ const KEYS_PER_WINDOW = 10_000;
 const WINDOW_MS = 10_000;
 /** What the start took (the verifier, V8's compiler) is not what the agent costs. */
 const WARM_UP_WINDOWS = 3;
-const WINDOWS = Number(process.env["FOOTPRINT_WINDOWS"] ?? 18);
+const WINDOWS = 18;
 const START_SECONDS_MAX = 120;
 /** Nobody's: what the agent runs as needs no name. */
 const USER = 65_534;
@@ -161,7 +161,6 @@ function startAgent(directory: string, port: number): ReturnType<typeof spawn> {
         WAGGLE_AGENT_LOG_LEVEL: "error",
         // Its price is what is measured, not what it does to lower it.
         WAGGLE_AGENT_CPU_BUDGET: "1000",
-        ...(process.env["FOOTPRINT_NODE_OPTIONS"] === undefined ? {} : { NODE_OPTIONS: process.env["FOOTPRINT_NODE_OPTIONS"] }),
       },
     },
   );
