@@ -8,6 +8,7 @@ import { type BenchOptions, type BenchResult, printReport } from "./report.ts";
  */
 const benches: Readonly<Record<string, () => Promise<{ run: (options: BenchOptions) => Promise<BenchResult> }>>> = {
   agent: () => import("./agent.ts"),
+  "agent-footprint": () => import("./agent-footprint.ts"),
   ingest: () => import("./ingest.ts"),
   probes: () => import("./probes.ts"),
   query: () => import("./query.ts"),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { catalogue, dimensions, quantities, RELATIVE_ERROR_MAX, type Signal } from "../../packages/signals/src/index.ts";
+import { catalogue, dimensions, dropCauses, quantities, RELATIVE_ERROR_MAX, rowsMaxOf, type Signal } from "../../packages/signals/src/index.ts";
 
 /** docs/signals.md, from the catalogue. */
 export function signalsReference(): string {
@@ -22,6 +22,14 @@ export function signalsReference(): string {
     ...Object.entries(quantities).map(
       ([name, { unit, help, kernel, differs }]) => `| \`${name}\` | ${unit} | ${help} | \`${kernel}\` | ${differs} |`,
     ),
+    "",
+    "## Causes of drops",
+    "",
+    "`agent_drops` by its dimension `cause`.",
+    "",
+    "| cause | meaning |",
+    "| --- | --- |",
+    ...Object.entries(dropCauses).map(([cause, help]) => `| \`${cause}\` | ${help} |`),
     "",
     "## Dimensions",
     "",
@@ -47,6 +55,7 @@ function signalSection(signal: Signal): string[] {
     "",
     `Kind: ${signal.kind}. Dimensions: ${signal.dimensions.map((name) => `\`${name}\``).join(", ")}.${signal.hooks.length > 0 ? ` Hooks: ${signal.hooks.map((hook) => `\`${hook}\``).join(", ")}.` : ""}`,
     "",
+    ...(signal.source === "server" ? [] : [`At most ${rowsMaxOf(signal).toLocaleString("en")} rows per host and window.`, ""]),
     "| measure | kind | unit | meaning |",
     "| --- | --- | --- | --- |",
     ...measures,

@@ -29,7 +29,7 @@ export function describeKernel(name: string, body: () => void): void {
 
 export async function openSource(options: Partial<KernelSourceOptions> = {}): Promise<KernelSource> {
   // Not the default cap: what a test counts must not end up in ~other because the machine is busy with something else.
-  return KernelSource.open({ objectDirectory, names: { unitOf: () => "" }, rowsMax: 20_000, ...options });
+  return KernelSource.open({ objectDirectory, names: { unitOf: () => "" }, rowsMax: 20_000, rowCaps: () => 20_000, ...options });
 }
 
 /** Rows of a signal whose columns equal `filter`. */

@@ -4,11 +4,14 @@
  * Started by privileges.kernel.test.ts as an ordinary user. Argument: the folder of the BPF objects.
  */
 import { once } from "node:events";
+import { hostSignals } from "@waggle/signals";
 import { KernelSource } from "../src/snapshot/window-reader.ts";
 
 using source = await KernelSource.open({
   objectDirectory: process.argv[2] as string,
   names: { unitOf: () => "" },
+  rowsMax: 20_000,
+  rowCaps: () => 20_000,
   // Waits are counted each, however many there are on the machine.
   constants: { on_sched_switch: { off_cpu_exact_bits: 63 } },
 });
@@ -20,7 +23,11 @@ const window = await source.readWindow();
 for (const rows of [window.rows, (await source.readWindow()).rows, (await source.readWindow()).rows])
   frames.push(...(rows.get("stack_frames") ?? []));
 const text = JSON.stringify(
-  { uid: process.getuid?.(), programs: source.programs(), window: { ...window, rows: { ...Object.fromEntries(window.rows), stack_frames: frames } } },
+  {
+    uid: process.getuid?.(),
+    programs: source.programs(),
+    window: { ...window, rows: { ...Object.fromEntries(hostSignals.map(({ name }) => [name, window.rows.get(name)])), stack_frames: frames } },
+  },
   (_, value) => (typeof value === "bigint" ? value.toString() : value),
 );
 process.stdout.write(`${text}\n`);

@@ -59,12 +59,30 @@ struct kernfs_node {
 	__u64 id;
 };
 
-struct cgroup {
-	struct kernfs_node *kn;
+struct list_head {
+	struct list_head *next;
 };
 
+/* A hierarchy of control groups. */
+struct cgroup_root {
+	/* 0: the one of version 2. */
+	int hierarchy_id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+	struct cgroup_root *root;
+};
+
+/* The groups of a task, one in each hierarchy; tasks that are in the same ones share it. */
 struct css_set {
 	struct cgroup *dfl_cgrp;
+	struct list_head cgrp_links;
+};
+
+struct cgrp_cset_link {
+	struct cgroup *cgrp;
+	struct list_head cgrp_link;
 };
 
 struct qstr {

@@ -54,6 +54,9 @@ struct window_mode {
 };
 _Static_assert(sizeof(struct window_mode) == 36, "no hidden padding");
 
+/* A host's units are in systemd's own hierarchy, its containers perhaps only in those of the controllers, which are alike. */
+#define UNIT_HIERARCHIES 2
+
 struct control {
 	/* 0: copy a is written, 1: copy b. Shares its 8 bytes with `window`, so that both change at once. */
 	__u32 active;
@@ -72,10 +75,15 @@ struct control {
 	__u32 priming;
 	/* Time stamps (bpf_ktime_get_ns) that are not younger were taken by programs that were detached since: what they began may long be over. */
 	__u64 stamps_since_ns;
+	/*
+	 * Hierarchies of version 1 whose groups tell units apart, beside the one of version 2 (/proc/self/cgroup has their numbers);
+	 * 0: none, as on every host that has version 2 only.
+	 */
+	__u32 unit_hierarchies[UNIT_HIERARCHIES];
 	/* By copy of the maps. */
 	struct window_mode modes[2];
 };
-_Static_assert(sizeof(struct control) == 112, "the agent writes this struct");
+_Static_assert(sizeof(struct control) == 120, "the agent writes this struct");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

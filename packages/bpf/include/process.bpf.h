@@ -6,6 +6,7 @@
 #ifndef WAGGLE_PROCESS_BPF_H
 #define WAGGLE_PROCESS_BPF_H
 
+#include "control_group.bpf.h"
 #include "core_compat.bpf.h"
 #include "drops.bpf.h"
 #include "maps.bpf.h"
@@ -16,12 +17,15 @@
 
 struct process {
 	char comm[TASK_COMM_LEN];
+	/* Its group in the hierarchy of version 2. */
 	__u64 cgroup_id;
+	/* Its groups in control.unit_hierarchies, 0 where that names none. */
+	__u64 v1_group_ids[UNIT_HIERARCHIES];
 	/* A thread group that had this identity when it registered; for drill-down. */
 	__u32 tgid;
 	__u32 pad;
 };
-_Static_assert(sizeof(struct process) == 32, "the agent decodes this struct");
+_Static_assert(sizeof(struct process) == 48, "the agent decodes this struct");
 
 /* Drained by the agent in every window, so it holds what is new: room for 16,384 first seen names in one window. */
 struct {
@@ -161,6 +165,14 @@ static __noinline __u64 register_process(struct task_struct *task, struct task_s
 		}
 	}
 	__u64 id = mix(mix(mix(settings->seed, comm[0]), comm[1]), process.cgroup_id);
+#pragma unroll
+	for (int i = 0; i < UNIT_HIERARCHIES; i++) {
+		if (!settings->unit_hierarchies[i])
+			continue;
+		/* Read as a number: the verifier takes no pointer for one. */
+		process.v1_group_ids[i] = find_v1_group((__u64)BPF_CORE_READ(task, cgroups), settings->unit_hierarchies[i]);
+		id = mix(id, process.v1_group_ids[i]);
+	}
 	if (id < PROCESS_ID_MIN)
 		id += PROCESS_ID_MIN;
 	/* An int, whatever the helper's declaration says: before Linux 6.4 the upper half of the register is not set. */

@@ -45,7 +45,7 @@ export const agentAccounting: Signal = {
   family: "agent",
   kind: "counter",
   question: "Does what the probes counted add up to what the kernel counted itself?",
-  help: "What the agent counted beside the kernel's own figure of the same quantity, and what each map could not take. The share accounted for is counted ÷ kernel. A window in which a side is missing has no row.",
+  help: "What the agent counted beside the kernel's own figure of the same quantity. The share accounted for is counted ÷ kernel. A window in which a side is missing has no row.",
   dimensions: ["quantity"],
   measures: [
     { name: "counted", kind: "sum", unit: "1", help: "What the probes counted." },
@@ -59,4 +59,44 @@ export const agentAccounting: Signal = {
   ],
 };
 
-export const agentSignals = [agentCost, agentCoverage, agentAccounting] as const;
+export const agentDrops: Signal = {
+  name: "agent_drops",
+  family: "agent",
+  kind: "counter",
+  question: "What could not be kept as it should, where and why?",
+  help: "What maps, registries, row caps and the spool could not take, by place and cause. A window without rows dropped nothing. What is counted depends on the cause: events, rows of a window (row_cap, frame_cap) or windows (spool, coarsened).",
+  dimensions: ["place", "cause"],
+  measures: [
+    { name: "lost", kind: "sum", unit: "1", help: "What is in no row." },
+    {
+      name: "merged",
+      kind: "sum",
+      unit: "1",
+      help: "What is counted, under `~other`, an unknown owner or a longer window: totals hold, dimensions do not.",
+    },
+  ],
+  distribution: null,
+  hooks: [],
+  bpf: null,
+  caveats: ["Of drops in the kernel the place is known, not the row they would have been in."],
+};
+
+export const agentAttribution: Signal = {
+  name: "agent_attribution",
+  family: "agent",
+  kind: "counter",
+  question: "How much of what was counted is known to be somebody's?",
+  help: "For each signal with an owner: the sum of its first measure that adds up (of a histogram its count) in the rows that were sent, and how much of that stands under a process and under a unit. The share is with_process ÷ counted.",
+  dimensions: ["signal"],
+  measures: [
+    { name: "counted", kind: "sum", unit: "1", help: "In all rows, `~other` included." },
+    { name: "with_process", kind: "sum", unit: "1", help: "In rows that name a process." },
+    { name: "with_unit", kind: "sum", unit: "1", help: "In rows that name a unit. Kernel threads and whatever else is in the root group have none." },
+  ],
+  distribution: null,
+  hooks: [],
+  bpf: null,
+  caveats: ["What went to `~other` has no owner any more, whether or not one was known."],
+};
+
+export const agentSignals = [agentCost, agentCoverage, agentAccounting, agentDrops, agentAttribution] as const;

@@ -53,7 +53,7 @@ const dictionary = {
     cType: "__u64",
     clickhouseType: "LowCardinality(String)",
     label: "unit",
-    help: "systemd unit, container (`docker/…`, `podman/…`, `k8s/…`) or control group path of the process; empty in the root group.",
+    help: "systemd unit, container (`docker/<name>`, `podman/<name>`, `k8s/<namespace>/<pod>/<container>`; by ids where the agent may not read the name) or control group path of the process; empty in the root group.",
     fleet: false,
   },
   peer: {
@@ -157,7 +157,7 @@ const dictionary = {
     cType: null,
     clickhouseType: "LowCardinality(String)",
     label: "quantity",
-    help: "What both the agent and the kernel count, such as `RetransSegs`; `dropped:…` for what could not be kept.",
+    help: "What both the agent and the kernel count, such as `RetransSegs`.",
     fleet: true,
   },
   direction: {
@@ -344,7 +344,15 @@ const dictionary = {
     cType: null,
     clickhouseType: "LowCardinality(String)",
     label: "cause",
-    help: "What could not be kept as it should, and where.",
+    help: "Why something could not be kept as it should: `full`, `no_memory`, `row_cap`, …",
+    fleet: true,
+  },
+  place: {
+    field: null,
+    cType: null,
+    clickhouseType: "LowCardinality(String)",
+    label: "place",
+    help: "Where something could not be kept: a BPF map, a program, a signal's rows, the spool.",
     fleet: true,
   },
 } as const satisfies Record<string, Dimension>;

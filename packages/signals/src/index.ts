@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 export * from "./catalogue.ts";
 export * from "./dimensions.ts";
+export * from "./drops.ts";
 export * from "./histogram.ts";
 export * from "./levels.ts";
 export * from "./quantities.ts";
+export * from "./row-caps.ts";
 export * from "./server.ts";
 export * from "./signal.ts";
 export * from "./storage.ts";

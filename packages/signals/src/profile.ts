@@ -65,7 +65,7 @@ export const stackFrames: Signal = {
   hooks: ["raw_tp, run by the agent", "iter/task_vma"],
   bpf: { map: "stack_chunks", bucketed: false, stacks: true, programs: ["on_kernel_symbols"] },
   caveats: [
-    "Entries of one window are bounded to 512 KiB, the heaviest stacks first; what does not fit comes with the next windows, or, beyond 1 MiB, with the stack's next use.",
+    "Entries of one window are bounded to 128 KiB, the heaviest stacks first; what does not fit comes with the next windows, or, beyond 1 MiB, with the stack's next use.",
     "Stacks of more than 8 KiB are cut in the middle (`[…]`); the name is that of the whole stack.",
   ],
 };

@@ -121,7 +121,7 @@ export const tcpAcceptDelay: Signal = {
   hooks: ["tp_btf/inet_sock_set_state", "tp_btf/sys_exit"],
   bpf: { map: "tcp_accept_delay", bucketed: true, programs: ["on_inet_sock_set_state", "on_sys_enter", "on_sys_exit"] },
   caveats: [
-    "Connections accepted through io_uring have no delay; those that live longer than a window are counted as `dropped:tcp_accept_unseen` in agent_accounting.",
+    "Connections accepted through io_uring have no delay; those that live longer than a window are counted in agent_drops (cause `unseen`).",
     "A connection that ends before it is accepted has no delay, nor has one that was established before the agent started.",
     "With TCP Fast Open a connection may be accepted before its handshake ends, and then has no delay.",
   ],

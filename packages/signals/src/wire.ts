@@ -39,10 +39,17 @@ function makeWireColumns(signal: Signal): readonly WireColumn[] {
   return columns;
 }
 
-/** 16 hex digits that change whenever a signal's wire columns change; both sides must agree on it before rows flow. */
+const hashesOf = new WeakMap<Signal, string>();
+
+/** 16 hex digits that change whenever a signal's wire columns change; both sides must agree on it before rows flow. Computed once per signal. */
 export function schemaHash(signal: Signal): string {
-  const text = [signal.name, signal.kind, ...wireColumns(signal).map((column) => `${column.name} ${column.type}`)].join("\n");
-  return createHash("sha256").update(text).digest("hex").slice(0, 16);
+  let hash = hashesOf.get(signal);
+  if (hash === undefined) {
+    const text = [signal.name, signal.kind, ...wireColumns(signal).map((column) => `${column.name} ${column.type}`)].join("\n");
+    hash = createHash("sha256").update(text).digest("hex").slice(0, 16);
+    hashesOf.set(signal, hash);
+  }
+  return hash;
 }
 
 /** Rows of one signal for one window, ready for the wire: one buffer per column of `wireColumns(signal)`. */
@@ -100,21 +107,24 @@ function encodeColumn(signal: Signal, column: WireColumn, rows: readonly WireRow
   }
 }
 
-const utf8 = new TextEncoder();
+/** Bytes that a length below 2^35 may need. */
+const LENGTH_BYTES_MAX = 5;
 
 /** Strings in Native encoding: LEB128 byte length, then UTF-8 bytes, one after another. */
 export function encodeStrings(values: readonly string[]): Uint8Array {
   let capacity = 0;
-  for (const value of values) capacity += value.length * 3 + 5;
-  const out = new Uint8Array(capacity);
+  for (const value of values) capacity += value.length * 3 + LENGTH_BYTES_MAX;
+  const out = Buffer.allocUnsafe(capacity);
   let at = 0;
   for (const value of values) {
-    const bytes = utf8.encode(value);
-    at = writeVarint(out, at, bytes.length);
-    out.set(bytes, at);
-    at += bytes.length;
+    // Nearly every length takes one byte: the text is written behind that, and once more where it takes more.
+    const text = at + 1;
+    const bytes = out.write(value, text);
+    at = writeVarint(out, at, bytes);
+    if (at > text) out.write(value, at);
+    at += bytes;
   }
-  return out.slice(0, at);
+  return new Uint8Array(out.subarray(0, at));
 }
 
 /** Writes an unsigned LEB128 integer at `at`; returns the position behind it. */

@@ -47,14 +47,19 @@ export class HostFactsCollector implements Collector {
   readonly signals = ["host_facts"];
   readonly #hostRoot: string;
   readonly #now: () => number;
+  readonly #learned: () => ReadonlyMap<string, string>;
   #reported = new Map<string, string>();
   #hour = -1;
   #readAtMs = Number.NEGATIVE_INFINITY;
 
-  /** @param now wall clock, Unix ms */
-  constructor(hostRoot: string, now: () => number = Date.now) {
+  /**
+   * @param now wall clock, Unix ms
+   * @param learned facts that other parts of the agent came to know
+   */
+  constructor(hostRoot: string, now: () => number = Date.now, learned: () => ReadonlyMap<string, string> = () => new Map()) {
     this.#hostRoot = hostRoot;
     this.#now = now;
+    this.#learned = learned;
   }
 
   collect(): Collected[] {
@@ -62,7 +67,7 @@ export class HostFactsCollector implements Collector {
     const hour = Math.floor(nowMs / HOUR_MS);
     if (hour === this.#hour && Math.abs(nowMs - this.#readAtMs) < READ_EVERY_MS)
       return [{ signal: "host_facts", rows: [], state: "exact", reason: "" }];
-    const facts = readFacts(this.#hostRoot);
+    const facts = new Map([...readFacts(this.#hostRoot), ...this.#learned()]);
     const news = [...facts].filter(([fact, value]) => hour !== this.#hour || this.#reported.get(fact) !== value);
     this.#hour = hour;
     this.#readAtMs = nowMs;

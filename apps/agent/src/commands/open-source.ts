@@ -8,8 +8,10 @@ import { HostLoadCollector } from "../collect/host-load.ts";
 import { HostPressureCollector } from "../collect/host-pressure.ts";
 import { NetworkDevicesCollector } from "../collect/network-devices.ts";
 import type { Config } from "../config/config.ts";
+import { findUnitHierarchies } from "../host/cgroup-hierarchies.ts";
 import { findCgroup2Mount } from "../host/cgroup-mount.ts";
 import type { HostClock } from "../host/clock.ts";
+import { ContainerNames } from "../host/container-names.ts";
 import { UnitResolver } from "../host/unit-resolver.ts";
 import type { Logger } from "../log.ts";
 import { CollectingSource } from "../window/collecting-source.ts";
@@ -30,26 +32,33 @@ const OFF_BY_CONFIGURATION = "switched off by WAGGLE_AGENT_SIGNALS_OFF";
 
 /** Opens everything windows are made of. */
 export async function openSource(config: Config, clock: HostClock, log: Logger): Promise<WindowSource> {
-  const source = new CollectingSource(await openKernelSource(config, clock, log), openCollectors(config), config.rowsMax);
+  const containers = new ContainerNames({ hostRoot: config.hostRoot, clock });
+  const source = new CollectingSource(
+    await openKernelSource(config, clock, containers, log),
+    openCollectors(config, containers),
+    config.rowsMax,
+    (error) => log.error("reading the window failed", { error }),
+  );
   source.setDisabled(config.signalsOff, OFF_BY_CONFIGURATION);
   return source;
 }
 
 /** What is made out of /proc and /sys. */
-function openCollectors({ hostRoot }: Config): Collector[] {
+function openCollectors({ hostRoot }: Config, containers: ContainerNames): Collector[] {
   return [
     new HostLoadCollector(hostRoot),
     new HostPressureCollector(hostRoot),
-    new HostFactsCollector(hostRoot),
+    new HostFactsCollector(hostRoot, Date.now, () => containers.facts()),
     new EnergyCollector(hostRoot),
     new NetworkDevicesCollector(hostRoot),
   ];
 }
 
 /** Opens the kernel's side; where that is impossible as a whole, a source that says why in each window. */
-async function openKernelSource(config: Config, clock: HostClock, log: Logger): Promise<WindowSource> {
+async function openKernelSource(config: Config, clock: HostClock, containers: ContainerNames, log: Logger): Promise<WindowSource> {
   const objectDirectory = findObjectDirectory(config);
-  const names = new UnitResolver({ cgroupMount: findCgroup2Mount(config.hostRoot), hostRoot: config.hostRoot, clock });
+  const hierarchies = findUnitHierarchies(config.hostRoot);
+  const names = new UnitResolver({ cgroupMount: findCgroup2Mount(config.hostRoot), hierarchies, hostRoot: config.hostRoot, containers, clock });
   try {
     // Loaded here and not at the top: where the native library is missing, the agent shall live and say so.
     const { GovernedSource } = await import("../governor/governed-source.ts");
@@ -57,6 +66,7 @@ async function openKernelSource(config: Config, clock: HostClock, log: Logger): 
     const source = await KernelSource.open({
       objectDirectory,
       names,
+      unitHierarchies: hierarchies.map(({ id }) => id),
       rowsMax: config.rowsMax,
       sampleHz: config.profileHz,
       offCpuMinUs: config.offCpuMinUs,

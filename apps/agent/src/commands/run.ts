@@ -177,7 +177,7 @@ function createReporter({
     if (lastWindow !== undefined && lastWindow !== null) windows++;
     try {
       writeStatusReport(config.stateDirectory, {
-        formatVersion: 3,
+        formatVersion: 4,
         pid: process.pid,
         agentVersion,
         bootId,

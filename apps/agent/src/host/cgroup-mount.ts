@@ -29,6 +29,6 @@ export function parseCgroup2Mount(mountinfo: string): string | undefined {
 }
 
 /** mountinfo writes space, tab, newline and backslash as `\040`. */
-function unescapeOctal(text: string): string {
+export function unescapeOctal(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_match, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }

@@ -14,6 +14,18 @@ const podPatterns = [
   /^pod([0-9a-f-]{32,36})$/,
 ];
 
+/** A container, or what belongs to a pod and to none of its containers, as far as the path of a control group tells. */
+export interface Container {
+  /** What it is called by its ids: `docker/0a1b2c3d4e5f`, `k8s/<pod uid>/<id12>`, `k8s/<pod uid>`, `lxc/<name>`. */
+  readonly unit: string;
+  /** The word before the first `/` of `unit`. */
+  readonly runtime: string;
+  /** 64 hex digits; absent where the path has a name instead, and of a pod. */
+  readonly id?: string;
+  /** Uid of the pod. */
+  readonly pod?: string;
+}
+
 /**
  * Names the owner of a control group by its path: `nginx.service`, `docker/0a1b2c3d4e5f`, `k8s/<pod uid>/<id12>`, … Container first, then the
  * innermost systemd unit that is not a mere slice, then the path itself; the root group is the empty string.
@@ -21,19 +33,32 @@ const podPatterns = [
  * @param path as in /proc/<pid>/cgroup, or relative to the cgroup mount: starts with `/`, systemd's escapes included.
  */
 export function unitOfPath(path: string): string {
-  const parts = path.split("/").filter((part) => part !== "" && part !== "..");
+  const parts = partsOf(path);
   if (parts.length === 0) return "";
-  return containerUnit(parts) ?? systemdUnit(parts) ?? `/${parts.join("/")}`;
+  return containerOfParts(parts)?.unit ?? systemdUnit(parts) ?? `/${parts.join("/")}`;
 }
 
-function containerUnit(parts: readonly string[]): string | undefined {
+/** The container or pod that the path is of; undefined: a systemd unit's, or a group that somebody made. */
+export function containerOfPath(path: string): Container | undefined {
+  return containerOfParts(partsOf(path));
+}
+
+function partsOf(path: string): string[] {
+  return path.split("/").filter((part) => part !== "" && part !== "..");
+}
+
+function named(runtime: string, name: string): Container {
+  return { unit: `${runtime}/${unescapeUnit(name)}`, runtime };
+}
+
+function containerOfParts(parts: readonly string[]): Container | undefined {
   // Innermost first: in Docker-in-Docker and kind, the inner container is the one that people started.
   for (let index = parts.length - 1; index >= 0; index--) {
     const part = parts[index] as string;
     const lxc = /^(?:lxc\.payload|lxc\.monitor|lxc)\.(.+)$/.exec(part)?.[1];
-    if (lxc !== undefined) return `lxc/${unescapeUnit(lxc)}`;
+    if (lxc !== undefined) return named("lxc", lxc);
     const nspawn = /^machine-(.+)\.scope$/.exec(part)?.[1] ?? /^systemd-nspawn@(.+)\.service$/.exec(part)?.[1];
-    if (nspawn !== undefined) return `machine/${unescapeUnit(nspawn)}`;
+    if (nspawn !== undefined) return named("machine", nspawn);
     // containerd's own naming when runc makes no scope: <slice>:<prefix>:<id>
     const [name, prefix, slice] = part.split(":").reverse();
     const match = scopePattern.exec(name ?? "");
@@ -42,12 +67,13 @@ function containerUnit(parts: readonly string[]): string | undefined {
     const short = id.slice(0, shortIdLength);
     const before = slice === undefined ? parts.slice(0, index) : [...parts.slice(0, index), slice];
     const pod = podUid(before);
-    if (pod !== undefined) return `k8s/${pod}/${short}`;
-    return `${runtimeOf(match?.[1] ?? prefix, before)}/${short}`;
+    if (pod !== undefined) return { unit: `k8s/${pod}/${short}`, runtime: "k8s", id, pod };
+    const runtime = runtimeOf(match?.[1] ?? prefix, before);
+    return { unit: `${runtime}/${short}`, runtime, id };
   }
   // A process in the pod's own group (the runtime's sandbox handling), not in a container of it.
   const pod = podUid(parts);
-  return pod === undefined ? undefined : `k8s/${pod}`;
+  return pod === undefined ? undefined : { unit: `k8s/${pod}`, runtime: "k8s", pod };
 }
 
 function podUid(parts: readonly string[]): string | undefined {

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { limits } from "@waggle/signals";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { parseUnitHierarchies } from "./cgroup-hierarchies.ts";
 import { parseCgroup2Mount } from "./cgroup-mount.ts";
 import { parseProcessCgroup, UnitResolver } from "./unit-resolver.ts";
 
@@ -19,6 +20,12 @@ afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 function group(path: string): bigint {
   const directory = join(root, "cgroup", path);
+  mkdirSync(directory, { recursive: true });
+  return statSync(directory, { bigint: true }).ino;
+}
+
+function groupIn(hierarchy: string, path: string): bigint {
+  const directory = join(root, hierarchy, path);
   mkdirSync(directory, { recursive: true });
   return statSync(directory, { bigint: true }).ino;
 }
@@ -55,6 +62,42 @@ describe("UnitResolver", () => {
     processGroups(77, "0::/system.slice/ghost.service\n");
     expect(resolver().unitOf({ cgroupId: 999_999_999n, tgid: 77 })).toBe("ghost.service");
     expect(resolver({ cgroupMount: undefined }).unitOf({ cgroupId: 5n, tgid: 77 })).toBe("ghost.service");
+  });
+
+  it("on a host with version 1 takes the container's name from where it stands, and a unit's from systemd's own hierarchy", () => {
+    const id = "b".repeat(64);
+    const v2Root = statSync(join(root, "cgroup"), { bigint: true }).ino;
+    const [memoryRoot, systemdRoot] = [groupIn("memory", ""), groupIn("systemd", "")];
+    const container = groupIn("memory", `docker/${id}`);
+    const runtime = groupIn("systemd", "system.slice/docker.service");
+    const nginx = groupIn("systemd", "system.slice/nginx.service");
+    const units = resolver({
+      hierarchies: [
+        { id: 4, mount: join(root, "memory") },
+        { id: 9, mount: join(root, "systemd") },
+      ],
+    });
+    processGroups(5, "4:memory:/\n3:cpu:/batch\n");
+    expect(units.unitOf({ cgroupId: v2Root, v1GroupIds: [container, runtime], tgid: 0 })).toBe(`docker/${"b".repeat(12)}`);
+    expect(units.unitOf({ cgroupId: v2Root, v1GroupIds: [memoryRoot, nginx], tgid: 0 })).toBe("nginx.service");
+    expect(units.unitOf({ cgroupId: 1n, v1GroupIds: [container, systemdRoot], tgid: 0 })).toBe(`docker/${"b".repeat(12)}`);
+    // In the root of all that is looked at, another hierarchy may say something.
+    expect(units.unitOf({ cgroupId: v2Root, v1GroupIds: [memoryRoot, systemdRoot], tgid: 5 })).toBe("/batch");
+  });
+
+  it("asks /proc rather than name a process by one of its groups while another is not known", () => {
+    const nginx = groupIn("systemd", "system.slice/nginx.service");
+    const units = resolver({
+      cgroupMount: undefined,
+      hierarchies: [
+        { id: 4, mount: undefined },
+        { id: 9, mount: join(root, "systemd") },
+      ],
+    });
+    processGroups(7, `4:memory:/docker/${"c".repeat(64)}\n1:name=systemd:/system.slice/nginx.service\n`);
+    expect(units.unitOf({ cgroupId: 1n, v1GroupIds: [4_711n, nginx], tgid: 7 })).toBe(`docker/${"c".repeat(12)}`);
+    expect(units.unitOf({ cgroupId: 1n, v1GroupIds: [4_711n, nginx], tgid: 0 })).toBe(`docker/${"c".repeat(12)}`);
+    expect(units.unitOf({ cgroupId: 1n, v1GroupIds: [4_712n, nginx], tgid: 0 })).toBe("");
   });
 
   it("gives groups one name that differ only beyond what the wire takes, so that their numbers are added up", () => {
@@ -97,6 +140,7 @@ describe("parseProcessCgroup", () => {
     ["0::/system.slice/nginx.service\n", "/system.slice/nginx.service"],
     ["2:cpu,cpuacct:/\n1:name=systemd:/system.slice/cron.service\n0::/\n", "/system.slice/cron.service"],
     [`4:memory:/docker/${"a".repeat(64)}\n1:name=systemd:/system.slice/docker.service\n`, `/docker/${"a".repeat(64)}`],
+    [`4:memory:/docker/${"a".repeat(64)}\n0::/system.slice/containerd.service\n`, `/docker/${"a".repeat(64)}`],
     ["4:memory:/process_api/1\n1:name=systemd:/\n0::/\n", "/process_api/1"],
     ["1:name=systemd:/\n0::/\n", "/"],
     ["0::/a:b\n", "/a:b"],
@@ -116,5 +160,30 @@ describe("parseCgroup2Mount", () => {
   it("prefers the mount of the whole hierarchy and reads escaped paths", () => {
     const text = "40 1 0:26 /docker/x /part rw - cgroup2 none rw\n41 1 0:26 / /my\\040cgroups rw - cgroup2 none rw\n";
     expect(parseCgroup2Mount(text)).toBe("/my cgroups");
+  });
+});
+
+describe("parseUnitHierarchies", () => {
+  const mountinfo = [
+    "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755",
+    "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct",
+    "33 31 0:30 /docker/x /part rw - cgroup cgroup rw,memory",
+    "34 31 0:30 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory",
+    "35 31 0:31 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd",
+    "36 31 0:32 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw",
+  ].join("\n");
+
+  it("takes one controller's hierarchy and systemd's, where the whole of them is mounted", () => {
+    const cgroup = "5:cpu,cpuacct:/\n4:memory:/\n1:name=systemd:/\n0::/\n";
+    expect(parseUnitHierarchies(cgroup, mountinfo)).toEqual([
+      { id: 4, mount: "/sys/fs/cgroup/memory" },
+      { id: 1, mount: "/sys/fs/cgroup/systemd" },
+    ]);
+    expect(parseUnitHierarchies("5:cpu,cpuacct:/\n0::/\n", mountinfo)).toEqual([{ id: 5, mount: "/sys/fs/cgroup/cpu,cpuacct" }]);
+  });
+
+  it("knows a hierarchy that is mounted nowhere, and none on a host with version 2 only", () => {
+    expect(parseUnitHierarchies("4:memory:/\n0::/\n", "")).toEqual([{ id: 4, mount: undefined }]);
+    expect(parseUnitHierarchies("0::/user.slice\n", mountinfo)).toEqual([]);
   });
 });

@@ -2,79 +2,127 @@
 import { type Dirent, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { truncate } from "../window/assemble.ts";
+import type { CgroupHierarchy } from "./cgroup-hierarchies.ts";
 import type { HostClock } from "./clock.ts";
-import { unitOfPath } from "./unit-path.ts";
+import type { ContainerNames } from "./container-names.ts";
+import { containerOfPath, unitOfPath } from "./unit-path.ts";
 
 export interface UnitResolverOptions {
   /** Mount point of cgroup v2 as `findCgroup2Mount` finds it; undefined: only /proc is asked. */
   readonly cgroupMount: string | undefined;
+  /** Hierarchies of version 1, in the order of `CgroupMember.v1GroupIds`; none if absent. */
+  readonly hierarchies?: readonly CgroupHierarchy[];
   readonly hostRoot: string;
+  /** What containers are called; absent: their ids stand for them. */
+  readonly containers?: Pick<ContainerNames, "unitOf" | "renames">;
   readonly clock: Pick<HostClock, "elapsedMs">;
   /** Names kept; beyond it the longest unused go. */
   readonly entriesMax?: number;
-  /** Shortest time between two scans of the hierarchy. */
+  /** Shortest time between two scans of the hierarchies. */
   readonly scanIntervalMs?: number;
-  /** Directories visited in one scan: a host with more groups than this has its deepest ones named by /proc. */
+  /** Directories visited in one scan of a hierarchy: a host with more groups than this has its deepest ones named by /proc. */
   readonly directoriesMax?: number;
 }
+
+/** Of every hierarchy's root since Linux 5.5, also where it is mounted nowhere. */
+const ROOT_ID = 1n;
 
 /** What is known of a process when its unit is asked for. */
 export interface CgroupMember {
   readonly cgroupId: bigint;
+  /** Its groups in the hierarchies of version 1; 0 where there is no such hierarchy. None if absent. */
+  readonly v1GroupIds?: readonly bigint[];
   readonly tgid: number;
 }
 
+/** A mounted hierarchy and what the last scan found in it. */
+interface Scanned {
+  readonly mount: string | undefined;
+  readonly rootId: bigint | undefined;
+  pathById: Map<bigint, string>;
+}
+
 /**
- * Finds the unit of a control group by its id. On cgroup v2 the id is the inode number of the group's directory, so one scan of the hierarchy names all
- * groups at once; groups that come later are found by another scan when first asked for. On v1 hosts the id says nothing
- * (every process is in the root of the v2 hierarchy), and /proc/<tgid>/cgroup is read while the process lives.
+ * Finds the unit of a process by the ids of its control groups. An id is the inode number of the group's directory (since Linux 5.5; of version 2 since
+ * 4.18), so one scan of a hierarchy names all its groups at once; groups that come later are found by another scan when first asked for. On a host with
+ * version 1 a process has a group in each hierarchy, and the most telling one names it. What no scan finds is asked of /proc/<tgid>/cgroup, while
+ * the process lives.
  */
 export class UnitResolver {
   readonly #options: UnitResolverOptions;
   /** Insertion order is order of last use. */
   readonly #unitByKey = new Map<string, string>();
   readonly #entriesMax: number;
-  readonly #rootId: bigint | undefined;
-  #unitById = new Map<bigint, string>();
+  /** Version 2, then the options' hierarchies of version 1. */
+  readonly #hierarchies: readonly Scanned[];
   #scannedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: UnitResolverOptions) {
     this.#options = options;
     this.#entriesMax = options.entriesMax ?? 20_000;
-    this.#rootId = options.cgroupMount === undefined ? undefined : inodeOf(options.cgroupMount);
+    this.#hierarchies = [options.cgroupMount, ...(options.hierarchies ?? []).map(({ mount }) => mount)].map((mount) => ({
+      mount,
+      rootId: mount === undefined ? undefined : inodeOf(mount),
+      pathById: new Map(),
+    }));
   }
 
   /** The unit, or an empty string for the root group and for what cannot be known any more. */
-  unitOf(member: CgroupMember): string {
-    // In the root of v2 the v1 hierarchies may know more, per process; elsewhere the id says it all.
-    const isPerProcess = member.cgroupId === 0n || member.cgroupId === this.#rootId;
-    const key = isPerProcess ? `p${member.tgid}` : `g${member.cgroupId}`;
+  unitOf({ cgroupId, v1GroupIds = [], tgid }: CgroupMember): string {
+    const ids = [cgroupId, ...v1GroupIds];
+    // In the root of every hierarchy that the kernel side looks at, others may know more, per process; elsewhere the ids say it all.
+    const isPerProcess = ids.every((id, index) => id === 0n || id === ROOT_ID || id === this.#hierarchies[index]?.rootId);
+    if (isPerProcess) return this.#findByProcess(tgid) ?? "";
+    const key = ids.join(" ");
     const known = this.#unitByKey.get(key);
     if (known !== undefined) {
       this.#unitByKey.delete(key);
       this.#unitByKey.set(key, known);
       return known;
     }
-    const unit = (isPerProcess ? undefined : this.#findById(member.cgroupId)) ?? this.#findByProcess(member.tgid);
+    const unit = this.#findByIds(ids) ?? this.#findByProcess(tgid);
     if (unit === undefined) return "";
-    // A number of a process comes around again; its group does not.
-    if (isPerProcess) return unit;
     this.#unitByKey.set(key, unit);
     if (this.#unitByKey.size > this.#entriesMax) this.#unitByKey.delete(this.#unitByKey.keys().next().value as string);
     return unit;
   }
 
-  #findById(cgroupId: bigint): string | undefined {
-    const known = this.#unitById.get(cgroupId);
-    if (known !== undefined || this.#options.cgroupMount === undefined) return known;
-    const now = this.#options.clock.elapsedMs();
-    if (now - this.#scannedAtMs < (this.#options.scanIntervalMs ?? 5_000)) return undefined;
-    this.#scannedAtMs = now;
-    this.#unitById = this.#scan(this.#options.cgroupMount);
-    return this.#unitById.get(cgroupId);
+  /** Units that have got a name since the last call, by what they were called until now. To be called once per window. */
+  renames(): ReadonlyMap<string, string> {
+    const renames = this.#options.containers?.renames() ?? new Map<string, string>();
+    if (renames.size > 0) for (const [key, unit] of this.#unitByKey) this.#unitByKey.set(key, renames.get(unit) ?? unit);
+    return renames;
   }
 
-  #scan(mount: string): Map<bigint, string> {
+  /** Cut here already: two groups whose names are alike only once they are cut have to become one row, not two of one name. */
+  #nameOf(path: string): string {
+    const container = this.#options.containers === undefined ? undefined : containerOfPath(path);
+    return truncate(container === undefined ? unitOfPath(path) : (this.#options.containers?.unitOf(container) ?? container.unit));
+  }
+
+  /** Undefined if one of the groups is not known: it may be the one that tells. */
+  #findByIds(ids: readonly bigint[]): string | undefined {
+    const paths = this.#pathsOf(ids) ?? (this.#scan() ? this.#pathsOf(ids) : undefined);
+    if (paths === undefined) return undefined;
+    const [v2, controller, systemd] = paths as [string, ...string[]];
+    return this.#nameOf(mostTelling([v2, systemd, controller]));
+  }
+
+  #pathsOf(ids: readonly bigint[]): string[] | undefined {
+    const paths = ids.map((id, index) => (id === 0n || id === ROOT_ID ? "" : this.#hierarchies[index]?.pathById.get(id)));
+    return paths.every((path) => path !== undefined) ? paths : undefined;
+  }
+
+  /** Returns whether it is time for one. */
+  #scan(): boolean {
+    const now = this.#options.clock.elapsedMs();
+    if (now - this.#scannedAtMs < (this.#options.scanIntervalMs ?? 5_000)) return false;
+    this.#scannedAtMs = now;
+    for (const hierarchy of this.#hierarchies) if (hierarchy.mount !== undefined) hierarchy.pathById = this.#pathsBelow(hierarchy.mount);
+    return true;
+  }
+
+  #pathsBelow(mount: string): Map<bigint, string> {
     const found = new Map<bigint, string>();
     const queue = [""];
     const directoriesMax = this.#options.directoriesMax ?? 20_000;
@@ -83,7 +131,7 @@ export class UnitResolver {
       const id = inodeOf(mount + path);
       // Groups come and go while they are looked at.
       if (id === undefined) continue;
-      found.set(id, nameOf(path));
+      found.set(id, path);
       let entries: Dirent[];
       try {
         entries = readdirSync(mount + path, { withFileTypes: true });
@@ -98,16 +146,11 @@ export class UnitResolver {
   #findByProcess(tgid: number): string | undefined {
     if (tgid === 0) return undefined;
     try {
-      return nameOf(parseProcessCgroup(readFileSync(join(this.#options.hostRoot, `proc/${tgid}/cgroup`), "utf8")));
+      return this.#nameOf(parseProcessCgroup(readFileSync(join(this.#options.hostRoot, `proc/${tgid}/cgroup`), "utf8")));
     } catch {
       return undefined;
     }
   }
-}
-
-/** Cut here already: two groups whose names are alike only once they are cut have to become one row, not two of one name. */
-function nameOf(path: string): string {
-  return truncate(unitOfPath(path));
 }
 
 function inodeOf(path: string): bigint | undefined {
@@ -115,18 +158,22 @@ function inodeOf(path: string): bigint | undefined {
 }
 
 /**
- * The most telling path in a /proc/<pid>/cgroup file: v2's, else systemd's own v1 hierarchy, else the first controller's that is not the root.
+ * A container's if there is one, as systemd leaves containers of runtimes that do without it in the runtime's service and they are named in
+ * the controllers' hierarchies only; else the first that is not the root group's.
  */
+function mostTelling(paths: readonly (string | undefined)[]): string {
+  const telling = paths.filter((path) => path !== undefined && path !== "" && path !== "/") as string[];
+  return telling.find((path) => containerOfPath(path) !== undefined) ?? telling[0] ?? "/";
+}
+
+/** The most telling path in a /proc/<pid>/cgroup file: a container's, else v2's, else systemd's own v1 hierarchy's, else the first controller's. */
 export function parseProcessCgroup(text: string): string {
   const entries = text
     .split("\n")
     .map((line) => /^(\d+):([^:]*):(.*)$/.exec(line))
     .filter((match) => match !== null)
-    .map(([, hierarchy, controllers, path]) => ({ hierarchy, controllers, path: path as string }));
-  const telling = entries.filter((entry) => entry.path !== "/" && entry.path !== "");
-  const v2 = telling.find((entry) => entry.hierarchy === "0");
-  const systemd = telling.find((entry) => entry.controllers === "name=systemd");
-  // systemd leaves containers of cgroupfs-driven runtimes in the runtime's service and names them in the controllers only.
-  const container = telling.find((entry) => /[0-9a-f]{64}/.test(entry.path));
-  return (v2 ?? container ?? systemd ?? telling[0])?.path ?? "/";
+    .map(([, hierarchy, controllers, path]) => ({ hierarchy, controllers, path }));
+  const v2 = entries.find((entry) => entry.hierarchy === "0");
+  const systemd = entries.find((entry) => entry.controllers === "name=systemd");
+  return mostTelling([v2?.path, systemd?.path, ...entries.map(({ path }) => path)]);
 }

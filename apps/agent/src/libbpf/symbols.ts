@@ -70,6 +70,8 @@ export interface Libc {
   /** perf_event_open(2), which has no function of its own in C libraries: `number` is that of the call. */
   perf_event_open(number: number, attributes: Buffer, pid: number, cpu: number, groupFd: number, flags: number): number;
   malloc_trim(pad: number): number;
+  /** Advice about memory of this process, by its address as a number. */
+  madvise(address: bigint, length: bigint, advice: number): number;
 }
 
 let libbpf: Libbpf | undefined;
@@ -94,6 +96,7 @@ export function getLibc(): Libc {
         "long syscall(long number, void *attributes, int pid, int cpu, int group_fd, unsigned long flags)",
       ) as Libc["perf_event_open"],
       malloc_trim: trim,
+      madvise: library.func("int madvise(uintptr_t address, size_t length, int advice)") as Libc["madvise"],
     };
   }
   return libc;

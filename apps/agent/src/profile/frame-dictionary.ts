@@ -6,7 +6,7 @@ const HOUR_MS = 3_600_000;
 /** Stacks that are remembered as sent; beyond it they are sent again. */
 const SENT_MAX = 20_000;
 /** Bytes of frames in one window, so that they do not crowd out the rest of the frame on the wire; of what waits beyond the second the oldest is let go. */
-const WINDOW_BYTES_MAX = 512 * 1024;
+const WINDOW_BYTES_MAX = 128 * 1024;
 const WAITING_BYTES_MAX = 1024 * 1024;
 
 /**

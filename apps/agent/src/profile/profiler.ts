@@ -111,10 +111,10 @@ export class Profiler {
 
   /**
    * The window that ended at `endedAtMs`, out of the idle copy of the maps, for the caller to own alone.
-   * @param rowsMax rows of one signal; the rest is summed into `~other`
+   * @param rowsMax rows of a signal; the rest is summed into `~other`
    * @param watched names of processes whose rows are summed last
    */
-  async read(idle: "a" | "b", endedAtMs: number, rowsMax: number, watched?: ReadonlySet<string>): Promise<Profile> {
+  async read(idle: "a" | "b", endedAtMs: number, rowsMax: (signal: string) => number, watched?: ReadonlySet<string>): Promise<Profile> {
     this.#isReading = true;
     try {
       await this.#sweeping;
@@ -128,7 +128,7 @@ export class Profiler {
     clearInterval(this.#timer);
   }
 
-  async #read(idle: "a" | "b", endedAtMs: number, rowsMax: number, watched?: ReadonlySet<string>): Promise<Profile> {
+  async #read(idle: "a" | "b", endedAtMs: number, rowsMax: (signal: string) => number, watched?: ReadonlySet<string>): Promise<Profile> {
     this.#refreshClocks();
     this.#readPace();
     this.#stacks.begin();
@@ -160,12 +160,12 @@ export class Profiler {
         rows.get(signal)?.add(process ?? this.#registry.unknown, name, values);
       }
     }
-    for (const made of rows.values()) made.cut(rowsMax, watched);
+    for (const [signal, made] of rows) made.cutTo(rowsMax(signal), watched);
     const stacks = [...rows.values()].flatMap((made) => made.stacks());
     this.#frames.add(stacks.flatMap((stack) => (texts.has(stack) ? [[stack, texts.get(stack) as string] as const] : [])));
     this.#remember(named);
     this.#spaces.forget(SPACE_WINDOWS);
-    const frames = this.#frames.take(rowsMax);
+    const frames = this.#frames.take(rowsMax(FRAMES));
     return { rows: new Map<string, RowMaker>([...rows, [FRAMES, fixed(frames)]]), unregistered };
   }
 
@@ -381,5 +381,5 @@ function weightOf({ uses }: RawStack): number {
 }
 
 function fixed(rows: readonly WireRow[]): RowMaker {
-  return { rows: () => [...rows], total: () => BigInt(rows.length) };
+  return { rows: () => [...rows], total: () => BigInt(rows.length), cut: 0 };
 }

@@ -23,7 +23,7 @@ describe("StackRows", () => {
     const rows = new StackRows(getSignalOrThrow("cpu_profile"));
     for (let index = 0; index < 10; index++) rows.add(nginx, `s${index}`, [BigInt(index)]);
     rows.addOther([100n]);
-    rows.cut(4);
+    rows.cutTo(4);
     expect(rows.stacks()).toEqual(["s9", "s8", "s7"]);
     const made = rows.rows(4);
     expect(made).toHaveLength(4);
@@ -35,7 +35,7 @@ describe("StackRows", () => {
     const rows = new StackRows(getSignalOrThrow("cpu_profile"));
     for (let index = 0; index < 5; index++) rows.add(nginx, `s${index}`, [BigInt(index + 10)]);
     rows.add(redis, "r", [1n]);
-    rows.cut(3, new Set(["redis"]));
+    rows.cutTo(3, new Set(["redis"]));
     expect(rows.stacks()).toEqual(["r", "s4"]);
     expect(rows.total("samples")).toBe(61n);
   });

@@ -15,6 +15,7 @@ export class StackRows {
   readonly #other: bigint[];
   #isOtherUsed = false;
   #kept: readonly Group[] | undefined;
+  #cutRows = 0;
 
   constructor(signal: Signal) {
     this.#signal = signal;
@@ -37,7 +38,7 @@ export class StackRows {
   }
 
   /** Keeps at most `rowsMax` rows, those with the most of the last measure; the others are summed into `~other`, watched processes last. Once, when all is added. */
-  cut(rowsMax: number, watched: ReadonlySet<string> = new Set()): void {
+  cutTo(rowsMax: number, watched: ReadonlySet<string> = new Set()): void {
     let groups = [...this.#groups.values()];
     const last = this.#signal.measures.length - 1;
     groups.sort((a, b) => compare(b.sums[last] as bigint, a.sums[last] as bigint));
@@ -45,6 +46,7 @@ export class StackRows {
       const [first, second] = [true, false].map((isWatched) => groups.filter(({ name }) => watched.has(name.process) === isWatched));
       groups = [...(first as Group[]), ...(second as Group[])];
       this.#isOtherUsed = true;
+      this.#cutRows = groups.length - (rowsMax - 1);
       for (const { sums } of groups.slice(rowsMax - 1)) addTo(this.#other, sums);
       groups = groups.slice(0, rowsMax - 1);
     }
@@ -57,8 +59,13 @@ export class StackRows {
     return (this.#kept ?? []).map(({ stack }) => stack);
   }
 
+  /** Rows that were summed into `~other`. */
+  get cut(): number {
+    return this.#cutRows;
+  }
+
   rows(rowsMax: number): WireRow[] {
-    if (this.#kept === undefined) this.cut(rowsMax);
+    if (this.#kept === undefined) this.cutTo(rowsMax);
     const rows = (this.#kept ?? []).map(({ name, stack, sums }) => this.#row(name.process, name.unit, stack, sums));
     if (this.#isOtherUsed) rows.push(this.#row(OTHER, OTHER, OTHER, this.#other));
     return rows;

@@ -18,7 +18,7 @@ export class Control {
     map: BpfMap,
     layout: StructLayout,
     modeLayout: StructLayout,
-    host: { netnsInum: number; ephemeralPorts: { min: number; max: number }; generation: number },
+    host: { netnsInum: number; ephemeralPorts: { min: number; max: number }; generation: number; unitHierarchies: readonly number[] },
   ) {
     this.#map = map;
     this.#layout = layout;
@@ -30,6 +30,9 @@ export class Control {
     this.#set32("netns_inum", host.netnsInum);
     this.#bytes.writeUInt16LE(host.ephemeralPorts.min, fieldOf(layout, "ephemeral_port_min").offset);
     this.#bytes.writeUInt16LE(host.ephemeralPorts.max, fieldOf(layout, "ephemeral_port_max").offset);
+    const hierarchies = fieldOf(layout, "unit_hierarchies");
+    for (const [index, id] of host.unitHierarchies.slice(0, hierarchies.size / 4).entries())
+      this.#bytes.writeUInt32LE(id, hierarchies.offset + index * 4);
     this.#write();
   }
 

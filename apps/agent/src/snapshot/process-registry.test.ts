@@ -5,22 +5,24 @@ import { ProcessRegistry } from "./process-registry.ts";
 
 const layout: StructLayout = {
   name: "process",
-  size: 32,
+  size: 48,
   fields: [
     { name: "comm", offset: 0, size: 16, type: "char[16]" },
     { name: "cgroup_id", offset: 16, size: 8, type: "__u64" },
-    { name: "tgid", offset: 24, size: 4, type: "__u32" },
-    { name: "pad", offset: 28, size: 4, type: "__u32" },
+    { name: "v1_group_ids", offset: 24, size: 16, type: "__u64[2]" },
+    { name: "tgid", offset: 40, size: 4, type: "__u32" },
+    { name: "pad", offset: 44, size: 4, type: "__u32" },
   ],
 };
 
 function register(registry: ProcessRegistry, id: bigint, comm: string, cgroupId = 1n): void {
   const key = Buffer.alloc(8);
   key.writeBigUInt64LE(id);
-  const value = Buffer.alloc(32);
+  const value = Buffer.alloc(48);
   value.write(comm);
   value.writeBigUInt64LE(cgroupId, 16);
-  value.writeUInt32LE(4711, 24);
+  value.writeBigUInt64LE(cgroupId + 1n, 32);
+  value.writeUInt32LE(4711, 40);
   registry.add(key, value, 1, layout);
 }
 
@@ -35,7 +37,7 @@ describe("ProcessRegistry", () => {
     });
     register(registry, 7n, "nginx", 42n);
     register(registry, 7n, "nginx", 42n);
-    expect(asked).toEqual([{ processId: 7n, comm: "nginx", cgroupId: 42n, tgid: 4711 }]);
+    expect(asked).toEqual([{ processId: 7n, comm: "nginx", cgroupId: 42n, v1GroupIds: [0n, 43n], tgid: 4711 }]);
     expect(registry.get(7n)).toMatchObject({ process: "nginx", unit: "nginx.service" });
   });
 
@@ -47,6 +49,17 @@ describe("ProcessRegistry", () => {
     });
     register(registry, 7n, "nginx");
     expect(registry.get(7n)).toMatchObject({ process: "nginx", unit: "" });
+  });
+
+  it("calls processes by the name of their unit from the window on in which it became known", () => {
+    const renames = new Map<string, string>();
+    const registry = new ProcessRegistry({ unitOf: () => "docker/3f4e5d6c7b8a", renames: () => renames });
+    register(registry, 7n, "nginx");
+    registry.begin();
+    expect(registry.get(7n)).toMatchObject({ unit: "docker/3f4e5d6c7b8a" });
+    renames.set("docker/3f4e5d6c7b8a", "docker/web");
+    registry.begin();
+    expect(registry.get(7n)).toMatchObject({ process: "nginx", unit: "docker/web" });
   });
 
   it("gives two ids with the same names one entry", () => {

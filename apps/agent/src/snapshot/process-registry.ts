@@ -7,7 +7,10 @@ import { fieldOf } from "./layout.ts";
 export interface ProcessIdentity {
   readonly processId: bigint;
   readonly comm: string;
+  /** Its group in the hierarchy of version 2. */
   readonly cgroupId: bigint;
+  /** Its groups in the hierarchies of version 1 that the kernel side looks at; 0 where there is none. */
+  readonly v1GroupIds: readonly bigint[];
   /** A thread group that had this identity when it was first seen. */
   readonly tgid: number;
 }
@@ -15,6 +18,8 @@ export interface ProcessIdentity {
 export interface NameResolver {
   /** systemd unit, container or control group path of a process; empty in the root group. */
   unitOf(process: ProcessIdentity): string;
+  /** Units that are called otherwise since the last call, by what they were called. Asked once per window. */
+  renames?(): ReadonlyMap<string, string>;
 }
 
 /** What is shown of a process; two ids with the same names are one entry. */
@@ -25,7 +30,7 @@ export interface ProcessName {
 }
 
 interface Entry {
-  readonly name: ProcessName;
+  name: ProcessName;
   lastWindow: number;
 }
 
@@ -65,12 +70,19 @@ export class ProcessRegistry {
   /** Starts a window. */
   begin(): void {
     this.#window++;
+    const renames = this.#renames();
+    if (renames.size === 0) return;
+    for (const entry of this.#entries.values()) {
+      const unit = renames.get(entry.name.unit);
+      if (unit !== undefined) entry.name = this.#nameOf(entry.name.process, unit);
+    }
   }
 
   /** Takes registrations as they lie in the `processes` map. */
   add(keys: Buffer, values: Buffer, count: number, layout: StructLayout): void {
     const comm = fieldOf(layout, "comm");
     const cgroup = fieldOf(layout, "cgroup_id");
+    const groups = fieldOf(layout, "v1_group_ids");
     const tgid = fieldOf(layout, "tgid");
     for (let i = 0; i < count; i++) {
       const processId = keys.readBigUInt64LE(i * 8);
@@ -84,6 +96,7 @@ export class ProcessRegistry {
         processId,
         comm: textOf(values.subarray(at + comm.offset, at + comm.offset + comm.size)),
         cgroupId: values.readBigUInt64LE(at + cgroup.offset),
+        v1GroupIds: Array.from({ length: groups.size / 8 }, (_, index) => values.readBigUInt64LE(at + groups.offset + index * 8)),
         tgid: values.readUInt32LE(at + tgid.offset),
       };
       this.#entries.set(processId, { name: this.#nameOf(identity.comm, this.#unitOf(identity)), lastWindow: this.#window });
@@ -108,6 +121,14 @@ export class ProcessRegistry {
     } else if (this.#raisedIn === 0 && this.#entries.size > this.#max) {
       this.#generation++;
       this.#raisedIn = this.#window;
+    }
+  }
+
+  #renames(): ReadonlyMap<string, string> {
+    try {
+      return this.#resolver.renames?.() ?? new Map();
+    } catch {
+      return new Map();
     }
   }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { BUCKET_COUNT, BUCKET_NONE, checkBlock, encodeBlock, getSignalOrThrow, type WireRow } from "@waggle/signals";
+import { BUCKET_COUNT, BUCKET_NONE, checkBlock, decodeBlock, encodeBlock, getSignalOrThrow, type WireRow } from "@waggle/signals";
 import { describe, expect, it } from "vitest";
 import { readKernelNames } from "../kernel/kernel-names.ts";
 import type { StructLayout } from "../libbpf/btf.ts";
@@ -21,13 +21,18 @@ const registryWith = (...names: string[]): ProcessRegistry => {
   const registry = new ProcessRegistry({ unitOf: () => "" });
   const layout: StructLayout = {
     name: "process",
-    size: 32,
-    fields: [{ name: "comm", offset: 0, size: 16, type: "char[16]" }, u64("cgroup_id", 16), { name: "tgid", offset: 24, size: 4, type: "__u32" }],
+    size: 48,
+    fields: [
+      { name: "comm", offset: 0, size: 16, type: "char[16]" },
+      u64("cgroup_id", 16),
+      { name: "v1_group_ids", offset: 24, size: 16, type: "__u64[2]" },
+      { name: "tgid", offset: 40, size: 4, type: "__u32" },
+    ],
   };
   names.forEach((name, index) => {
     const key = Buffer.alloc(8);
     key.writeBigUInt64LE(BigInt(index + 2));
-    const value = Buffer.alloc(32);
+    const value = Buffer.alloc(48);
     value.write(name);
     registry.add(key, value, 1, layout);
   });
@@ -110,7 +115,49 @@ describe("RowAccumulator", () => {
       expect(rows.at(-1)).toMatchObject({ process: "~other", unit: "~other", syscall: "~other", count: 28n });
       expect(accumulator.rows(4), "asked again").toEqual(rows);
       if (signal === latency) expect(rows.at(-1)).toMatchObject({ min: 5n, max: 56n, k: [80, 81, 82, 83, 84, 85, 86] });
+      const encoded = accumulator.encoded(4);
+      const byProcess = (a: WireRow, b: WireRow): number => String(a.process).localeCompare(String(b.process));
+      expect(decodeBlock(signal, encoded).sort(byProcess), "as they go over the wire").toEqual(rows.toSorted(byProcess));
+      expect(encoded.owned).toEqual({ counted: 55n, withProcess: 27n, withUnit: 0n });
+      expect(accumulator.cut).toBe(7);
     }
+  });
+
+  it("joins buckets of one row that came in several batches, and cuts texts that the wire does not take", () => {
+    const accumulator = new RowAccumulator(latency, registryWith("nginx", "ü".repeat(7)), layouts, dimensionNames);
+    accumulator.add(...pack([[3n, read, 90, 3n, 9000n, 2500n, 3500n]]));
+    accumulator.add(
+      ...pack([
+        [2n, read, 80, 1n, 1100n, 1100n, 1100n],
+        [3n, read, 90, 1n, 2400n, 2400n, 2400n],
+        [3n, read, 85, 2n, 3000n, 1500n, 1500n],
+      ]),
+    );
+    const encoded = accumulator.encoded(10);
+    expect(checkBlock(latency, encoded)).toBeUndefined();
+    expect(decodeBlock(latency, encoded)).toEqual([
+      { process: "ü".repeat(7), unit: "", syscall: "read", count: 6n, sum: 14_400n, min: 1500n, max: 3500n, k: [85, 90], c: [2n, 4n] },
+      { process: "nginx", unit: "", syscall: "read", count: 1n, sum: 1100n, min: 1100n, max: 1100n, k: [80], c: [1n] },
+    ]);
+    const names = { ...dimensionNames, text: () => `/${"ü".repeat(400)}` };
+    const fileLayouts = new Map<string, StructLayout>(
+      [
+        {
+          name: "file_opens_key",
+          size: 24,
+          fields: [u64("process_id", 0), u64("file_id", 8), { name: "result", offset: 16, size: 4, type: "__u32" }],
+        },
+        { name: "file_opens_value", size: 8, fields: [u64("count", 0)] },
+      ].map((layout) => [layout.name, layout]),
+    );
+    const opens = new RowAccumulator(getSignalOrThrow("file_opens"), registryWith("nginx"), fileLayouts, names);
+    const key = Buffer.alloc(24);
+    key.writeBigUInt64LE(2n);
+    key.writeBigUInt64LE(5n, 8);
+    const value = Buffer.alloc(8);
+    value.writeBigUInt64LE(3n);
+    opens.add(key, value, 1);
+    expect(checkBlock(getSignalOrThrow("file_opens"), opens.encoded(10))).toBeUndefined();
   });
 
   it("sums rows of watched processes last, and stays within the cap when even they are too many", () => {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { BUCKET_COUNT, BUCKET_NONE, dimensions, OTHER, type Signal, type WireRow } from "@waggle/signals";
+import { BUCKET_COUNT, BUCKET_NONE, dimensions, encodeStrings, OTHER, type Signal, stringBytesMaxOf, type WireRow } from "@waggle/signals";
 import type { StructLayout } from "../libbpf/btf.ts";
+import { truncate } from "../window/assemble.ts";
+import type { EncodedRows, Owned } from "../window/source.ts";
 import { type DimensionNames, type DimensionReader, dimensionReader } from "./dimension-text.ts";
 import { fieldOf } from "./layout.ts";
 import type { ProcessName, ProcessRegistry } from "./process-registry.ts";
@@ -9,6 +11,8 @@ const UINT64_MAX = (1n << 64n) - 1n;
 /** Positions of the extremes among a histogram's sums: count, sum, min, max. */
 const MIN = 2;
 const MAX = 3;
+/** More than a map has entries. */
+const POSITIONS = 2 ** 20;
 /** The row that takes what has no row of its own. */
 const OTHER_GROUP = 0;
 
@@ -87,13 +91,21 @@ export class RowAccumulator {
   /** Adds `count` entries as they lie in the map. */
   add(keys: Buffer, values: Buffer, count: number): void {
     const words = wordsOf(values);
+    // A word of an array is a tenth of what readBigUInt64LE() costs, and this is done for every entry.
+    const keyWords = this.#keySize % 8 === 0 && this.#processAt % 8 === 0 ? wordsOf(keys) : null;
     const isShort = this.#dimensionsTo - this.#dimensionsFrom === 4;
     for (let i = 0; i < count; i++) {
       const at = i * this.#keySize;
       const bucket = this.#bucketAt < 0 ? 0 : keys.readUInt16LE(at + this.#bucketAt);
       if (bucket === BUCKET_NONE && this.#isHistogram) continue;
       const name =
-        this.#processAt < 0 ? this.#registry.unknown : this.#nameOf(keys.readBigUInt64LE(at + this.#processAt), words, i * this.#valueWords);
+        this.#processAt < 0
+          ? this.#registry.unknown
+          : this.#nameOf(
+              keyWords === null ? keys.readBigUInt64LE(at + this.#processAt) : (keyWords[(at + this.#processAt) / 8] as bigint),
+              words,
+              i * this.#valueWords,
+            );
       const id = isShort
         ? name.index * 2 ** 32 + keys.readUInt32LE(at + this.#dimensionsFrom)
         : `${name.index} ${keys.toString("latin1", at + this.#dimensionsFrom, at + this.#dimensionsTo)}`;
@@ -136,6 +148,67 @@ export class RowAccumulator {
     return kept.map((group) => this.#row(group, histograms));
   }
 
+  /** The rows of `rows()` as they go over the wire: an object and a bigint per number would cost more than all the rest of a window. */
+  encoded(rowsMax: number, watched?: ReadonlySet<string>): EncodedRows {
+    this.#cut ??= this.#cutTo(rowsMax, watched);
+    // Buckets come by group.
+    const kept = this.#isHistogram ? this.#cut.kept.toSorted((a, b) => a - b) : this.#cut.kept;
+    const columns: Uint8Array[] = this.#signal.dimensions.map((dimension) => {
+      const bytesMax = stringBytesMaxOf(dimension);
+      return encodeStrings(kept.map((group) => fitting(this.#valueOf(group, dimension), bytesMax)));
+    });
+    for (let index = 0; index < this.#wanted.length; index++) {
+      const numbers = new BigUint64Array(kept.length);
+      for (let row = 0; row < kept.length; row++) numbers[row] = this.#sums[(kept[row] as number) * this.#wanted.length + index] as bigint;
+      columns.push(new Uint8Array(numbers.buffer));
+    }
+    if (this.#isHistogram) columns.push(...this.#encodedHistograms(kept, this.#cut.home));
+    const owned = this.#owned(kept);
+    return { rows: kept.length, columns, ...(owned === undefined ? {} : { owned }) };
+  }
+
+  /** How much of the first measure that adds up is somebody's. */
+  #owned(kept: readonly number[]): Owned | undefined {
+    const index = this.#isHistogram ? 0 : this.#signal.measures.findIndex(({ kind }) => kind === "sum");
+    if (this.#processAt < 0 || index < 0) return undefined;
+    let [counted, withProcess, withUnit] = [0n, 0n, 0n];
+    for (const group of kept) {
+      const count = this.#sums[group * this.#wanted.length + index] as bigint;
+      const name = this.#names[group] ?? null;
+      counted += count;
+      if (name !== null && name.process !== "") withProcess += count;
+      if (name !== null && name.unit !== "") withUnit += count;
+    }
+    return { counted, withProcess, withUnit };
+  }
+
+  /** Columns k and c: offsets, then values; of groups in ascending order. */
+  #encodedHistograms(kept: readonly number[], home: Uint32Array): [Uint8Array, Uint8Array] {
+    const order = this.#bucketOrder(home);
+    const buckets = new Uint16Array(order.length);
+    const counts = new BigUint64Array(order.length);
+    const offsets = new BigUint64Array(kept.length);
+    let [filled, at] = [0, 0];
+    kept.forEach((group, row) => {
+      const first = filled;
+      for (; at < order.length; at++) {
+        const entry = (order[at] as number) % POSITIONS;
+        if (home[this.#bucketGroup[entry] as number] !== group) break;
+        const bucket = this.#bucketIndex[entry] as number;
+        const count = this.#bucketCount[entry] as bigint;
+        if (filled > first && buckets[filled - 1] === bucket) counts[filled - 1] = (counts[filled - 1] as bigint) + count;
+        else {
+          buckets[filled] = bucket;
+          counts[filled++] = count;
+        }
+      }
+      offsets[row] = BigInt(filled);
+    });
+    const bytes = (values: Uint16Array | BigUint64Array): Uint8Array =>
+      Buffer.concat([new Uint8Array(offsets.buffer), new Uint8Array(values.buffer, 0, filled * values.BYTES_PER_ELEMENT)]);
+    return [bytes(buckets), bytes(counts)];
+  }
+
   /**
    * Sum of a measure (of a histogram: `count` or `sum`) over everything that was added; with `where`, over what has these dimension values.
    * Before the rows are made: a cut to `rowsMax` sums groups into another one.
@@ -151,6 +224,11 @@ export class RowAccumulator {
       if (hasValues) sum += this.#sums[group * this.#wanted.length + index] as bigint;
     }
     return sum;
+  }
+
+  /** Groups that were summed into `~other`; 0 before the rows were made. */
+  get cut(): number {
+    return this.#cut === undefined ? 0 : this.#names.length - 1 - this.#cut.kept.filter((group) => group !== OTHER_GROUP).length;
   }
 
   /** Which groups keep a row, and for each group the one its counts are in. Folds the others' sums. */
@@ -236,15 +314,9 @@ export class RowAccumulator {
 
   /** Buckets of each group in ascending order; `home` says which group each one's buckets go to. */
   #histograms(home: Uint32Array): Map<number, { k: number[]; c: bigint[] }> {
-    // Sorting numbers that hold (group, bucket, position) needs no comparison function.
-    const order = new Float64Array(this.#buckets);
-    const positions = 2 ** 20;
-    for (let i = 0; i < this.#buckets; i++)
-      order[i] = ((home[this.#bucketGroup[i] as number] as number) * BUCKET_COUNT + (this.#bucketIndex[i] as number)) * positions + i;
-    order.sort();
     const histograms = new Map<number, { k: number[]; c: bigint[] }>();
-    for (const packed of order) {
-      const i = packed % positions;
+    for (const packed of this.#bucketOrder(home)) {
+      const i = packed % POSITIONS;
       const group = home[this.#bucketGroup[i] as number] as number;
       const bucket = this.#bucketIndex[i] as number;
       const count = this.#bucketCount[i] as bigint;
@@ -261,6 +333,14 @@ export class RowAccumulator {
       }
     }
     return histograms;
+  }
+
+  /** Entries by group and bucket, each as its position below `POSITIONS`: sorting numbers that hold all three needs no comparison function. */
+  #bucketOrder(home: Uint32Array): Float64Array {
+    const order = new Float64Array(this.#buckets);
+    for (let i = 0; i < this.#buckets; i++)
+      order[i] = ((home[this.#bucketGroup[i] as number] as number) * BUCKET_COUNT + (this.#bucketIndex[i] as number)) * POSITIONS + i;
+    return order.sort();
   }
 
   #valueOf(group: number, dimension: string): string {
@@ -289,6 +369,11 @@ export class RowAccumulator {
     }
     return row;
   }
+}
+
+/** Few are too long, so that most are not measured. */
+function fitting(text: string, bytesMax: number): string {
+  return text.length * 3 > bytesMax ? truncate(text, bytesMax) : text;
 }
 
 /** A buffer's bytes as 64-bit words; copied if they do not lie on an 8-byte boundary. */

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFileSync } from "node:child_process";
 import { bucketIndex, type WireRow } from "@waggle/signals";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { describeKernel, openSource, rowsOf, sumOf, Workload } from "../../test/kernel-testing.ts";
-import type { KernelSource } from "./window-reader.ts";
+import { BpfMap } from "../libbpf/bpf-map.ts";
+import type { KernelSource, WindowData } from "./window-reader.ts";
 
 const bucketsOf = (row: WireRow | undefined): number[] => [...((row?.k ?? []) as number[])];
 const bucketCounts = (row: WireRow | undefined): bigint => ((row?.c ?? []) as bigint[]).reduce((sum, count) => sum + count, 0n);
@@ -211,5 +212,45 @@ describeKernel("a map that is too small", () => {
       expect(sumOf(rowsOf(window, "syscall_errors"), "count")).toBeGreaterThanOrEqual(1009);
       expect(window.drops.map(({ reason }) => reason)).toContain("syscall_latency_full");
     }
+  });
+});
+
+describeKernel("a map that cannot be read in one window", () => {
+  it("loses nothing: its counts come with this copy's next turn, and both windows say that they are not what they should be", async () => {
+    using workload = new Workload();
+    using source = await openSource();
+    await source.readWindow();
+    await workload.run("wgl-unreadable", "getppid", [1009]);
+    const drain = BpfMap.prototype.drain;
+    const broken = vi.spyOn(BpfMap.prototype, "drain").mockImplementation(function (this: BpfMap, visit) {
+      if (/^syscall_latency_[ab]$/.test(this.name)) throw new Error("EINTR");
+      return drain.call(this, visit);
+    });
+    const stateOf = (window: WindowData) => window.coverage.find(({ signal }) => signal === "syscalls");
+    const failed = await source.readWindow();
+    broken.mockRestore();
+    const [between, late, after] = [await source.readWindow(), await source.readWindow(), await source.readWindow()];
+    expect(stateOf(failed)).toMatchObject({ state: "failed", reason: "EINTR" });
+    expect(stateOf(between)).toMatchObject({ state: "exact" });
+    expect(sumOf(rowsOf(late, "syscalls", { process: "wgl-unreadable", syscall: "getppid" }), "count")).toBe(1009);
+    expect(stateOf(late)).toMatchObject({ state: "fallback", reason: expect.stringContaining("earlier window") });
+    expect(stateOf(after)).toMatchObject({ state: "exact" });
+  });
+});
+
+describeKernel("more rows than a signal may have", () => {
+  it("go to ~other, smallest first, and are counted as cut", async () => {
+    using workload = new Workload();
+    using source = await openSource({ rowCaps: ({ name }) => (name === "syscalls" ? 5 : 20_000) });
+    await source.readWindow();
+    await workload.run("wgl-capped", "rename", [20, 100]);
+    await workload.run("wgl-largest", "getppid", [1_000_003]);
+    const window = await source.readWindow();
+    const total = window.rows.total("syscalls", "count");
+    const rows = rowsOf(window, "syscalls");
+    expect(rows).toHaveLength(5);
+    expect(rows.filter(({ process }) => process === "wgl-largest")).toMatchObject([{ syscall: "getppid", count: 1_000_003n }]);
+    expect(rows.reduce((sum, row) => sum + (row["count"] as bigint), 0n)).toBe(total);
+    expect(window.cuts.get("syscalls")).toBeGreaterThan(40 - 5);
   });
 });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { setTimeout } from "node:timers/promises";
-import { catalogue, type Signal } from "@waggle/signals";
+import { catalogue, getSignalOrThrow, rowsMaxOf, type Signal } from "@waggle/signals";
 import { type Account, Accounting } from "../accounting/accounting.ts";
 import { quantitySources } from "../accounting/sources.ts";
 import { readEphemeralPorts, readNetnsInum } from "../kernel/capability-report.ts";
@@ -35,6 +35,8 @@ export interface WindowData {
   readonly accounting: Account[];
   /** What could not be kept as it should, by reason; only reasons that occurred. */
   readonly drops: { reason: string; count: bigint }[];
+  /** Rows that were summed into `~other` because a signal had too many, by signal; known once `rows` were walked through. */
+  readonly cuts: ReadonlyMap<string, number>;
   readonly mapBytes: number;
   /** The maps of signals, both copies together: how full the one that was read was. */
   readonly maps: { readonly map: string; readonly entries: number; readonly entriesMax: number; readonly bytes: number }[];
@@ -48,10 +50,14 @@ export interface WindowData {
 
 export interface KernelSourceOptions extends ProbeSetOptions {
   readonly names: NameResolver;
+  /** Numbers of the hierarchies of version 1 in which a process has groups that `names` can tell, in its order; none if absent. */
+  readonly unitHierarchies?: readonly number[];
   /** Signals that are off from the first window on, by the reason (`setDisabled`). */
   readonly disabled?: ReadonlyMap<string, ReadonlySet<string>>;
-  /** Rows per signal and window; the rest is summed into `~other`. */
+  /** Rows per signal and window, at most; the rest is summed into `~other`. */
   readonly rowsMax?: number;
+  /** Rows of one signal, below that; as the catalogue says (`rowsMaxOf`) if absent. */
+  readonly rowCaps?: (signal: Signal) => number;
   /** Process names that are remembered before old ones are let go. */
   readonly processesMax?: number;
   /** Shortest wait that counts as off-CPU, in microseconds. */
@@ -69,6 +75,8 @@ export const OFF_CPU_MIN_US = 1_000;
 /** Registries of texts that keys name by an id. */
 const TEXT_MAPS = ["texts", "dns_names"] as const;
 
+const LEFTOVERS = "holds also what an earlier window counted, whose map could not be read to its end then";
+
 const UINT64_MAX = (1n << 64n) - 1n;
 
 /** What programs need of a kernel map by one name. */
@@ -84,6 +92,7 @@ export class KernelSource implements Disposable {
   readonly #texts = new TextRegistry();
   readonly #dimensionNames: DimensionNames;
   readonly #rowsMax: number;
+  readonly #rowCaps: (signal: Signal) => number;
   readonly #maps: SignalMaps[] = [];
   /** What all maps together were planned to take, and may. */
   readonly mapPlan: WindowData["mapPlan"];
@@ -95,6 +104,8 @@ export class KernelSource implements Disposable {
   /** How the window under way is measured, and how the next one will be. */
   #mode: WindowMode = exactMode;
   #nextMode: WindowMode = exactMode;
+  /** Copies of maps that still hold what an earlier window counted, as they could not be read then; by map. */
+  readonly #leftovers = new Map<string, Set<"a" | "b">>();
   /** Signals whose structs do not fit the catalogue; they are not read. */
   readonly #misfits = new Map<string, string>();
   readonly #grace: GracePeriod | null;
@@ -110,6 +121,7 @@ export class KernelSource implements Disposable {
 
   private constructor(options: KernelSourceOptions) {
     this.#rowsMax = options.rowsMax ?? ROWS_MAX;
+    this.#rowCaps = options.rowCaps ?? rowsMaxOf;
     this.#registry = new ProcessRegistry(options.names, options.processesMax);
     this.#probes = ProbeSet.load({
       ...options,
@@ -140,6 +152,7 @@ export class KernelSource implements Disposable {
         netnsInum: readNetnsInum(),
         ephemeralPorts: readEphemeralPorts(),
         generation: this.#registry.generation,
+        unitHierarchies: options.unitHierarchies ?? [],
       });
       this.#planMaps();
       for (const { map } of this.#maps) for (const copy of ["a", "b"]) this.#clearOther(this.#mapOf(`${map}_other_${copy}`));
@@ -211,7 +224,12 @@ export class KernelSource implements Disposable {
     if (this.#isClosed) throw new Error("readWindow was called after close");
     this.#isReading = true;
     try {
-      return await this.#readWindow(Math.min(this.#rowsMax, rowsMax ?? this.#rowsMax));
+      const most = Math.min(this.#rowsMax, rowsMax ?? this.#rowsMax);
+      return await this.#readWindow((signal) => Math.min(most, this.#rowCaps(getSignalOrThrow(signal))));
+    } catch (error) {
+      // It is not known how far it came: whatever either copy holds next may be of this window.
+      for (const { map } of this.#maps) this.#leftovers.set(map, new Set(["a", "b"]));
+      throw error;
     } finally {
       this.#isReading = false;
       if (this.#isClosed) this.#release();
@@ -252,7 +270,7 @@ export class KernelSource implements Disposable {
     this.#accounting.start();
   }
 
-  async #readWindow(rowsMax: number): Promise<WindowData> {
+  async #readWindow(rowsMax: (signal: string) => number): Promise<WindowData> {
     const broken = new Map<string, string>();
     const rows = new WindowRows(rowsMax, this.#watched);
     if (this.#control === null || this.#grace === null) {
@@ -263,6 +281,7 @@ export class KernelSource implements Disposable {
         programs: this.#costs(new Map(), new Set()),
         accounting: [],
         drops: [],
+        cuts: rows.cuts,
         mapBytes: 0,
         maps: [],
         mapPlan: this.mapPlan,
@@ -308,6 +327,7 @@ export class KernelSource implements Disposable {
 
     let unregistered = 0n;
     const unread = new Map<string, string>();
+    const mixed = new Set<string>();
     const maps: WindowData["maps"] = [];
     for (const { map, signals: all } of this.#maps) {
       const signals = all.filter(({ name }) => !off.has(name));
@@ -319,8 +339,10 @@ export class KernelSource implements Disposable {
         });
         maps.push({ map, entries, entriesMax: copy.entriesMax, bytes: 2 * (this.#plannedBytes.get(`${map}_${idle}`) ?? 0) });
         this.#drainOther(this.#mapOf(`${map}_other_${idle}`), accumulators);
+        if (this.#leftovers.get(map)?.delete(idle) === true) for (const { name } of signals) mixed.add(name);
       } catch (error) {
-        // What was read is shipped and the rest comes with this copy's next turn: nothing is lost, but the state says that the window is not whole.
+        // What was read is shipped and the rest comes with this copy's next turn: nothing is lost, and the states of both windows say so.
+        this.#leftovers.set(map, (this.#leftovers.get(map) ?? new Set()).add(idle));
         for (const { name } of signals) unread.set(name, error instanceof Error ? error.message : String(error));
       }
       signals.forEach((signal, index) => {
@@ -335,9 +357,13 @@ export class KernelSource implements Disposable {
     const drops = [...delta(now.drops, this.#last.drops)].map(([reason, count]) => ({ reason, count }));
     for (const [program, count] of delta(now.misses, this.#last.misses)) drops.push({ reason: `recursion:${program}`, count });
     if (unregistered > 0n) drops.push({ reason: "process_unregistered", count: unregistered });
-    const coverage = qualify(this.#coverage(broken, unread), mode);
-    // An estimate is not held against what the kernel counted.
-    const measured = new Set(coverage.filter(({ state }) => state === "exact" || state === "fallback").map(({ signal }) => signal));
+    const coverage = qualify(this.#coverage(broken, unread), mode).map((entry) =>
+      mixed.has(entry.signal) && entry.state === "exact" ? { signal: entry.signal, state: "fallback" as const, reason: LEFTOVERS } : entry,
+    );
+    // An estimate is not held against what the kernel counted, nor is what two windows counted.
+    const measured = new Set(
+      coverage.filter(({ signal, state }) => (state === "exact" || state === "fallback") && !mixed.has(signal)).map(({ signal }) => signal),
+    );
     const data: WindowData = {
       endedAtMs,
       rows,
@@ -348,6 +374,7 @@ export class KernelSource implements Disposable {
         total: (signal, measure, where) => rows.total(signal, measure, where),
       }),
       drops: drops.filter((drop) => drop.count > 0n),
+      cuts: rows.cuts,
       mapBytes: this.#mapBytes,
       maps,
       mapPlan: this.mapPlan,
@@ -419,7 +446,7 @@ export class KernelSource implements Disposable {
     mode: WindowMode,
     idle: "a" | "b",
     endedAtMs: number,
-    rowsMax: number,
+    rowsMax: (signal: string) => number,
     rows: WindowRows,
     unread: Map<string, string>,
   ): Promise<bigint> {

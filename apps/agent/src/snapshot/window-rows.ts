@@ -1,28 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { WireRow } from "@waggle/signals";
+import type { EncodedRows } from "../window/source.ts";
 
 /** Makes one signal's rows of one window. */
 export interface RowMaker {
   /** At most `rowsMax` rows (of the first call), made anew at each call; those of watched processes are the last to go into `~other`. */
   rows(rowsMax: number, watched?: ReadonlySet<string>): WireRow[];
+  /** The same rows as they go over the wire. Absent of a maker of few rows. */
+  encoded?(rowsMax: number, watched?: ReadonlySet<string>): EncodedRows;
   /** Sum of a measure over the rows whose dimensions have these values. To be asked before the rows are. */
   total(measure: string, where?: Readonly<Record<string, string>>): bigint;
+  /** How many rows of their own were summed into `~other`. To be asked after the rows were. */
+  readonly cut: number;
 }
 
 /**
  * The rows of one window by signal, made when they are asked for. As numbers in typed arrays they take a fraction of what they
  * take as JavaScript objects, and whoever walks through signal by signal never holds more than one signal's objects.
  */
-export class WindowRows implements Iterable<[signal: string, rows: WireRow[]]> {
-  readonly #rowsMax: number;
+export class WindowRows implements Iterable<[signal: string, rows: WireRow[] | EncodedRows]> {
+  readonly #rowsMax: (signal: string) => number;
   readonly #watched: ReadonlySet<string>;
   readonly #makers = new Map<string, RowMaker>();
+  /** Rows that were summed into `~other`, by signal, of those whose rows were asked for. */
+  readonly cuts = new Map<string, number>();
 
   /**
-   * @param rowsMax most rows of one signal; the rest is summed into its `~other` row
+   * @param rowsMax most rows of a signal; the rest is summed into its `~other` row
    * @param watched names of processes whose rows are summed last
    */
-  constructor(rowsMax: number, watched: ReadonlySet<string> = new Set()) {
+  constructor(rowsMax: (signal: string) => number, watched: ReadonlySet<string> = new Set()) {
     this.#rowsMax = rowsMax;
     this.#watched = watched;
   }
@@ -43,10 +50,23 @@ export class WindowRows implements Iterable<[signal: string, rows: WireRow[]]> {
 
   /** The signal's rows, made anew at each call; undefined if it was not read. */
   get(signal: string): WireRow[] | undefined {
-    return this.#makers.get(signal)?.rows(this.#rowsMax, this.#watched);
+    const maker = this.#makers.get(signal);
+    if (maker === undefined) return undefined;
+    const rows = maker.rows(this.#rowsMax(signal), this.#watched);
+    this.#noteCut(signal, maker);
+    return rows;
   }
 
-  *[Symbol.iterator](): Iterator<[string, WireRow[]]> {
-    for (const [signal, maker] of this.#makers) yield [signal, maker.rows(this.#rowsMax, this.#watched)];
+  *[Symbol.iterator](): Iterator<[string, WireRow[] | EncodedRows]> {
+    for (const [signal, maker] of this.#makers) {
+      const rowsMax = this.#rowsMax(signal);
+      const rows = maker.encoded?.(rowsMax, this.#watched) ?? maker.rows(rowsMax, this.#watched);
+      this.#noteCut(signal, maker);
+      yield [signal, rows];
+    }
+  }
+
+  #noteCut(signal: string, maker: RowMaker): void {
+    if (maker.cut > 0) this.cuts.set(signal, maker.cut);
   }
 }

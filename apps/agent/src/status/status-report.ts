@@ -13,7 +13,7 @@ export const RSS_BYTES_MAX = 90_000_000;
 
 /** What the running agent says of itself, written to status.json with every window. Holds no secrets. */
 export interface StatusReport {
-  readonly formatVersion: 3;
+  readonly formatVersion: 4;
   readonly pid: number;
   readonly agentVersion: string;
   readonly bootId: string;
@@ -46,7 +46,10 @@ export interface LastWindow {
     readonly coreRatio: number;
   }[];
   readonly signals: readonly { readonly signal: string; readonly state: CoverageState; readonly reason: string; readonly rows: number }[];
-  readonly drops: readonly { readonly reason: string; readonly count: number }[];
+  /** What could not be kept as it should (`agent_drops`). */
+  readonly drops: readonly { readonly place: string; readonly cause: string; readonly lost: number; readonly merged: number }[];
+  /** How much of what each signal counted stands under a process and a unit (`agent_attribution`). */
+  readonly attribution: readonly { readonly signal: string; readonly counted: number; readonly withProcess: number; readonly withUnit: number }[];
   readonly accounting: readonly { readonly quantity: string; readonly counted: number; readonly kernel: number }[];
   readonly rssBytes: number;
   /** Share of one core used by the agent's process. */
@@ -77,7 +80,13 @@ export function summariseWindow({ sequence, window, data, own, assembled }: Spoo
       coreRatio: Number(kernelNs) / 1e9 / seconds,
     })),
     signals: assembled.coverage.map(({ signal, state, reason }) => ({ signal, state, reason, rows: assembled.rows.get(signal) ?? 0 })),
-    drops: data.drops.map(({ reason, count }) => ({ reason, count: Number(count) })),
+    drops: assembled.drops.map(({ place, cause, lost, merged }) => ({ place, cause, lost: Number(lost), merged: Number(merged) })),
+    attribution: assembled.attribution.map(({ signal, counted, withProcess, withUnit }) => ({
+      signal,
+      counted: Number(counted),
+      withProcess: Number(withProcess),
+      withUnit: Number(withUnit),
+    })),
     accounting: data.accounting.map(({ quantity, counted, kernel }) => ({ quantity, counted: Number(counted), kernel: Number(kernel) })),
     rssBytes: Number(own.rssBytes),
     cpuRatio: Number(own.cpuNs) / 1e9 / seconds,
@@ -110,7 +119,7 @@ export function readStatusReport(stateDirectory: string): StatusReport {
     if (code === "EACCES") throw new Error(`${path} may not be read by this user; run as the agent's user or as root`);
     throw new Error(`${path} is no status report: ${(error as Error).message}`);
   }
-  if (report.formatVersion !== 3) throw new Error(`${path} was written by another version of the agent`);
+  if (report.formatVersion !== 4) throw new Error(`${path} was written by another version of the agent`);
   return report;
 }
 

@@ -119,14 +119,27 @@ function renderWindow(window: LastWindow): string[] {
     ]),
     "",
     ...table([
-      ["SIGNAL", "ROWS", "STATE", ""],
-      ...window.signals.map(({ signal, rows, state, reason }) => [signal, formatCount(rows), state, reason]),
+      ["SIGNAL", "ROWS", "OF A PROCESS", "OF A UNIT", "STATE", ""],
+      ...window.signals.map(({ signal, rows, state, reason }) => [signal, formatCount(rows), ...describeOwners(window, signal), state, reason]),
     ]),
     "",
     ...(window.drops.length === 0
       ? ["nothing was dropped in the last window"]
-      : ["dropped in the last window:", ...table(window.drops.map(({ reason, count }) => [`  ${reason}`, formatCount(count)]))]),
+      : [
+          "not kept as it should be in the last window:",
+          ...table(window.drops.map(({ place, cause, lost, merged }) => [`  ${place}`, cause.replaceAll("_", " "), describeDrop(lost, merged)])),
+        ]),
   ];
+}
+
+function describeOwners({ attribution }: LastWindow, signal: string): [string, string] {
+  const found = attribution.find((entry) => entry.signal === signal);
+  if (found === undefined || found.counted === 0) return ["–", "–"];
+  return [formatRatio(found.withProcess / found.counted), formatRatio(found.withUnit / found.counted)];
+}
+
+function describeDrop(lost: number, merged: number): string {
+  return [...(lost > 0 ? [`${formatCount(lost)} lost`] : []), ...(merged > 0 ? [`${formatCount(merged)} merged`] : [])].join(", ");
 }
 
 function describeSavings({ steps, predicted, budget, isExhausted }: GovernorReport): string {

@@ -8,7 +8,7 @@ import { renderStatus } from "./status-screen.ts";
 
 const now = 1_700_000_000_000;
 const report: StatusReport = {
-  formatVersion: 3,
+  formatVersion: 4,
   pid: 42,
   agentVersion: "0.1.0",
   bootId: "boot",
@@ -70,8 +70,12 @@ const report: StatusReport = {
         coreRatio: 0,
       },
     ],
-    signals: [{ signal: "tcp_retransmits", state: "failed", reason: "EPERM at load: missing CAP_BPF", rows: 0 }],
-    drops: [{ reason: "map_full", count: 12 }],
+    signals: [
+      { signal: "syscalls", state: "exact", reason: "", rows: 4 },
+      { signal: "tcp_retransmits", state: "failed", reason: "EPERM at load: missing CAP_BPF", rows: 0 },
+    ],
+    drops: [{ place: "syscall_latency", cause: "full", lost: 0, merged: 12 }],
+    attribution: [{ signal: "syscalls", counted: 200, withProcess: 200, withUnit: 151 }],
     accounting: [],
     rssBytes: 95_000_000,
     cpuRatio: 0.004,
@@ -142,7 +146,8 @@ describe("renderStatus", () => {
       "syscall_latency 75",
       "not attached: EPERM at load",
       "failed",
-      "map_full",
+      "100 %         75.5 %",
+      "12 merged",
     ]) {
       expect(screen).toContain(text);
     }

@@ -42,7 +42,7 @@ function values(assembled: AssembledWindow, name: string, column: number): WireR
 describe("assembleWindow", () => {
   it("makes blocks that the API's checks accept", () => {
     const assembled = assembleWindow(windowData({ rows: new Map([["syscalls", [syscallRow("a"), syscallRow("b")]]]) }), own, options);
-    expect(assembled.blocks.map((block) => block.signal)).toEqual(["syscalls", "agent_cost", "agent_coverage"]);
+    expect(assembled.blocks.map((block) => block.signal)).toEqual(["syscalls", "agent_cost", "agent_attribution", "agent_coverage"]);
     for (const block of assembled.blocks) {
       expect(checkBlock(getSignalOrThrow(block.signal), block)).toBeUndefined();
       expect(block.schemaHash).toBe(schemaHash(getSignalOrThrow(block.signal)));
@@ -88,18 +88,44 @@ describe("assembleWindow", () => {
     ]);
   });
 
-  it("shows what was dropped as a difference between what the kernel had and what was counted", () => {
+  it("says what was dropped between the hooks and the spool, where and why, and whether it is lost or only merged", () => {
+    const cuts = new Map<string, number>();
     const data = windowData({
       accounting: [{ quantity: "RetransSegs", counted: 3n, kernel: 4n }],
       drops: [
-        { reason: "map_full", count: 7n },
-        { reason: "unused", count: 0n },
+        { reason: "syscall_latency_full", count: 7n },
+        { reason: "dns_in_flight_full", count: 5n },
+        { reason: "recursion:on_sys_exit", count: 4n },
+        { reason: "texts_full", count: 0n },
       ],
+      cuts,
+      // As a source does that makes its rows while they are walked through.
+      rows: (function* () {
+        cuts.set("syscalls", 1_700);
+        yield ["syscalls", [syscallRow("a")]] as const;
+      })(),
     });
     const assembled = assembleWindow(data, { ...own, lostWindows: 2n, coarsenedWindows: 6n }, options);
-    expect(strings(assembled, "agent_accounting", 0)).toEqual(["RetransSegs", "dropped:map_full", "dropped:spool_windows", "coarsened:windows"]);
-    expect(integers(assembled, "agent_accounting", 1)).toEqual([3n, 0n, 0n, 6n]);
-    expect(integers(assembled, "agent_accounting", 2)).toEqual([4n, 7n, 2n, 6n]);
+    expect(strings(assembled, "agent_accounting", 0)).toEqual(["RetransSegs"]);
+    expect(assembled.drops.map(({ place, cause, lost, merged }) => [place, cause, lost, merged])).toEqual([
+      ["syscall_latency", "full", 0n, 7n],
+      ["dns_in_flight", "full", 5n, 0n],
+      ["on_sys_exit", "recursion", 4n, 0n],
+      ["syscalls", "row_cap", 0n, 1_700n],
+      ["spool", "spool", 2n, 0n],
+      ["spool", "coarsened", 0n, 6n],
+    ]);
+    expect(strings(assembled, "agent_drops", 0)).toEqual(assembled.drops.map(({ place }) => place));
+    expect(integers(assembled, "agent_drops", 2)).toEqual([0n, 5n, 4n, 0n, 2n, 0n]);
+    expect(assembleWindow(windowData({}), own, options).rows.has("agent_drops")).toBe(false);
+  });
+
+  it("says how much of what a signal counts stands under a process and a unit", () => {
+    const row = (process: string, unit: string, count: bigint) => ({ process, unit, syscall: "read", count });
+    const rows = new Map([["syscalls", [row("nginx", "nginx.service", 70n), row("kworker", "", 20n), row("~other", "~other", 9n), row("", "", 1n)]]]);
+    const assembled = assembleWindow(windowData({ rows }), own, options);
+    expect(assembled.attribution).toEqual([{ signal: "syscalls", counted: 100n, withProcess: 90n, withUnit: 70n }]);
+    expect(integers(assembled, "agent_attribution", 3)).toEqual([70n]);
   });
 
   it("keeps back a signal that the API does not take, and says so in the coverage", () => {
@@ -130,7 +156,15 @@ describe("assembleWindow", () => {
       own,
       { ...options, bytesMax: 20_000 },
     );
-    expect(assembled.blocks.map((block) => block.signal)).toEqual(["syscall_errors", "agent_cost", "agent_coverage"]);
+    expect(assembled.blocks.map((block) => block.signal)).toEqual([
+      "syscall_errors",
+      "agent_cost",
+      "agent_attribution",
+      "agent_drops",
+      "agent_coverage",
+    ]);
+    expect(assembled.attribution.map(({ signal }) => signal)).toEqual(["syscall_errors"]);
+    expect(assembled.drops).toMatchObject([{ place: "syscalls", cause: "frame_cap", merged: 0n }]);
     expect(assembled.coverage.find((entry) => entry.signal === "syscalls")?.state).toBe("shed");
   });
 

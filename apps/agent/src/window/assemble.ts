@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { SignalBlock } from "@waggle/proto";
 import {
+  type ColumnBlock,
   type CoverageState,
+  type Drop,
+  type DropCause,
+  dropOf,
   encodeBlock,
   getSignalOrThrow,
   hostSignals,
   limits,
+  OTHER,
   type Signal,
   schemaHash,
   stringBytesMaxOf,
   type WireRow,
 } from "@waggle/signals";
-import type { WindowData } from "./source.ts";
+import type { Owned, WindowData } from "./source.ts";
 
 /** What the agent measured of itself in a window. */
 export interface OwnCost {
@@ -44,6 +49,22 @@ export interface AssembledWindow {
   readonly coverage: readonly Coverage[];
   /** Rows per signal, as they stand in the blocks. */
   readonly rows: ReadonlyMap<string, number>;
+  /** What could not be kept as it should in the window, as it stands in the blocks. */
+  readonly drops: readonly DropRow[];
+  /** Of each signal with owners that has rows. */
+  readonly attribution: readonly Attribution[];
+}
+
+/** How much of what a signal's rows count has an owner. */
+export interface Attribution extends Owned {
+  readonly signal: string;
+}
+
+export interface DropRow {
+  readonly place: string;
+  readonly cause: DropCause;
+  readonly lost: bigint;
+  readonly merged: bigint;
 }
 
 /** The program name under which the agent's own process appears in agent_cost. */
@@ -54,18 +75,27 @@ export function assembleWindow(data: WindowData, own: OwnCost, options: Assemble
   const coverage = new Map<string, Coverage>();
   for (const signal of hostSignals) coverage.set(signal.name, coverageOf(signal, data, options.refusedSignals));
   const blocks = new Map<string, SignalBlock>();
+  const attribution: Attribution[] = [];
   for (const [name, rows] of data.rows) {
     const signal = getSignalOrThrow(name);
-    if (rows.length === 0 || options.refusedSignals.has(name)) continue;
+    if (("columns" in rows ? rows.rows : rows.length) === 0 || options.refusedSignals.has(name)) continue;
     try {
-      blocks.set(name, encode(signal, rows));
+      blocks.set(name, "columns" in rows ? blockOf(signal, rows) : encode(signal, rows));
+      const owned = "columns" in rows ? rows.owned : ownedBy(signal, rows);
+      if (owned !== undefined) attribution.push({ signal: name, ...owned });
     } catch (error) {
       coverage.set(name, { signal: name, state: "failed", reason: `rows could not be encoded: ${(error as Error).message}` });
     }
   }
   blocks.set("agent_cost", encode(getSignalOrThrow("agent_cost"), costRows(data, own)));
-  const accounting = accountingRows(data, own);
-  if (accounting.length > 0) blocks.set("agent_accounting", encode(getSignalOrThrow("agent_accounting"), accounting));
+  const add = (name: string, rows: readonly WireRow[]): void => {
+    if (rows.length > 0) blocks.set(name, encode(getSignalOrThrow(name), rows));
+  };
+  add(
+    "agent_accounting",
+    data.accounting.map(({ quantity, counted, kernel }) => ({ quantity, counted, kernel })),
+  );
+  const shed = new Map<string, number>();
   for (;;) {
     const [largest, bytes] = [...blocks].reduce<[string, number]>(
       (most, [name, block]) => (blockBytes(block) > most[1] ? [name, blockBytes(block)] : most),
@@ -73,6 +103,7 @@ export function assembleWindow(data: WindowData, own: OwnCost, options: Assemble
     );
     const total = [...blocks.values()].reduce((sum, block) => sum + blockBytes(block), 0);
     if (total <= options.bytesMax || blocks.size <= 1) break;
+    shed.set(largest, blocks.get(largest)?.rows ?? 0);
     blocks.delete(largest);
     coverage.set(largest, {
       signal: largest,
@@ -80,6 +111,16 @@ export function assembleWindow(data: WindowData, own: OwnCost, options: Assemble
       reason: `${bytes} bytes in one window, which made the frame larger than the API takes; lower WAGGLE_AGENT_ROWS_MAX`,
     });
   }
+  const sent = attribution.filter(({ signal }) => blocks.has(signal));
+  add(
+    "agent_attribution",
+    sent.map(({ signal, counted, withProcess, withUnit }) => ({ signal, counted, with_process: withProcess, with_unit: withUnit })),
+  );
+  const drops = dropRows(data, own, shed);
+  add(
+    "agent_drops",
+    drops.map((drop) => ({ ...drop })),
+  );
   for (const name of options.refusedSignals.keys()) blocks.delete(name);
   const coverageRows = [...coverage.values()];
   blocks.set(
@@ -93,6 +134,8 @@ export function assembleWindow(data: WindowData, own: OwnCost, options: Assemble
     blocks: [...blocks.values()],
     coverage: coverageRows,
     rows: new Map([...blocks].map(([name, block]) => [name, block.rows])),
+    drops,
+    attribution: sent,
   };
 }
 
@@ -117,25 +160,59 @@ function costRows(data: WindowData, own: OwnCost): WireRow[] {
   ];
 }
 
-/**
- * A drop is a difference like any other: the kernel had it (`kernel`), no row has it (`counted`). Drops that ended in `~other` are still named, as
- * the row they belong to is not known. Coarsened windows are on both sides: nothing of them is missing but where in the longer window it was.
- */
-function accountingRows(data: WindowData, own: OwnCost): WireRow[] {
-  const drops = data.drops.filter((drop) => drop.count > 0n).map((drop) => ({ quantity: `dropped:${drop.reason}`, counted: 0n, kernel: drop.count }));
-  const lost = own.lostWindows > 0n ? [{ quantity: "dropped:spool_windows", counted: 0n, kernel: own.lostWindows }] : [];
-  const coarsened = own.coarsenedWindows > 0n ? [{ quantity: "coarsened:windows", counted: own.coarsenedWindows, kernel: own.coarsenedWindows }] : [];
-  return [...data.accounting.map(({ quantity, counted, kernel }) => ({ quantity, counted, kernel })), ...drops, ...lost, ...coarsened];
+/** What was dropped anywhere between the hooks and the spool, one row per place and cause. */
+function dropRows(data: WindowData, own: OwnCost, shed: ReadonlyMap<string, number>): DropRow[] {
+  const rows = new Map<string, { place: string; cause: DropCause; lost: bigint; merged: bigint }>();
+  const add = ({ place, cause, outcome }: Drop, count: bigint): void => {
+    if (count <= 0n) return;
+    const key = `${place} ${cause}`;
+    const row = rows.get(key) ?? { place, cause, lost: 0n, merged: 0n };
+    row[outcome] += count;
+    rows.set(key, row);
+  };
+  for (const { reason, count } of data.drops) add(dropOf(reason), count);
+  for (const [place, count] of data.cuts ?? []) add({ place, cause: "row_cap", outcome: "merged" }, BigInt(count));
+  for (const [place, count] of shed) add({ place, cause: "frame_cap", outcome: "lost" }, BigInt(count));
+  add({ place: "spool", cause: "spool", outcome: "lost" }, own.lostWindows);
+  add({ place: "spool", cause: "coarsened", outcome: "merged" }, own.coarsenedWindows);
+  return [...rows.values()];
+}
+
+/** How much of what the rows count has an owner; undefined of a signal without owners. */
+function ownedBy(signal: Signal, rows: readonly WireRow[]): Owned | undefined {
+  if (!signal.dimensions.includes("process")) return undefined;
+  const measure = signal.kind === "histogram" ? "count" : signal.measures.find(({ kind }) => kind === "sum")?.name;
+  if (measure === undefined) return undefined;
+  let [counted, withProcess, withUnit] = [0n, 0n, 0n];
+  for (const row of rows) {
+    const count = row[measure] as bigint;
+    counted += count;
+    if (isKnown(row["process"])) withProcess += count;
+    if (isKnown(row["unit"])) withUnit += count;
+  }
+  return { counted, withProcess, withUnit };
+}
+
+function isKnown(owner: WireRow[string] | undefined): boolean {
+  return owner !== undefined && owner !== "" && owner !== OTHER;
 }
 
 function encode(signal: Signal, rows: readonly WireRow[]): SignalBlock {
-  if (rows.length > limits.blockRowsMax) throw new RangeError(`${rows.length} rows, allowed are ${limits.blockRowsMax}`);
-  const fitting = rows.map((row) => shortenStrings(signal, row));
-  const { columns } = encodeBlock(signal, fitting);
+  return blockOf(
+    signal,
+    encodeBlock(
+      signal,
+      rows.map((row) => shortenStrings(signal, row)),
+    ),
+  );
+}
+
+function blockOf(signal: Signal, { rows, columns }: ColumnBlock): SignalBlock {
+  if (rows > limits.blockRowsMax) throw new RangeError(`${rows} rows, allowed are ${limits.blockRowsMax}`);
   return {
     signal: signal.name,
     schemaHash: schemaHash(signal),
-    rows: rows.length,
+    rows,
     columns: columns.map((column) => Buffer.from(column.buffer, column.byteOffset, column.byteLength)),
   };
 }

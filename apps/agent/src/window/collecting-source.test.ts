@@ -32,4 +32,23 @@ describe("CollectingSource", () => {
     expect(data.coverage).toContainEqual({ signal: "network_devices", state: "failed", reason: "/proc/net/dev: EACCES" });
     expect([...data.rows].map(([signal]) => signal)).toEqual(["host_load"]);
   });
+
+  it("asks the collectors also when its source cannot be read, so that their next window is one window and not two", async () => {
+    const failures: string[] = [];
+    let windows = 0;
+    const counting: Collector = {
+      signals: ["host_load"],
+      collect: () => [{ signal: "host_load", rows: [{ window: ++windows }], state: "exact", reason: "" }],
+    };
+    const closed = {
+      readWindow: () => Promise.reject(new Error("EPERM at map read")),
+      close: () => {},
+    };
+    const source = new CollectingSource(closed, [counting], 100, (words) => failures.push(words));
+    const data = await source.readWindow();
+    expect([...data.rows]).toEqual([["host_load", [{ window: 1 }]]]);
+    expect(data.coverage).toContainEqual({ signal: "tcp_rtt", state: "failed", reason: "reading the window failed: EPERM at map read" });
+    expect(data.coverage).toContainEqual({ signal: "host_load", state: "exact", reason: "" });
+    expect(failures).toEqual(["EPERM at map read"]);
+  });
 });

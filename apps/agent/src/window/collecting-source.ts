@@ -1,25 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { WireRow } from "@waggle/signals";
 import type { Collected, Collector } from "./collector.ts";
-import type { WindowData, WindowSource } from "./source.ts";
+import type { EncodedRows, WindowData, WindowSource } from "./source.ts";
+import { UnavailableSource } from "./unavailable-source.ts";
 
 /** A source whose windows also hold what collectors have to say. Each collector stands on its own: one that fails takes only its own signals along. */
 export class CollectingSource implements WindowSource {
   readonly #source: WindowSource;
   readonly #collectors: readonly Collector[];
   readonly #rowsMax: number;
+  readonly #onFailure: (words: string) => void;
   /** Signals that somebody switched off, by the reason. */
   readonly #disabled = new Map<string, ReadonlySet<string>>();
 
-  /** @param rowsMax rows of one signal and window that a collector may make */
-  constructor(source: WindowSource, collectors: readonly Collector[], rowsMax: number) {
+  /**
+   * @param rowsMax rows of one signal and window that a collector may make
+   * @param onFailure told why a window of the source could not be read
+   */
+  constructor(source: WindowSource, collectors: readonly Collector[], rowsMax: number, onFailure: (words: string) => void = () => {}) {
+    this.#onFailure = onFailure;
     this.#source = source;
     this.#collectors = collectors;
     this.#rowsMax = rowsMax;
   }
 
   async readWindow(rowsMax?: number): Promise<WindowData> {
-    const data = await this.#source.readWindow(rowsMax);
+    const data = await this.#readSource(rowsMax);
     const collected: Collected[] = [];
     // Also those that are off are asked, so that what they say once they are back is of one window.
     for (const collector of this.#collectors) {
@@ -36,6 +42,17 @@ export class CollectingSource implements WindowSource {
         ...collected.map(({ signal, state, reason }) => ({ signal, state, reason })),
       ],
     };
+  }
+
+  /** A kernel side that cannot be read leaves what needs no kernel side as it is: collectors are asked all the same, so that each of their windows is one window. */
+  async #readSource(rowsMax: number | undefined): Promise<WindowData> {
+    try {
+      return await this.#source.readWindow(rowsMax);
+    } catch (error) {
+      const words = error instanceof Error ? error.message : String(error);
+      this.#onFailure(words);
+      return new UnavailableSource("failed", `reading the window failed: ${words}`).readWindow();
+    }
   }
 
   setDisabled(signals: ReadonlySet<string>, reason: string): void {
@@ -71,7 +88,7 @@ export class CollectingSource implements WindowSource {
   }
 }
 
-function* joined(rows: WindowData["rows"], collected: readonly Collected[]): Generator<readonly [string, readonly WireRow[]]> {
+function* joined(rows: WindowData["rows"], collected: readonly Collected[]): Generator<readonly [string, readonly WireRow[] | EncodedRows]> {
   yield* rows;
   for (const { signal, rows } of collected) if (rows.length > 0) yield [signal, rows];
 }

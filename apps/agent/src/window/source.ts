@@ -1,12 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { CoverageState, WireRow } from "@waggle/signals";
+import type { ColumnBlock, CoverageState, WireRow } from "@waggle/signals";
+
+/** How much of what rows count stands under a process, and under a unit. */
+export interface Owned {
+  readonly counted: bigint;
+  readonly withProcess: bigint;
+  readonly withUnit: bigint;
+}
+
+/** A signal's rows as they go over the wire, without an object per row. */
+export interface EncodedRows extends ColumnBlock {
+  /** Absent of a signal whose rows have no owner. */
+  readonly owned?: Owned;
+}
 
 /** What the kernel's side of one window is. */
 export interface WindowData {
   /** Wall clock (Unix milliseconds) at which the counters were cut; absent if there were none to cut. */
   readonly endedAtMs?: number;
   /** Rows by signal name, to be walked through once; a signal without rows may be absent. Kernel signals only. */
-  readonly rows: Iterable<readonly [signal: string, rows: readonly WireRow[]]>;
+  readonly rows: Iterable<readonly [signal: string, rows: readonly WireRow[] | EncodedRows]>;
   readonly coverage: readonly { readonly signal: string; readonly state: CoverageState; readonly reason: string }[];
   /** Runs and estimated time (ns) of each program in the window. */
   readonly programs: readonly {
@@ -18,8 +31,10 @@ export interface WindowData {
   }[];
   /** What the probes counted beside what the kernel counted itself, in the window. */
   readonly accounting: readonly { readonly quantity: string; readonly counted: bigint; readonly kernel: bigint }[];
-  /** What maps and storages could not take in the window, by reason. */
+  /** What maps and storages could not take in the window, by reason (`dropOf` in packages/signals/src/drops.ts). */
   readonly drops: readonly { readonly reason: string; readonly count: bigint }[];
+  /** Rows that were summed into `~other` because a signal had too many, by signal; known once `rows` were walked through. */
+  readonly cuts?: ReadonlyMap<string, number>;
   readonly mapBytes: number;
   /** The maps of signals: entries read in the window, room for them, and planned bytes. */
   readonly maps?: readonly { readonly map: string; readonly entries: number; readonly entriesMax: number; readonly bytes: number }[];
