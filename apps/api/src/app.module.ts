@@ -14,6 +14,7 @@ import { HostsModule } from "./features/hosts/hosts.module.ts";
 import { IngestModule } from "./features/ingest/ingest.module.ts";
 import { LimitsModule } from "./features/limits/limits.module.ts";
 import { OpenApiModule } from "./features/openapi/openapi.module.ts";
+import { ProcessesModule } from "./features/processes/processes.module.ts";
 import { QueryModule } from "./features/query/query.module.ts";
 import { RollupsModule } from "./features/rollups/rollups.module.ts";
 import { SignalsModule } from "./features/signals/signals.module.ts";
@@ -31,6 +32,7 @@ import { PostgresModule } from "./postgres/postgres.module.ts";
     IngestModule,
     HealthModule,
     QueryModule,
+    ProcessesModule,
     RollupsModule,
     HostsModule,
     HostSettingsModule,

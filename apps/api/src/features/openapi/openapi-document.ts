@@ -9,10 +9,11 @@ import { hostListSchema, hostPatchSchema, hostSchema } from "../hosts/hosts.sche
 import { ledgerParametersSchema, ledgerSchema } from "../ledger/ledger.schemas.ts";
 import { limitsReportSchema } from "../limits/limits.schemas.ts";
 import { answerSchema, querySchema } from "../query/query.schemas.ts";
-import { countParametersSchema, latencyParametersSchema } from "../query/shortcuts.ts";
+import { countParametersSchema, diskParametersSchema, latencyParametersSchema } from "../query/shortcuts.ts";
 import { signalListSchema } from "../signals/signals.schemas.ts";
 import { storageReportSchema } from "../storage/storage.schemas.ts";
 import { createSessionSchema, sessionSchema } from "../tokens/sessions.schemas.ts";
+import { registerQuestionPaths } from "./question-paths.ts";
 
 const problem = problemSchema.meta({ id: "Problem" });
 
@@ -73,6 +74,10 @@ export function openApiDocument(): object {
     ["latency", "Percentiles of round trips, connects or system calls", latencyParametersSchema],
     ["retransmits", "TCP segments sent again", countParametersSchema],
     ["syscalls", "System calls", countParametersSchema],
+    ["drops", "Packets thrown away, by the kernel's reason", countParametersSchema],
+    ["dns", "DNS queries: how many and how long", countParametersSchema],
+    ["disk", "Disks: latency, or requests and bytes, by device and operation", diskParametersSchema],
+    ["files", "Bytes and calls that read and wrote files, by process and file", countParametersSchema],
   ] as const;
   for (const [name, summary, parameters] of shortcuts) {
     registry.registerPath({
@@ -87,6 +92,7 @@ export function openApiDocument(): object {
       responses: { 200: { description: "The answer, column by column.", content: json(answerSchema) }, ...queryProblems },
     });
   }
+  registerQuestionPaths(registry, { secured, problems });
   registry.registerPath({
     method: "get",
     path: "/hosts",

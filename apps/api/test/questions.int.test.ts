@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+import { bucketIndex, getSignalOrThrow } from "@waggle/signals";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Scope } from "../src/common/caller.ts";
+import type { ProcessTable } from "../src/features/processes/processes.schemas.ts";
+import type { Answer, ValueSeries } from "../src/features/query/query.schemas.ts";
+import { RollupsService } from "../src/features/rollups/rollups.service.ts";
+import { hashToken, mintToken } from "../src/features/tokens/token.ts";
+import { TokensRepository } from "../src/features/tokens/tokens.repository.ts";
+import { startTestApi, type TestApi, TestOrganisation } from "./test-api.ts";
+
+// Routes that put several signals together share one API: each test has an organisation of its own.
+let api: TestApi;
+beforeAll(async () => {
+  api = await startTestApi();
+  // Rows that are stored around the ingest path, without their frames, are never rolled up: these tests ask raw rows.
+  await api.app.get(RollupsService).stop();
+});
+afterAll(() => api?.[Symbol.asyncDispose]());
+
+/** A full minute, five minutes ago. */
+const t0 = Math.floor(Date.now() / 60_000) * 60_000 - 300_000;
+const range = `from=${t0}&to=${t0 + 60_000}`;
+const at = (host: string, index = 0) => ({ host, ts: t0 + index * 10_000, window_ms: 10_000 });
+
+function histogram(values: readonly number[]) {
+  const counts = new Map<number, number>();
+  for (const value of values) counts.set(bucketIndex(BigInt(value)), (counts.get(bucketIndex(BigInt(value))) ?? 0) + 1);
+  const k = [...counts.keys()].sort((a, b) => a - b);
+  const sum = values.reduce((total, value) => total + value, 0);
+  return { count: values.length, sum, min: Math.min(...values), max: Math.max(...values), k, c: k.map((index) => counts.get(index)) };
+}
+
+async function cover(organisation: TestOrganisation, host: string, signals: readonly string[], windows: readonly number[] = [0]) {
+  const rows = windows.flatMap((index) => signals.map((signal) => ({ ...at(host, index), signal, state: "exact", reason: "", windows: 1 })));
+  await organisation.store(getSignalOrThrow("agent_coverage"), rows);
+  await organisation.storeWindows(windows.map((index) => at(host, index)));
+}
+
+async function get<Body>(organisation: TestOrganisation, path: string, status = 200): Promise<Body> {
+  const response = await organisation.request(path);
+  const body = (await response.json()) as Body & { detail?: string };
+  expect(response.status, body.detail).toBe(status);
+  return body;
+}
+
+/** A token that may do less than the organisation's own. */
+async function requestWith(organisation: TestOrganisation, scopes: readonly Scope[], path: string, body?: unknown): Promise<Response> {
+  const token = mintToken("adm");
+  await api.app.get(TokensRepository).createApiToken(organisation.id, "less", hashToken(token), scopes);
+  return organisation.request(path, { headers: { authorization: `Bearer ${token}` }, ...(body === undefined ? {} : { body }) });
+}
+
+describe("shortcuts", () => {
+  it("are queries with their signal, measures and grouping filled in", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const host = await organisation.addHost("web-1");
+    await cover(organisation, host, ["packet_drops", "dns_queries", "block_latency", "block_io", "file_io"]);
+    const who = { process: "nginx", unit: "nginx.service" };
+    await organisation.store(getSignalOrThrow("packet_drops"), [
+      { ...at(host), ...who, drop_reason: "NO_SOCKET", protocol: "tcp", packets: 7, bytes: 70 },
+      { ...at(host), ...who, drop_reason: "NETFILTER_DROP", protocol: "udp", packets: 11, bytes: 110 },
+    ]);
+    const dns = { ...who, resolver: "10.0.0.53", query_type: "A" };
+    await organisation.store(getSignalOrThrow("dns_queries"), [
+      { ...at(host), ...dns, query_name: "a.example", rcode: "NOERROR", ...histogram([1_000_000, 1_000_000]) },
+      { ...at(host), ...dns, query_name: "b.example", rcode: "NXDOMAIN", ...histogram([3_000_000]) },
+    ]);
+    await organisation.store(getSignalOrThrow("block_latency"), [{ ...at(host), device: "sda", operation: "write", ...histogram([50_000]) }]);
+    await organisation.store(getSignalOrThrow("block_io"), [{ ...at(host), device: "sda", operation: "write", count: 5, bytes: 20_480 }]);
+    await organisation.store(getSignalOrThrow("file_io"), [
+      { ...at(host), ...who, file: "/var/log/a", read_bytes: 1, written_bytes: 90, reads: 1, writes: 3 },
+    ]);
+    const ask = async (path: string) =>
+      ((await get<Answer>(organisation, `${path}${path.includes("?") ? "&" : "?"}${range}&points=1`)).series as ValueSeries[]).map((series) => [
+        ...Object.values(series.labels),
+        series.measure,
+        series.aggregate,
+        series.values[0],
+      ]);
+    expect(await ask("/drops")).toEqual([
+      ["NETFILTER_DROP", "packets", "sum", 11],
+      ["NO_SOCKET", "packets", "sum", 7],
+    ]);
+    expect(await ask("/dns?by=rcode&aggregate=count")).toEqual([
+      ["NOERROR", "latency", "count", 2],
+      ["NXDOMAIN", "latency", "count", 1],
+    ]);
+    expect(await ask("/disk?aggregate=count")).toEqual([["sda", "write", "latency", "count", 1]]);
+    expect(await ask("/disk?signal=block_io")).toEqual([
+      ["sda", "write", "bytes", "rate", 2_048],
+      ["sda", "write", "count", "rate", 0.5],
+    ]);
+    expect((await ask("/files")).map((row) => row.slice(2))).toEqual([
+      ["written_bytes", "sum", 90],
+      ["read_bytes", "sum", 1],
+      ["writes", "sum", 3],
+      ["reads", "sum", 1],
+    ]);
+    await get(organisation, "/files?aggregate=p99", 422);
+  });
+});
+
+describe("the table of processes", () => {
+  it("puts together what signals know by process, the largest first, and tells zero from not known", async () => {
+    const [organisation, stranger] = [await TestOrganisation.create(api), await TestOrganisation.create(api)];
+    const [one, two] = [await organisation.addHost("one"), await organisation.addHost("two")];
+    await cover(organisation, one, ["cpu_time", "tcp_retransmits", "run_queue_latency"]);
+    await cover(organisation, two, ["cpu_time"]);
+    const cpu = (host: string, process: string, user: number) => ({
+      ...at(host),
+      process,
+      unit: "",
+      user,
+      system: 1,
+      voluntary_switches: 0,
+      involuntary_switches: 0,
+    });
+    await organisation.store(getSignalOrThrow("cpu_time"), [
+      cpu(one, "nginx", 500),
+      cpu(two, "nginx", 300),
+      cpu(one, "redis", 400),
+      cpu(one, "cron", 5),
+      cpu(one, "~other", 2),
+    ]);
+    const flow = { unit: "", role: "client", peer: "10.0.0.1", peer_port: "443", port: "ephemeral" };
+    await organisation.store(getSignalOrThrow("tcp_retransmits"), [
+      { ...at(one), ...flow, process: "redis", class: "fast", segments: 13 },
+      { ...at(one), ...flow, process: "sshd", class: "fast", segments: 17 },
+    ]);
+    await organisation.store(getSignalOrThrow("run_queue_latency"), [{ ...at(one), process: "nginx", unit: "", ...histogram([200, 900]) }]);
+
+    const table = await get<ProcessTable>(organisation, `/processes?${range}&limit=2`);
+    expect(table.meta).toMatchObject({ by: ["process"], sort: "cpu", truncated: { shown: 2, total: 3 } });
+    const shown = table.data.map(({ labels, values }) => [
+      labels.process,
+      values.cpu,
+      values.retransmits,
+      values.runQueueWait,
+      values.runQueueWaitMax,
+      values.fileRead,
+    ]);
+    expect(shown).toEqual([
+      ["nginx", 802, 0, 1_100, 900, null],
+      ["redis", 401, 13, 0, 0, null],
+      ["~other", 9, 17, 0, 0, null],
+    ]);
+    const coverage = Object.fromEntries(table.columns.map((column) => [column.name, column.coverage.reporting]));
+    expect(coverage).toMatchObject({ cpu: 2, retransmits: 1, fileRead: 0 });
+
+    const byHost = await get<ProcessTable>(organisation, `/processes?${range}&by=process,host&sort=retransmits`);
+    expect(byHost.data.slice(0, 2).map(({ labels, values }) => [labels.process, labels.host, values.retransmits, values.cpu])).toEqual([
+      ["sshd", "one", 17, 0],
+      ["redis", "one", 13, 401],
+    ]);
+    const onTwo = await get<ProcessTable>(organisation, `/processes?${range}&by=process,host&where=host:two`);
+    expect(onTwo.data.map(({ labels, values }) => [labels.host, values.cpu, values.retransmits])).toEqual([["two", 301, null]]);
+
+    expect((await get<ProcessTable>(stranger, `/processes?${range}`)).data).toEqual([]);
+    for (const bad of ["sort=memory", "by=peer", "limit=0", "where=peer:10.0.0.1", "from=yesterday", "x=1"])
+      await get(organisation, `/processes?${bad}`, 422);
+    expect((await requestWith(organisation, ["hosts:read"], "/processes")).status).toBe(403);
+  });
+});
