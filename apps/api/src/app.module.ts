@@ -8,6 +8,7 @@ import type { Log } from "./common/log.ts";
 import { ProblemFilter } from "./common/problem.filter.ts";
 import type { Config } from "./config/config.ts";
 import { AuditModule } from "./features/audit/audit.module.ts";
+import { DimensionsModule } from "./features/dimensions/dimensions.module.ts";
 import { HealthModule } from "./features/health/health.module.ts";
 import { HostSettingsModule } from "./features/host-settings/host-settings.module.ts";
 import { HostsModule } from "./features/hosts/hosts.module.ts";
@@ -33,6 +34,7 @@ import { PostgresModule } from "./postgres/postgres.module.ts";
     HealthModule,
     QueryModule,
     ProcessesModule,
+    DimensionsModule,
     RollupsModule,
     HostsModule,
     HostSettingsModule,

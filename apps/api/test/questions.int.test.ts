@@ -2,6 +2,7 @@
 import { bucketIndex, getSignalOrThrow } from "@waggle/signals";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Scope } from "../src/common/caller.ts";
+import type { DimensionValues } from "../src/features/dimensions/dimensions.schemas.ts";
 import type { ProcessTable } from "../src/features/processes/processes.schemas.ts";
 import type { Answer, ValueSeries } from "../src/features/query/query.schemas.ts";
 import { RollupsService } from "../src/features/rollups/rollups.service.ts";
@@ -160,5 +161,46 @@ describe("the table of processes", () => {
     for (const bad of ["sort=memory", "by=peer", "limit=0", "where=peer:10.0.0.1", "from=yesterday", "x=1"])
       await get(organisation, `/processes?${bad}`, 422);
     expect((await requestWith(organisation, ["hosts:read"], "/processes")).status).toBe(403);
+  });
+});
+
+describe("values of a dimension", () => {
+  it("come by volume, by prefix or part, from the first signal that has some, and from the caller's rows only", async () => {
+    const [organisation, stranger] = [await TestOrganisation.create(api), await TestOrganisation.create(api)];
+    const [web, db] = [await organisation.addHost("web-1"), await organisation.addHost("db-1")];
+    const calls = (host: string, process: string, count: number) => ({ ...at(host), process, unit: "", syscall: "read", count });
+    await organisation.store(getSignalOrThrow("syscalls"), [
+      calls(web, "nginx", 5),
+      calls(db, "nginx", 6),
+      calls(db, "postgres", 100),
+      calls(db, "pg%_\\bouncer", 50),
+      calls(db, "", 9),
+      calls(db, "~other", 9),
+    ]);
+    await stranger.store(getSignalOrThrow("syscalls"), [calls(await stranger.addHost("x"), "secret", 1_000)]);
+    const ask = async (path: string, of = organisation) => {
+      const { meta, data } = await get<DimensionValues>(of, `/dimensions/${path}${path.includes("?") ? "&" : "?"}${range}`);
+      return [meta.signal, ...data.map(({ value, volume }) => (volume === null ? value : [value, volume]))];
+    };
+    const all = ["syscalls", ["postgres", 100], ["pg%_\\bouncer", 50], ["nginx", 11]];
+    expect(await ask("process/values?signal=syscalls")).toEqual(all);
+    expect(await ask("process/values?signal=syscalls&prefix=p")).toEqual(all.slice(0, 3));
+    expect(await ask("process/values?signal=syscalls&prefix=pg%25")).toEqual(["syscalls", ["pg%_\\bouncer", 50]]);
+    expect(await ask("process/values?signal=syscalls&q=GIN")).toEqual(["syscalls", ["nginx", 11]]);
+    expect(await ask("process/values?signal=syscalls&where=host:web-*")).toEqual(["syscalls", ["nginx", 5]]);
+    expect(await ask("process/values?signal=syscalls&where=host:none")).toEqual(["syscalls"]);
+    expect(await ask("syscall/values?limit=1")).toEqual(["syscalls", ["read", 179]]);
+    expect(await ask("host/values")).toEqual([null, "db-1", "web-1"]);
+    expect(await ask("host/values?prefix=w")).toEqual([null, "web-1"]);
+    expect(await ask("process/values?signal=syscalls", stranger)).toEqual(["syscalls", ["secret", 1_000]]);
+    const limited = await get<DimensionValues>(organisation, `/dimensions/process/values?signal=syscalls&limit=1&${range}`);
+    expect(limited.meta).toMatchObject({ truncated: { shown: 1, total: 3 }, measure: "count", unit: "calls" });
+
+    const unknown = await get<{ code: string; detail: string }>(organisation, "/dimensions/proces/values", 404);
+    expect(unknown).toMatchObject({ code: "DIMENSION_NOT_FOUND", detail: expect.stringContaining("did you mean process?") });
+    await get(organisation, "/dimensions/process/values?signal=block_io", 422);
+    await get(organisation, "/dimensions/process/values?signal=nope", 422);
+    await get(organisation, "/dimensions/process/values?limit=100000", 422);
+    expect((await requestWith(organisation, ["hosts:read"], "/dimensions/process/values")).status).toBe(403);
   });
 });

@@ -16,6 +16,7 @@ export const errorKinds = {
   FORBIDDEN: { httpStatus: 403, grpcStatus: GrpcStatus.PERMISSION_DENIED, title: "The token does not allow this", retryable: false },
   NOT_FOUND: { httpStatus: 404, grpcStatus: GrpcStatus.NOT_FOUND, title: "There is nothing at this address", retryable: false },
   HOST_NOT_FOUND: { httpStatus: 404, grpcStatus: GrpcStatus.NOT_FOUND, title: "There is no such host", retryable: false },
+  DIMENSION_NOT_FOUND: { httpStatus: 404, grpcStatus: GrpcStatus.NOT_FOUND, title: "There is no such dimension", retryable: false },
   SIGNAL_NOT_FOUND: { httpStatus: 422, grpcStatus: GrpcStatus.INVALID_ARGUMENT, title: "There is no such signal", retryable: false },
   PRECONDITION_FAILED: { httpStatus: 412, grpcStatus: GrpcStatus.FAILED_PRECONDITION, title: "It was changed meanwhile", retryable: false },
   QUERY_TOO_LARGE: { httpStatus: 413, grpcStatus: GrpcStatus.RESOURCE_EXHAUSTED, title: "The query would read too much", retryable: false },

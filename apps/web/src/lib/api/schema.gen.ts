@@ -182,6 +182,26 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/dimensions/{name}/values": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * What may stand behind a filter's colon
+         * @description Values of a dimension, or names of hosts, the largest volume first: for completion. Read from rolled-up rows where there are any.
+         */
+        readonly get: operations["listDimensionValues"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/hosts": {
         readonly parameters: {
             readonly query?: never;
@@ -583,7 +603,7 @@ export interface components {
             readonly detail: string;
             readonly instance: string;
             /** @enum {string} */
-            readonly code: "VALIDATION_FAILED" | "UNAUTHENTICATED" | "FORBIDDEN" | "NOT_FOUND" | "HOST_NOT_FOUND" | "SIGNAL_NOT_FOUND" | "PRECONDITION_FAILED" | "QUERY_TOO_LARGE" | "QUERY_TIMEOUT" | "STORAGE_UNAVAILABLE" | "PAYLOAD_TOO_LARGE" | "RATE_LIMITED" | "INTERNAL";
+            readonly code: "VALIDATION_FAILED" | "UNAUTHENTICATED" | "FORBIDDEN" | "NOT_FOUND" | "HOST_NOT_FOUND" | "DIMENSION_NOT_FOUND" | "SIGNAL_NOT_FOUND" | "PRECONDITION_FAILED" | "QUERY_TOO_LARGE" | "QUERY_TIMEOUT" | "STORAGE_UNAVAILABLE" | "PAYLOAD_TOO_LARGE" | "RATE_LIMITED" | "INTERNAL";
             readonly requestId: string;
             readonly errors?: readonly {
                 readonly pointer: string;
@@ -722,6 +742,34 @@ export interface components {
                 readonly values: {
                     readonly [key: string]: number | null;
                 };
+            }[];
+        };
+        readonly DimensionValues: {
+            readonly meta: {
+                readonly dimension: string;
+                /** @description Whose rows the values are from; null for `host`. */
+                readonly signal: string | null;
+                /** @description All signals that have the dimension. */
+                readonly signals: readonly string[];
+                /** @description What `volume` adds up; null for `host`. */
+                readonly measure: string | null;
+                readonly unit: string | null;
+                /** Format: date-time */
+                readonly from: string;
+                /** Format: date-time */
+                readonly to: string;
+                readonly truncated: {
+                    readonly shown: number;
+                    readonly total: number;
+                } | null;
+                readonly rowsRead: number;
+                readonly elapsedMs: number;
+            };
+            /** @description Largest volume first; hosts by name. Unknown (empty) values and `~other` are left out. */
+            readonly data: readonly {
+                readonly value: string;
+                /** @description What the rows with this value add up to; null for `host`. */
+                readonly volume: number | null;
             }[];
         };
         readonly Host: {
@@ -2050,6 +2098,147 @@ export interface operations {
                 };
             };
             /** @description VALIDATION_FAILED: The request is not valid. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            readonly 503: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TIMEOUT: The query took too long. */
+            readonly 504: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly listDimensionValues: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Where to look. Left out: the first signal that has the dimension, and values of it. */
+                readonly signal?: string;
+                /** @description What values begin with. */
+                readonly prefix?: string;
+                /** @description What values contain, in upper or lower case. */
+                readonly q?: string;
+                /** @description Filter on the rows that are looked at, as of the query object. */
+                readonly where?: string;
+                readonly from?: string;
+                readonly to?: string;
+                readonly limit?: string;
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description A dimension, or `host`. */
+                readonly name: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The values. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "meta": {
+                     *         "dimension": "process",
+                     *         "signal": "tcp_connections",
+                     *         "signals": [
+                     *           "tcp_connections",
+                     *           "syscalls"
+                     *         ],
+                     *         "measure": "bytes_sent",
+                     *         "unit": "bytes",
+                     *         "from": "2026-11-20T20:00:00.000Z",
+                     *         "to": "2026-11-20T21:00:00.000Z",
+                     *         "truncated": null,
+                     *         "rowsRead": 240,
+                     *         "elapsedMs": 4.1
+                     *       },
+                     *       "data": [
+                     *         {
+                     *           "value": "nginx",
+                     *           "volume": 918273645
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["DimensionValues"];
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description DIMENSION_NOT_FOUND: There is no such dimension. */
+            readonly 404: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TOO_LARGE: The query would read too much. PAYLOAD_TOO_LARGE: The request body is too large. */
+            readonly 413: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description SIGNAL_NOT_FOUND: There is no such signal. VALIDATION_FAILED: The request is not valid. */
             readonly 422: {
                 headers: {
                     readonly [name: string]: unknown;
