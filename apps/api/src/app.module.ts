@@ -22,6 +22,7 @@ import { SignalsModule } from "./features/signals/signals.module.ts";
 import { ServerStorageModule } from "./features/storage/server-storage.module.ts";
 import { StorageModule } from "./features/storage/storage.module.ts";
 import { TokensModule } from "./features/tokens/tokens.module.ts";
+import { TopologyModule } from "./features/topology/topology.module.ts";
 import { PostgresModule } from "./postgres/postgres.module.ts";
 
 @Module({
@@ -35,6 +36,7 @@ import { PostgresModule } from "./postgres/postgres.module.ts";
     QueryModule,
     ProcessesModule,
     DimensionsModule,
+    TopologyModule,
     RollupsModule,
     HostsModule,
     HostSettingsModule,

@@ -8,6 +8,7 @@ import type { Answer, ValueSeries } from "../src/features/query/query.schemas.ts
 import { RollupsService } from "../src/features/rollups/rollups.service.ts";
 import { hashToken, mintToken } from "../src/features/tokens/token.ts";
 import { TokensRepository } from "../src/features/tokens/tokens.repository.ts";
+import type { Topology } from "../src/features/topology/topology.schemas.ts";
 import { startTestApi, type TestApi, TestOrganisation } from "./test-api.ts";
 
 // Routes that put several signals together share one API: each test has an organisation of its own.
@@ -202,5 +203,141 @@ describe("values of a dimension", () => {
     await get(organisation, "/dimensions/process/values?signal=nope", 422);
     await get(organisation, "/dimensions/process/values?limit=100000", 422);
     expect((await requestWith(organisation, ["hosts:read"], "/dimensions/process/values")).status).toBe(403);
+  });
+});
+
+describe("the topology", () => {
+  const none = {
+    bytes_sent: 0,
+    bytes_received: 0,
+    segments_sent: 0,
+    segments_received: 0,
+    segments_retransmitted: 0,
+    opened: 0,
+    closed: 0,
+    active: 0,
+    zero_window: 0,
+  };
+  const client = (host: string, process: string, peer: string, port: string, values: Partial<typeof none>) => ({
+    ...at(host),
+    ...{ process, unit: "", role: "client", peer, peer_port: port, port: "ephemeral", ...none },
+    ...values,
+  });
+  const server = (host: string, process: string, peer: string, port: string, values: Partial<typeof none>) => ({
+    ...at(host),
+    ...{ process, unit: "", role: "server", peer, peer_port: "ephemeral", port, ...none },
+    ...values,
+  });
+  const address = (host: string, value: string, ts = t0 - 60_000) => ({ host, ts, window_ms: 10_000, fact: "address:eth0", value, windows: 1 });
+  const edgesOf = ({ nodes, edges }: Topology) => {
+    const label = (id: string) => nodes.find((node) => node.id === id)?.label;
+    return edges.map((edge) => [label(edge.from), label(edge.to), edge.bytes, edge.reportedBy.join("+")]);
+  };
+
+  async function makeFleet() {
+    const organisation = await TestOrganisation.create(api);
+    const web = await organisation.addHost("web", { tags: { env: "prod" } });
+    const db = await organisation.addHost("db", { tags: { env: "prod" } });
+    const old = await organisation.addHost("old");
+    for (const host of [web, db, old]) await cover(organisation, host, ["tcp_connections", "tcp_rtt"]);
+    await organisation.store(getSignalOrThrow("host_facts"), [
+      address(web, "10.0.0.1 2001:db8::1"),
+      address(db, "10.0.0.2"),
+      // An address that went from one host to another within the hour.
+      address(old, "10.0.0.9", t0),
+      address(web, "10.0.0.9", t0 + 10_000),
+    ]);
+    await organisation.store(getSignalOrThrow("tcp_connections"), [
+      client(web, "nginx", "10.0.0.2", "5432", { bytes_sent: 1_000, bytes_received: 200, segments_sent: 100, segments_retransmitted: 10, opened: 3 }),
+      client(web, "cron", "10.0.0.2", "5432", { bytes_sent: 50, segments_sent: 10, opened: 1 }),
+      server(db, "postgres", "10.0.0.1", "5432", { bytes_sent: 199, bytes_received: 1_049, segments_sent: 100, opened: 4, zero_window: 2 }),
+      client(web, "nginx", "203.0.113.7", "443", { bytes_sent: 400, opened: 1 }),
+      client(db, "postgres", "10.0.0.9", "9000", { bytes_sent: 300 }),
+      client(db, "psql", "127.0.0.1", "5432", { bytes_sent: 20 }),
+      server(db, "postgres", "127.0.0.1", "5432", { bytes_received: 20 }),
+      client(old, "app", "", "1", { bytes_sent: 7 }),
+    ]);
+    const trip = { process: "nginx", unit: "", role: "client", peer: "10.0.0.2", peer_port: "5432", port: "ephemeral" };
+    await organisation.store(getSignalOrThrow("tcp_rtt"), [{ ...at(web), ...trip, ...histogram([1_000_000, 1_000_000, 9_000_000]) }]);
+    await organisation.store(getSignalOrThrow("tcp_connect_failures"), [
+      { ...at(web), process: "nginx", unit: "", peer: "10.0.0.2", peer_port: "5432", errno: "ETIMEDOUT", count: 5 },
+    ]);
+    await organisation.store(getSignalOrThrow("tcp_accept_delay"), [
+      { ...at(db), process: "postgres", unit: "", port: "5432", ...histogram([70_000]) },
+    ]);
+    await organisation.store(getSignalOrThrow("tcp_listen_queue"), [
+      { ...at(db), process: "postgres", unit: "", port: "5432", listeners: 1, backlog: 0, backlog_limit: 128, drops: 3 },
+    ]);
+    return organisation;
+  }
+
+  it("joins both ends of a connection, and says of the others what is known of the far end", async () => {
+    const organisation = await makeFleet();
+    const topology = await get<Topology>(organisation, `/topology?${range}`);
+    expect(edgesOf(topology)).toEqual([
+      ["web", "db", 1_250, "from+to"],
+      ["web", "203.0.113.7", 400, "from"],
+      ["db", "10.0.0.9", 300, "from"],
+      ["db", "db", 20, "from+to"],
+      ["old", "(unknown address)", 7, "from"],
+    ]);
+    expect(topology.nodes.find((node) => node.kind === "ambiguous")).toMatchObject({
+      label: "10.0.0.9",
+      hosts: expect.arrayContaining(["old", "web"]),
+    });
+    expect(topology.nodes.map((node) => node.kind).sort()).toEqual(["ambiguous", "external", "host", "host", "host", "unknown"]);
+    const [first] = topology.edges;
+    expect(first).toMatchObject({ direction: "client-server", connections: 4, failures: 5, loopback: false, retransmitRatio: 10 / 210 });
+    expect(first?.views.from).toMatchObject({ bytesSent: 1_050, segmentsRetransmitted: 10, rttP50: expect.closeTo(1_000_000, -5), listener: null });
+    expect(first?.views.to).toMatchObject({ bytesReceived: 1_049, zeroWindow: 2, rttP99: null, listener: { acceptDelayP99: 70_000, drops: 3 } });
+    expect(topology.edges[3]?.loopback).toBe(true);
+    expect(topology.meta).toMatchObject({ resolved: { addresses: 4, ambiguous: 1 }, truncated: null, rest: { edges: 0, bytes: 0 } });
+    expect(topology.meta.coverage).toMatchObject({ hosts: 3, reporting: 3 });
+  });
+
+  it("finds the process behind a port, and lets several clients of a host share the server's view", async () => {
+    const organisation = await makeFleet();
+    const topology = await get<Topology>(organisation, `/topology?${range}&by=process`);
+    expect(edgesOf(topology).slice(0, 2)).toEqual([
+      ["nginx on web", "postgres on db", 1_200, "from+to"],
+      ["nginx on web", "203.0.113.7", 400, "from"],
+    ]);
+    const cron = topology.edges.find((edge) => edge.from.endsWith("/cron"));
+    expect(cron).toMatchObject({ port: "5432", bytes: 50, views: { to: { sharedBy: 2, bytesReceived: 1_049 } } });
+    expect(edgesOf(topology)).toContainEqual(["psql on db", "postgres on db", 20, "from+to"]);
+  });
+
+  it("groups hosts by a tag", async () => {
+    const topology = await get<Topology>(await makeFleet(), `/topology?${range}&by=tag.env`);
+    expect(edgesOf(topology)).toEqual([
+      ["prod", "prod", 1_270, "from+to"],
+      ["prod", "203.0.113.7", 400, "from"],
+      ["prod", "10.0.0.9", 300, "from"],
+      ["(no value)", "(unknown address)", 7, "from"],
+    ]);
+  });
+
+  it("shows the largest edges and sums the rest; reads far ends of the hosts that are asked for", async () => {
+    const organisation = await makeFleet();
+    const cut = await get<Topology>(organisation, `/topology?${range}&limit=2`);
+    expect(cut.meta).toMatchObject({ truncated: { shown: 2, total: 5 }, rest: { edges: 3, bytes: 327, connections: 0 } });
+    expect(edgesOf(await get<Topology>(organisation, `/topology?${range}&where=host:db%20process:postgres&limit=1`))).toEqual([
+      ["web", "db", 1_248, "to"],
+    ]);
+    expect(edgesOf(await get<Topology>(organisation, `/topology?${range}&where=host:web&limit=1`))).toEqual([["web", "db", 1_250, "from+to"]]);
+    expect(edgesOf(await get<Topology>(organisation, `/topology?${range}&sort=retransmits&limit=1`))[0]?.slice(0, 2)).toEqual(["web", "db"]);
+    expect((await get<Topology>(organisation, `/topology?${range}&where=host:nobody`)).edges).toEqual([]);
+  });
+
+  it("knows nothing of another organisation's addresses and edges", async () => {
+    await makeFleet();
+    const stranger = await TestOrganisation.create(api);
+    const host = await stranger.addHost("theirs");
+    await stranger.store(getSignalOrThrow("tcp_connections"), [client(host, "curl", "10.0.0.2", "5432", { bytes_sent: 1 })]);
+    const topology = await get<Topology>(stranger, `/topology?${range}`);
+    expect(edgesOf(topology)).toEqual([["theirs", "10.0.0.2", 1, "from"]]);
+    expect(topology.nodes[1]?.kind).toBe("external");
+    for (const bad of ["by=peer", "by=tag.%27x", "limit=5000", "sort=x", "where=file:x", "from=now"]) await get(stranger, `/topology?${bad}`, 422);
+    expect((await requestWith(stranger, ["hosts:read"], "/topology")).status).toBe(403);
   });
 });

@@ -4,6 +4,7 @@ import { z } from "zod";
 import type { ErrorCode } from "../../common/app-error.ts";
 import { dimensionValuesParametersSchema, dimensionValuesSchema } from "../dimensions/dimensions.schemas.ts";
 import { processesParametersSchema, processTableSchema } from "../processes/processes.schemas.ts";
+import { topologyParametersSchema, topologySchema } from "../topology/topology.schemas.ts";
 
 /** How the document describes its routes. */
 export interface DocumentParts {
@@ -73,4 +74,71 @@ export function registerQuestionPaths(registry: OpenAPIRegistry, { secured, prob
       ...problems("DIMENSION_NOT_FOUND", "SIGNAL_NOT_FOUND", ...costly),
     },
   });
+
+  registry.registerPath({
+    method: "get",
+    path: "/topology",
+    operationId: "getTopology",
+    summary: "Who talks to whom, with traffic, round trips and loss per edge",
+    description:
+      "TCP between hosts, processes, units or tags, and to addresses of no known host. Where both ends run agents their views are joined: an address is resolved to the host that " +
+      "reported it in the range; one that two hosts had is `ambiguous` and never guessed.",
+    tags: ["query"],
+    security: secured,
+    request: { query: topologyParametersSchema },
+    responses: {
+      200: { description: "Nodes and edges, the largest first.", content: json(topologySchema, topologyExample) },
+      ...problems(...costly),
+    },
+  });
 }
+
+const viewExample = {
+  bytesSent: 1_050,
+  bytesReceived: 200,
+  connections: 4,
+  segmentsSent: 110,
+  segmentsRetransmitted: 10,
+  zeroWindow: 0,
+  rttP50: 1_000_000,
+  rttP99: 9_000_000,
+  failures: 5,
+  sharedBy: 1,
+  listener: null,
+};
+
+const topologyExample = {
+  meta: {
+    from: "2026-11-20T20:00:00.000Z",
+    to: "2026-11-20T21:00:00.000Z",
+    by: "host",
+    sort: "bytes",
+    coverage: { hosts: 2, reporting: 2, missing: [], steps: [1], note: null },
+    truncated: null,
+    rest: { edges: 0, bytes: 0, connections: 0, retransmits: 0 },
+    resolved: { addresses: 2, ambiguous: 0 },
+    rowsRead: 96,
+    elapsedMs: 21.5,
+  },
+  nodes: [
+    { id: "h:6c1f2a34-0f0c-4a5e-9d55-0e8b9b8f5a11", kind: "host", label: "web-1", host: "web-1" },
+    { id: "h:0d4cf0aa-3f0e-4f34-8a57-4b6f2a9d7c22", kind: "host", label: "db-1", host: "db-1" },
+  ],
+  edges: [
+    {
+      from: "h:6c1f2a34-0f0c-4a5e-9d55-0e8b9b8f5a11",
+      to: "h:0d4cf0aa-3f0e-4f34-8a57-4b6f2a9d7c22",
+      direction: "client-server",
+      port: null,
+      loopback: false,
+      bytes: 1_250,
+      connections: 4,
+      retransmitRatio: 0.09,
+      rttP50: 1_000_000,
+      rttP99: 9_000_000,
+      failures: 5,
+      reportedBy: ["from"],
+      views: { from: viewExample, to: null },
+    },
+  ],
+};

@@ -202,6 +202,26 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/topology": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Who talks to whom, with traffic, round trips and loss per edge
+         * @description TCP between hosts, processes, units or tags, and to addresses of no known host. Where both ends run agents their views are joined: an address is resolved to the host that reported it in the range; one that two hosts had is `ambiguous` and never guessed.
+         */
+        readonly get: operations["getTopology"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/hosts": {
         readonly parameters: {
             readonly query?: never;
@@ -772,6 +792,103 @@ export interface components {
                 readonly volume: number | null;
             }[];
         };
+        readonly Topology: {
+            readonly meta: {
+                /** Format: date-time */
+                readonly from: string;
+                /** Format: date-time */
+                readonly to: string;
+                readonly by: string;
+                /** @enum {string} */
+                readonly sort: "bytes" | "connections" | "retransmits";
+                readonly coverage: components["schemas"]["Coverage"];
+                /** @description Pairs of ends. */
+                readonly truncated: {
+                    readonly shown: number;
+                    readonly total: number;
+                } | null;
+                /** @description What the pairs that are not shown add up to. */
+                readonly rest: {
+                    readonly edges: number;
+                    readonly bytes: number;
+                    readonly connections: number;
+                    readonly retransmits: number;
+                };
+                /** @description Addresses that hosts reported as theirs, and how many of them two hosts had in the range: those are never guessed. */
+                readonly resolved: {
+                    readonly addresses: number;
+                    readonly ambiguous: number;
+                };
+                readonly rowsRead: number;
+                readonly elapsedMs: number;
+            };
+            readonly nodes: readonly {
+                readonly id: string;
+                /**
+                 * @description `external`: an address of no host with an agent; `ambiguous`: an address that two hosts had in the range; `unknown`: peers whose address is not known; `other`: what agents had no room for.
+                 * @enum {string}
+                 */
+                readonly kind: "host" | "process" | "unit" | "tag" | "external" | "ambiguous" | "unknown" | "other";
+                readonly label: string;
+                /** @description Name of the host it is or is on. */
+                readonly host: string | null;
+                /** @description Of an ambiguous address: who had it. */
+                readonly hosts?: readonly string[];
+            }[];
+            readonly edges: readonly {
+                /** @description Node id; the client's end. */
+                readonly from: string;
+                /** @description Node id; the server's end. */
+                readonly to: string;
+                /**
+                 * @description `unknown`: the connections are older than the agents and neither end listens; then the ends are in no order.
+                 * @enum {string}
+                 */
+                readonly direction: "client-server" | "unknown";
+                /** @description The server's port, where nodes are processes or units. */
+                readonly port: string | null;
+                /** @description Both ends are on one host. */
+                readonly loopback: boolean;
+                /** @description Both ways, by the client's end where it reports, else by the server's. */
+                readonly bytes: number;
+                readonly connections: number;
+                /** @description Segments sent again ÷ sent, of all ends that report; null: none were sent. */
+                readonly retransmitRatio: number | null;
+                readonly rttP50: number | null;
+                readonly rttP99: number | null;
+                readonly failures: number;
+                /** @description `from` and `to`: the two ends are joined. */
+                readonly reportedBy: readonly ("from" | "to")[];
+                /** @description What each end saw of it. null: that end reports nothing of it. */
+                readonly views: {
+                    readonly from: components["schemas"]["TopologyView"];
+                    readonly to: components["schemas"]["TopologyView"];
+                };
+            }[];
+        };
+        readonly TopologyView: {
+            readonly bytesSent: number;
+            readonly bytesReceived: number;
+            /** @description Opened in the range. */
+            readonly connections: number;
+            readonly segmentsSent: number;
+            readonly segmentsRetransmitted: number;
+            /** @description Times the peer announced a zero window when this end looked: the peer does not read. */
+            readonly zeroWindow: number;
+            /** @description ns; null: no round trip was measured. */
+            readonly rttP50: number | null;
+            readonly rttP99: number | null;
+            /** @description Connects that failed; only clients see them. */
+            readonly failures: number;
+            /** @description This view is of this many edges together: the far end does not know which of the processes a connection belongs to. Then it must not be added up. */
+            readonly sharedBy: number;
+            /** @description Of the listeners of this end as a whole, all their clients together: how long connections wait to be accepted, and segments dropped. null: not the server's end, or nothing listens. */
+            readonly listener: {
+                /** @description ns */
+                readonly acceptDelayP99: number | null;
+                readonly drops: number;
+            } | null;
+        } | null;
         readonly Host: {
             readonly id: string;
             readonly name: string;
@@ -2239,6 +2356,189 @@ export interface operations {
                 };
             };
             /** @description SIGNAL_NOT_FOUND: There is no such signal. VALIDATION_FAILED: The request is not valid. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            readonly 503: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TIMEOUT: The query took too long. */
+            readonly 504: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly getTopology: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description What makes a node: a host, what runs on it, or all hosts with one value of a tag (`tag.env`). */
+                readonly by?: string;
+                /** @description Filter on what hosts tell of their connections: `host`, `process`, `unit`, `role`, `peer`, `peer_port`, `port`. With a filter on hosts alone the far ends' view is read all the same. */
+                readonly where?: string;
+                readonly from?: string;
+                readonly to?: string;
+                /** @description Which edges are shown: those with most of this. */
+                readonly sort?: "bytes" | "connections" | "retransmits";
+                /** @description Edges; at most 1000. The others are summed in `rest`. */
+                readonly limit?: string;
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Nodes and edges, the largest first. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "meta": {
+                     *         "from": "2026-11-20T20:00:00.000Z",
+                     *         "to": "2026-11-20T21:00:00.000Z",
+                     *         "by": "host",
+                     *         "sort": "bytes",
+                     *         "coverage": {
+                     *           "hosts": 2,
+                     *           "reporting": 2,
+                     *           "missing": [],
+                     *           "steps": [
+                     *             1
+                     *           ],
+                     *           "note": null
+                     *         },
+                     *         "truncated": null,
+                     *         "rest": {
+                     *           "edges": 0,
+                     *           "bytes": 0,
+                     *           "connections": 0,
+                     *           "retransmits": 0
+                     *         },
+                     *         "resolved": {
+                     *           "addresses": 2,
+                     *           "ambiguous": 0
+                     *         },
+                     *         "rowsRead": 96,
+                     *         "elapsedMs": 21.5
+                     *       },
+                     *       "nodes": [
+                     *         {
+                     *           "id": "h:6c1f2a34-0f0c-4a5e-9d55-0e8b9b8f5a11",
+                     *           "kind": "host",
+                     *           "label": "web-1",
+                     *           "host": "web-1"
+                     *         },
+                     *         {
+                     *           "id": "h:0d4cf0aa-3f0e-4f34-8a57-4b6f2a9d7c22",
+                     *           "kind": "host",
+                     *           "label": "db-1",
+                     *           "host": "db-1"
+                     *         }
+                     *       ],
+                     *       "edges": [
+                     *         {
+                     *           "from": "h:6c1f2a34-0f0c-4a5e-9d55-0e8b9b8f5a11",
+                     *           "to": "h:0d4cf0aa-3f0e-4f34-8a57-4b6f2a9d7c22",
+                     *           "direction": "client-server",
+                     *           "port": null,
+                     *           "loopback": false,
+                     *           "bytes": 1250,
+                     *           "connections": 4,
+                     *           "retransmitRatio": 0.09,
+                     *           "rttP50": 1000000,
+                     *           "rttP99": 9000000,
+                     *           "failures": 5,
+                     *           "reportedBy": [
+                     *             "from"
+                     *           ],
+                     *           "views": {
+                     *             "from": {
+                     *               "bytesSent": 1050,
+                     *               "bytesReceived": 200,
+                     *               "connections": 4,
+                     *               "segmentsSent": 110,
+                     *               "segmentsRetransmitted": 10,
+                     *               "zeroWindow": 0,
+                     *               "rttP50": 1000000,
+                     *               "rttP99": 9000000,
+                     *               "failures": 5,
+                     *               "sharedBy": 1,
+                     *               "listener": null
+                     *             },
+                     *             "to": null
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Topology"];
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TOO_LARGE: The query would read too much. PAYLOAD_TOO_LARGE: The request body is too large. */
+            readonly 413: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description VALIDATION_FAILED: The request is not valid. */
             readonly 422: {
                 headers: {
                     readonly [name: string]: unknown;
