@@ -16,6 +16,7 @@ import { IngestModule } from "./features/ingest/ingest.module.ts";
 import { LimitsModule } from "./features/limits/limits.module.ts";
 import { OpenApiModule } from "./features/openapi/openapi.module.ts";
 import { ProcessesModule } from "./features/processes/processes.module.ts";
+import { ProfilesModule } from "./features/profiles/profiles.module.ts";
 import { QueryModule } from "./features/query/query.module.ts";
 import { RollupsModule } from "./features/rollups/rollups.module.ts";
 import { SignalsModule } from "./features/signals/signals.module.ts";
@@ -37,6 +38,7 @@ import { PostgresModule } from "./postgres/postgres.module.ts";
     ProcessesModule,
     DimensionsModule,
     TopologyModule,
+    ProfilesModule,
     RollupsModule,
     HostsModule,
     HostSettingsModule,

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+import { gunzipSync } from "node:zlib";
 import { bucketIndex, getSignalOrThrow } from "@waggle/signals";
+import { Profile } from "pprof-format";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Scope } from "../src/common/caller.ts";
 import type { DimensionValues } from "../src/features/dimensions/dimensions.schemas.ts";
 import type { ProcessTable } from "../src/features/processes/processes.schemas.ts";
+import type { ProfileAnswer } from "../src/features/profiles/profiles.schemas.ts";
 import type { Answer, ValueSeries } from "../src/features/query/query.schemas.ts";
 import { RollupsService } from "../src/features/rollups/rollups.service.ts";
 import { hashToken, mintToken } from "../src/features/tokens/token.ts";
@@ -339,5 +342,120 @@ describe("the topology", () => {
     expect(topology.nodes[1]?.kind).toBe("external");
     for (const bad of ["by=peer", "by=tag.%27x", "limit=5000", "sort=x", "where=file:x", "from=now"]) await get(stranger, `/topology?${bad}`, 422);
     expect((await requestWith(stranger, ["hosts:read"], "/topology")).status).toBe(403);
+  });
+});
+
+describe("profiles", () => {
+  const hour = Math.floor(t0 / 3_600_000) * 3_600_000;
+  const name = (index: number) => index.toString(16).padStart(16, "0");
+  const sample = (host: string, process: string, stack: string, samples: number, index = 0) => ({
+    ...at(host, index),
+    process,
+    unit: "",
+    stack,
+    samples,
+  });
+  const frames = (host: string, stack: string, text: string) => ({ host, ts: hour, window_ms: 10_000, stack, frames: text, windows: 1 });
+
+  async function makeProfiles() {
+    const organisation = await TestOrganisation.create(api);
+    const [one, two] = [await organisation.addHost("one"), await organisation.addHost("two")];
+    for (const host of [one, two]) await cover(organisation, host, ["cpu_profile"], [0, 1, 2, 3, 4, 5]);
+    await organisation.store(getSignalOrThrow("cpu_profile"), [
+      sample(one, "nginx", name(1), 30),
+      sample(two, "nginx", name(1), 15),
+      sample(one, "nginx", name(2), 49),
+      sample(two, "redis", name(3), 4),
+      sample(two, "~other", "~other", 2),
+      sample(one, "nginx", name(1), 98, 3),
+    ]);
+    // The first host's entry serves both; nobody sent the third stack's.
+    await organisation.store(getSignalOrThrow("stack_frames"), [
+      frames(one, name(1), "main [nginx];work [nginx]"),
+      frames(one, name(2), "main [nginx];read [libc.so.6];vfs_read_[k]"),
+    ]);
+    await organisation.store(getSignalOrThrow("off_cpu"), [
+      { ...at(one), process: "nginx", unit: "", stack: name(2), count: 3, blocked: 2_000_000_000 },
+    ]);
+    return organisation;
+  }
+  const window = `from=${t0}&to=${t0 + 10_000}`;
+  const nodesOf = ({ tree }: ProfileAnswer) => {
+    const paths: string[] = [];
+    return tree.parents.map((parent, index) => {
+      paths[index] =
+        parent <= 0 ? (tree.names[tree.nameIndexes[index] as number] as string) : `${paths[parent]};${tree.names[tree.nameIndexes[index] as number]}`;
+      return [paths[index], tree.self[index], tree.total[index]];
+    });
+  };
+
+  it("are trees of named frames, in which what has no frames is shown and counted", async () => {
+    const organisation = await makeProfiles();
+    const answer = await get<ProfileAnswer>(organisation, `/profiles?${window}`);
+    expect(nodesOf(answer)).toEqual([
+      ["", 0, 100],
+      ["nginx", 0, 94],
+      ["nginx;main [nginx]", 0, 94],
+      ["nginx;main [nginx];read [libc.so.6]", 0, 49],
+      ["nginx;main [nginx];read [libc.so.6];vfs_read_[k]", 49, 49],
+      ["nginx;main [nginx];work [nginx]", 45, 45],
+      ["redis", 0, 4],
+      ["redis;[unknown stack]", 4, 4],
+      ["~other", 0, 2],
+      ["~other;~other", 2, 2],
+    ]);
+    expect(answer.meta).toMatchObject({ unit: "samples", hz: 49, selection: { total: 100, stacks: 4, beyond: 0, unknown: { stacks: 1, value: 4 } } });
+    expect(answer.meta.selection.seconds).toBeCloseTo(100 / 49);
+    expect(answer.meta.selection.coverage).toMatchObject({ hosts: 2, reporting: 2 });
+
+    const cut = await get<ProfileAnswer>(organisation, `/profiles?${window}&maxNodes=3&where=process:nginx%20host:one`);
+    expect(nodesOf(cut).at(-1)).toEqual(["nginx;main [nginx];~other", 79, 79]);
+    const opened = await get<ProfileAnswer>(organisation, `/profiles?${window}&focus=${encodeURIComponent("nginx;main [nginx]")}`);
+    expect(nodesOf(opened)[0]).toEqual(["main [nginx]", 0, 94]);
+    const waits = await get<ProfileAnswer>(organisation, `/profiles?${window}&signal=off_cpu&root=none`);
+    expect(nodesOf(waits)[1]).toEqual(["main [nginx]", 0, 2_000_000_000]);
+    expect(waits.meta.selection.seconds).toBe(2);
+  });
+
+  it("compare a selection with a baseline by shares", async () => {
+    const organisation = await makeProfiles();
+    const response = await organisation.request("/profiles", {
+      body: { where: "process:nginx host:one", from: t0, to: t0 + 10_000, baseline: { from: t0 + 30_000, to: t0 + 40_000 } },
+    });
+    const answer = (await response.json()) as ProfileAnswer;
+    expect([answer.meta.selection.total, answer.meta.baseline?.total]).toEqual([79, 98]);
+    const at = nodesOf(answer).findIndex(([path]) => String(path).endsWith("vfs_read_[k]"));
+    expect([answer.tree.total[at], answer.tree.baselineTotal?.[at], answer.tree.change?.[at]]).toEqual([49, 0, 49 / 79]);
+    const bad = await organisation.request("/profiles", { body: { baseline: { from: "now", to: "never" } } });
+    expect(((await bad.json()) as { errors: { pointer: string }[] }).errors[0]?.pointer).toBe("/baseline/to");
+  });
+
+  it("are given as collapsed text, pprof and speedscope", async () => {
+    const organisation = await makeProfiles();
+    const of = async (format: string, headers = {}) => organisation.request(`/profiles?${window}&where=process:nginx${format}`, { headers });
+    const collapsed = "nginx;main [nginx];read [libc.so.6];vfs_read_[k] 49\nnginx;main [nginx];work [nginx] 45\n";
+    expect(await (await of("&format=collapsed")).text()).toBe(collapsed);
+    expect(await (await of("", { accept: "text/plain" })).text()).toBe(collapsed);
+    const pprof = await of("&format=pprof");
+    expect(pprof.headers.get("content-disposition")).toMatch(/^attachment; filename="cpu_profile-.*\.pb\.gz"$/);
+    const decoded = Profile.decode(gunzipSync(Buffer.from(await pprof.arrayBuffer())));
+    expect(decoded.sample.map((entry) => Number(entry.value[0]))).toEqual([49, 45]);
+    expect(decoded.sample.map((entry) => Number(entry.value[1]))).toEqual([1_000_000_000, Math.round((45 / 49) * 1e9)]);
+    const speedscope = (await (await of("&format=speedscope")).json()) as { profiles: { weights: number[] }[] };
+    expect(speedscope.profiles[0]?.weights).toEqual([1_000_000_000, Math.round((45 / 49) * 1e9)]);
+  });
+
+  it("belong to one organisation", async () => {
+    await makeProfiles();
+    const stranger = await TestOrganisation.create(api);
+    await stranger.addHost("theirs");
+    expect(nodesOf(await get<ProfileAnswer>(stranger, `/profiles?${window}`))).toEqual([["", 0, 0]]);
+    // A stack of the same name is not told by another organisation's dictionary.
+    await stranger.store(getSignalOrThrow("cpu_profile"), [sample(await stranger.addHost("x"), "nginx", name(1), 1)]);
+    expect(nodesOf(await get<ProfileAnswer>(stranger, `/profiles?${window}`)).at(-1)).toEqual(["nginx;[unknown stack]", 1, 1]);
+    for (const bad of ["signal=tcp_rtt", "maxNodes=0", "hz=0", "format=svg", "root=file", "where=peer:1"])
+      await get(stranger, `/profiles?${bad}`, 422);
+    expect((await requestWith(stranger, ["hosts:read"], "/profiles")).status).toBe(403);
+    expect((await requestWith(stranger, ["hosts:read"], "/profiles", {})).status).toBe(403);
   });
 });

@@ -4,6 +4,7 @@ import { z } from "zod";
 import type { ErrorCode } from "../../common/app-error.ts";
 import { dimensionValuesParametersSchema, dimensionValuesSchema } from "../dimensions/dimensions.schemas.ts";
 import { processesParametersSchema, processTableSchema } from "../processes/processes.schemas.ts";
+import { profileParametersSchema, profileQuerySchema, profileSchema } from "../profiles/profiles.schemas.ts";
 import { topologyParametersSchema, topologySchema } from "../topology/topology.schemas.ts";
 
 /** How the document describes its routes. */
@@ -91,7 +92,78 @@ export function registerQuestionPaths(registry: OpenAPIRegistry, { secured, prob
       ...problems(...costly),
     },
   });
+
+  registry.registerPath({
+    method: "get",
+    path: "/profiles",
+    operationId: "getProfile",
+    summary: "Call stacks as a tree, or for other tools",
+    description:
+      "What ran on the CPUs or where programs waited. The tree is cut to `maxNodes`; `focus` opens what was cut. `format` (or `Accept`) asks for all stacks as collapsed text, pprof (gzip) or speedscope.",
+    tags: ["query"],
+    security: secured,
+    request: { query: profileParametersSchema },
+    responses: {
+      200: {
+        description: "The profile.",
+        content: {
+          ...json(profileSchema, profileExample),
+          "text/plain": {
+            schema: z.string().meta({ description: "Frames joined by `;`, a space, samples (or waits)." }),
+            example: "nginx;main [nginx];work [nginx] 45\n",
+          },
+          "application/vnd.google.protobuf": { schema: { type: "string", format: "binary", description: "perftools.profiles.Profile, gzip." } },
+        },
+      },
+      ...problems(...costly),
+    },
+  });
+  registry.registerPath({
+    method: "post",
+    path: "/profiles",
+    operationId: "queryProfile",
+    summary: "Call stacks as a tree, beside those of a baseline",
+    description: "As GET, with a body; `baseline` puts another range or filter beside the selection, node by node.",
+    tags: ["query"],
+    security: secured,
+    request: {
+      body: {
+        required: true,
+        content: json(profileQuerySchema, {
+          where: "process:nginx",
+          from: "now-15m",
+          to: "now",
+          baseline: { from: "now-1d", to: "now-23h" },
+        }),
+      },
+    },
+    responses: { 200: { description: "The profile.", content: json(profileSchema, profileExample) }, ...problems(...costly) },
+  });
 }
+
+const selectionExample = {
+  from: "2026-11-20T20:00:00.000Z",
+  to: "2026-11-20T21:00:00.000Z",
+  where: "process:nginx",
+  total: 94,
+  seconds: 1.918,
+  stacks: 2,
+  beyond: 0,
+  unknown: { stacks: 0, value: 0 },
+  coverage: { hosts: 2, reporting: 2, missing: [], note: null },
+};
+
+const profileExample = {
+  meta: { signal: "cpu_profile", unit: "samples", hz: 49, focus: "", selection: selectionExample, baseline: null, rowsRead: 12, elapsedMs: 8.2 },
+  tree: {
+    names: ["", "nginx", "main [nginx]", "work [nginx]"],
+    parents: [-1, 0, 1, 2],
+    nameIndexes: [0, 1, 2, 3],
+    self: [0, 0, 49, 45],
+    total: [94, 94, 94, 45],
+    hidden: [0, 0, 0, 0],
+  },
+};
 
 const viewExample = {
   bytesSent: 1_050,

@@ -222,6 +222,30 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/profiles": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Call stacks as a tree, or for other tools
+         * @description What ran on the CPUs or where programs waited. The tree is cut to `maxNodes`; `focus` opens what was cut. `format` (or `Accept`) asks for all stacks as collapsed text, pprof (gzip) or speedscope.
+         */
+        readonly get: operations["getProfile"];
+        readonly put?: never;
+        /**
+         * Call stacks as a tree, beside those of a baseline
+         * @description As GET, with a body; `baseline` puts another range or filter beside the selection, node by node.
+         */
+        readonly post: operations["queryProfile"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/hosts": {
         readonly parameters: {
             readonly query?: never;
@@ -889,6 +913,161 @@ export interface components {
                 readonly drops: number;
             } | null;
         } | null;
+        readonly Profile: {
+            readonly meta: {
+                /** @enum {string} */
+                readonly signal: "cpu_profile" | "off_cpu";
+                /** @enum {string} */
+                readonly unit: "samples" | "ns";
+                /** @description What `seconds` are made with; null for waits. */
+                readonly hz: number | null;
+                readonly focus: string;
+                readonly selection: {
+                    /** Format: date-time */
+                    readonly from: string;
+                    /** Format: date-time */
+                    readonly to: string;
+                    readonly where: string;
+                    /** @description Of all stacks, in `unit`. */
+                    readonly total: number;
+                    /** @description The same as time: samples ÷ `hz`, or the waits added up. */
+                    readonly seconds: number;
+                    readonly stacks: number;
+                    /** @description Of `total`: in stacks beyond the 20,000 largest; they are one frame `[other stacks]`. */
+                    readonly beyond: number;
+                    /** @description Stacks whose frames have not arrived, or are not kept any more, as the frame `[unknown stack]`. */
+                    readonly unknown: {
+                        readonly stacks: number;
+                        readonly value: number;
+                    };
+                    readonly coverage: {
+                        /** @description Hosts that match the filter and were enrolled before the end of the range. */
+                        readonly hosts: number;
+                        /** @description Those that reported the signal; in a range that reaches the present, those that still do. */
+                        readonly reporting: number;
+                        /** @description The others, with the reason; at most 100 of them. */
+                        readonly missing: readonly {
+                            readonly host: string;
+                            readonly reason: string;
+                            readonly state: string;
+                            /**
+                             * Format: date-time
+                             * @description RFC 3339, UTC.
+                             */
+                            readonly since: string | null;
+                        }[];
+                        /** @description What else weakens the numbers. */
+                        readonly note: string | null;
+                    };
+                };
+                readonly baseline: {
+                    /** Format: date-time */
+                    readonly from: string;
+                    /** Format: date-time */
+                    readonly to: string;
+                    readonly where: string;
+                    /** @description Of all stacks, in `unit`. */
+                    readonly total: number;
+                    /** @description The same as time: samples ÷ `hz`, or the waits added up. */
+                    readonly seconds: number;
+                    readonly stacks: number;
+                    /** @description Of `total`: in stacks beyond the 20,000 largest; they are one frame `[other stacks]`. */
+                    readonly beyond: number;
+                    /** @description Stacks whose frames have not arrived, or are not kept any more, as the frame `[unknown stack]`. */
+                    readonly unknown: {
+                        readonly stacks: number;
+                        readonly value: number;
+                    };
+                    readonly coverage: {
+                        /** @description Hosts that match the filter and were enrolled before the end of the range. */
+                        readonly hosts: number;
+                        /** @description Those that reported the signal; in a range that reaches the present, those that still do. */
+                        readonly reporting: number;
+                        /** @description The others, with the reason; at most 100 of them. */
+                        readonly missing: readonly {
+                            readonly host: string;
+                            readonly reason: string;
+                            readonly state: string;
+                            /**
+                             * Format: date-time
+                             * @description RFC 3339, UTC.
+                             */
+                            readonly since: string | null;
+                        }[];
+                        /** @description What else weakens the numbers. */
+                        readonly note: string | null;
+                    };
+                } | null;
+                readonly rowsRead: number;
+                readonly elapsedMs: number;
+            };
+            /** @description Nodes in pre-order, column by column; siblings by total. */
+            readonly tree: {
+                readonly names: readonly string[];
+                /** @description By node: index of its parent, which comes before it; -1 for the root. */
+                readonly parents: readonly number[];
+                /** @description By node: index into `names`. Frames of the kernel end in `_[k]`. */
+                readonly nameIndexes: readonly number[];
+                /** @description By node: what was seen in it itself. All of them add up to the root's total. */
+                readonly self: readonly number[];
+                /** @description By node: in it and below it. */
+                readonly total: readonly number[];
+                readonly baselineSelf?: readonly number[];
+                readonly baselineTotal?: readonly number[];
+                /** @description By node: its share of the selection's total less its share of the baseline's, -1 to 1. Below a `focus` shares are of what lies below it. */
+                readonly change?: readonly number[];
+                /** @description By node: how many nodes a `~other` stands for; 0 for the others. */
+                readonly hidden: readonly number[];
+            };
+        };
+        readonly ProfileQuery: {
+            /**
+             * @description What ran on the CPUs (samples), or where programs waited (ns).
+             * @default cpu_profile
+             * @enum {string}
+             */
+            readonly signal: "cpu_profile" | "off_cpu";
+            /**
+             * @description Filter on `host`, `process`, `unit`, `stack`.
+             * @default
+             * @example process:nginx
+             */
+            readonly where: string;
+            /**
+             * @description What stands below the root, before the first frame.
+             * @default process
+             * @enum {string}
+             */
+            readonly root: "process" | "unit" | "host" | "none";
+            /**
+             * @description Frames from the root, joined by `;`: the tree is what lies below them. Opens what `~other` stands for.
+             * @default
+             * @example nginx;main [nginx]
+             */
+            readonly focus: string;
+            /** @default now-1h */
+            readonly from: string | number;
+            /** @default now */
+            readonly to: string | number;
+            /** @default 2000 */
+            readonly maxNodes: number;
+            /**
+             * @description Samples a second that agents are configured to take: what turns samples into CPU time.
+             * @default 49
+             */
+            readonly hz: number;
+            /** @description What to compare with. Its values stand beside the selection's in each node. */
+            readonly baseline?: {
+                /**
+                 * @description Left out: as of the selection.
+                 * @default
+                 * @example process:nginx
+                 */
+                readonly where: string;
+                readonly from: string | number;
+                readonly to: string | number;
+            };
+        };
         readonly Host: {
             readonly id: string;
             readonly name: string;
@@ -2509,6 +2688,365 @@ export interface operations {
                      *     }
                      */
                     readonly "application/json": components["schemas"]["Topology"];
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TOO_LARGE: The query would read too much. PAYLOAD_TOO_LARGE: The request body is too large. */
+            readonly 413: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description VALIDATION_FAILED: The request is not valid. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            readonly 503: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TIMEOUT: The query took too long. */
+            readonly 504: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly getProfile: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description What ran on the CPUs (samples), or where programs waited (ns). */
+                readonly signal?: "cpu_profile" | "off_cpu";
+                /** @description Filter on `host`, `process`, `unit`, `stack`. */
+                readonly where?: string;
+                /** @description What stands below the root, before the first frame. */
+                readonly root?: "process" | "unit" | "host" | "none";
+                /** @description Frames from the root, joined by `;`: the tree is what lies below them. Opens what `~other` stands for. */
+                readonly focus?: string;
+                readonly from?: string;
+                readonly to?: string;
+                /** @description Of the tree; smaller nodes are summed in `~other` below their parent. */
+                readonly maxNodes?: number;
+                /** @description Samples a second that agents are configured to take: what turns samples into CPU time. */
+                readonly hz?: number;
+                /** @description Left out: by `Accept` (`application/json` = tree, `text/plain` = collapsed, `application/vnd.google.protobuf` = pprof). */
+                readonly format?: "tree" | "collapsed" | "pprof" | "speedscope";
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The profile. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "meta": {
+                     *         "signal": "cpu_profile",
+                     *         "unit": "samples",
+                     *         "hz": 49,
+                     *         "focus": "",
+                     *         "selection": {
+                     *           "from": "2026-11-20T20:00:00.000Z",
+                     *           "to": "2026-11-20T21:00:00.000Z",
+                     *           "where": "process:nginx",
+                     *           "total": 94,
+                     *           "seconds": 1.918,
+                     *           "stacks": 2,
+                     *           "beyond": 0,
+                     *           "unknown": {
+                     *             "stacks": 0,
+                     *             "value": 0
+                     *           },
+                     *           "coverage": {
+                     *             "hosts": 2,
+                     *             "reporting": 2,
+                     *             "missing": [],
+                     *             "note": null
+                     *           }
+                     *         },
+                     *         "baseline": null,
+                     *         "rowsRead": 12,
+                     *         "elapsedMs": 8.2
+                     *       },
+                     *       "tree": {
+                     *         "names": [
+                     *           "",
+                     *           "nginx",
+                     *           "main [nginx]",
+                     *           "work [nginx]"
+                     *         ],
+                     *         "parents": [
+                     *           -1,
+                     *           0,
+                     *           1,
+                     *           2
+                     *         ],
+                     *         "nameIndexes": [
+                     *           0,
+                     *           1,
+                     *           2,
+                     *           3
+                     *         ],
+                     *         "self": [
+                     *           0,
+                     *           0,
+                     *           49,
+                     *           45
+                     *         ],
+                     *         "total": [
+                     *           94,
+                     *           94,
+                     *           94,
+                     *           45
+                     *         ],
+                     *         "hidden": [
+                     *           0,
+                     *           0,
+                     *           0,
+                     *           0
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Profile"];
+                    /** @example nginx;main [nginx];work [nginx] 45 */
+                    readonly "text/plain": string;
+                    readonly "application/vnd.google.protobuf": string;
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TOO_LARGE: The query would read too much. PAYLOAD_TOO_LARGE: The request body is too large. */
+            readonly 413: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description VALIDATION_FAILED: The request is not valid. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            readonly 503: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TIMEOUT: The query took too long. */
+            readonly 504: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly queryProfile: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                /**
+                 * @example {
+                 *       "where": "process:nginx",
+                 *       "from": "now-15m",
+                 *       "to": "now",
+                 *       "baseline": {
+                 *         "from": "now-1d",
+                 *         "to": "now-23h"
+                 *       }
+                 *     }
+                 */
+                readonly "application/json": components["schemas"]["ProfileQuery"];
+            };
+        };
+        readonly responses: {
+            /** @description The profile. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "meta": {
+                     *         "signal": "cpu_profile",
+                     *         "unit": "samples",
+                     *         "hz": 49,
+                     *         "focus": "",
+                     *         "selection": {
+                     *           "from": "2026-11-20T20:00:00.000Z",
+                     *           "to": "2026-11-20T21:00:00.000Z",
+                     *           "where": "process:nginx",
+                     *           "total": 94,
+                     *           "seconds": 1.918,
+                     *           "stacks": 2,
+                     *           "beyond": 0,
+                     *           "unknown": {
+                     *             "stacks": 0,
+                     *             "value": 0
+                     *           },
+                     *           "coverage": {
+                     *             "hosts": 2,
+                     *             "reporting": 2,
+                     *             "missing": [],
+                     *             "note": null
+                     *           }
+                     *         },
+                     *         "baseline": null,
+                     *         "rowsRead": 12,
+                     *         "elapsedMs": 8.2
+                     *       },
+                     *       "tree": {
+                     *         "names": [
+                     *           "",
+                     *           "nginx",
+                     *           "main [nginx]",
+                     *           "work [nginx]"
+                     *         ],
+                     *         "parents": [
+                     *           -1,
+                     *           0,
+                     *           1,
+                     *           2
+                     *         ],
+                     *         "nameIndexes": [
+                     *           0,
+                     *           1,
+                     *           2,
+                     *           3
+                     *         ],
+                     *         "self": [
+                     *           0,
+                     *           0,
+                     *           49,
+                     *           45
+                     *         ],
+                     *         "total": [
+                     *           94,
+                     *           94,
+                     *           94,
+                     *           45
+                     *         ],
+                     *         "hidden": [
+                     *           0,
+                     *           0,
+                     *           0,
+                     *           0
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Profile"];
                 };
             };
             /** @description UNAUTHENTICATED: Sign in first. */
