@@ -9,6 +9,7 @@ import { ProblemFilter } from "./common/problem.filter.ts";
 import type { Config } from "./config/config.ts";
 import { AuditModule } from "./features/audit/audit.module.ts";
 import { DimensionsModule } from "./features/dimensions/dimensions.module.ts";
+import { EventsModule } from "./features/events/events.module.ts";
 import { HealthModule } from "./features/health/health.module.ts";
 import { HostSettingsModule } from "./features/host-settings/host-settings.module.ts";
 import { HostsModule } from "./features/hosts/hosts.module.ts";
@@ -39,6 +40,7 @@ import { PostgresModule } from "./postgres/postgres.module.ts";
     DimensionsModule,
     TopologyModule,
     ProfilesModule,
+    EventsModule,
     RollupsModule,
     HostsModule,
     HostSettingsModule,

@@ -5,6 +5,9 @@ import { Profile } from "pprof-format";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Scope } from "../src/common/caller.ts";
 import type { DimensionValues } from "../src/features/dimensions/dimensions.schemas.ts";
+import type { Event, EventPage } from "../src/features/events/events.schemas.ts";
+import { HostStatusService } from "../src/features/ingest/host-status.service.ts";
+import { IngestServer } from "../src/features/ingest/ingest.grpc.ts";
 import type { ProcessTable } from "../src/features/processes/processes.schemas.ts";
 import type { ProfileAnswer } from "../src/features/profiles/profiles.schemas.ts";
 import type { Answer, ValueSeries } from "../src/features/query/query.schemas.ts";
@@ -12,6 +15,7 @@ import { RollupsService } from "../src/features/rollups/rollups.service.ts";
 import { hashToken, mintToken } from "../src/features/tokens/token.ts";
 import { TokensRepository } from "../src/features/tokens/tokens.repository.ts";
 import type { Topology } from "../src/features/topology/topology.schemas.ts";
+import { facts, TestIngest } from "./test-agent.ts";
 import { startTestApi, type TestApi, TestOrganisation } from "./test-api.ts";
 
 // Routes that put several signals together share one API: each test has an organisation of its own.
@@ -457,5 +461,137 @@ describe("profiles", () => {
       await get(stranger, `/profiles?${bad}`, 422);
     expect((await requestWith(stranger, ["hosts:read"], "/profiles")).status).toBe(403);
     expect((await requestWith(stranger, ["hosts:read"], "/profiles", {})).status).toBe(403);
+  });
+});
+
+describe("events", () => {
+  const titles = ({ data }: EventPage) => data.map((event) => [event.kind, event.host?.name ?? null, event.title]);
+  const tell = async (organisation: TestOrganisation, body: unknown, key?: string) =>
+    organisation.request("/events", { body, headers: key === undefined ? {} : { "idempotency-key": key } });
+
+  it("of hosts are noticed once: a new boot, another kernel or agent, however often it says Hello", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const ingest = new TestIngest(api.app.get(IngestServer).port);
+    const statuses = api.app.get(HostStatusService);
+    const { hostId, credential } = await ingest.enrol(organisation.enrolmentToken, "web-1", "ab".repeat(32));
+    const say = async (bootId: string, kernelRelease: string, agentVersion: string) => {
+      const stream = ingest.open(credential);
+      stream.hello({ bootId, facts: { ...facts("web-1"), kernelRelease, agentVersion } });
+      await stream.next("config");
+      await statuses.save();
+      stream.cancel();
+    };
+    await say("boot-1", "6.1.0-test", "0.1.0");
+    await say("boot-1", "6.1.0-test", "0.1.0");
+    await say("boot-2", "6.12.0", "0.1.0");
+    await say("boot-2", "6.12.0", "0.2.0");
+    await Promise.all([say("boot-2", "6.12.0", "0.2.0"), say("boot-2", "6.12.0", "0.2.0")]);
+    ingest.close();
+    const page = await get<EventPage>(organisation, "/events?host=web-1");
+    const noticed = titles(page).filter(([kind]) => kind !== "host.enrolled");
+    expect(noticed[0]).toEqual(["agent.version", "web-1", "Agent: 0.2.0"]);
+    expect(noticed.slice(1).sort()).toEqual([
+      ["host.kernel", "web-1", "Kernel: 6.12.0"],
+      ["host.reboot", "web-1", "Started anew, boot: boot-2"],
+    ]);
+    expect(page.data.find(({ kind }) => kind === "host.kernel")).toMatchObject({ details: { before: "6.1.0-test", after: "6.12.0" }, actor: null });
+    expect(page.data.find(({ kind }) => kind === "host.enrolled")).toMatchObject({ host: { id: hostId, name: "web-1" } });
+  });
+
+  it("are one feed by time, of hosts, settings, OOM kills and what people tell, page by page without a gap or a double", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const web = await organisation.addHost("web-1");
+    await organisation.addHost("gone", { retiredAt: new Date(t0 - 600_000) });
+    await organisation.store(getSignalOrThrow("oom_kills"), [
+      { ...at(web), process: "java", unit: "app.service", count: 2 },
+      { ...at(web), process: "node", unit: "", count: 1 },
+    ]);
+    await organisation.request("/hosts/web-1/settings", { method: "PATCH", body: { windowMs: 1_000 } });
+    const deploy = { kind: "deploy", title: "checkout 4.2.1", at: t0, details: { version: "4.2.1" } };
+    const created = await tell(organisation, deploy, "build-1");
+    expect(created.status).toBe(201);
+    const event = (await created.json()) as Event;
+    expect(event).toMatchObject({
+      kind: "deploy",
+      at: new Date(t0).toISOString(),
+      host: null,
+      actor: { tokenName: "first" },
+      details: { version: "4.2.1" },
+    });
+    await tell(organisation, { kind: "note", title: "looked at it", host: "web-1" });
+    const all = await get<EventPage>(organisation, "/events");
+    expect(titles(all).map(([kind]) => kind)).toEqual([
+      "note",
+      "settings",
+      "oom.kill",
+      "oom.kill",
+      "deploy",
+      "host.retired",
+      "host.enrolled",
+      "host.enrolled",
+    ]);
+    expect(all.data.find(({ kind }) => kind === "settings")).toMatchObject({ host: { name: "web-1" }, details: { windowMs: "1000" } });
+    expect(
+      all.data
+        .filter(({ kind }) => kind === "oom.kill")
+        .map(({ details }) => details["count"])
+        .sort(),
+    ).toEqual(["1", "2"]);
+
+    for (const limit of [1, 3]) {
+      const paged: Event[] = [];
+      for (let cursor = ""; ; ) {
+        const page = await get<EventPage>(organisation, `/events?limit=${limit}${cursor}`);
+        paged.push(...page.data);
+        if (page.meta.nextCursor === null) break;
+        cursor = `&cursor=${page.meta.nextCursor}`;
+      }
+      expect(paged).toEqual(all.data);
+    }
+    expect(titles(await get<EventPage>(organisation, "/events?kinds=deploy,note"))).toEqual([
+      ["note", "web-1", "looked at it"],
+      ["deploy", null, "checkout 4.2.1"],
+    ]);
+    expect(titles(await get<EventPage>(organisation, "/events?host=gone")).map(([kind]) => kind)).toEqual(["host.retired", "host.enrolled"]);
+    expect(titles(await get<EventPage>(organisation, `/events?from=${t0}&to=${t0 + 1}&kinds=deploy`))).toHaveLength(1);
+  });
+
+  it("that are told twice under one key are one, and audited once", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const body = { kind: "deploy", title: "api 7" };
+    const [first, second] = await Promise.all([tell(organisation, body, "k"), tell(organisation, body, "k")]);
+    expect([first.status, second.status].sort()).toEqual([200, 201]);
+    expect(await first.json()).toEqual(await second.json());
+    const conflict = await tell(organisation, { ...body, title: "api 8" }, "k");
+    expect([conflict.status, ((await conflict.json()) as { code: string }).code]).toEqual([409, "IDEMPOTENCY_CONFLICT"]);
+    const audit = await get<{ data: { action: string; after: object }[] }>(organisation, "/audit");
+    expect(audit.data.map(({ action, after }) => [action, after])).toEqual([["event.create", expect.objectContaining({ title: "api 7" })]]);
+    const theirs = await TestOrganisation.create(api);
+    expect((await tell(theirs, { ...body, title: "other" }, "k")).status).toBe(201);
+    expect(titles(await get<EventPage>(theirs, "/events"))).toEqual([["deploy", null, "other"]]);
+  });
+
+  it("refuse what cannot be stored or found, and tokens that may not", async () => {
+    const [organisation, stranger] = [await TestOrganisation.create(api), await TestOrganisation.create(api)];
+    await stranger.addHost("theirs");
+    const good = { kind: "note", title: "x" };
+    for (const bad of [
+      {},
+      { ...good, kind: "host.reboot" },
+      { ...good, title: "" },
+      { ...good, title: "a\u0000b" },
+      { ...good, at: "now+1h" },
+      { ...good, at: "soon" },
+      { ...good, details: Object.fromEntries(Array.from({ length: 21 }, (_, index) => [`k${index}`, ""])) },
+      { ...good, more: 1 },
+    ])
+      expect((await tell(organisation, bad)).status, JSON.stringify(bad)).toBe(422);
+    expect((await tell(organisation, good, "x".repeat(129))).status).toBe(422);
+    expect((await tell(organisation, { ...good, host: "theirs" })).status).toBe(404);
+    for (const bad of ["kinds=reboot", "limit=0", "cursor=x", "cursor=WzEsMl0", "from=x", "x=1"]) await get(organisation, `/events?${bad}`, 422);
+    await get(organisation, "/events?host=theirs", 404);
+    expect((await requestWith(organisation, ["metrics:read"], "/events")).status).toBe(403);
+    expect((await requestWith(organisation, ["hosts:read", "hosts:write"], "/events", good)).status).toBe(403);
+    expect((await requestWith(organisation, ["events:write"], "/events", good)).status).toBe(201);
   });
 });

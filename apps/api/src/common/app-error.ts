@@ -19,6 +19,7 @@ export const errorKinds = {
   DIMENSION_NOT_FOUND: { httpStatus: 404, grpcStatus: GrpcStatus.NOT_FOUND, title: "There is no such dimension", retryable: false },
   SIGNAL_NOT_FOUND: { httpStatus: 422, grpcStatus: GrpcStatus.INVALID_ARGUMENT, title: "There is no such signal", retryable: false },
   PRECONDITION_FAILED: { httpStatus: 412, grpcStatus: GrpcStatus.FAILED_PRECONDITION, title: "It was changed meanwhile", retryable: false },
+  IDEMPOTENCY_CONFLICT: { httpStatus: 409, grpcStatus: GrpcStatus.ALREADY_EXISTS, title: "The key was used for something else", retryable: false },
   QUERY_TOO_LARGE: { httpStatus: 413, grpcStatus: GrpcStatus.RESOURCE_EXHAUSTED, title: "The query would read too much", retryable: false },
   QUERY_TIMEOUT: { httpStatus: 504, grpcStatus: GrpcStatus.DEADLINE_EXCEEDED, title: "The query took too long", retryable: true },
   STORAGE_UNAVAILABLE: { httpStatus: 503, grpcStatus: GrpcStatus.UNAVAILABLE, title: "The storage does not answer", retryable: true },

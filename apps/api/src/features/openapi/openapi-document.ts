@@ -285,6 +285,7 @@ export function openApiDocument(): object {
     tags: [
       { name: "query", description: "Numbers." },
       { name: "hosts", description: "Who is measured." },
+      { name: "events", description: "What changed." },
       { name: "settings", description: "What agents are told, and who said so." },
       { name: "signals", description: "What is measured." },
       { name: "ingest", description: "What arrived." },

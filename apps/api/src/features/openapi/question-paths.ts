@@ -3,6 +3,7 @@ import type { OpenAPIRegistry, RouteConfig } from "@asteasolutions/zod-to-openap
 import { z } from "zod";
 import type { ErrorCode } from "../../common/app-error.ts";
 import { dimensionValuesParametersSchema, dimensionValuesSchema } from "../dimensions/dimensions.schemas.ts";
+import { createEventSchema, eventPageSchema, eventSchema, eventsParametersSchema } from "../events/events.schemas.ts";
 import { processesParametersSchema, processTableSchema } from "../processes/processes.schemas.ts";
 import { profileParametersSchema, profileQuerySchema, profileSchema } from "../profiles/profiles.schemas.ts";
 import { topologyParametersSchema, topologySchema } from "../topology/topology.schemas.ts";
@@ -139,7 +140,62 @@ export function registerQuestionPaths(registry: OpenAPIRegistry, { secured, prob
     },
     responses: { 200: { description: "The profile.", content: json(profileSchema, profileExample) }, ...problems(...costly) },
   });
+
+  registry.registerPath({
+    method: "get",
+    path: "/events",
+    operationId: "listEvents",
+    summary: "What changed, newest first",
+    description:
+      "One feed of what the API noticed (reboots, new kernels and agents, hosts that came and went), what agents counted (OOM kills), what people changed (settings) and what they told (deploys, notes). Needs the scope hosts:read.",
+    tags: ["events"],
+    security: secured,
+    request: { query: eventsParametersSchema },
+    responses: {
+      200: {
+        description: "A page.",
+        content: json(eventPageSchema, {
+          meta: { from: "2026-11-19T21:00:00.000Z", to: "2026-11-20T21:00:00.000Z", kinds: ["deploy"], nextCursor: null },
+          data: [eventExample],
+        }),
+      },
+      ...problems("VALIDATION_FAILED", "HOST_NOT_FOUND", "FORBIDDEN", "QUERY_TIMEOUT", "STORAGE_UNAVAILABLE"),
+    },
+  });
+  registry.registerPath({
+    method: "post",
+    path: "/events",
+    operationId: "createEvent",
+    summary: "Tell of a deploy or anything else",
+    description: "Needs the scope events:write. Audited. Told again under the same `Idempotency-Key`, the first one is the answer, with status 200.",
+    tags: ["events"],
+    security: secured,
+    request: {
+      headers: z.object({
+        "idempotency-key": z.string().optional().meta({ description: "1 to 128 printable characters, such as the number of the build." }),
+      }),
+      body: {
+        required: true,
+        content: json(createEventSchema, { kind: "deploy", title: "checkout 4.2.1 to production", details: { version: "4.2.1" } }),
+      },
+    },
+    responses: {
+      200: { description: "It was told before.", content: json(eventSchema, eventExample) },
+      201: { description: "Stored.", content: json(eventSchema, eventExample) },
+      ...problems("VALIDATION_FAILED", "HOST_NOT_FOUND", "IDEMPOTENCY_CONFLICT", "FORBIDDEN"),
+    },
+  });
 }
+
+const eventExample = {
+  id: "e-0d4cf0aa-3f0e-4f34-8a57-4b6f2a9d7c22",
+  at: "2026-11-20T20:41:07.000Z",
+  kind: "deploy",
+  title: "checkout 4.2.1 to production",
+  host: null,
+  details: { version: "4.2.1" },
+  actor: { tokenId: "6c1f2a34-0f0c-4a5e-9d55-0e8b9b8f5a11", tokenName: "ci" },
+};
 
 const selectionExample = {
   from: "2026-11-20T20:00:00.000Z",

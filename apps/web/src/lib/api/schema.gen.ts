@@ -246,6 +246,30 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/events": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * What changed, newest first
+         * @description One feed of what the API noticed (reboots, new kernels and agents, hosts that came and went), what agents counted (OOM kills), what people changed (settings) and what they told (deploys, notes). Needs the scope hosts:read.
+         */
+        readonly get: operations["listEvents"];
+        readonly put?: never;
+        /**
+         * Tell of a deploy or anything else
+         * @description Needs the scope events:write. Audited. Told again under the same `Idempotency-Key`, the first one is the answer, with status 200.
+         */
+        readonly post: operations["createEvent"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/hosts": {
         readonly parameters: {
             readonly query?: never;
@@ -647,7 +671,7 @@ export interface components {
             readonly detail: string;
             readonly instance: string;
             /** @enum {string} */
-            readonly code: "VALIDATION_FAILED" | "UNAUTHENTICATED" | "FORBIDDEN" | "NOT_FOUND" | "HOST_NOT_FOUND" | "DIMENSION_NOT_FOUND" | "SIGNAL_NOT_FOUND" | "PRECONDITION_FAILED" | "QUERY_TOO_LARGE" | "QUERY_TIMEOUT" | "STORAGE_UNAVAILABLE" | "PAYLOAD_TOO_LARGE" | "RATE_LIMITED" | "INTERNAL";
+            readonly code: "VALIDATION_FAILED" | "UNAUTHENTICATED" | "FORBIDDEN" | "NOT_FOUND" | "HOST_NOT_FOUND" | "DIMENSION_NOT_FOUND" | "SIGNAL_NOT_FOUND" | "PRECONDITION_FAILED" | "IDEMPOTENCY_CONFLICT" | "QUERY_TOO_LARGE" | "QUERY_TIMEOUT" | "STORAGE_UNAVAILABLE" | "PAYLOAD_TOO_LARGE" | "RATE_LIMITED" | "INTERNAL";
             readonly requestId: string;
             readonly errors?: readonly {
                 readonly pointer: string;
@@ -1066,6 +1090,70 @@ export interface components {
                 readonly where: string;
                 readonly from: string | number;
                 readonly to: string | number;
+            };
+        };
+        readonly EventPage: {
+            readonly meta: {
+                /** Format: date-time */
+                readonly from: string;
+                /** Format: date-time */
+                readonly to: string;
+                readonly kinds: readonly ("host.enrolled" | "host.retired" | "host.reboot" | "host.kernel" | "agent.version" | "oom.kill" | "settings" | "change" | "deploy" | "note")[];
+                /** @description null: this is the last page. */
+                readonly nextCursor: string | null;
+            };
+            /** @description Newest first. */
+            readonly data: readonly components["schemas"]["Event"][];
+        };
+        readonly Event: {
+            /** @description The same whenever and wherever it is asked for. */
+            readonly id: string;
+            /**
+             * Format: date-time
+             * @description When it happened, as far as known; of what agents count, the start of the window.
+             */
+            readonly at: string;
+            /** @enum {string} */
+            readonly kind: "host.enrolled" | "host.retired" | "host.reboot" | "host.kernel" | "agent.version" | "oom.kill" | "settings" | "change" | "deploy" | "note";
+            readonly title: string;
+            /** @description null: not on one host. */
+            readonly host: {
+                readonly id: string;
+                readonly name: string;
+            } | null;
+            readonly details: {
+                readonly [key: string]: string;
+            };
+            /** @description The token that told of it or did it, its name as it was then; null: it was noticed. */
+            readonly actor: {
+                readonly tokenId: string;
+                readonly tokenName: string;
+            } | null;
+        };
+        readonly NewEvent: {
+            /**
+             * @description `deploy`: Somebody told of a deploy. `note`: Somebody told of something.
+             * @enum {string}
+             */
+            readonly kind: "deploy" | "note";
+            /** @example checkout 4.2.1 to production */
+            readonly title: string;
+            /**
+             * @description When it happened: as `from` of a query, not in the future.
+             * @default now
+             */
+            readonly at: string | number;
+            /** @description The host it happened on, by id or name; left out: not on one host. */
+            readonly host?: string;
+            /**
+             * @default {}
+             * @example {
+             *       "version": "4.2.1",
+             *       "url": "https://ci.example/build/1024"
+             *     }
+             */
+            readonly details: {
+                readonly [key: string]: string;
             };
         };
         readonly Host: {
@@ -3123,6 +3211,258 @@ export interface operations {
             };
         };
     };
+    readonly listEvents: {
+        readonly parameters: {
+            readonly query?: {
+                readonly from?: string;
+                readonly to?: string;
+                /** @description Only these, separated by commas: `host.enrolled`, `host.retired`, `host.reboot`, `host.kernel`, `agent.version`, `oom.kill`, `settings`, `change`, `deploy`, `note`. */
+                readonly kinds?: string | readonly string[];
+                /** @description Only what happened on this host, by its id or name. */
+                readonly host?: string;
+                readonly limit?: string;
+                /** @description `meta.nextCursor` of the page before. */
+                readonly cursor?: string;
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description A page. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "meta": {
+                     *         "from": "2026-11-19T21:00:00.000Z",
+                     *         "to": "2026-11-20T21:00:00.000Z",
+                     *         "kinds": [
+                     *           "deploy"
+                     *         ],
+                     *         "nextCursor": null
+                     *       },
+                     *       "data": [
+                     *         {
+                     *           "id": "e-0d4cf0aa-3f0e-4f34-8a57-4b6f2a9d7c22",
+                     *           "at": "2026-11-20T20:41:07.000Z",
+                     *           "kind": "deploy",
+                     *           "title": "checkout 4.2.1 to production",
+                     *           "host": null,
+                     *           "details": {
+                     *             "version": "4.2.1"
+                     *           },
+                     *           "actor": {
+                     *             "tokenId": "6c1f2a34-0f0c-4a5e-9d55-0e8b9b8f5a11",
+                     *             "tokenName": "ci"
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["EventPage"];
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description HOST_NOT_FOUND: There is no such host. */
+            readonly 404: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description VALIDATION_FAILED: The request is not valid. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            readonly 503: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TIMEOUT: The query took too long. */
+            readonly 504: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly createEvent: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
+                /** @description 1 to 128 printable characters, such as the number of the build. */
+                readonly "idempotency-key"?: string;
+            };
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                /**
+                 * @example {
+                 *       "kind": "deploy",
+                 *       "title": "checkout 4.2.1 to production",
+                 *       "details": {
+                 *         "version": "4.2.1"
+                 *       }
+                 *     }
+                 */
+                readonly "application/json": components["schemas"]["NewEvent"];
+            };
+        };
+        readonly responses: {
+            /** @description It was told before. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "e-0d4cf0aa-3f0e-4f34-8a57-4b6f2a9d7c22",
+                     *       "at": "2026-11-20T20:41:07.000Z",
+                     *       "kind": "deploy",
+                     *       "title": "checkout 4.2.1 to production",
+                     *       "host": null,
+                     *       "details": {
+                     *         "version": "4.2.1"
+                     *       },
+                     *       "actor": {
+                     *         "tokenId": "6c1f2a34-0f0c-4a5e-9d55-0e8b9b8f5a11",
+                     *         "tokenName": "ci"
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Event"];
+                };
+            };
+            /** @description Stored. */
+            readonly 201: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "e-0d4cf0aa-3f0e-4f34-8a57-4b6f2a9d7c22",
+                     *       "at": "2026-11-20T20:41:07.000Z",
+                     *       "kind": "deploy",
+                     *       "title": "checkout 4.2.1 to production",
+                     *       "host": null,
+                     *       "details": {
+                     *         "version": "4.2.1"
+                     *       },
+                     *       "actor": {
+                     *         "tokenId": "6c1f2a34-0f0c-4a5e-9d55-0e8b9b8f5a11",
+                     *         "tokenName": "ci"
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Event"];
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description HOST_NOT_FOUND: There is no such host. */
+            readonly 404: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description IDEMPOTENCY_CONFLICT: The key was used for something else. */
+            readonly 409: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description VALIDATION_FAILED: The request is not valid. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     readonly listHosts: {
         readonly parameters: {
             readonly query?: never;
@@ -3954,7 +4294,7 @@ export interface operations {
                             readonly id: string;
                             readonly name: string;
                         };
-                        readonly scopes: readonly ("metrics:read" | "hosts:read" | "hosts:write" | "tokens:write")[];
+                        readonly scopes: readonly ("metrics:read" | "hosts:read" | "hosts:write" | "events:write" | "tokens:write")[];
                     };
                 };
             };
@@ -4006,7 +4346,7 @@ export interface operations {
                             readonly id: string;
                             readonly name: string;
                         };
-                        readonly scopes: readonly ("metrics:read" | "hosts:read" | "hosts:write" | "tokens:write")[];
+                        readonly scopes: readonly ("metrics:read" | "hosts:read" | "hosts:write" | "events:write" | "tokens:write")[];
                     };
                 };
             };
