@@ -10,6 +10,7 @@ import type { Config } from "./config/config.ts";
 import { AuditModule } from "./features/audit/audit.module.ts";
 import { DimensionsModule } from "./features/dimensions/dimensions.module.ts";
 import { EventsModule } from "./features/events/events.module.ts";
+import { ExplainModule } from "./features/explain/explain.module.ts";
 import { HealthModule } from "./features/health/health.module.ts";
 import { HostSettingsModule } from "./features/host-settings/host-settings.module.ts";
 import { HostsModule } from "./features/hosts/hosts.module.ts";
@@ -41,6 +42,7 @@ import { PostgresModule } from "./postgres/postgres.module.ts";
     TopologyModule,
     ProfilesModule,
     EventsModule,
+    ExplainModule,
     RollupsModule,
     HostsModule,
     HostSettingsModule,

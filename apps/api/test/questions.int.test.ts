@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Scope } from "../src/common/caller.ts";
 import type { DimensionValues } from "../src/features/dimensions/dimensions.schemas.ts";
 import type { Event, EventPage } from "../src/features/events/events.schemas.ts";
+import type { Explanation } from "../src/features/explain/explain.schemas.ts";
 import { HostStatusService } from "../src/features/ingest/host-status.service.ts";
 import { IngestServer } from "../src/features/ingest/ingest.grpc.ts";
 import type { ProcessTable } from "../src/features/processes/processes.schemas.ts";
@@ -593,5 +594,116 @@ describe("events", () => {
     expect((await requestWith(organisation, ["metrics:read"], "/events")).status).toBe(403);
     expect((await requestWith(organisation, ["hosts:read", "hosts:write"], "/events", good)).status).toBe(403);
     expect((await requestWith(organisation, ["events:write"], "/events", good)).status).toBe(201);
+  });
+});
+
+describe("what explains a difference", () => {
+  const explain = async (organisation: TestOrganisation, body: object, status = 200) => {
+    const response = await organisation.request("/explain-difference", { body });
+    const answer = (await response.json()) as Explanation & { detail?: string; errors?: { pointer: string }[] };
+    expect(response.status, answer.detail).toBe(status);
+    return answer;
+  };
+  const minute = { from: t0, to: t0 + 60_000 };
+
+  /** 20 hosts; the first 6 have slow round trips to one peer, another kernel, and the tag `rack` = 7. */
+  async function makeSlowHosts() {
+    const organisation = await TestOrganisation.create(api);
+    const rows: Record<string, unknown>[] = [];
+    const facts: Record<string, unknown>[] = [];
+    for (let index = 0; index < 20; index++) {
+      const isSlow = index < 6;
+      const host = await organisation.addHost(`web-${index}`, { tags: { rack: isSlow ? "7" : String(index % 3) } });
+      await cover(organisation, host, ["tcp_rtt"]);
+      const flow = { process: "nginx", unit: "", role: "client", peer_port: "443", port: "ephemeral" };
+      rows.push({ ...at(host), ...flow, peer: "10.0.0.1", ...histogram([1_000_000, 1_000_000, 1_000_000]) });
+      if (isSlow)
+        rows.push({ ...at(host), ...flow, process: "pgbouncer", peer: "10.0.0.2", peer_port: "5432", ...histogram([90_000_000, 90_000_000]) });
+      const fact = (name: string, value: string) => ({ ...at(host), fact: name, value, windows: 1 });
+      facts.push(
+        fact("kernel_release", isSlow || index === 19 ? "6.8.0-49" : "6.8.0-51"),
+        fact("distribution", "Debian"),
+        fact("address:eth0", `10.1.0.${index}`),
+        fact("sysctl:vm.swappiness", index % 2 === 0 ? "60" : "10"),
+      );
+    }
+    await organisation.store(getSignalOrThrow("tcp_rtt"), rows);
+    await organisation.store(getSignalOrThrow("host_facts"), facts);
+    return organisation;
+  }
+
+  it("is the facts that hosts above a threshold have and others have not, with exact counts, and the values that are slow", async () => {
+    const organisation = await makeSlowHosts();
+    const answer = await explain(organisation, { signal: "tcp_rtt", selection: minute, threshold: { value: 5_000_000 } });
+    expect(answer.meta).toMatchObject({ measure: "rtt", aggregate: "p99", selection: { hosts: 6 }, baseline: { hosts: 14 }, notes: [] });
+    expect(answer.facts.slice(0, 2)).toEqual([
+      expect.objectContaining({
+        fact: "tag.rack",
+        value: "7",
+        selection: { hosts: 6, of: 6 },
+        others: { hosts: 0, of: 14 },
+        lift: null,
+        significant: true,
+      }),
+      expect.objectContaining({
+        fact: "kernel_release",
+        value: "6.8.0-49",
+        selection: { hosts: 6, of: 6 },
+        others: { hosts: 1, of: 14 },
+        lift: 14,
+        significant: true,
+      }),
+    ]);
+    expect(answer.facts.map(({ fact }) => fact)).not.toContain("address:eth0");
+    expect(answer.facts.some(({ fact, significant }) => fact === "sysctl:vm.swappiness" && significant)).toBe(false);
+  });
+
+  it("is the values whose part of the slow events grew, against the same hosts before", async () => {
+    const organisation = await makeSlowHosts();
+    const selection = { ...minute, where: "host:web-0,web-1,web-2,web-3,web-4,web-5" };
+    const baseline = { ...minute, where: "-host:web-0,web-1,web-2,web-3,web-4,web-5" };
+    const answer = await explain(organisation, { signal: "tcp_rtt", selection, baseline, aggregate: "p50" });
+    expect(answer.meta.selection).toMatchObject({ total: 12, hosts: 6, hostSeconds: 60 });
+    expect(answer.meta.baseline).toMatchObject({ total: 0, hosts: 14 });
+    const process = answer.dimensions.find(({ dimension }) => dimension === "process");
+    expect(process?.values[0]).toMatchObject({ value: "pgbouncer", selection: { amount: 12, share: 1 }, baseline: { amount: 0 }, contribution: 1 });
+    const counted = await explain(organisation, { signal: "tcp_rtt", selection, baseline, aggregate: "count" });
+    const peers = counted.dimensions.find(({ dimension }) => dimension === "peer");
+    expect(peers?.values.map(({ value, selection: own, contribution }) => [value, own.amount, contribution])).toEqual([
+      ["10.0.0.2", 12, expect.closeTo(1, 9)],
+      ["10.0.0.1", 18, expect.closeTo(0, 9)],
+    ]);
+    expect(peers?.divergence).toBeGreaterThan(0.1);
+  });
+
+  it("says when there are too few hosts, or none that differ", async () => {
+    const organisation = await makeSlowHosts();
+    const small = await explain(organisation, {
+      signal: "tcp_rtt",
+      selection: { ...minute, where: "host:web-5,web-6" },
+      threshold: { value: 5_000_000 },
+    });
+    expect(small.meta.notes.join(" ")).toContain("Too few hosts");
+    expect(small.facts.every(({ significant }) => !significant)).toBe(true);
+    const same = await explain(organisation, { signal: "tcp_rtt", selection: minute, baseline: { from: t0 - 60_000, to: t0 } });
+    expect(same.meta.notes.join(" ")).toMatch(/too few|same hosts|Both sides|No host/i);
+  });
+
+  it("refuses what cannot be compared, and sees one organisation only", async () => {
+    const organisation = await makeSlowHosts();
+    const stranger = await TestOrganisation.create(api);
+    await stranger.addHost("theirs");
+    const empty = await explain(stranger, { signal: "tcp_rtt", selection: minute, threshold: { value: 1 } });
+    expect([empty.meta.selection.total, empty.meta.baseline.total, empty.facts]).toEqual([0, 0, []]);
+    const ask = (body: object) => explain(organisation, { signal: "tcp_rtt", selection: minute, threshold: { value: 1 }, ...body }, 422);
+    await ask({ baseline: minute });
+    await ask({ threshold: undefined });
+    await ask({ signal: "nope" });
+    await ask({ measure: "nope" });
+    await ask({ aggregate: "heatmap" });
+    await ask({ aggregate: "max" });
+    expect((await ask({ selection: { where: "proces:x" } })).errors?.[0]?.pointer).toBe("/selection/where");
+    expect((await ask({ threshold: undefined, baseline: { from: "x", to: "now" } })).errors?.[0]?.pointer).toBe("/baseline/from");
+    expect((await requestWith(organisation, ["hosts:read"], "/explain-difference", {})).status).toBe(403);
   });
 });

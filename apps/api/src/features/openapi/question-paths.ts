@@ -4,6 +4,7 @@ import { z } from "zod";
 import type { ErrorCode } from "../../common/app-error.ts";
 import { dimensionValuesParametersSchema, dimensionValuesSchema } from "../dimensions/dimensions.schemas.ts";
 import { createEventSchema, eventPageSchema, eventSchema, eventsParametersSchema } from "../events/events.schemas.ts";
+import { explainSchema, explanationSchema } from "../explain/explain.schemas.ts";
 import { processesParametersSchema, processTableSchema } from "../processes/processes.schemas.ts";
 import { profileParametersSchema, profileQuerySchema, profileSchema } from "../profiles/profiles.schemas.ts";
 import { topologyParametersSchema, topologySchema } from "../topology/topology.schemas.ts";
@@ -184,6 +185,30 @@ export function registerQuestionPaths(registry: OpenAPIRegistry, { secured, prob
       201: { description: "Stored.", content: json(eventSchema, eventExample) },
       ...problems("VALIDATION_FAILED", "HOST_NOT_FOUND", "IDEMPOTENCY_CONFLICT", "FORBIDDEN"),
     },
+  });
+
+  registry.registerPath({
+    method: "post",
+    path: "/explain-difference",
+    operationId: "explainDifference",
+    summary: "What differs between two selections, and what sets their hosts apart",
+    description:
+      "Ranks dimensions by how much the shares of their values differ, values by their part of the change, and facts and tags of hosts by how much they tell which side a host is on. " +
+      "Exact counts over all rows. The formulas and their sources are in docs/questions.md.",
+    tags: ["query"],
+    security: secured,
+    request: {
+      body: {
+        required: true,
+        content: json(explainSchema, {
+          signal: "tcp_rtt",
+          aggregate: "p99",
+          selection: { from: "now-1h", to: "now" },
+          threshold: { operator: ">", value: 5_000_000 },
+        }),
+      },
+    },
+    responses: { 200: { description: "What explains it.", content: json(explanationSchema) }, ...problems("SIGNAL_NOT_FOUND", ...costly) },
   });
 }
 

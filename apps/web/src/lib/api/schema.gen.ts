@@ -270,6 +270,26 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/explain-difference": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * What differs between two selections, and what sets their hosts apart
+         * @description Ranks dimensions by how much the shares of their values differ, values by their part of the change, and facts and tags of hosts by how much they tell which side a host is on. Exact counts over all rows. The formulas and their sources are in docs/questions.md.
+         */
+        readonly post: operations["explainDifference"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/hosts": {
         readonly parameters: {
             readonly query?: never;
@@ -1155,6 +1175,193 @@ export interface components {
             readonly details: {
                 readonly [key: string]: string;
             };
+        };
+        readonly Explanation: {
+            readonly meta: {
+                readonly signal: string;
+                readonly measure: string;
+                readonly aggregate: string;
+                /** @description What is added up and compared, in words. */
+                readonly quantity: string;
+                readonly unit: string;
+                /** @description Values count that lie above this (at the edge of its bucket); null: all of them. */
+                readonly above: number | null;
+                readonly selection: {
+                    readonly where: string;
+                    /** Format: date-time */
+                    readonly from: string;
+                    /** Format: date-time */
+                    readonly to: string;
+                    /** @description That reported the signal. */
+                    readonly hosts: number;
+                    /** @description Time in which they did, added up. */
+                    readonly hostSeconds: number;
+                    /** @description What is compared, added up: see `meta.quantity`. */
+                    readonly total: number;
+                    readonly perHostSecond: number | null;
+                    readonly coverage: {
+                        /** @description Hosts that match the filter and were enrolled before the end of the range. */
+                        readonly hosts: number;
+                        /** @description Those that reported the signal; in a range that reaches the present, those that still do. */
+                        readonly reporting: number;
+                        /** @description The others, with the reason; at most 100 of them. */
+                        readonly missing: readonly {
+                            readonly host: string;
+                            readonly reason: string;
+                            readonly state: string;
+                            /**
+                             * Format: date-time
+                             * @description RFC 3339, UTC.
+                             */
+                            readonly since: string | null;
+                        }[];
+                        /** @description What else weakens the numbers. */
+                        readonly note: string | null;
+                    };
+                };
+                /** @description With a `threshold`: the other hosts of the selection. */
+                readonly baseline: {
+                    readonly where: string;
+                    /** Format: date-time */
+                    readonly from: string;
+                    /** Format: date-time */
+                    readonly to: string;
+                    /** @description That reported the signal. */
+                    readonly hosts: number;
+                    /** @description Time in which they did, added up. */
+                    readonly hostSeconds: number;
+                    /** @description What is compared, added up: see `meta.quantity`. */
+                    readonly total: number;
+                    readonly perHostSecond: number | null;
+                    readonly coverage: {
+                        /** @description Hosts that match the filter and were enrolled before the end of the range. */
+                        readonly hosts: number;
+                        /** @description Those that reported the signal; in a range that reaches the present, those that still do. */
+                        readonly reporting: number;
+                        /** @description The others, with the reason; at most 100 of them. */
+                        readonly missing: readonly {
+                            readonly host: string;
+                            readonly reason: string;
+                            readonly state: string;
+                            /**
+                             * Format: date-time
+                             * @description RFC 3339, UTC.
+                             */
+                            readonly since: string | null;
+                        }[];
+                        /** @description What else weakens the numbers. */
+                        readonly note: string | null;
+                    };
+                };
+                /** @description Of the amount per host and second: selection less baseline. */
+                readonly change: number | null;
+                readonly skipped: readonly {
+                    readonly dimension: string;
+                    readonly reason: string;
+                }[];
+                /** @description What weakens the answer, such as too few hosts. */
+                readonly notes: readonly string[];
+                readonly rowsRead: number;
+                readonly elapsedMs: number;
+            };
+            /** @description The most telling dimension first, in it the values that differ most. */
+            readonly dimensions: readonly {
+                readonly dimension: string;
+                /** @description How much the shares of its values differ, in bits: 0 = not at all, 1 = nothing in common (Jensen–Shannon). */
+                readonly divergence: number;
+                /** @description It has more values than were compared; those compared are the largest. */
+                readonly truncated: boolean;
+                readonly values: readonly {
+                    readonly value: string;
+                    readonly selection: {
+                        readonly amount: number;
+                        readonly share: number;
+                    };
+                    readonly baseline: {
+                        readonly amount: number;
+                        readonly share: number;
+                    };
+                    /** @description Its part of the change per host and second: 1 = all of it; below 0 = it went the other way; null: nothing changed. */
+                    readonly contribution: number | null;
+                    /** @description Its part of the divergence. */
+                    readonly surprise: number;
+                }[];
+            }[];
+            /** @description What sets the selection's hosts apart, the most telling first. */
+            readonly facts: readonly {
+                /** @description Of `host_facts`, or a tag (`tag.env`). */
+                readonly fact: string;
+                readonly value: string;
+                readonly selection: {
+                    readonly hosts: number;
+                    readonly of: number;
+                };
+                readonly others: {
+                    readonly hosts: number;
+                    readonly of: number;
+                };
+                /** @description Bits that the fact tells about which side a host is on. */
+                readonly informationGain: number;
+                /** @description How many times more frequent it is in the selection; null: none of the others has it. */
+                readonly lift: number | null;
+                /** @description That it is so by chance (Fisher's exact test, one-sided), before counting how many facts were tried. */
+                readonly chance: number;
+                /** @description `chance` times the number of facts that were tried is below 5 %. */
+                readonly significant: boolean;
+            }[];
+        };
+        readonly ExplainDifference: {
+            /** @example tcp_rtt */
+            readonly signal: string;
+            /** @description Left out: a histogram's quantity, or the signal's first measure. */
+            readonly measure?: string;
+            /**
+             * @description What differs. Of a histogram's quantity a percentile (left out: p99): then what counts is how many values lie above the baseline's percentile; or `count`, or `avg` (all values added up). Of sums `sum` or `rate`, of gauges `avg`.
+             * @enum {string}
+             */
+            readonly aggregate?: "sum" | "rate" | "last" | "min" | "max" | "avg" | "p50" | "p75" | "p90" | "p95" | "p99" | "p99.9" | "count" | "heatmap";
+            /** @description What is to be explained. */
+            readonly selection: {
+                /**
+                 * @default
+                 * @example host:web-*
+                 */
+                readonly where: string;
+                /** @default now-1h */
+                readonly from: string | number;
+                /** @default now */
+                readonly to: string | number;
+            };
+            /** @description What it is compared with. Needed unless there is a `threshold`. */
+            readonly baseline?: {
+                /**
+                 * @default
+                 * @example host:web-*
+                 */
+                readonly where: string;
+                /** @default now-1h */
+                readonly from: string | number;
+                /** @default now */
+                readonly to: string | number;
+            };
+            /** @description Compares the hosts of the selection whose own value passes with the others of the selection; `baseline` is left out then. */
+            readonly threshold?: {
+                /**
+                 * @default >
+                 * @enum {string}
+                 */
+                readonly operator: ">" | ">=" | "<" | "<=";
+                /**
+                 * @description In the unit of the measure; of a `rate` per second.
+                 * @example 5000000
+                 */
+                readonly value: number;
+            };
+            /**
+             * @description Values per dimension, and facts.
+             * @default 10
+             */
+            readonly limit: number;
         };
         readonly Host: {
             readonly id: string;
@@ -3454,6 +3661,116 @@ export interface operations {
             };
             /** @description INTERNAL: Something broke on our side. */
             readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly explainDifference: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                /**
+                 * @example {
+                 *       "signal": "tcp_rtt",
+                 *       "aggregate": "p99",
+                 *       "selection": {
+                 *         "from": "now-1h",
+                 *         "to": "now"
+                 *       },
+                 *       "threshold": {
+                 *         "operator": ">",
+                 *         "value": 5000000
+                 *       }
+                 *     }
+                 */
+                readonly "application/json": components["schemas"]["ExplainDifference"];
+            };
+        };
+        readonly responses: {
+            /** @description What explains it. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Explanation"];
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TOO_LARGE: The query would read too much. PAYLOAD_TOO_LARGE: The request body is too large. */
+            readonly 413: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description SIGNAL_NOT_FOUND: There is no such signal. VALIDATION_FAILED: The request is not valid. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            readonly 503: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TIMEOUT: The query took too long. */
+            readonly 504: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
