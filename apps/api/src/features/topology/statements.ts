@@ -46,11 +46,12 @@ const traffic: readonly Part[] = [
   sumPart("closed_window", "sum(`zero_window`)"),
 ];
 
-const ranks: readonly Part[] = [
-  sumPart("v_bytes", "sum(`bytes_sent`) + sum(`bytes_received`)"),
-  sumPart("v_connections", "sum(`opened`)"),
-  sumPart("v_retransmits", "sum(`segments_retransmitted`)"),
-];
+/** What pairs are ranked by, of one side. */
+const rankOf: Readonly<Record<Ranking, (side: "a" | "b") => string>> = {
+  bytes: (side) => `${side}_sent + ${side}_received`,
+  connections: (side) => `${side}_begun`,
+  retransmits: (side) => `${side}_again`,
+};
 
 /** Hosts' addresses in the hours of the range and the hour before. Columns as of `AddressRow`. */
 export function addressesStatement(plan: Plan, sources: readonly Source[], fromMs: number): Statement {
@@ -67,25 +68,29 @@ export function addressesStatement(plan: Plan, sources: readonly Source[], fromM
 }
 
 /**
- * The pairs of ends with the most traffic. Columns: a, b, direction, value, and of all pairs: pairs, all_bytes, all_connections, all_retransmits; of the pair: bytes, connections,
- * retransmits. Where both ends tell of a pair, the one that tells of more counts.
+ * The pairs of ends with the most traffic. Columns: a, b, direction, and of the pair: bytes, connections, retransmits (where both ends tell of a pair, the one that tells of more counts),
+ * a_rows and b_rows (0 = that end tells nothing of it), a_sent …, b_sent … as of `trafficStatement`; of all pairs: pairs, all_bytes, all_connections, all_retransmits.
  */
 export function pairsStatement(plan: Plan, sources: readonly Source[], ends: Ends, ranking: Ranking): Statement {
   const parameters = new Parameters();
   const inner = aggregated({
     sources,
     keys: [HOST, { alias: "side_role", expression: "toString(role)" }, PEER],
-    parts: ranks,
+    parts: traffic,
     table: ({ level, scope }) => tableName(connections, level, scope),
     where: (source) => conditionsOf(plan, source, parameters),
   });
-  const larger = rankings.map((name) => `greatest(sumIf(v_${name}, side = 'a'), sumIf(v_${name}, side = 'b')) AS ${name}`);
+  const ofSides = (["a", "b"] as const).flatMap((side) => [
+    `countIf(side = '${side}') AS ${side}_rows`,
+    ...traffic.map(({ name }) => `sumIf(${name}, side = '${side}') AS ${side}_${name}`),
+  ]);
+  const larger = rankings.map((name) => `greatest(${rankOf[name]("a")}, ${rankOf[name]("b")}) AS ${name}`);
   const all = rankings.map((name) => `sum(${name}) OVER () AS all_${name}`);
   return {
     sql: `
-    SELECT a, b, direction, ${list(rankings)}, count() OVER () AS pairs, ${list(all)}
+    SELECT *, count() OVER () AS pairs, ${list(all)}
     FROM (
-      SELECT a, b, direction, ${list(larger)}
+      SELECT a, b, direction, ${list([...ofSides, ...larger])}
       FROM (${withEnds(inner, ends, parameters)})
       GROUP BY a, b, direction
     )

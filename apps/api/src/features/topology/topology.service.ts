@@ -28,15 +28,15 @@ import { TopologyRepository } from "./topology.repository.ts";
 import type { Topology, TopologyParameters } from "./topology.schemas.ts";
 
 const HOUR_MS = 3_600_000;
-/** Addresses change rarely; those of 10,000 hosts over a day are some 100 ms of reading. */
-const BOOK_KEPT_MS = 30_000;
+/** Addresses change rarely, and facts of 10,000 hosts over a day are 14 million rows: a host that is new may be unresolved for so long. */
+const BOOK_KEPT_MS = 60_000;
 const BOOKS_MAX = 16;
 
-type PairRow = Pair & Readonly<Record<Ranking | `all_${Ranking}` | "pairs", number>>;
-interface Book {
-  readonly holders: ReadonlyMap<string, Holder>;
-  readonly rowsRead: number;
-}
+type Sent = Pick<TrafficRow, "sent" | "received" | "segments" | "again" | "begun" | "closed_window">;
+type PairRow = Pair &
+  Readonly<Record<Ranking | `all_${Ranking}` | "pairs", number>> &
+  Readonly<Record<`${"a" | "b"}_${keyof Sent | "rows"}`, number>>;
+type Book = ReadonlyMap<string, Holder>;
 
 /** Who talks to whom, as both ends tell it. */
 @Injectable()
@@ -64,12 +64,14 @@ export class TopologyService {
     const sources = readings[0]?.sources ?? [];
     const { fromMs, toMs } = plan.steps;
     const [book, grain, asked] = await Promise.all([
-      this.book(caller, fromMs, toMs),
+      this.book(caller, fromMs, toMs, (rows) => {
+        rowsRead += rows;
+      }),
       this.grain(caller, parameters.by),
       this.queries.coverage(chosen, signal),
     ]);
-    rowsRead += book.rowsRead + asked.rowsRead;
-    const ends: Ends = { book: book.holders, grain };
+    rowsRead += asked.rowsRead;
+    const ends: Ends = { book, grain };
 
     const isNobody = plan.hosts?.length === 0;
     const pairs = isNobody ? [] : await run<PairRow>(pairsStatement(plan, sources, ends, parameters.sort));
@@ -79,7 +81,7 @@ export class TopologyService {
       grain: grain.kind,
       host: (id) => names.get(id) ?? id,
       holders: (address) => {
-        const holder = book.holders.get(address);
+        const holder = book.get(address);
         return holder?.kind === "ambiguous" ? holder.hosts : [];
       },
     });
@@ -104,7 +106,7 @@ export class TopologyService {
           connections: rest.connections + cut.reduce((sum, edge) => sum + edge.connections, 0),
           retransmits: rest.retransmits + cut.reduce((sum, { views }) => sum + (views.from ?? views.to ?? noView).segmentsRetransmitted, 0),
         },
-        resolved: { addresses: book.holders.size, ambiguous: [...book.holders.values()].filter(({ kind }) => kind === "ambiguous").length },
+        resolved: { addresses: book.size, ambiguous: [...book.values()].filter(({ kind }) => kind === "ambiguous").length },
         rowsRead,
         elapsedMs: Math.round((performance.now() - startedAt) * 10) / 10,
       },
@@ -117,7 +119,7 @@ export class TopologyService {
     plan: Plan,
     sources: readonly Source[],
     ends: Ends,
-    pairs: readonly Pair[],
+    pairs: readonly PairRow[],
     run: <Row>(statement: Statement | null) => Promise<Row[]>,
   ): Promise<Details> {
     const hostsOf = (end: string): string[] => {
@@ -128,10 +130,13 @@ export class TopologyService {
     // Of tags the hosts behind a pair are not known; a filter on more than hosts says nothing about far ends.
     const isByHost = ends.grain.kind !== "tag";
     const scoped: Plan = { ...plan, hosts: !isByHost ? plan.hosts : plan.filters.length === 0 ? both : intersection(both, plan.hosts) };
+    // Of hosts and tags the pairs say it all already, unless far ends were left out by a filter on hosts.
+    const isFine = ends.grain.kind === "process" || ends.grain.kind === "unit";
+    const isSaidByPairs = !isFine && (plan.hosts === null || plan.filters.length > 0 || !isByHost);
     const servers = [...new Set(pairs.filter(({ direction }) => direction === "client-server").flatMap(({ b }) => hostsOf(b)))];
     const ofServers: Plan = { ...plan, hosts: servers };
     const [traffic, roundTrips, failures, accepts, drops] = await Promise.all([
-      run<TrafficRow>(trafficStatement(scoped, sources, ends, pairs)),
+      isSaidByPairs ? trafficOf(pairs) : run<TrafficRow>(trafficStatement(scoped, sources, ends, pairs)),
       run<RoundTripRow>(roundTripStatement(scoped, sources, ends, pairs)),
       run<FailureRow>(failuresStatement(scoped, sources, ends, pairs)),
       run<ListenerRow>(servers.length === 0 ? null : acceptStatement(ofServers, sources, ends)),
@@ -140,11 +145,15 @@ export class TopologyService {
     return { traffic, roundTrips, failures, accepts, drops };
   }
 
-  /** The addresses of all hosts of the caller's organisation, whichever the filter means: far ends are resolved too. */
-  private book(caller: Caller, fromMs: number, toMs: number): Promise<Book> {
+  /**
+   * The addresses of all hosts of the caller's organisation, whichever the filter means: far ends are resolved too.
+   * @param onRead hears how many rows were read, unless somebody else had them read
+   */
+  private book(caller: Caller, fromMs: number, toMs: number, onRead: (rows: number) => void): Promise<Book> {
     // Hosts say their facts in the first window of each hour and when they change.
     const hourMs = Math.floor(fromMs / HOUR_MS) * HOUR_MS;
-    const endMs = Math.ceil(toMs / 60_000) * 60_000;
+    // Whole hours, so that ranges that end now share what was read; nothing is reported of the future.
+    const endMs = Math.ceil(toMs / HOUR_MS) * HOUR_MS;
     return this.books.get(
       JSON.stringify([caller.organisationId, hourMs, endMs]),
       async () => {
@@ -161,7 +170,8 @@ export class TopologyService {
         const { planned } = await this.queries.plan(caller, query);
         const statement = addressesStatement(planned.plan, planned.readings[0]?.sources ?? [], hourMs);
         const { rows, rowsRead } = await this.queryRepository.run<AddressRow>(statement, undefined);
-        return { holders: addressBook(rows), rowsRead };
+        onRead(rowsRead);
+        return addressBook(rows);
       },
       performance.now(),
     );
@@ -171,6 +181,28 @@ export class TopologyService {
     if (by === "host" || by === "process" || by === "unit") return { kind: by };
     return { kind: "tag", values: await this.repository.tagValues(caller.organisationId, by.slice("tag.".length)) };
   }
+}
+
+/** What both ends of pairs saw, out of the rows that ranked them. */
+function trafficOf(pairs: readonly PairRow[]): TrafficRow[] {
+  return pairs.flatMap((pair) =>
+    (["a", "b"] as const)
+      .filter((side) => Number(pair[`${side}_rows`]) > 0)
+      .map((side) => ({
+        a: pair.a,
+        b: pair.b,
+        direction: pair.direction,
+        side,
+        service: "",
+        who: "",
+        sent: pair[`${side}_sent`],
+        received: pair[`${side}_received`],
+        segments: pair[`${side}_segments`],
+        again: pair[`${side}_again`],
+        begun: pair[`${side}_begun`],
+        closed_window: pair[`${side}_closed_window`],
+      })),
+  );
 }
 
 const nothing: Details = { traffic: [], roundTrips: [], failures: [], accepts: [], drops: [] };
