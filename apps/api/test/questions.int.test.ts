@@ -176,7 +176,7 @@ describe("the table of processes", () => {
 describe("values of a dimension", () => {
   it("come by volume, by prefix or part, from the first signal that has some, and from the caller's rows only", async () => {
     const [organisation, stranger] = [await TestOrganisation.create(api), await TestOrganisation.create(api)];
-    const [web, db] = [await organisation.addHost("web-1"), await organisation.addHost("db-1")];
+    const [web, db] = [await organisation.addHost("web-1", { tags: { env: "prod" } }), await organisation.addHost("db-1")];
     const calls = (host: string, process: string, count: number) => ({ ...at(host), process, unit: "", syscall: "read", count });
     await organisation.store(getSignalOrThrow("syscalls"), [
       calls(web, "nginx", 5),
@@ -199,6 +199,7 @@ describe("values of a dimension", () => {
     expect(await ask("process/values?signal=syscalls&where=host:web-*")).toEqual(["syscalls", ["nginx", 5]]);
     expect(await ask("process/values?signal=syscalls&where=host:none")).toEqual(["syscalls"]);
     expect(await ask("syscall/values?limit=1")).toEqual(["syscalls", ["read", 179]]);
+    expect(await ask("tag.env/values")).toEqual([null, ["prod", 1]]);
     expect(await ask("host/values")).toEqual([null, "db-1", "web-1"]);
     expect(await ask("host/values?prefix=w")).toEqual([null, "web-1"]);
     expect(await ask("process/values?signal=syscalls", stranger)).toEqual(["syscalls", ["secret", 1_000]]);
@@ -345,7 +346,8 @@ describe("the topology", () => {
     const topology = await get<Topology>(stranger, `/topology?${range}`);
     expect(edgesOf(topology)).toEqual([["theirs", "10.0.0.2", 1, "from"]]);
     expect(topology.nodes[1]?.kind).toBe("external");
-    for (const bad of ["by=peer", "by=tag.%27x", "limit=5000", "sort=x", "where=file:x", "from=now"]) await get(stranger, `/topology?${bad}`, 422);
+    for (const bad of ["by=peer", "by=tag.%27x", "limit=5000", "sort=x", "where=file:x", "where=bytes_sent%3E10", "from=now"])
+      await get(stranger, `/topology?${bad}`, 422);
     expect((await requestWith(stranger, ["hosts:read"], "/topology")).status).toBe(403);
   });
 });

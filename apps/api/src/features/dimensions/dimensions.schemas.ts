@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { WHERE_LENGTH_MAX } from "@waggle/query";
 import { z } from "zod";
-import { WHERE_LENGTH_MAX } from "../query/where.ts";
 
 export const VALUES_MAX = 1_000;
 const text = z.string().max(256);
@@ -30,9 +31,9 @@ export const dimensionValuesSchema = z
   .object({
     meta: z.object({
       dimension: z.string(),
-      signal: z.string().nullable().meta({ description: "Whose rows the values are from; null for `host`." }),
+      signal: z.string().nullable().meta({ description: "Whose rows the values are from; null for `host`, tags and facts of hosts." }),
       signals: z.array(z.string()).meta({ description: "All signals that have the dimension." }),
-      measure: z.string().nullable().meta({ description: "What `volume` adds up; null for `host`." }),
+      measure: z.string().nullable().meta({ description: "What `volume` adds up; null where `signal` is." }),
       unit: z.string().nullable(),
       from: z.iso.datetime(),
       to: z.iso.datetime(),
@@ -44,7 +45,10 @@ export const dimensionValuesSchema = z
       .array(
         z.object({
           value: z.string(),
-          volume: z.number().nullable().meta({ description: "What the rows with this value add up to; null for `host`." }),
+          volume: z
+            .number()
+            .nullable()
+            .meta({ description: "What the rows with this value add up to; of tags and facts of hosts: how many hosts; null for `host`." }),
         }),
       )
       .meta({ description: "Largest volume first; hosts by name. Unknown (empty) values and `~other` are left out." }),

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Inject, Injectable } from "@nestjs/common";
+import { hostAttributes, hostValue, isHostKey, nearestName } from "@waggle/query";
 import { catalogue, type DimensionName, dimensions, type Signal } from "@waggle/signals";
 import { AppError } from "../../common/app-error.ts";
 import { type Caller, requireScope } from "../../common/caller.ts";
 import { measuresOf } from "../query/measures.ts";
-import { nearestName } from "../query/nearest-name.ts";
 import { QueryRepository } from "../query/query.repository.ts";
 import { QueryService } from "../query/query.service.ts";
 import type { DimensionValues, DimensionValuesParameters } from "./dimensions.schemas.ts";
@@ -40,7 +40,8 @@ export class DimensionsService {
   async values(caller: Caller, name: string, parameters: DimensionValuesParameters, signal?: AbortSignal): Promise<DimensionValues> {
     requireScope(caller, "metrics:read");
     const startedAt = performance.now();
-    const having = catalogue.filter((candidate) => name === HOST || candidate.dimensions.includes(name as DimensionName));
+    const isOfHosts = name === HOST || isHostKey(name);
+    const having = catalogue.filter((candidate) => isOfHosts || candidate.dimensions.includes(name as DimensionName));
     if (having.length === 0) throw unknownDimension(name);
     const tried = signalsToTry(having, name, parameters.signal);
     let rowsRead = 0;
@@ -61,17 +62,18 @@ export class DimensionsService {
       data,
     });
 
-    if (name === HOST) {
+    if (isOfHosts) {
       const { planned, matching } = await this.queries.plan(caller, queryOf(tried[0] as Signal, [], parameters), signal);
-      const values = matching
-        .map((host) => host.name)
-        .filter((value) => value.startsWith(parameters.prefix) && value.toLowerCase().includes(parameters.q.toLowerCase()));
-      return answer(
-        planned.plan.steps,
-        {},
-        values.slice(0, parameters.limit).map((value) => ({ value, volume: null })),
-        values.length,
-      );
+      const counts = new Map<string, number>();
+      for (const host of matching) {
+        const value = name === HOST ? host.name : hostValue(host, name);
+        counts.set(value, (counts.get(value) ?? 0) + 1);
+      }
+      const values = [...counts]
+        .filter(([value]) => value !== "" && value.startsWith(parameters.prefix) && value.toLowerCase().includes(parameters.q.toLowerCase()))
+        .sort(([x, countX], [y, countY]) => countY - countX || (x < y ? -1 : 1))
+        .map(([value, hosts]) => ({ value, volume: name === HOST ? null : hosts }));
+      return answer(planned.plan.steps, {}, values.slice(0, parameters.limit), values.length);
     }
     let found: Found | undefined;
     for (const candidate of tried) {
@@ -96,7 +98,7 @@ export class DimensionsService {
 }
 
 function unknownDimension(name: string): AppError {
-  const suggestion = nearestName(name, [HOST, ...Object.keys(dimensions)]);
+  const suggestion = nearestName(name, [HOST, ...hostAttributes, ...Object.keys(dimensions)]);
   const detail = `There is no dimension \`${name.slice(0, 64)}\`${suggestion === undefined ? "" : `; did you mean ${suggestion}?`}`;
   return new AppError("DIMENSION_NOT_FOUND", detail, { errors: [{ pointer: "/name", detail, suggestion }] });
 }
@@ -120,5 +122,5 @@ function queryOf(signal: Signal, by: string[], { where, from, to, limit }: Dimen
   const measures = measuresOf(signal);
   const sum = measures.find((measure) => measure.kind === "sum") ?? measures[0];
   const measure = sum?.name ?? "";
-  return { signal: signal.name, select: [{ measure, aggregate: sum?.kind === "sum" ? "sum" : "last" }], by, where, from, to, points: 1, limit };
+  return { signal: signal.name, select: [{ measure, aggregate: sum?.kind === "sum" ? "sum" : "last" }], by, where, from, to, limit };
 }

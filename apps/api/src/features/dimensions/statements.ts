@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { OTHER, tableName } from "@waggle/signals";
 import type { Planned } from "../query/planner.ts";
-import { aggregated, conditionsOf, identifier, Parameters, type Statement, sumPart } from "../query/sql.ts";
+import { aggregated, and, conditionsOf, identifier, Parameters, type Statement, sumPart } from "../query/sql.ts";
 
 /** What values must look like. Empty texts ask nothing. */
 export interface ValueText {
@@ -27,14 +27,11 @@ export function valuesStatement({ plan, readings }: Planned, measure: string, { 
     keys: [{ alias: "value", expression: column }],
     parts: [sumPart("volume", `sum(${identifier(measure)})`)],
     table: ({ level, scope }) => tableName(plan.signal, level, scope),
-    where: (source) => `${conditionsOf(plan, source, parameters)} AND ${text}`,
+    where: (source) => and(conditionsOf(plan, source, parameters), text),
   });
-  return {
-    sql: `
+  return parameters.statement(`
     SELECT value, volume, count() OVER () AS values
     FROM (${sql}) AS found
     ORDER BY volume DESC, value
-    LIMIT ${parameters.add("UInt32", plan.limit)}`,
-    parameters: parameters.values,
-  };
+    LIMIT ${parameters.add("UInt32", plan.limit)}`);
 }

@@ -2,12 +2,12 @@
 import { randomUUID } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { Inject, Injectable } from "@nestjs/common";
+import { nearestName } from "@waggle/query";
 import { AppError } from "../../common/app-error.ts";
 import { type Caller, requireScope } from "../../common/caller.ts";
 import { Clock } from "../../common/clock.ts";
 import { AuditRepository } from "../audit/audit.repository.ts";
 import type { KnownHost } from "../query/coverage.ts";
-import { nearestName } from "../query/nearest-name.ts";
 import { QueryRepository } from "../query/query.repository.ts";
 import { parseInstant, parseTimeRange } from "../query/time-range.ts";
 import { comparePositions, readCursor, writeCursor } from "./event-cursor.ts";

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { WHERE_LENGTH_MAX } from "@waggle/query";
 import { z } from "zod";
 import { aggregates } from "../query/measures.ts";
 import { coverageSchema } from "../query/query.schemas.ts";
-import { WHERE_LENGTH_MAX } from "../query/where.ts";
 
 const instant = z.union([z.string().min(1).max(64), z.int()]);
 const spanSchema = z.strictObject({
@@ -59,7 +60,7 @@ const sideSchema = z.object({
   hostSeconds: z.number().meta({ description: "Time in which they did, added up." }),
   total: z.number().meta({ description: "What is compared, added up: see `meta.quantity`." }),
   perHostSecond: z.number().nullable(),
-  coverage: coverageSchema.omit({ steps: true }),
+  coverage: coverageSchema.omit({ steps: true, stepHosts: true }),
 });
 const amountSchema = z.object({ amount: z.number(), share: z.number() });
 

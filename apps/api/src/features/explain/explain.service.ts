@@ -4,13 +4,13 @@ import { bucketIndex, bucketUpper, dimensions, getSignal, type Signal } from "@w
 import { AppError } from "../../common/app-error.ts";
 import type { Caller } from "../../common/caller.ts";
 import { atPointer } from "../../common/validation.ts";
+import type { KnownHost } from "../query/coverage.ts";
 import { measuresOf, quantiles, type Selection } from "../query/measures.ts";
 import { QueryRepository } from "../query/query.repository.ts";
-import { LIMIT_MAX_ONE_POINT, type Query, type ValueSeries } from "../query/query.schemas.ts";
+import { type Coverage, LIMIT_MAX_ONE_POINT, type ValueSeries } from "../query/query.schemas.ts";
 import { type AskedHosts, type ChosenPlan, QueryService } from "../query/query.service.ts";
 import type { Statement } from "../query/sql.ts";
 import { compareDimensions, compareFacts, type Side, withoutSelection } from "./compare.ts";
-import { ExplainRepository } from "./explain.repository.ts";
 import type { ExplainQuery, Explanation } from "./explain.schemas.ts";
 import { type FactRow, factsStatement, hostsWithRowsStatement, type Quantity, type ValueRow, valuesStatement } from "./statements.ts";
 
@@ -28,7 +28,7 @@ interface Span {
 interface Planned {
   readonly span: Span;
   readonly chosen: ChosenPlan;
-  readonly asked: AskedHosts & { readonly coverage: Explanation["meta"]["selection"]["coverage"] & { readonly steps?: unknown } };
+  readonly asked: AskedHosts & { readonly coverage: Coverage };
 }
 
 type Run = <Row>(statement: Statement) => Promise<Row[]>;
@@ -39,7 +39,6 @@ export class ExplainService {
   constructor(
     @Inject(QueryService) private readonly queries: QueryService,
     @Inject(QueryRepository) private readonly queryRepository: QueryRepository,
-    @Inject(ExplainRepository) private readonly repository: ExplainRepository,
   ) {}
 
   /** Throws AppError as of `QueryService.query`. */
@@ -137,7 +136,7 @@ export class ExplainService {
     else {
       const isAllOthers = hostsA.length + hostsB.length >= selection.chosen.known.length;
       const told = await this.facts(caller, selection, hostsA, isAllOthers ? null : hostsB, run, signal);
-      const tags = await this.tagRows(caller, hostsA, hostsB);
+      const tags = tagRows(selection.chosen.known, hostsA, hostsB);
       const found = compareFacts([...told, ...tags], query.limit);
       facts = found.facts;
       if (found.note !== undefined) notes.push(found.note);
@@ -145,7 +144,7 @@ export class ExplainService {
     const totalOf = ({ rows }: Side): number => Number(rows.find((row) => row.dimension === compared[0])?.total ?? 0);
     const side = ({ span, chosen, asked }: Planned, { hostMs, ...rest }: Side, hosts: number) => {
       const { steps } = chosen.planned.plan;
-      const { steps: _, ...coverage } = asked.coverage;
+      const { steps: _, stepHosts: __, ...coverage } = asked.coverage;
       const total = totalOf({ hostMs, ...rest });
       return {
         where: span.where,
@@ -187,7 +186,8 @@ export class ExplainService {
 
   /** Hosts of the selection by whether their own value passes the threshold. Hosts without a value are on neither side. */
   private async passing(caller: Caller, base: Base, { selection, threshold }: ExplainQuery, signal: AbortSignal | undefined) {
-    const answer = await this.queries.query(caller, { ...queryOf(base, selection, ["host"]), limit: LIMIT_MAX_ONE_POINT }, signal);
+    const wanted = { ...queryOf(base, selection, ["host"]), points: 1, explain: false, limit: LIMIT_MAX_ONE_POINT };
+    const answer = await this.queries.query(caller, wanted, signal);
     const { known } = await this.queries.plan(caller, queryOf(base, selection, []), signal);
     const ids = new Map(known.map((host) => [host.name, host.id]));
     const a: string[] = [];
@@ -207,7 +207,7 @@ export class ExplainService {
 
   /** The bucket of the baseline's percentile: what lies above it is what makes the percentile larger. */
   private async cut(caller: Caller, base: Base, span: Span, signal: AbortSignal | undefined) {
-    const answer = await this.queries.query(caller, queryOf(base, span, []), signal);
+    const answer = await this.queries.query(caller, { ...queryOf(base, span, []), points: 1, explain: false }, signal);
     const value = (answer.series as ValueSeries[])[0]?.values[0] ?? 0;
     return { value, bucket: bucketIndex(BigInt(Math.max(0, Math.round(value)))), rowsRead: answer.meta.rowsRead };
   }
@@ -237,37 +237,37 @@ export class ExplainService {
       where: "",
       from: Math.floor((toMs - 1) / HOUR_MS) * HOUR_MS - HOUR_MS,
       to: toMs,
-      points: 1,
       limit: 1,
     };
-    const { planned } = await this.queries.plan(caller, query as Query, signal);
+    const { planned } = await this.queries.plan(caller, query, signal);
     return run<FactRow>(factsStatement(planned, hostsA, hostsB));
   }
+}
 
-  private async tagRows(caller: Caller, hostsA: readonly string[], hostsB: readonly string[]): Promise<FactRow[]> {
-    const tags = await this.repository.tags(caller.organisationId);
-    const rows = new Map<string, { fact: string; value: string; a: number; b: number }>();
-    const totals = new Map<string, { a: number; b: number }>();
-    const count = (hosts: readonly string[], side: "a" | "b"): void => {
-      for (const host of hosts) {
-        for (const [key, value] of Object.entries(tags.get(host) ?? {})) {
-          const name = JSON.stringify([key, value]);
-          const row = rows.get(name) ?? { fact: `tag.${key}`, value, a: 0, b: 0 };
-          rows.set(name, row);
-          row[side]++;
-          const total = totals.get(key) ?? { a: 0, b: 0 };
-          totals.set(key, total);
-          total[side]++;
-        }
+/** Tags as facts. */
+function tagRows(known: readonly KnownHost[], hostsA: readonly string[], hostsB: readonly string[]): FactRow[] {
+  const tags = new Map(known.map((host) => [host.id, host.tags]));
+  const rows = new Map<string, { fact: string; value: string; a: number; b: number }>();
+  const totals = new Map<string, { a: number; b: number }>();
+  const count = (hosts: readonly string[], side: "a" | "b"): void => {
+    for (const host of hosts) {
+      for (const [key, value] of Object.entries(tags.get(host) ?? {})) {
+        const name = JSON.stringify([key, value]);
+        const row = rows.get(name) ?? { fact: `tag.${key}`, value, a: 0, b: 0 };
+        rows.set(name, row);
+        row[side]++;
+        const total = totals.get(key) ?? { a: 0, b: 0 };
+        totals.set(key, total);
+        total[side]++;
       }
-    };
-    count(hostsA, "a");
-    count(hostsB, "b");
-    return [...rows.values()].map((row) => {
-      const total = totals.get(row.fact.slice("tag.".length));
-      return { ...row, a_total: total?.a ?? 0, b_total: total?.b ?? 0 };
-    });
-  }
+    }
+  };
+  count(hostsA, "a");
+  count(hostsB, "b");
+  return [...rows.values()].map((row) => {
+    const total = totals.get(row.fact.slice("tag.".length));
+    return { ...row, a_total: total?.a ?? 0, b_total: total?.b ?? 0 };
+  });
 }
 
 interface Base {
@@ -298,8 +298,8 @@ const noSignal: Pick<Signal, "distribution" | "measures"> & Signal = {
   caveats: [],
 };
 
-function queryOf({ signal, measure, aggregate }: Base, { where, from, to }: Span, by: readonly string[]): Query {
-  return { signal, select: [{ measure, aggregate }], by: [...by], where, from, to, points: 1, limit: 1 };
+function queryOf({ signal, measure, aggregate }: Base, { where, from, to }: Span, by: readonly string[]) {
+  return { signal, select: [{ measure, aggregate }], by: [...by], where, from, to, limit: 1 };
 }
 
 function quantityOf(signal: Signal, { measure, aggregate, form }: Selection, bucket: number | undefined): Quantity {

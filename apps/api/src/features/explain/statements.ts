@@ -35,8 +35,7 @@ export function valuesStatement({ plan, readings }: Planned, dimensions: readonl
     ...tableOf(plan, parameters),
   });
   const pairs = dimensions.map((name, index) => `(${parameters.add("String", name)}, g${index})`);
-  return {
-    sql: `
+  return parameters.statement(`
     SELECT dimension, value, amount, sum(amount) OVER (PARTITION BY dimension) AS total, count() OVER (PARTITION BY dimension) AS values
     FROM (
       SELECT pair.1 AS dimension, pair.2 AS value, sum(part) AS amount
@@ -45,9 +44,7 @@ export function valuesStatement({ plan, readings }: Planned, dimensions: readonl
       GROUP BY dimension, value
     )
     ORDER BY dimension, amount DESC, value
-    LIMIT ${parameters.add("UInt32", VALUES_MAX)} BY dimension`,
-    parameters: parameters.values,
-  };
+    LIMIT ${parameters.add("UInt32", VALUES_MAX)} BY dimension`);
 }
 
 /** Hosts that have rows. Column: host_id. */
@@ -59,7 +56,7 @@ export function hostsWithRowsStatement({ plan, readings }: Planned): Statement {
     parts: [{ name: "newest", inner: "max(ts)", merge: "max" }],
     ...tableOf(plan, parameters),
   });
-  return { sql: `SELECT host_id FROM (${sql}) AS found`, parameters: parameters.values };
+  return parameters.statement(`SELECT host_id FROM (${sql}) AS found`);
 }
 
 /** Facts of the selection that are compared; those that most of its hosts have. */
@@ -94,8 +91,7 @@ export function factsStatement({ plan, readings }: Planned, selection: readonly 
     parts: [state("in_a", inA), state("in_b", inB)],
     ...tableOf(plan, parameters),
   });
-  return {
-    sql: `
+  return parameters.statement(`
     SELECT * FROM (
       SELECT fact_name AS fact, fact_value AS value, finalizeAggregation(in_a) AS a, finalizeAggregation(in_b) AS b,
         sum(a) OVER (PARTITION BY fact) AS a_total, sum(b) OVER (PARTITION BY fact) AS b_total
@@ -103,9 +99,7 @@ export function factsStatement({ plan, readings }: Planned, selection: readonly 
     )
     WHERE a > 0
     ORDER BY a DESC
-    LIMIT ${parameters.add("UInt32", FACTS_MAX)}`,
-    parameters: parameters.values,
-  };
+    LIMIT ${parameters.add("UInt32", FACTS_MAX)}`);
 }
 
 /** Ids whose parameter stays below what ClickHouse takes in one. */

@@ -52,7 +52,13 @@ export function registerQuestionPaths(registry: OpenAPIRegistry, { secured, prob
     tags: ["query"],
     security: secured,
     request: {
-      params: z.object({ name: z.string().meta({ description: "A dimension, or `host`.", examples: ["process"] }) }),
+      params: z.object({
+        name: z.string().meta({
+          description:
+            "A dimension, `host`, a tag (`tag.env`), or what is known of hosts (`kernel`, `distribution`, `architecture`, `agent_version`).",
+          examples: ["process"],
+        }),
+      }),
       query: dimensionValuesParametersSchema,
     },
     responses: {
@@ -231,7 +237,7 @@ const selectionExample = {
   stacks: 2,
   beyond: 0,
   unknown: { stacks: 0, value: 0 },
-  coverage: { hosts: 2, reporting: 2, missing: [], note: null },
+  coverage: { hosts: 2, reporting: 2, missing: [], states: [], note: null },
 };
 
 const profileExample = {
@@ -266,7 +272,7 @@ const topologyExample = {
     to: "2026-11-20T21:00:00.000Z",
     by: "host",
     sort: "bytes",
-    coverage: { hosts: 2, reporting: 2, missing: [], steps: [1], note: null },
+    coverage: { hosts: 2, reporting: 2, missing: [], states: [], steps: [1], stepHosts: { reporting: [2], expected: [2] }, note: null },
     truncated: null,
     rest: { edges: 0, bytes: 0, connections: 0, retransmits: 0 },
     resolved: { addresses: 2, ambiguous: 0 },

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { WHERE_LENGTH_MAX } from "@waggle/query";
 import { z } from "zod";
 import { coverageSchema } from "../query/query.schemas.ts";
-import { WHERE_LENGTH_MAX } from "../query/where.ts";
 import { processColumns } from "./process-columns.ts";
 
 const names = processColumns.map((column) => column.name) as [string, ...string[]];
@@ -48,7 +49,7 @@ export const processTableSchema = z
         signal: z.string().meta({ description: "Where the column comes from." }),
         unit: z.string(),
         help: z.string(),
-        coverage: coverageSchema.omit({ steps: true, missing: true }),
+        coverage: coverageSchema.pick({ hosts: true, reporting: true, note: true }),
       }),
     ),
     data: z

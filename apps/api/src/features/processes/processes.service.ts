@@ -4,8 +4,7 @@ import { getSignalOrThrow, OTHER } from "@waggle/signals";
 import type { Caller } from "../../common/caller.ts";
 import { measuresOf } from "../query/measures.ts";
 import { QueryRepository } from "../query/query.repository.ts";
-import type { Coverage } from "../query/query.schemas.ts";
-import { POINTS_MAX, type Query } from "../query/query.schemas.ts";
+import { type Coverage, POINTS_MAX } from "../query/query.schemas.ts";
 import { type AskedHosts, type ChosenPlan, QueryService } from "../query/query.service.ts";
 import { type ProcessColumn, processColumns } from "./process-columns.ts";
 import type { ProcessesParameters, ProcessTable } from "./processes.schemas.ts";
@@ -91,10 +90,10 @@ export class ProcessesService {
 }
 
 /** A plan of one value over the range. */
-function queryOf(name: string, by: readonly string[], { where, from, to }: { where: string; from: string | number; to: string | number }): Query {
+function queryOf(name: string, by: readonly string[], { where, from, to }: { where: string; from: string | number; to: string | number }) {
   const [measure] = measuresOf(getSignalOrThrow(name)).filter((candidate) => candidate.kind === "sum");
   if (measure === undefined) throw new TypeError(`${name} has no sum`);
-  return { signal: name, select: [{ measure: measure.name, aggregate: "sum" }], by: [...by], where, from, to, points: 1, limit: POINTS_MAX };
+  return { signal: name, select: [{ measure: measure.name, aggregate: "sum" }], by: [...by], where, from, to, limit: POINTS_MAX };
 }
 
 function isOther(row: Row, by: readonly string[]): boolean {

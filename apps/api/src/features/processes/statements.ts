@@ -14,15 +14,12 @@ export function processRanking(planned: Planned, column: ProcessColumn, limit: n
   const keys = plan.by.map((name, index) => ({ alias: `g${index}`, expression: `toString(${identifier(name)})` }));
   const names = keys.map((key) => key.alias);
   const sql = aggregated({ sources: sourcesOf(planned), keys, parts: [column.part], ...tableOf(planned, parameters) });
-  return {
-    sql: `
+  return parameters.statement(`
     SELECT ${list(names)}, count() OVER () AS groups
     FROM (${sql}) AS found
     WHERE g0 != ${parameters.add("String", OTHER)} AND ${column.value(column.part.name)} > 0
     ORDER BY ${column.value(column.part.name)} DESC, ${list(names)}
-    LIMIT ${parameters.add("UInt32", limit)}`,
-    parameters: parameters.values,
-  };
+    LIMIT ${parameters.add("UInt32", limit)}`);
 }
 
 /** The values of columns of one signal: g0…, and each column under its part's name. What is not in `top` is in the group `~other`. */
@@ -41,7 +38,7 @@ export function processValues(planned: Planned, columns: readonly ProcessColumn[
   const keys: Key[] = own.map((column, index) => ({ alias: `g${index}`, expression: `if(${isShown}, ${column}, ${other})` }));
   const sql = aggregated({ sources: sourcesOf(planned), keys, parts: columns.map((column) => column.part), ...tableOf(planned, parameters) });
   const values = columns.map((column) => `${column.value(`found.${column.part.name}`)} AS ${column.part.name}`);
-  return { sql: `SELECT ${list([...keys.map((key) => key.alias), ...values])} FROM (${sql}) AS found`, parameters: parameters.values };
+  return parameters.statement(`SELECT ${list([...keys.map((key) => key.alias), ...values])} FROM (${sql}) AS found`);
 }
 
 function sourcesOf({ readings }: Planned) {

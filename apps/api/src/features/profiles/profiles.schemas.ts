@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { WHERE_LENGTH_MAX } from "@waggle/query";
 import { z } from "zod";
 import { coverageSchema } from "../query/query.schemas.ts";
-import { WHERE_LENGTH_MAX } from "../query/where.ts";
 
 export const profileSignals = ["cpu_profile", "off_cpu"] as const;
 export const NODES_MAX = 20_000;
@@ -80,7 +81,7 @@ const selectionSchema = z.object({
   unknown: z
     .object({ stacks: z.int(), value: z.number() })
     .meta({ description: "Stacks whose frames have not arrived, or are not kept any more, as the frame `[unknown stack]`." }),
-  coverage: coverageSchema.omit({ steps: true }),
+  coverage: coverageSchema.omit({ steps: true, stepHosts: true }),
 });
 
 export const profileSchema = z

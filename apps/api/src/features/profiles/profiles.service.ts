@@ -121,7 +121,7 @@ export class ProfilesService {
   private async read(caller: Caller, { signal: name, root }: ProfileQuery, span: Span, signal: AbortSignal | undefined): Promise<Read> {
     const label = root === "none" ? null : root;
     const measures = measuresOf[name];
-    const base = { select: [{ measure: measures.at(-1) as string, aggregate: "sum" }], points: 1, limit: 1 };
+    const base = { select: [{ measure: measures.at(-1) as string, aggregate: "sum" }], limit: 1 };
     const chosen = await this.queries.plan(caller, { ...base, ...spanOf(span), signal: name, by: label === null ? [] : [label] }, signal);
     const { fromMs, toMs } = chosen.planned.plan.steps;
     let rowsRead = 0;
@@ -162,7 +162,7 @@ export class ProfilesService {
     const shown = measures.map((_, index) => rows.reduce((sum, row) => sum + Number(row.values[index]), 0));
     const beyond = totals.map((total, index) => total - (shown[index] as number));
     if (Number(first?.stacks ?? 0) > rows.length) add([BEYOND], beyond);
-    const { steps: _, ...coverage } = asked.coverage;
+    const { steps: _, stepHosts: __, ...coverage } = asked.coverage;
     return {
       stacks,
       summary: {
@@ -196,7 +196,6 @@ export class ProfilesService {
       where: "",
       from: Math.floor(fromMs / HOUR_MS) * HOUR_MS,
       to: toMs + FRAMES_LATE_MS,
-      points: 1,
       limit: 1,
     };
     const { planned } = await this.queries.plan(caller, query, signal);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { tableName } from "@waggle/signals";
 import type { Planned } from "../query/planner.ts";
-import { aggregated, conditionsOf, identifier, list, Parameters, type Statement, sumPart } from "../query/sql.ts";
+import { aggregated, and, conditionsOf, identifier, list, Parameters, type Statement, sumPart } from "../query/sql.ts";
 
 /** Stacks of one selection; what lies beyond is summed. */
 export const STACKS_MAX = 20_000;
@@ -36,14 +36,11 @@ export function stacksStatement({ plan, readings }: Planned, measures: readonly 
     table: ({ level, scope }) => tableName(plan.signal, level, scope),
     where: (source) => conditionsOf(plan, source, parameters),
   });
-  return {
-    sql: `
+  return parameters.statement(`
     SELECT label, stack_name AS stack, [${list(names)}] AS values, [${list(names.map((name) => `sum(${name}) OVER ()`))}] AS totals, count() OVER () AS stacks
     FROM (${sql}) AS found
     ORDER BY ${names.at(-1)} DESC, stack, label
-    LIMIT ${parameters.add("UInt32", STACKS_MAX)}`,
-    parameters: parameters.values,
-  };
+    LIMIT ${parameters.add("UInt32", STACKS_MAX)}`);
 }
 
 /** The frames of stacks. Columns: stack, frames. @param planned of `stack_frames`, whose filters are the stacks' only condition besides time and tenant */
@@ -58,7 +55,7 @@ export function framesStatement({ plan, readings }: Planned, stacks: readonly st
     keys: [{ alias: "stack_name", expression: "stack" }],
     parts: [{ name: "text", inner: "any(frames)", merge: "any" }],
     table: ({ level, scope }) => tableName(plan.signal, level, scope),
-    where: (source) => `${conditionsOf(plan, source, parameters)} AND stack IN ${wanted}`,
+    where: (source) => and(conditionsOf(plan, source, parameters), `stack IN ${wanted}`),
   });
-  return { sql: `SELECT stack_name AS stack, text AS frames FROM (${sql}) AS named`, parameters: parameters.values };
+  return parameters.statement(`SELECT stack_name AS stack, text AS frames FROM (${sql}) AS named`);
 }

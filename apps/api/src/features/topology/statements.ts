@@ -1,8 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { matchesFilter } from "@waggle/query";
 import { EPHEMERAL, getSignalOrThrow, OTHER, type Signal, tableName } from "@waggle/signals";
 import type { Source } from "../query/sources.ts";
-import { aggregated, conditionsOf, identifier, type Key, list, Parameters, type Part, type Plan, type Statement, sumPart } from "../query/sql.ts";
-import { matchesFilter } from "../query/where.ts";
+import {
+  aggregated,
+  and,
+  conditionsOf,
+  identifier,
+  type Key,
+  list,
+  Parameters,
+  type Part,
+  type Plan,
+  type Statement,
+  sumPart,
+} from "../query/sql.ts";
 import type { Holder } from "./address-book.ts";
 
 /** What makes a node, besides the host: nothing, what ran there, or the value of a tag in the host's place. */
@@ -64,7 +77,7 @@ export function addressesStatement(plan: Plan, sources: readonly Source[], fromM
     table: ({ level, scope }) => tableName(plan.signal, level, scope),
     where: (source) => conditionsOf(plan, source, parameters),
   });
-  return { sql: `SELECT host_id, addresses, in_range FROM (${sql}) AS said`, parameters: parameters.values };
+  return parameters.statement(`SELECT host_id, addresses, in_range FROM (${sql}) AS said`);
 }
 
 /**
@@ -86,8 +99,7 @@ export function pairsStatement(plan: Plan, sources: readonly Source[], ends: End
   ]);
   const larger = rankings.map((name) => `greatest(${rankOf[name]("a")}, ${rankOf[name]("b")}) AS ${name}`);
   const all = rankings.map((name) => `sum(${name}) OVER () AS all_${name}`);
-  return {
-    sql: `
+  return parameters.statement(`
     SELECT *, count() OVER () AS pairs, ${list(all)}
     FROM (
       SELECT a, b, direction, ${list([...ofSides, ...larger])}
@@ -95,9 +107,7 @@ export function pairsStatement(plan: Plan, sources: readonly Source[], ends: End
       GROUP BY a, b, direction
     )
     ORDER BY ${ranking} DESC, a, b
-    LIMIT ${parameters.add("UInt32", plan.limit)}`,
-    parameters: parameters.values,
-  };
+    LIMIT ${parameters.add("UInt32", plan.limit)}`);
 }
 
 /** What edges are told apart by: columns a, b, direction, side (`a` or `b`: whose view it is), service (the server's port), who (what ran at the view's end). */
@@ -108,16 +118,13 @@ export function trafficStatement(plan: Plan, sources: readonly Source[], ends: E
   const parameters = new Parameters();
   const inner = detail(connections, plan, sources, ends, traffic, parameters);
   const sums = traffic.map(({ name }) => `sum(${name}) AS ${name}`);
-  return {
-    sql: `
+  return parameters.statement(`
     SELECT ${list(detailKeys)}, ${list(sums)}
     FROM (${withEnds(inner, ends, parameters)})
     WHERE ${isOneOf(pairs, parameters)}
     GROUP BY ${list(detailKeys)}
     ORDER BY sent + received DESC
-    LIMIT ${parameters.add("UInt32", DETAILS_MAX)}`,
-    parameters: parameters.values,
-  };
+    LIMIT ${parameters.add("UInt32", DETAILS_MAX)}`);
 }
 
 /** Round trips of the pairs. Columns: those of `detailKeys`, ranks (bucket indexes of p50 and p99), lowest, highest. */
@@ -135,15 +142,12 @@ export function roundTripStatement(plan: Plan, sources: readonly Source[], ends:
     { name: "highest", inner: "max(`max`)", merge: "max" },
   ];
   const inner = detail(signal, plan, sources, ends, parts, parameters);
-  return {
-    sql: `
+  return parameters.statement(`
     SELECT ${list(detailKeys)}, finalizeAggregation(quantilesExactWeightedArrayMergeState(${levels})(ranks)) AS ranks, min(lowest) AS lowest, max(highest) AS highest
     FROM (${withEnds(inner, ends, parameters)})
     WHERE ${isOneOf(pairs, parameters)}
     GROUP BY ${list(detailKeys)}
-    LIMIT ${parameters.add("UInt32", DETAILS_MAX)}`,
-    parameters: parameters.values,
-  };
+    LIMIT ${parameters.add("UInt32", DETAILS_MAX)}`);
 }
 
 /** Connects of the pairs that failed. Columns: those of `detailKeys`, failures. null: the filter leaves no client's rows. */
@@ -155,15 +159,12 @@ export function failuresStatement(plan: Plan, sources: readonly Source[], ends: 
   const parameters = new Parameters();
   const filters = plan.filters.filter((filter) => !ofConstants.includes(filter));
   const inner = detail(signal, { ...plan, filters }, sources, ends, [sumPart("failed", "sum(`count`)")], parameters);
-  return {
-    sql: `
+  return parameters.statement(`
     SELECT ${list(detailKeys)}, sum(failed) AS failures
     FROM (${withEnds(inner, ends, parameters)})
     WHERE ${isOneOf(pairs, parameters)}
     GROUP BY ${list(detailKeys)}
-    LIMIT ${parameters.add("UInt32", DETAILS_MAX)}`,
-    parameters: parameters.values,
-  };
+    LIMIT ${parameters.add("UInt32", DETAILS_MAX)}`);
 }
 
 /** How long hosts' listeners let connections wait. Columns: host_id, who, ranks (bucket index of p99), lowest, highest. */
@@ -179,9 +180,9 @@ export function acceptStatement(plan: Plan, sources: readonly Source[], { grain 
       { name: "highest", inner: "max(`max`)", merge: "max" },
     ],
     table: ({ level, scope }) => tableName(signal, level, scope),
-    where: (source) => `${conditionsOf({ ...plan, signal, filters: [] }, source, parameters)} AND \`count\` > 0`,
+    where: (source) => and(conditionsOf({ ...plan, signal, filters: [] }, source, parameters), "`count` > 0"),
   });
-  return { sql: `SELECT host_id, who, finalizeAggregation(ranks) AS ranks, lowest, highest FROM (${sql}) AS waited`, parameters: parameters.values };
+  return parameters.statement(`SELECT host_id, who, finalizeAggregation(ranks) AS ranks, lowest, highest FROM (${sql}) AS waited`);
 }
 
 /** What hosts' listeners dropped. Columns: host_id, who, drops. */
@@ -195,7 +196,7 @@ export function listenDropsStatement(plan: Plan, sources: readonly Source[], { g
     table: ({ level, scope }) => tableName(signal, level, scope),
     where: (source) => conditionsOf({ ...plan, signal, filters: [] }, source, parameters),
   });
-  return { sql, parameters: parameters.values };
+  return parameters.statement(sql);
 }
 
 function detail(signal: Signal, plan: Plan, sources: readonly Source[], { grain }: Ends, parts: readonly Part[], parameters: Parameters): string {

@@ -2,8 +2,7 @@
 import { Module } from "@nestjs/common";
 import { QueryModule } from "../query/query.module.ts";
 import { TopologyController } from "./topology.controller.ts";
-import { TopologyRepository } from "./topology.repository.ts";
 import { TopologyService } from "./topology.service.ts";
 
-@Module({ imports: [QueryModule], controllers: [TopologyController], providers: [TopologyService, TopologyRepository] })
+@Module({ imports: [QueryModule], controllers: [TopologyController], providers: [TopologyService] })
 export class TopologyModule {}

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { hostAttributes, WHERE_LENGTH_MAX } from "@waggle/query";
 import { z } from "zod";
 import { coverageSchema } from "../query/query.schemas.ts";
-import { WHERE_LENGTH_MAX } from "../query/where.ts";
 import { rankings } from "./statements.ts";
 
 export const EDGES_MAX = 1_000;
-const BY = /^(host|process|unit|tag\.[a-z][a-z0-9_./-]{0,62})$/;
+const BY = new RegExp(`^(host|process|unit|${hostAttributes.join("|")}|tag\\.[a-z][a-z0-9_./-]{0,62})$`);
 
 export const topologyParametersSchema = z.strictObject({
   by: z
     .string()
-    .regex(BY, "Write host, process, unit or tag.<key>.")
+    .regex(BY, `Write host, process, unit, tag.<key>, ${hostAttributes.join(", ")}.`)
     .default("host")
     .meta({
-      description: "What makes a node: a host, what runs on it, or all hosts with one value of a tag (`tag.env`).",
+      description: "What makes a node: a host, what runs on it, or all hosts with one value of a tag (`tag.env`) or fact (`kernel`).",
       examples: ["host", "process", "tag.env"],
     }),
   where: z

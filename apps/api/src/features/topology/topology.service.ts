@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Inject, Injectable } from "@nestjs/common";
+import { hostValue } from "@waggle/query";
 import type { Caller } from "../../common/caller.ts";
+import type { KnownHost } from "../query/coverage.ts";
 import { QueryRepository } from "../query/query.repository.ts";
-import type { Query } from "../query/query.schemas.ts";
 import { QueryService } from "../query/query.service.ts";
 import { SharedAnswers } from "../query/shared-answers.ts";
 import type { Source } from "../query/sources.ts";
@@ -24,7 +25,6 @@ import {
   roundTripStatement,
   trafficStatement,
 } from "./statements.ts";
-import { TopologyRepository } from "./topology.repository.ts";
 import type { Topology, TopologyParameters } from "./topology.schemas.ts";
 
 const HOUR_MS = 3_600_000;
@@ -46,7 +46,6 @@ export class TopologyService {
   constructor(
     @Inject(QueryService) private readonly queries: QueryService,
     @Inject(QueryRepository) private readonly queryRepository: QueryRepository,
-    @Inject(TopologyRepository) private readonly repository: TopologyRepository,
   ) {}
 
   /** Throws AppError as of `QueryService.query`. */
@@ -63,11 +62,11 @@ export class TopologyService {
     const { plan, readings } = chosen.planned;
     const sources = readings[0]?.sources ?? [];
     const { fromMs, toMs } = plan.steps;
-    const [book, grain, asked] = await Promise.all([
+    const grain = grainOf(parameters.by, chosen.known);
+    const [book, asked] = await Promise.all([
       this.book(caller, fromMs, toMs, (rows) => {
         rowsRead += rows;
       }),
-      this.grain(caller, parameters.by),
       this.queries.coverage(chosen, signal),
     ]);
     rowsRead += asked.rowsRead;
@@ -164,7 +163,6 @@ export class TopologyService {
           where: `fact:${ADDRESS_FACT}*`,
           from: hourMs - HOUR_MS,
           to: endMs,
-          points: 1,
           limit: 1,
         };
         const { planned } = await this.queries.plan(caller, query);
@@ -176,11 +174,13 @@ export class TopologyService {
       performance.now(),
     );
   }
+}
 
-  private async grain(caller: Caller, by: string): Promise<Grain> {
-    if (by === "host" || by === "process" || by === "unit") return { kind: by };
-    return { kind: "tag", values: await this.repository.tagValues(caller.organisationId, by.slice("tag.".length)) };
-  }
+/** @param by checked by the schema */
+function grainOf(by: string, known: readonly KnownHost[]): Grain {
+  if (by === "host" || by === "process" || by === "unit") return { kind: by };
+  const valued = known.map((host): [string, string] => [host.id, hostValue(host, by)]);
+  return { kind: "tag", values: new Map(valued.filter(([, value]) => value !== "")) };
 }
 
 /** What both ends of pairs saw, out of the rows that ranked them. */
@@ -209,8 +209,8 @@ const nothing: Details = { traffic: [], roundTrips: [], failures: [], accepts: [
 const noView = { segmentsRetransmitted: 0 };
 
 /** Asked by host, so that host rows are read: fleet rows have no peers. */
-function queryOf({ where, from, to, limit }: TopologyParameters): Query {
-  return { signal: "tcp_connections", select: [{ measure: "bytes_sent", aggregate: "sum" }], by: ["host"], where, from, to, points: 1, limit };
+function queryOf({ where, from, to, limit }: TopologyParameters) {
+  return { signal: "tcp_connections", select: [{ measure: "bytes_sent", aggregate: "sum" }], by: ["host"], where, from, to, limit };
 }
 
 function intersection(some: readonly string[], others: readonly string[] | null): readonly string[] {
