@@ -8,6 +8,9 @@ import type { Log } from "./common/log.ts";
 import { ProblemFilter } from "./common/problem.filter.ts";
 import type { Config } from "./config/config.ts";
 import { AuditModule } from "./features/audit/audit.module.ts";
+import { DimensionsModule } from "./features/dimensions/dimensions.module.ts";
+import { EventsModule } from "./features/events/events.module.ts";
+import { ExplainModule } from "./features/explain/explain.module.ts";
 import { FormatsModule } from "./features/formats/formats.module.ts";
 import { HealthModule } from "./features/health/health.module.ts";
 import { HostSettingsModule } from "./features/host-settings/host-settings.module.ts";
@@ -18,12 +21,15 @@ import { RequestLimitGuard } from "./features/limits/request-limit.guard.ts";
 import { ListsModule } from "./features/lists/lists.module.ts";
 import { LiveModule } from "./features/live/live.module.ts";
 import { OpenApiModule } from "./features/openapi/openapi.module.ts";
+import { ProcessesModule } from "./features/processes/processes.module.ts";
+import { ProfilesModule } from "./features/profiles/profiles.module.ts";
 import { QueryModule } from "./features/query/query.module.ts";
 import { RollupsModule } from "./features/rollups/rollups.module.ts";
 import { SignalsModule } from "./features/signals/signals.module.ts";
 import { ServerStorageModule } from "./features/storage/server-storage.module.ts";
 import { StorageModule } from "./features/storage/storage.module.ts";
 import { TokensModule } from "./features/tokens/tokens.module.ts";
+import { TopologyModule } from "./features/topology/topology.module.ts";
 import { WatchModule } from "./features/watch/watch.module.ts";
 import { PostgresModule } from "./postgres/postgres.module.ts";
 
@@ -40,6 +46,12 @@ import { PostgresModule } from "./postgres/postgres.module.ts";
     QueryModule,
     WatchModule,
     LiveModule,
+    ProcessesModule,
+    DimensionsModule,
+    TopologyModule,
+    ProfilesModule,
+    EventsModule,
+    ExplainModule,
     RollupsModule,
     HostsModule,
     HostSettingsModule,

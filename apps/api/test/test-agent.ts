@@ -26,7 +26,7 @@ const RawClient = makeGenericClientConstructor(
 type Answer = NonNullable<StreamSnapshotsResponse["message"]>;
 export type AnswerOf<Case extends Answer["$case"]> = Extract<Answer, { $case: Case }>["value"];
 
-const facts = (name: string, tags: Record<string, string> = {}): HostFacts => ({
+export const facts = (name: string, tags: Record<string, string> = {}): HostFacts => ({
   name,
   kernelRelease: "6.1.0-test",
   architecture: "x86_64",

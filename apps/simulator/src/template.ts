@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { bucketIndex, type DimensionName, encodeStrings, type Signal } from "@waggle/signals";
-import type { Role } from "./fleet.ts";
+import { addressIn, CELL_HOSTS, type Role } from "./fleet.ts";
 import { fractionOf } from "./random.ts";
 import { callKinds, commonProcesses, DATABASE_PORT, flowKinds } from "./services.ts";
 
@@ -210,22 +210,29 @@ interface Flow {
   readonly rttNs: number;
 }
 
+/** No fleet has as many hosts of a role: addresses from here on belong to machines without an agent. */
+const FOREIGN_ORDINALS = 20_000;
+
 /** Distinct flows, the busiest first. */
 function makeFlows(role: Role, count: number, seed: number, variant: number): Flow[] {
   const kinds = flowKinds[role];
   return Array.from({ length: count }, (_, row) => {
     const kind = kinds[row % kinds.length] as (typeof kinds)[number];
     const peer = Math.floor(row / kinds.length);
-    // Peers of a service are shared by its hosts, clients of the public side are not.
-    const offset = kind.network.startsWith("10.") ? variant % 4 : Math.floor(fractionOf(seed, variant, 6) * 200);
-    const address = peer + offset * 64;
+    // Peers of a service are hosts of the fleet: those of the same cell first, then some that run no agent. The public side's clients are nobody's.
+    const isFleet = kind.network.startsWith("10.");
+    const ordinal = !isFleet
+      ? peer + Math.floor(fractionOf(seed, variant, 6) * 200) * 64
+      : peer < CELL_HOSTS
+        ? variant * CELL_HOSTS + peer
+        : FOREIGN_ORDINALS + variant * 64 + peer;
     const isClient = kind.side === "client";
     return {
       name: {
         process: kind.process,
         unit: `${kind.process}.service`,
         role: kind.side,
-        peer: `${kind.network}.${Math.floor(address / 250) % 256}.${1 + (address % 250)}`,
+        peer: addressIn(kind.network, ordinal),
         peer_port: isClient ? kind.port : "ephemeral",
         port: isClient ? "ephemeral" : kind.port,
       },

@@ -86,6 +86,43 @@ describe("Workload", () => {
   });
 });
 
+describe("peers", () => {
+  /** Who talks to whom through which port, as the clients and as the servers tell it. */
+  const conversations = (side: "client" | "server") => {
+    const made = workload();
+    const byAddress = new Map(fleet.map((host) => [host.address, host.name]));
+    return new Set(
+      fleet.flatMap((host) =>
+        (rowsOf(made, host).get("tcp_connections") ?? []).flatMap((row) => {
+          const peer = byAddress.get(row["peer"] as string);
+          if (row["role"] !== side || peer === undefined) return [];
+          return side === "client" ? `${host.name} > ${peer}:${row["peer_port"]}` : `${peer} > ${host.name}:${row["port"]}`;
+        }),
+      ),
+    );
+  };
+
+  it("are hosts of the fleet and machines without an agent, and many conversations are told of by both ends", () => {
+    expect(new Set(fleet.map((host) => host.address)).size).toBe(fleet.length);
+    const [ofClients, ofServers] = [conversations("client"), conversations("server")];
+    const both = [...ofClients].filter((conversation) => ofServers.has(conversation));
+    expect(both.length).toBeGreaterThan(fleet.length / 4);
+  });
+});
+
+describe("facts", () => {
+  it("are told by every host once a minute, also in windows of a minute", () => {
+    const made = workload();
+    for (const host of fleet.slice(0, 12)) {
+      const told = Array.from({ length: 12 }, (_, index) => rowsOf(made, host, start + index * 10_000).get("host_facts") ?? []);
+      expect(told.filter((rows) => rows.length > 0)).toHaveLength(2);
+      expect(told.find((rows) => rows.length > 0)).toContainEqual({ fact: "address:eth0", value: host.address, windows: 1n });
+    }
+    const longer = workload({ windowMs: 60_000 });
+    expect(rowsOf(longer, fleet[3] as SimulatedHost, start).get("host_facts")).toHaveLength(6);
+  });
+});
+
 describe("makeFleet", () => {
   it("names a host once, marks it as simulated, and makes few of them sick, the first one lossy", () => {
     expect(new Set(fleet.map((host) => host.name)).size).toBe(fleet.length);

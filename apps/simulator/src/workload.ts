@@ -18,12 +18,15 @@ const signals: SignalSet = {
 };
 const accounting = getSignalOrThrow("agent_accounting");
 const coverage = getSignalOrThrow("agent_coverage");
+const hostFacts = getSignalOrThrow("host_facts");
 
-const simulated = new Set([...Object.values(signals), accounting, coverage].map(({ name }) => name));
+const simulated = new Set([...Object.values(signals), accounting, coverage, hostFacts].map(({ name }) => name));
 
 const HEALTHY_RETRANSMIT_SHARE = 0.001;
 const LOSSY_RETRANSMIT_SHARE = 0.06;
 const DAY_MS = 86_400_000;
+/** How often a host says what it is: not the hour of real agents, so that a young fleet is known soon. Each host at its own moment. */
+const FACTS_EVERY_MS = 60_000;
 
 /** Where a bucket's values are taken to lie when a sum is made of them: its geometric middle, ns. */
 const middles = Float64Array.from({ length: BUCKET_COUNT }, (_, index) => Math.floor(2 ** ((index + 0.5) / 8)));
@@ -156,6 +159,7 @@ export class Workload {
   readonly options: WorkloadOptions;
   readonly #counts: RowCounts;
   readonly #templates = new Map<string, HostTemplate>();
+  readonly #facts = new Map<number, ColumnBlock>();
   readonly #random = new Random();
   readonly #connections: NumberColumn[];
   readonly #retransmits: NumberColumn;
@@ -327,8 +331,25 @@ export class Workload {
     }
     push(signals.cost, programs, [...template.cost.columns(programs), ...this.#cost.map((column) => column.bytes(programs))]);
     blocks.push({ signal: coverage, block: this.#coverage });
+    const factsAtMs = Math.ceil((startMs - (host.index % 6) * 10_000) / FACTS_EVERY_MS) * FACTS_EVERY_MS + (host.index % 6) * 10_000;
+    if (factsAtMs < startMs + windowMs) {
+      const facts = this.#factsOf(host);
+      push(hostFacts, facts.rows, facts.columns);
+    }
     push(accounting, 1, encodeBlock(accounting, [{ quantity: "RetransSegs", counted: segmentsAgain, kernel: segmentsAgain }]).columns);
     return blocks;
+  }
+
+  #factsOf(host: SimulatedHost): ColumnBlock {
+    let block = this.#facts.get(host.index);
+    if (block === undefined) {
+      block = encodeBlock(
+        hostFacts,
+        [...host.facts].map(([fact, value]) => ({ fact, value, windows: 1 })),
+      );
+      this.#facts.set(host.index, block);
+    }
+    return block;
   }
 
   #template(host: SimulatedHost): HostTemplate {

@@ -64,7 +64,7 @@ export const hostFacts: Signal = {
   family: "host",
   kind: "counter",
   question: "What is this host, and what differs between two of them?",
-  help: "Kernel, distribution, processor, devices and settings as text; each fact once an hour, after a start, and whenever it changes.",
+  help: "Kernel, distribution, processor, addresses, devices and settings as text; each fact once an hour, after a start, and whenever it changes.",
   dimensions: ["fact", "value"],
   measures: [sum("windows", "windows", "Windows in which the fact was reported.")],
   distribution: null,

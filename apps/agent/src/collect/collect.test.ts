@@ -124,7 +124,12 @@ describe("HostFactsCollector", () => {
     write("proc/sys/vm/swappiness", "60\n");
     write("proc/sys/net/ipv4/tcp_rmem", "4096\t131072\t6291456\n");
     let nowMs = 3_600_000 * 10;
-    const collector = new HostFactsCollector(root, () => nowMs);
+    const collector = new HostFactsCollector(
+      root,
+      () => nowMs,
+      undefined,
+      () => ({}),
+    );
     const facts = (): Map<unknown, unknown> => new Map(only(collector.collect()).rows.map((row) => [row["fact"], row["value"]]));
     const first = facts();
     expect(first.get("sysctl:vm.swappiness")).toBe("60");
@@ -143,5 +148,28 @@ describe("HostFactsCollector", () => {
     expect(facts).toContain("kernel_release");
     expect(facts).not.toContain("sysctl:vm.swappiness");
     for (const fact of ["cpu_model", "cpu_mitigations_off", "memory_bytes", "cgroup_version", "virtual_machine"]) expect(facts).not.toContain(fact);
+  });
+
+  it("says under which addresses other hosts know it, whole ones, and none that every host has", () => {
+    const many = Array.from({ length: 80 }, (_, index) => `2001:db8:1234:5678:9abc:def0:1234:${(0x1000 + index).toString(16)}`);
+    const entry = (address: string, internal = false) => ({
+      address,
+      internal,
+      family: address.includes(":") ? ("IPv6" as const) : ("IPv4" as const),
+    });
+    const interfaces = () => ({
+      lo: [entry("127.0.0.1", true), entry("::1", true)],
+      eth0: [entry("10.1.0.7"), entry("fe80::1"), entry("2001:db8::7"), entry("169.254.1.1")],
+      veth1: [entry("fe80::2")],
+      wide: many.map((address) => entry(address)),
+    });
+    const rows = only(new HostFactsCollector(root, Date.now, undefined, interfaces).collect()).rows;
+    const facts = new Map(rows.map((row) => [row["fact"] as string, row["value"] as string]));
+    expect(facts.get("address:eth0")).toBe("10.1.0.7 2001:db8::7");
+    expect([...facts.keys()].filter((fact) => /^address:(lo|veth)/.test(fact))).toEqual([]);
+    const wide = [...facts].filter(([fact]) => fact.startsWith("address:wide"));
+    expect(wide.slice(0, 2).map(([fact]) => fact)).toEqual(["address:wide", "address:wide:2"]);
+    const listed = wide.flatMap(([, value]) => value.split(" "));
+    expect(listed).toEqual(many.slice(0, 62));
   });
 });

@@ -4,6 +4,7 @@ import { machine, release } from "node:os";
 import { join } from "node:path";
 import { countCpus, parsePrettyName } from "../host/facts.ts";
 import type { Collected, Collector } from "../window/collector.ts";
+import { addressFacts, type Interfaces } from "./addresses.ts";
 import { tryReadHostFile } from "./proc-file.ts";
 
 /** Settings that explain differences between hosts that should be alike. */
@@ -48,6 +49,7 @@ export class HostFactsCollector implements Collector {
   readonly #hostRoot: string;
   readonly #now: () => number;
   readonly #learned: () => ReadonlyMap<string, string>;
+  readonly #interfaces: Interfaces | undefined;
   #reported = new Map<string, string>();
   #hour = -1;
   #readAtMs = Number.NEGATIVE_INFINITY;
@@ -55,11 +57,13 @@ export class HostFactsCollector implements Collector {
   /**
    * @param now wall clock, Unix ms
    * @param learned facts that other parts of the agent came to know
+   * @param interfaces of the agent's network namespace; left out: the real ones
    */
-  constructor(hostRoot: string, now: () => number = Date.now, learned: () => ReadonlyMap<string, string> = () => new Map()) {
+  constructor(hostRoot: string, now: () => number = Date.now, learned: () => ReadonlyMap<string, string> = () => new Map(), interfaces?: Interfaces) {
     this.#hostRoot = hostRoot;
     this.#now = now;
     this.#learned = learned;
+    this.#interfaces = interfaces;
   }
 
   collect(): Collected[] {
@@ -67,7 +71,7 @@ export class HostFactsCollector implements Collector {
     const hour = Math.floor(nowMs / HOUR_MS);
     if (hour === this.#hour && Math.abs(nowMs - this.#readAtMs) < READ_EVERY_MS)
       return [{ signal: "host_facts", rows: [], state: "exact", reason: "" }];
-    const facts = new Map([...readFacts(this.#hostRoot), ...this.#learned()]);
+    const facts = new Map([...readFacts(this.#hostRoot, this.#interfaces), ...this.#learned()]);
     const news = [...facts].filter(([fact, value]) => hour !== this.#hour || this.#reported.get(fact) !== value);
     this.#hour = hour;
     this.#readAtMs = nowMs;
@@ -77,7 +81,7 @@ export class HostFactsCollector implements Collector {
 }
 
 /** What is known of the host, by the name of the fact. */
-export function readFacts(hostRoot: string): Map<string, string> {
+export function readFacts(hostRoot: string, interfaces?: Interfaces): Map<string, string> {
   const facts = new Map<string, string>();
   const read = (path: string): string => tryReadHostFile(hostRoot, path)?.trim().replace(/\s+/g, " ") ?? "";
   const add = (fact: string, value: string): void => {
@@ -106,6 +110,7 @@ export function readFacts(hostRoot: string): Map<string, string> {
   const mounts = tryReadHostFile(hostRoot, "proc/mounts");
   if (mounts !== undefined) add("cgroup_version", /^\S+ \/sys\/fs\/cgroup cgroup2 /m.test(mounts) ? "2" : "1");
   for (const name of sysctls) add(`sysctl:${name}`, read(`proc/sys/${name.replaceAll(".", "/")}`));
+  for (const [fact, value] of addressFacts(VALUE_CHARACTERS_MAX, interfaces)) add(fact, value);
   for (const device of list(hostRoot, "sys/block").filter((name) => !/^(loop|ram|zram)\d/.test(name))) {
     const base = `sys/block/${device}`;
     add(`block_device:${device}:model`, read(`${base}/device/model`));

@@ -4,7 +4,7 @@ import type { FastifyRequest } from "fastify";
 import { AppError } from "./app-error.ts";
 
 /** What a token may do. */
-export const scopes = ["metrics:read", "hosts:read", "hosts:write", "tokens:write"] as const;
+export const scopes = ["metrics:read", "hosts:read", "hosts:write", "events:write", "tokens:write"] as const;
 export type Scope = (typeof scopes)[number];
 
 /** Who is asking. Every service method takes it first; its organisation is the tenant of every key and query. */

@@ -25,3 +25,10 @@ function toFieldProblems(issue: z.core.$ZodIssue): FieldProblem[] {
 export function toPointer(path: readonly PropertyKey[]): string {
   return path.map((part) => `/${String(part).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
 }
+
+/** Throws the error again, with its fields below `pointer`: a part of a request was wrong in itself. */
+export function atPointer(pointer: string, error: unknown): never {
+  if (!(error instanceof AppError) || error.errors === undefined) throw error;
+  const errors = error.errors.map((problem) => ({ ...problem, pointer: `${pointer}${problem.pointer}` }));
+  throw new AppError(error.code, `${pointer}: ${error.message}`, { errors, cause: error });
+}

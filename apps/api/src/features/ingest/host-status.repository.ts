@@ -3,6 +3,7 @@ import { Inject, Injectable } from "@nestjs/common";
 import type { Hello } from "@waggle/proto";
 import { sql } from "drizzle-orm";
 import { Database } from "../../postgres/database.ts";
+import { noticeStatement } from "../events/noticed-events.ts";
 import { factColumns } from "../tokens/enrolment.service.ts";
 
 /** What is known of a host now; null leaves what is stored. Times are Unix milliseconds of the API's clock. */
@@ -39,7 +40,7 @@ export interface HostHello {
 export class HostStatusRepository {
   constructor(@Inject(Database) private readonly database: Database) {}
 
-  /** What hosts said in their Hellos, in one statement. */
+  /** What hosts said in their Hellos, and the events that it shows: a new boot, another kernel or agent. */
   async saveHellos(hellos: readonly HostHello[]): Promise<void> {
     if (hellos.length === 0) return;
     const news = hellos.map(({ hostId, hello, windowMs, clockOffsetMs, atMs }) => ({
@@ -50,7 +51,9 @@ export class HostStatusRepository {
       clockOffsetMs,
       atMs,
     }));
-    await this.database.db.execute(sql`
+    await this.database.db.transaction(async (tx) => {
+      await tx.execute(noticeStatement(news));
+      await tx.execute(sql`
       UPDATE hosts SET
         kernel = coalesce(news.kernel, hosts.kernel),
         distribution = coalesce(news.distribution, hosts.distribution),
@@ -69,6 +72,7 @@ export class HostStatusRepository {
         "hostId" uuid, kernel text, distribution text, architecture text, cpus integer, "memoryBytes" bigint, "agentVersion" text, simulated boolean, "agentTags" jsonb,
         "bootId" text, "windowMs" integer, "clockOffsetMs" bigint, "atMs" double precision)
       WHERE hosts.id = news."hostId"`);
+    });
   }
 
   /** One statement for any number of hosts. A window never makes `last_window_end_at` earlier: spooled ones arrive late. */

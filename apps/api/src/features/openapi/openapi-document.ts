@@ -9,13 +9,14 @@ import { hostListParametersSchema, hostListSchema, hostPatchSchema, hostSchema }
 import { ledgerParametersSchema, ledgerSchema } from "../ledger/ledger.schemas.ts";
 import { limitsReportSchema } from "../limits/limits.schemas.ts";
 import { answerSchema, querySchema } from "../query/query.schemas.ts";
-import { countParametersSchema, latencyParametersSchema } from "../query/shortcuts.ts";
+import { countParametersSchema, diskParametersSchema, latencyParametersSchema } from "../query/shortcuts.ts";
 import { signalListSchema } from "../signals/signals.schemas.ts";
 import { storageReportSchema } from "../storage/storage.schemas.ts";
 import { createSessionSchema, sessionSchema } from "../tokens/sessions.schemas.ts";
 import { json, rows } from "./content.ts";
 import { addExamples } from "./examples.ts";
 import { registerLive } from "./live-path.ts";
+import { registerQuestionPaths } from "./question-paths.ts";
 
 const problem = problemSchema.meta({ id: "Problem" });
 
@@ -78,6 +79,10 @@ export function openApiDocument(): object {
     ["latency", "Percentiles of round trips, connects or system calls", latencyParametersSchema],
     ["retransmits", "TCP segments sent again", countParametersSchema],
     ["syscalls", "System calls", countParametersSchema],
+    ["drops", "Packets thrown away, by the kernel's reason", countParametersSchema],
+    ["dns", "DNS queries: how many and how long", countParametersSchema],
+    ["disk", "Disks: latency, or requests and bytes, by device and operation", diskParametersSchema],
+    ["files", "Bytes and calls that read and wrote files, by process and file", countParametersSchema],
   ] as const;
   for (const [name, summary, parameters] of shortcuts) {
     registry.registerPath({
@@ -93,6 +98,7 @@ export function openApiDocument(): object {
     });
   }
   registerLive(registry, secured, problems("VALIDATION_FAILED", "SIGNAL_NOT_FOUND", "HOST_NOT_FOUND", "FORBIDDEN", "STORAGE_UNAVAILABLE"));
+  registerQuestionPaths(registry, { secured, problems });
   registry.registerPath({
     method: "get",
     path: "/hosts",
@@ -293,6 +299,7 @@ export function openApiDocument(): object {
       { name: "query", description: "Numbers." },
       { name: "live", description: "Numbers as they come." },
       { name: "hosts", description: "Who is measured." },
+      { name: "events", description: "What changed." },
       { name: "settings", description: "What agents are told, and who said so." },
       { name: "signals", description: "What is measured." },
       { name: "ingest", description: "What arrived." },

@@ -2,13 +2,14 @@
 import { Body, Controller, Get, HttpCode, Inject, Post, Query as QueryString, Res, UseInterceptors } from "@nestjs/common";
 import type { FastifyReply } from "fastify";
 import { type Caller, CurrentCaller, RequireScope } from "../../common/caller.ts";
+import { untilGone } from "../../common/until-gone.ts";
 import { parseOrThrow } from "../../common/validation.ts";
 import { answerTable } from "../formats/answer-table.ts";
 import { Formats } from "../formats/formats.interceptor.ts";
 import { QueryLimitInterceptor } from "../limits/query-limit.interceptor.ts";
 import { type Answer, querySchema } from "./query.schemas.ts";
 import { QueryService } from "./query.service.ts";
-import { latencyQuery, retransmitsQuery, syscallsQuery } from "./shortcuts.ts";
+import { diskQuery, dnsQuery, dropsQuery, filesQuery, latencyQuery, retransmitsQuery, syscallsQuery } from "./shortcuts.ts";
 
 @Controller()
 @RequireScope("metrics:read")
@@ -49,13 +50,24 @@ export class QueryController {
   ): Promise<Answer> {
     return this.queries.query(caller, syscallsQuery(parameters), untilGone(reply));
   }
-}
 
-/** Aborts when the connection closes before the answer is out. */
-function untilGone(reply: FastifyReply): AbortSignal {
-  const gone = new AbortController();
-  reply.raw.once("close", () => {
-    if (!reply.raw.writableFinished) gone.abort(new Error("the client went away"));
-  });
-  return gone.signal;
+  @Get("drops")
+  async drops(@CurrentCaller() caller: Caller, @QueryString() parameters: unknown, @Res({ passthrough: true }) reply: FastifyReply): Promise<Answer> {
+    return this.queries.query(caller, dropsQuery(parameters), untilGone(reply));
+  }
+
+  @Get("dns")
+  async dns(@CurrentCaller() caller: Caller, @QueryString() parameters: unknown, @Res({ passthrough: true }) reply: FastifyReply): Promise<Answer> {
+    return this.queries.query(caller, dnsQuery(parameters), untilGone(reply));
+  }
+
+  @Get("disk")
+  async disk(@CurrentCaller() caller: Caller, @QueryString() parameters: unknown, @Res({ passthrough: true }) reply: FastifyReply): Promise<Answer> {
+    return this.queries.query(caller, diskQuery(parameters), untilGone(reply));
+  }
+
+  @Get("files")
+  async files(@CurrentCaller() caller: Caller, @QueryString() parameters: unknown, @Res({ passthrough: true }) reply: FastifyReply): Promise<Answer> {
+    return this.queries.query(caller, filesQuery(parameters), untilGone(reply));
+  }
 }

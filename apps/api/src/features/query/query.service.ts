@@ -2,16 +2,18 @@
 import { Inject, Injectable } from "@nestjs/common";
 import { hostValue, matchesHost, tagKeysOf } from "@waggle/query";
 import { OTHER, RELATIVE_ERROR_MAX, SERVER_HOST } from "@waggle/signals";
+import { AppError } from "../../common/app-error.ts";
 import { type Caller, requireScope } from "../../common/caller.ts";
 import { Clock } from "../../common/clock.ts";
 import { assembleSeries, groupOf, reporterKeys, withCompared } from "./assemble.ts";
-import { assembleCoverage, type HostReport, type HostsRow, type KnownHost, type Reports } from "./coverage.ts";
+import { assembleCoverage, type HostReport, type HostsRow, type KnownHost, Reports } from "./coverage.ts";
+import { hostsStatement } from "./coverage-statements.ts";
 import { earlierSteps } from "./earlier-window.ts";
 import { hostValuesOf } from "./host-values.ts";
 import { type EntryOrigin, Journal } from "./journal.ts";
 import { type Asked, type Planned, QueryPlanner } from "./planner.ts";
 import { QueryRepository } from "./query.repository.ts";
-import type { Answer, Explanation, Query } from "./query.schemas.ts";
+import type { Answer, Coverage, Explanation, Query } from "./query.schemas.ts";
 import { type Groups, nothing, type ReadRows, type Run, readWindow, toHostReports } from "./read-answer.ts";
 import { type ResolvedQuery, resolveQuery } from "./resolve.ts";
 import { SharedAnswers } from "./shared-answers.ts";
@@ -42,21 +44,12 @@ export class QueryService {
    * @throws AppError VALIDATION_FAILED, SIGNAL_NOT_FOUND, QUERY_TOO_LARGE, QUERY_TIMEOUT, STORAGE_UNAVAILABLE, FORBIDDEN
    */
   async query(caller: Caller, query: Query, signal?: AbortSignal, rawGrainMs?: number): Promise<Answer> {
-    requireScope(caller, "metrics:read");
     const journal = new Journal();
-    const nowMs = this.clock.now();
+    const { window, resolved, asked } = await this.choose(caller, query, journal, signal, rawGrainMs);
+    const { plan, planned, nowMs } = window;
+    const { steps, hosts } = plan;
     const tenant = caller.organisationId;
-    const enrolled = await journal.wait(() => this.repository.listHosts(tenant));
-    const resolved = resolveQuery(query, nowMs, indexOf(enrolled).tagKeys);
-    const known = resolved.signal.source === "server" ? [serverHost] : enrolled;
-    const matching = resolved.hostFilters.length === 0 ? known : known.filter((host) => matchesHost(resolved.hostFilters, host));
-    const hosts = resolved.hostFilters.length === 0 ? null : matching.map((host) => host.id);
-    const asked = toAsked(resolved, tenant, hosts, matching, journal);
-    const planned = await this.planner.choose(asked, resolved.range, { ...resolved, rawGrainMs }, nowMs, signal);
-    const { plan } = planned;
-    const { steps } = plan;
 
-    const window = new Window(planned, known, matching, nowMs);
     const isNobody = hosts?.length === 0;
     const read = isNobody ? nothing(plan) : await this.read(window, journal, "", signal);
     const earlier = await this.readEarlier(window, resolved, asked, read, journal, signal);
@@ -93,6 +86,44 @@ export class QueryService {
       },
       series: compared === undefined ? series : compared.series,
     };
+  }
+
+  private async choose(caller: Caller, query: Query, journal: Journal, signal: AbortSignal | undefined, rawGrainMs?: number) {
+    requireScope(caller, "metrics:read");
+    const nowMs = this.clock.now();
+    const tenant = caller.organisationId;
+    const enrolled = await journal.wait(() => this.repository.listHosts(tenant));
+    const resolved = resolveQuery(query, nowMs, indexOf(enrolled).tagKeys);
+    const known = resolved.signal.source === "server" ? [serverHost] : enrolled;
+    const matching = resolved.hostFilters.length === 0 ? known : known.filter((host) => matchesHost(resolved.hostFilters, host));
+    const hosts = resolved.hostFilters.length === 0 ? null : matching.map((host) => host.id);
+    const asked = toAsked(resolved, tenant, hosts, matching, journal);
+    const planned = await this.planner.choose(asked, resolved.range, { ...resolved, rawGrainMs }, nowMs, signal);
+    return { window: new Window(planned, known, matching, nowMs), resolved, asked };
+  }
+
+  /**
+   * What a query of one value over its range reads: names checked, hosts found, levels chosen. For answers that are put together in another way than `query` does.
+   * @throws AppError as of `query`; VALIDATION_FAILED for comparisons of groups' values, which only `query` heeds
+   */
+  async plan(caller: Caller, query: Omit<Query, "explain" | "points">, signal?: AbortSignal): Promise<ChosenPlan> {
+    const { window } = await this.choose(caller, { ...query, points: 1, explain: false }, new Journal(), signal);
+    if (window.planned.compared.length > 0) {
+      const detail = "Comparisons of values, such as `count>10`, cannot be used here; filter by dimensions, hosts and tags.";
+      throw new AppError("VALIDATION_FAILED", `/where: ${detail}`, { errors: [{ pointer: "/where", detail }] });
+    }
+    return window;
+  }
+
+  /** How well a plan's signal is covered over its range. Throws as of `query`. */
+  async coverage({ planned, known, matching, nowMs }: ChosenPlan, signal?: AbortSignal): Promise<AskedHosts & { readonly coverage: Coverage }> {
+    const { plan, hostSources } = planned;
+    const window = new Window(planned, known, matching, nowMs);
+    const journal = new Journal();
+    const ask = (abort: AbortSignal) => this.hosts(window, hostsStatement(plan, hostSources), journal, "what each host said", abort);
+    const hosts = plan.hosts?.length === 0 ? new Map<string, HostReport>() : await ask(signal ?? new AbortController().signal);
+    const reports = Reports.ofOneStep(hosts, () => undefined);
+    return { coverage: window.coverage({ hosts, reports }), hosts, rowsRead: journal.rowsRead };
   }
 
   private async readEarlier(
@@ -160,6 +191,22 @@ export class QueryService {
   }
 }
 
+/** What a query reads. */
+export interface ChosenPlan {
+  readonly planned: Planned;
+  /** All hosts of the organisation. */
+  readonly known: readonly KnownHost[];
+  /** Those that the filter means. */
+  readonly matching: readonly KnownHost[];
+  readonly nowMs: number;
+}
+
+export interface AskedHosts {
+  /** By host id. */
+  readonly hosts: ReadonlyMap<string, HostReport>;
+  readonly rowsRead: number;
+}
+
 /** A window that was planned, and the hosts it is about. */
 class Window {
   readonly plan: Planned["plan"];
@@ -187,7 +234,7 @@ class Window {
     return assembleSeries(this.plan, top, tables, { reports, hostName, groups, ...(totals === undefined ? {} : { totals }) });
   }
 
-  coverage({ hosts, reports }: ReadRows, notes: readonly string[] = []): Answer["meta"]["coverage"] {
+  coverage({ hosts, reports }: Pick<ReadRows, "hosts" | "reports">, notes: readonly string[] = []): Answer["meta"]["coverage"] {
     const { steps } = this.plan;
     // A host that has windows older than its enrolment (it filled its spool before) is expected where they are.
     const isExpected = (host: KnownHost): boolean =>

@@ -52,16 +52,52 @@ export function syscallsQuery(parameters: unknown): Query {
   return toQuery("syscalls", "count", ["sum"], parseOrThrow(countParametersSchema, parameters));
 }
 
-function toQuery(signal: string, measure: string, defaults: readonly string[], parameters: z.output<typeof countParametersSchema>): Query {
+export const diskSignals = ["block_latency", "block_io"] as const;
+export const diskParametersSchema = z.strictObject({ signal: z.enum(diskSignals).default("block_latency"), ...commonParameters });
+
+/** GET /drops: packets thrown away, by the kernel's reason unless asked for otherwise. */
+export function dropsQuery(parameters: unknown): Query {
+  return toQuery("packet_drops", "packets", ["sum"], { by: ["drop_reason"], ...parseOrThrow(countParametersSchema, parameters) });
+}
+
+/** GET /dns: how many queries and how long they took. */
+export function dnsQuery(parameters: unknown): Query {
+  return toQuery("dns_queries", "latency", ["p50", "p99", "count"], parseOrThrow(countParametersSchema, parameters));
+}
+
+/** GET /disk: how long disks take, or what they do, by device and operation unless asked for otherwise. */
+export function diskQuery(parameters: unknown): Query {
+  const { signal, ...rest } = parseOrThrow(diskParametersSchema, parameters);
+  const parametersWithBy = { by: ["device", "operation"], ...rest };
+  return signal === "block_latency"
+    ? toQuery(signal, "latency", ["p50", "p99", "count"], parametersWithBy)
+    : toQuery(signal, ["bytes", "count"], ["rate"], parametersWithBy);
+}
+
+/** GET /files: what is read and written, by process and file unless asked for otherwise. */
+export function filesQuery(parameters: unknown): Query {
+  const rest = parseOrThrow(countParametersSchema, parameters);
+  return toQuery("file_io", ["written_bytes", "read_bytes", "writes", "reads"], ["sum"], { by: ["process", "file"], ...rest });
+}
+
+/** @param measures ranked by the first */
+function toQuery(
+  signal: string,
+  measures: string | readonly string[],
+  defaults: readonly string[],
+  parameters: z.output<typeof countParametersSchema>,
+): Query {
   const { aggregate = [...defaults], ...rest } = parameters;
+  const names = typeof measures === "string" ? [measures] : measures;
   const problems: FieldProblem[] = [];
-  if (aggregate.length === 0 || aggregate.length > SELECT_MAX)
-    problems.push({ pointer: "/aggregate", detail: `Write 1 to ${SELECT_MAX} aggregates, separated by commas.` });
+  if (aggregate.length === 0 || aggregate.length * names.length > SELECT_MAX)
+    problems.push({ pointer: "/aggregate", detail: `Write 1 to ${SELECT_MAX / names.length} aggregates, separated by commas.` });
   for (const name of aggregate) {
     if (!(aggregates as readonly string[]).includes(name))
       problems.push({ pointer: "/aggregate", detail: `\`${name}\` is no aggregate; there are ${aggregates.join(", ")}.` });
   }
   if (problems.length > 0)
     throw new AppError("VALIDATION_FAILED", problems.map((problem) => `${problem.pointer}: ${problem.detail}`).join(" "), { errors: problems });
-  return parseOrThrow(querySchema, { signal, select: aggregate.map((name) => ({ measure, aggregate: name })), ...rest });
+  const select = names.flatMap((measure) => aggregate.map((name) => ({ measure, aggregate: name })));
+  return parseOrThrow(querySchema, { signal, select, ...rest });
 }

@@ -7,6 +7,7 @@ import { and, eq, isNull, sql } from "drizzle-orm";
 import { AppError } from "../../common/app-error.ts";
 import { Database, type Drizzle } from "../../postgres/database.ts";
 import { hostCredentials, hosts } from "../../postgres/schema.ts";
+import { noticeStatement } from "../events/noticed-events.ts";
 import { LimitsService } from "../limits/limits.service.ts";
 import { hashToken, mintToken } from "./token.ts";
 import { TokensService } from "./tokens.service.ts";
@@ -80,6 +81,8 @@ export class EnrolmentService {
     if (known === undefined)
       await tx.insert(hosts).values({ id: host.id, organisationId, machineKey, name: host.name, ...columns, tags: columns.agentTags });
     else {
+      const { kernelRelease: kernel, agentVersion } = facts;
+      await tx.execute(noticeStatement([{ hostId: host.id, bootId: "", kernel, agentVersion }]));
       await tx
         .update(hosts)
         .set({ ...columns, tags: sql`${JSON.stringify(columns.agentTags)}::jsonb || ${hosts.ownTags}`, retiredAt: null })

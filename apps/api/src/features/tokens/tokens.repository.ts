@@ -57,6 +57,13 @@ export class TokensRepository {
     await this.db.insert(apiTokens).values({ id: randomUUID(), organisationId, name, tokenHash, scopes: [...tokenScopes] });
   }
 
+  async setScopes(id: string, tokenScopes: readonly Scope[]): Promise<void> {
+    await this.db
+      .update(apiTokens)
+      .set({ scopes: [...tokenScopes] })
+      .where(eq(apiTokens.id, id));
+  }
+
   /** Revokes the API tokens of that name. */
   async revokeApiTokens(organisationId: string, name: string): Promise<void> {
     await this.db

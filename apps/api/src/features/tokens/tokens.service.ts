@@ -110,7 +110,13 @@ export class TokensService extends Authenticator implements OnModuleInit {
     const organisation = await this.repository.getOrCreateFirstOrganisation("default");
     mkdirSync(this.config.dataDirectory, { recursive: true, mode: 0o750 });
     await this.provideFile("admin-token", "adm", {
-      isKnown: async (hash) => (await this.repository.getApiToken(hash))?.organisationId === organisation.id,
+      isKnown: async (hash) => {
+        const token = await this.repository.getApiToken(hash);
+        if (token?.organisationId !== organisation.id) return false;
+        // It may do everything, also what came after it was made.
+        await this.repository.setScopes(token.id, scopes);
+        return true;
+      },
       replace: async (hash) => {
         await this.repository.revokeApiTokens(organisation.id, ADMIN_TOKEN_NAME);
         await this.repository.createApiToken(organisation.id, ADMIN_TOKEN_NAME, hash, scopes);

@@ -82,6 +82,86 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/drops": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Packets thrown away, by the kernel's reason
+         * @description The same planner and answer as POST /query.
+         */
+        readonly get: operations["drops"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/dns": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * DNS queries: how many and how long
+         * @description The same planner and answer as POST /query.
+         */
+        readonly get: operations["dns"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/disk": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Disks: latency, or requests and bytes, by device and operation
+         * @description The same planner and answer as POST /query.
+         */
+        readonly get: operations["disk"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/files": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Bytes and calls that read and wrote files, by process and file
+         * @description The same planner and answer as POST /query.
+         */
+        readonly get: operations["files"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/live": {
         readonly parameters: {
             readonly query?: never;
@@ -96,6 +176,134 @@ export interface paths {
         readonly get: operations["live"];
         readonly put?: never;
         readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/processes": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Who used it: everything that is known by process, in one table
+         * @description CPU, waiting, traffic, retransmits, files, faults and failed calls of the processes with the most of the column `sort`, out of as many signals, over one range. Each column says how well its signal was covered.
+         */
+        readonly get: operations["listProcesses"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/dimensions/{name}/values": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * What may stand behind a filter's colon
+         * @description Values of a dimension, or names of hosts, the largest volume first: for completion. Read from rolled-up rows where there are any.
+         */
+        readonly get: operations["listDimensionValues"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/topology": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Who talks to whom, with traffic, round trips and loss per edge
+         * @description TCP between hosts, processes, units or tags, and to addresses of no known host. Where both ends run agents their views are joined: an address is resolved to the host that reported it in the range; one that two hosts had is `ambiguous` and never guessed.
+         */
+        readonly get: operations["getTopology"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/profiles": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Call stacks as a tree, or for other tools
+         * @description What ran on the CPUs or where programs waited. The tree is cut to `maxNodes`; `focus` opens what was cut. `format` (or `Accept`) asks for all stacks as collapsed text, pprof (gzip) or speedscope.
+         */
+        readonly get: operations["getProfile"];
+        readonly put?: never;
+        /**
+         * Call stacks as a tree, beside those of a baseline
+         * @description As GET, with a body; `baseline` puts another range or filter beside the selection, node by node.
+         */
+        readonly post: operations["queryProfile"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/events": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * What changed, newest first
+         * @description One feed of what the API noticed (reboots, new kernels and agents, hosts that came and went), what agents counted (OOM kills), what people changed (settings) and what they told (deploys, notes). Needs the scope hosts:read.
+         */
+        readonly get: operations["listEvents"];
+        readonly put?: never;
+        /**
+         * Tell of a deploy or anything else
+         * @description Needs the scope events:write. Audited. Told again under the same `Idempotency-Key`, the first one is the answer, with status 200.
+         */
+        readonly post: operations["createEvent"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/explain-difference": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * What differs between two selections, and what sets their hosts apart
+         * @description Ranks dimensions by how much the shares of their values differ, values by their part of the change, and facts and tags of hosts by how much they tell which side a host is on. Exact counts over all rows. The formulas and their sources are in docs/questions.md.
+         */
+        readonly post: operations["explainDifference"];
         readonly delete?: never;
         readonly options?: never;
         readonly head?: never;
@@ -503,7 +711,7 @@ export interface components {
             readonly detail: string;
             readonly instance: string;
             /** @enum {string} */
-            readonly code: "VALIDATION_FAILED" | "UNAUTHENTICATED" | "FORBIDDEN" | "NOT_FOUND" | "HOST_NOT_FOUND" | "SIGNAL_NOT_FOUND" | "NOT_ACCEPTABLE" | "PRECONDITION_FAILED" | "QUERY_TOO_LARGE" | "QUERY_TIMEOUT" | "STORAGE_UNAVAILABLE" | "PAYLOAD_TOO_LARGE" | "RATE_LIMITED" | "INTERNAL";
+            readonly code: "VALIDATION_FAILED" | "UNAUTHENTICATED" | "FORBIDDEN" | "NOT_FOUND" | "HOST_NOT_FOUND" | "DIMENSION_NOT_FOUND" | "SIGNAL_NOT_FOUND" | "NOT_ACCEPTABLE" | "PRECONDITION_FAILED" | "IDEMPOTENCY_CONFLICT" | "QUERY_TOO_LARGE" | "QUERY_TIMEOUT" | "STORAGE_UNAVAILABLE" | "PAYLOAD_TOO_LARGE" | "RATE_LIMITED" | "INTERNAL";
             readonly requestId: string;
             readonly errors?: readonly {
                 readonly pointer: string;
@@ -728,6 +936,476 @@ export interface components {
             readonly reason: "max_age" | "token" | "slow" | "stopping";
             readonly detail: string;
             readonly reconnect: boolean;
+        };
+        readonly ProcessTable: {
+            readonly meta: {
+                /** Format: date-time */
+                readonly from: string;
+                /** Format: date-time */
+                readonly to: string;
+                readonly by: readonly string[];
+                readonly sort: string;
+                readonly truncated: {
+                    readonly shown: number;
+                    readonly total: number;
+                } | null;
+                readonly rowsRead: number;
+                readonly elapsedMs: number;
+            };
+            readonly columns: readonly {
+                readonly name: string;
+                /** @description Where the column comes from. */
+                readonly signal: string;
+                readonly unit: string;
+                readonly help: string;
+                readonly coverage: {
+                    /** @description Hosts that match the filter and were enrolled before the end of the range. */
+                    readonly hosts: number;
+                    /** @description Those that reported the signal; in a range that reaches the present, those that still do. */
+                    readonly reporting: number;
+                    /** @description What else weakens the numbers. */
+                    readonly note: string | null;
+                };
+            }[];
+            /** @description Largest first; `~other` last: all that is not shown, and what agents had no room for. */
+            readonly data: readonly {
+                readonly labels: {
+                    readonly [key: string]: string;
+                };
+                /** @description By column. null: nobody reported the column's signal; 0: measured, and nothing counted. */
+                readonly values: {
+                    readonly [key: string]: number | null;
+                };
+            }[];
+        };
+        readonly DimensionValues: {
+            readonly meta: {
+                readonly dimension: string;
+                /** @description Whose rows the values are from; null for `host`, tags and facts of hosts. */
+                readonly signal: string | null;
+                /** @description All signals that have the dimension. */
+                readonly signals: readonly string[];
+                /** @description What `volume` adds up; null where `signal` is. */
+                readonly measure: string | null;
+                readonly unit: string | null;
+                /** Format: date-time */
+                readonly from: string;
+                /** Format: date-time */
+                readonly to: string;
+                readonly truncated: {
+                    readonly shown: number;
+                    readonly total: number;
+                } | null;
+                readonly rowsRead: number;
+                readonly elapsedMs: number;
+            };
+            /** @description Largest volume first; hosts by name. Unknown (empty) values and `~other` are left out. */
+            readonly data: readonly {
+                readonly value: string;
+                /** @description What the rows with this value add up to; of tags and facts of hosts: how many hosts; null for `host`. */
+                readonly volume: number | null;
+            }[];
+        };
+        readonly Topology: {
+            readonly meta: {
+                /** Format: date-time */
+                readonly from: string;
+                /** Format: date-time */
+                readonly to: string;
+                readonly by: string;
+                /** @enum {string} */
+                readonly sort: "bytes" | "connections" | "retransmits";
+                readonly coverage: components["schemas"]["Coverage"];
+                /** @description Pairs of ends. */
+                readonly truncated: {
+                    readonly shown: number;
+                    readonly total: number;
+                } | null;
+                /** @description What the pairs that are not shown add up to. */
+                readonly rest: {
+                    readonly edges: number;
+                    readonly bytes: number;
+                    readonly connections: number;
+                    readonly retransmits: number;
+                };
+                /** @description Addresses that hosts reported as theirs, and how many of them two hosts had in the range: those are never guessed. */
+                readonly resolved: {
+                    readonly addresses: number;
+                    readonly ambiguous: number;
+                };
+                readonly rowsRead: number;
+                readonly elapsedMs: number;
+            };
+            readonly nodes: readonly {
+                readonly id: string;
+                /**
+                 * @description `external`: an address of no host with an agent; `ambiguous`: an address that two hosts had in the range; `unknown`: peers whose address is not known; `other`: what agents had no room for.
+                 * @enum {string}
+                 */
+                readonly kind: "host" | "process" | "unit" | "tag" | "external" | "ambiguous" | "unknown" | "other";
+                readonly label: string;
+                /** @description Name of the host it is or is on. */
+                readonly host: string | null;
+                /** @description Of an ambiguous address: who had it. */
+                readonly hosts?: readonly string[];
+            }[];
+            readonly edges: readonly {
+                /** @description Node id; the client's end. */
+                readonly from: string;
+                /** @description Node id; the server's end. */
+                readonly to: string;
+                /**
+                 * @description `unknown`: the connections are older than the agents and neither end listens; then the ends are in no order.
+                 * @enum {string}
+                 */
+                readonly direction: "client-server" | "unknown";
+                /** @description The server's port, where nodes are processes or units. */
+                readonly port: string | null;
+                /** @description Both ends are on one host. */
+                readonly loopback: boolean;
+                /** @description Both ways, by the client's end where it reports, else by the server's. */
+                readonly bytes: number;
+                readonly connections: number;
+                /** @description Segments sent again ÷ sent, of all ends that report; null: none were sent. */
+                readonly retransmitRatio: number | null;
+                readonly rttP50: number | null;
+                readonly rttP99: number | null;
+                readonly failures: number;
+                /** @description `from` and `to`: the two ends are joined. */
+                readonly reportedBy: readonly ("from" | "to")[];
+                /** @description What each end saw of it. null: that end reports nothing of it. */
+                readonly views: {
+                    readonly from: components["schemas"]["TopologyView"];
+                    readonly to: components["schemas"]["TopologyView"];
+                };
+            }[];
+        };
+        readonly TopologyView: {
+            readonly bytesSent: number;
+            readonly bytesReceived: number;
+            /** @description Opened in the range. */
+            readonly connections: number;
+            readonly segmentsSent: number;
+            readonly segmentsRetransmitted: number;
+            /** @description Times the peer announced a zero window when this end looked: the peer does not read. */
+            readonly zeroWindow: number;
+            /** @description ns; null: no round trip was measured. */
+            readonly rttP50: number | null;
+            readonly rttP99: number | null;
+            /** @description Connects that failed; only clients see them. */
+            readonly failures: number;
+            /** @description This view is of this many edges together: the far end does not know which of the processes a connection belongs to. Then it must not be added up. */
+            readonly sharedBy: number;
+            /** @description Of the listeners of this end as a whole, all their clients together: how long connections wait to be accepted, and segments dropped. null: not the server's end, or nothing listens. */
+            readonly listener: {
+                /** @description ns */
+                readonly acceptDelayP99: number | null;
+                readonly drops: number;
+            } | null;
+        } | null;
+        readonly Profile: {
+            readonly meta: {
+                /** @enum {string} */
+                readonly signal: "cpu_profile" | "off_cpu";
+                /** @enum {string} */
+                readonly unit: "samples" | "ns";
+                /** @description What `seconds` are made with; null for waits. */
+                readonly hz: number | null;
+                readonly focus: string;
+                readonly selection: {
+                    /** Format: date-time */
+                    readonly from: string;
+                    /** Format: date-time */
+                    readonly to: string;
+                    readonly where: string;
+                    /** @description Of all stacks, in `unit`. */
+                    readonly total: number;
+                    /** @description The same as time: samples ÷ `hz`, or the waits added up. */
+                    readonly seconds: number;
+                    readonly stacks: number;
+                    /** @description Of `total`: in stacks beyond the 20,000 largest; they are one frame `[other stacks]`. */
+                    readonly beyond: number;
+                    /** @description Stacks whose frames have not arrived, or are not kept any more, as the frame `[unknown stack]`. */
+                    readonly unknown: {
+                        readonly stacks: number;
+                        readonly value: number;
+                    };
+                    readonly coverage: {
+                        /** @description Hosts that match the filter and were enrolled before the end of the range. */
+                        readonly hosts: number;
+                        /** @description Those that reported the signal; in a range that reaches the present, those that still do. */
+                        readonly reporting: number;
+                        /** @description The others, with the reason; at most 100 of them. */
+                        readonly missing: readonly {
+                            readonly host: string;
+                            readonly reason: string;
+                            readonly state: string;
+                            /**
+                             * Format: date-time
+                             * @description RFC 3339, UTC.
+                             */
+                            readonly since: string | null;
+                        }[];
+                        /** @description How the signal was measured otherwise than exactly, and on how many hosts. */
+                        readonly states: readonly {
+                            /** @enum {string} */
+                            readonly state: "exact" | "fallback" | "sampled" | "shed" | "disabled" | "unsupported" | "failed";
+                            /** @description Hosts that were in the state in the range, as their newest one that is not exact. */
+                            readonly hosts: number;
+                            /** @description Those of them whose newest window in the range is still in it. */
+                            readonly now: number;
+                            /** @description What one of them said; empty if it did not. */
+                            readonly reason: string;
+                            /**
+                             * Format: date-time
+                             * @description End of the newest such window.
+                             */
+                            readonly last: string;
+                        }[];
+                        /** @description What else weakens the numbers. */
+                        readonly note: string | null;
+                    };
+                };
+                readonly baseline: {
+                    /** Format: date-time */
+                    readonly from: string;
+                    /** Format: date-time */
+                    readonly to: string;
+                    readonly where: string;
+                    /** @description Of all stacks, in `unit`. */
+                    readonly total: number;
+                    /** @description The same as time: samples ÷ `hz`, or the waits added up. */
+                    readonly seconds: number;
+                    readonly stacks: number;
+                    /** @description Of `total`: in stacks beyond the 20,000 largest; they are one frame `[other stacks]`. */
+                    readonly beyond: number;
+                    /** @description Stacks whose frames have not arrived, or are not kept any more, as the frame `[unknown stack]`. */
+                    readonly unknown: {
+                        readonly stacks: number;
+                        readonly value: number;
+                    };
+                    readonly coverage: {
+                        /** @description Hosts that match the filter and were enrolled before the end of the range. */
+                        readonly hosts: number;
+                        /** @description Those that reported the signal; in a range that reaches the present, those that still do. */
+                        readonly reporting: number;
+                        /** @description The others, with the reason; at most 100 of them. */
+                        readonly missing: readonly {
+                            readonly host: string;
+                            readonly reason: string;
+                            readonly state: string;
+                            /**
+                             * Format: date-time
+                             * @description RFC 3339, UTC.
+                             */
+                            readonly since: string | null;
+                        }[];
+                        /** @description How the signal was measured otherwise than exactly, and on how many hosts. */
+                        readonly states: readonly {
+                            /** @enum {string} */
+                            readonly state: "exact" | "fallback" | "sampled" | "shed" | "disabled" | "unsupported" | "failed";
+                            /** @description Hosts that were in the state in the range, as their newest one that is not exact. */
+                            readonly hosts: number;
+                            /** @description Those of them whose newest window in the range is still in it. */
+                            readonly now: number;
+                            /** @description What one of them said; empty if it did not. */
+                            readonly reason: string;
+                            /**
+                             * Format: date-time
+                             * @description End of the newest such window.
+                             */
+                            readonly last: string;
+                        }[];
+                        /** @description What else weakens the numbers. */
+                        readonly note: string | null;
+                    };
+                } | null;
+                readonly rowsRead: number;
+                readonly elapsedMs: number;
+            };
+            /** @description Nodes in pre-order, column by column; siblings by total. */
+            readonly tree: {
+                readonly names: readonly string[];
+                /** @description By node: index of its parent, which comes before it; -1 for the root. */
+                readonly parents: readonly number[];
+                /** @description By node: index into `names`. Frames of the kernel end in `_[k]`. */
+                readonly nameIndexes: readonly number[];
+                /** @description By node: what was seen in it itself. All of them add up to the root's total. */
+                readonly self: readonly number[];
+                /** @description By node: in it and below it. */
+                readonly total: readonly number[];
+                readonly baselineSelf?: readonly number[];
+                readonly baselineTotal?: readonly number[];
+                /** @description By node: its share of the selection's total less its share of the baseline's, -1 to 1. Below a `focus` shares are of what lies below it. */
+                readonly change?: readonly number[];
+                /** @description By node: how many nodes a `~other` stands for; 0 for the others. */
+                readonly hidden: readonly number[];
+            };
+        };
+        readonly ProfileQuery: {
+            /**
+             * @description What ran on the CPUs (samples), or where programs waited (ns).
+             * @default cpu_profile
+             * @enum {string}
+             */
+            readonly signal: "cpu_profile" | "off_cpu";
+            /**
+             * @description Filter on `host`, `process`, `unit`, `stack`.
+             * @default
+             * @example process:nginx
+             */
+            readonly where: string;
+            /**
+             * @description What stands below the root, before the first frame.
+             * @default process
+             * @enum {string}
+             */
+            readonly root: "process" | "unit" | "host" | "none";
+            /**
+             * @description Frames from the root, joined by `;`: the tree is what lies below them. Opens what `~other` stands for.
+             * @default
+             * @example nginx;main [nginx]
+             */
+            readonly focus: string;
+            /** @default now-1h */
+            readonly from: string | number;
+            /** @default now */
+            readonly to: string | number;
+            /** @default 2000 */
+            readonly maxNodes: number;
+            /**
+             * @description Samples a second that agents are configured to take: what turns samples into CPU time.
+             * @default 49
+             */
+            readonly hz: number;
+            /** @description What to compare with. Its values stand beside the selection's in each node. */
+            readonly baseline?: {
+                /**
+                 * @description Left out: as of the selection.
+                 * @default
+                 * @example process:nginx
+                 */
+                readonly where: string;
+                readonly from: string | number;
+                readonly to: string | number;
+            };
+        };
+        readonly EventPage: {
+            readonly meta: {
+                /** Format: date-time */
+                readonly from: string;
+                /** Format: date-time */
+                readonly to: string;
+                readonly kinds: readonly ("host.enrolled" | "host.retired" | "host.reboot" | "host.kernel" | "agent.version" | "oom.kill" | "settings" | "change" | "deploy" | "note")[];
+                /** @description null: this is the last page. */
+                readonly nextCursor: string | null;
+            };
+            /** @description Newest first. */
+            readonly data: readonly components["schemas"]["Event"][];
+        };
+        readonly Event: {
+            /** @description The same whenever and wherever it is asked for. */
+            readonly id: string;
+            /**
+             * Format: date-time
+             * @description When it happened, as far as known; of what agents count, the start of the window.
+             */
+            readonly at: string;
+            /** @enum {string} */
+            readonly kind: "host.enrolled" | "host.retired" | "host.reboot" | "host.kernel" | "agent.version" | "oom.kill" | "settings" | "change" | "deploy" | "note";
+            readonly title: string;
+            /** @description null: not on one host. */
+            readonly host: {
+                readonly id: string;
+                readonly name: string;
+            } | null;
+            readonly details: {
+                readonly [key: string]: string;
+            };
+            /** @description The token that told of it or did it, its name as it was then; null: it was noticed. */
+            readonly actor: {
+                readonly tokenId: string;
+                readonly tokenName: string;
+            } | null;
+        };
+        readonly NewEvent: {
+            /**
+             * @description `deploy`: Somebody told of a deploy. `note`: Somebody told of something.
+             * @enum {string}
+             */
+            readonly kind: "deploy" | "note";
+            /** @example checkout 4.2.1 to production */
+            readonly title: string;
+            /**
+             * @description When it happened: as `from` of a query, not in the future.
+             * @default now
+             */
+            readonly at: string | number;
+            /** @description The host it happened on, by id or name; left out: not on one host. */
+            readonly host?: string;
+            /**
+             * @default {}
+             * @example {
+             *       "version": "4.2.1",
+             *       "url": "https://ci.example/build/1024"
+             *     }
+             */
+            readonly details: {
+                readonly [key: string]: string;
+            };
+        };
+        readonly ExplainDifference: {
+            /** @example tcp_rtt */
+            readonly signal: string;
+            /** @description Left out: a histogram's quantity, or the signal's first measure. */
+            readonly measure?: string;
+            /**
+             * @description What differs. Of a histogram's quantity a percentile (left out: p99): then what counts is how many values lie above the baseline's percentile; or `count`, or `avg` (all values added up). Of sums `sum` or `rate`, of gauges `avg`.
+             * @enum {string}
+             */
+            readonly aggregate?: "sum" | "rate" | "share" | "last" | "min" | "max" | "avg" | "p50" | "p75" | "p90" | "p95" | "p99" | "p99.9" | "count" | "heatmap";
+            /** @description What is to be explained. */
+            readonly selection: {
+                /**
+                 * @default
+                 * @example host:web-*
+                 */
+                readonly where: string;
+                /** @default now-1h */
+                readonly from: string | number;
+                /** @default now */
+                readonly to: string | number;
+            };
+            /** @description What it is compared with. Needed unless there is a `threshold`. */
+            readonly baseline?: {
+                /**
+                 * @default
+                 * @example host:web-*
+                 */
+                readonly where: string;
+                /** @default now-1h */
+                readonly from: string | number;
+                /** @default now */
+                readonly to: string | number;
+            };
+            /** @description Compares the hosts of the selection whose own value passes with the others of the selection; `baseline` is left out then. */
+            readonly threshold?: {
+                /**
+                 * @default >
+                 * @enum {string}
+                 */
+                readonly operator: ">" | ">=" | "<" | "<=";
+                /**
+                 * @description In the unit of the measure; of a `rate` per second.
+                 * @example 5000000
+                 */
+                readonly value: number;
+            };
+            /**
+             * @description Values per dimension, and facts.
+             * @default 10
+             */
+            readonly limit: number;
         };
         readonly Host: {
             readonly id: string;
@@ -1658,6 +2336,463 @@ export interface operations {
             };
         };
     };
+    readonly drops: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Dimensions, separated by commas. */
+                readonly by?: string | readonly string[];
+                readonly where?: string;
+                readonly from?: string;
+                readonly to?: string;
+                readonly points?: string;
+                readonly limit?: string;
+                /** @description Aggregates, separated by commas. */
+                readonly aggregate?: string | readonly string[];
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The answer, column by column. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Answer"];
+                    readonly "application/x-ndjson": string;
+                    readonly "text/csv": string;
+                    readonly "application/vnd.apache.arrow.stream": string;
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TOO_LARGE: The query would read too much. PAYLOAD_TOO_LARGE: The request body is too large. */
+            readonly 413: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description VALIDATION_FAILED: The request is not valid. SIGNAL_NOT_FOUND: There is no such signal. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            readonly 503: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TIMEOUT: The query took too long. */
+            readonly 504: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly dns: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Dimensions, separated by commas. */
+                readonly by?: string | readonly string[];
+                readonly where?: string;
+                readonly from?: string;
+                readonly to?: string;
+                readonly points?: string;
+                readonly limit?: string;
+                /** @description Aggregates, separated by commas. */
+                readonly aggregate?: string | readonly string[];
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The answer, column by column. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Answer"];
+                    readonly "application/x-ndjson": string;
+                    readonly "text/csv": string;
+                    readonly "application/vnd.apache.arrow.stream": string;
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TOO_LARGE: The query would read too much. PAYLOAD_TOO_LARGE: The request body is too large. */
+            readonly 413: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description VALIDATION_FAILED: The request is not valid. SIGNAL_NOT_FOUND: There is no such signal. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            readonly 503: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TIMEOUT: The query took too long. */
+            readonly 504: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly disk: {
+        readonly parameters: {
+            readonly query?: {
+                readonly signal?: "block_latency" | "block_io";
+                /** @description Dimensions, separated by commas. */
+                readonly by?: string | readonly string[];
+                readonly where?: string;
+                readonly from?: string;
+                readonly to?: string;
+                readonly points?: string;
+                readonly limit?: string;
+                /** @description Aggregates, separated by commas. */
+                readonly aggregate?: string | readonly string[];
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The answer, column by column. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Answer"];
+                    readonly "application/x-ndjson": string;
+                    readonly "text/csv": string;
+                    readonly "application/vnd.apache.arrow.stream": string;
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TOO_LARGE: The query would read too much. PAYLOAD_TOO_LARGE: The request body is too large. */
+            readonly 413: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description VALIDATION_FAILED: The request is not valid. SIGNAL_NOT_FOUND: There is no such signal. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            readonly 503: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TIMEOUT: The query took too long. */
+            readonly 504: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly files: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Dimensions, separated by commas. */
+                readonly by?: string | readonly string[];
+                readonly where?: string;
+                readonly from?: string;
+                readonly to?: string;
+                readonly points?: string;
+                readonly limit?: string;
+                /** @description Aggregates, separated by commas. */
+                readonly aggregate?: string | readonly string[];
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The answer, column by column. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Answer"];
+                    readonly "application/x-ndjson": string;
+                    readonly "text/csv": string;
+                    readonly "application/vnd.apache.arrow.stream": string;
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TOO_LARGE: The query would read too much. PAYLOAD_TOO_LARGE: The request body is too large. */
+            readonly 413: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description VALIDATION_FAILED: The request is not valid. SIGNAL_NOT_FOUND: There is no such signal. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            readonly 503: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TIMEOUT: The query took too long. */
+            readonly 504: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     readonly live: {
         readonly parameters: {
             readonly query?: {
@@ -1751,6 +2886,1149 @@ export interface operations {
             };
             /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
             readonly 503: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly listProcesses: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Filter on `host`, `process`, `unit`. */
+                readonly where?: string;
+                readonly from?: string;
+                readonly to?: string;
+                /** @description What makes a row. The same name on several hosts is one row unless `host` is named. */
+                readonly by?: "process" | "process,unit" | "process,host" | "process,unit,host";
+                /** @description The column whose largest values are shown. */
+                readonly sort?: "cpu" | "runQueueWait" | "runQueueWaitMax" | "offCpu" | "bytesSent" | "bytesReceived" | "retransmits" | "fileRead" | "fileWritten" | "syscallErrors" | "faultsMajor" | "faultsMinor" | "oomKills";
+                /** @description Rows; at most 200. The others are added up in a last row, `~other`. */
+                readonly limit?: string;
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The table. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ProcessTable"];
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TOO_LARGE: The query would read too much. PAYLOAD_TOO_LARGE: The request body is too large. */
+            readonly 413: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description VALIDATION_FAILED: The request is not valid. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            readonly 503: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TIMEOUT: The query took too long. */
+            readonly 504: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly listDimensionValues: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Where to look. Left out: the first signal that has the dimension, and values of it. */
+                readonly signal?: string;
+                /** @description What values begin with. */
+                readonly prefix?: string;
+                /** @description What values contain, in upper or lower case. */
+                readonly q?: string;
+                /** @description Filter on the rows that are looked at, as of the query object. */
+                readonly where?: string;
+                readonly from?: string;
+                readonly to?: string;
+                readonly limit?: string;
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description A dimension, `host`, a tag (`tag.env`), or what is known of hosts (`kernel`, `distribution`, `architecture`, `agent_version`). */
+                readonly name: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The values. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "meta": {
+                     *         "dimension": "process",
+                     *         "signal": "tcp_connections",
+                     *         "signals": [
+                     *           "tcp_connections",
+                     *           "syscalls"
+                     *         ],
+                     *         "measure": "bytes_sent",
+                     *         "unit": "bytes",
+                     *         "from": "2026-11-20T20:00:00.000Z",
+                     *         "to": "2026-11-20T21:00:00.000Z",
+                     *         "truncated": null,
+                     *         "rowsRead": 240,
+                     *         "elapsedMs": 4.1
+                     *       },
+                     *       "data": [
+                     *         {
+                     *           "value": "nginx",
+                     *           "volume": 918273645
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["DimensionValues"];
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description DIMENSION_NOT_FOUND: There is no such dimension. */
+            readonly 404: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TOO_LARGE: The query would read too much. PAYLOAD_TOO_LARGE: The request body is too large. */
+            readonly 413: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description SIGNAL_NOT_FOUND: There is no such signal. VALIDATION_FAILED: The request is not valid. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            readonly 503: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TIMEOUT: The query took too long. */
+            readonly 504: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly getTopology: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description What makes a node: a host, what runs on it, or all hosts with one value of a tag (`tag.env`) or fact (`kernel`). */
+                readonly by?: string;
+                /** @description Filter on what hosts tell of their connections: `host`, `process`, `unit`, `role`, `peer`, `peer_port`, `port`. With a filter on hosts alone the far ends' view is read all the same. */
+                readonly where?: string;
+                readonly from?: string;
+                readonly to?: string;
+                /** @description Which edges are shown: those with most of this. */
+                readonly sort?: "bytes" | "connections" | "retransmits";
+                /** @description Edges; at most 1000. The others are summed in `rest`. */
+                readonly limit?: string;
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Nodes and edges, the largest first. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "meta": {
+                     *         "from": "2026-11-20T20:00:00.000Z",
+                     *         "to": "2026-11-20T21:00:00.000Z",
+                     *         "by": "host",
+                     *         "sort": "bytes",
+                     *         "coverage": {
+                     *           "hosts": 2,
+                     *           "reporting": 2,
+                     *           "missing": [],
+                     *           "states": [],
+                     *           "steps": [
+                     *             1
+                     *           ],
+                     *           "stepHosts": {
+                     *             "reporting": [
+                     *               2
+                     *             ],
+                     *             "expected": [
+                     *               2
+                     *             ]
+                     *           },
+                     *           "note": null
+                     *         },
+                     *         "truncated": null,
+                     *         "rest": {
+                     *           "edges": 0,
+                     *           "bytes": 0,
+                     *           "connections": 0,
+                     *           "retransmits": 0
+                     *         },
+                     *         "resolved": {
+                     *           "addresses": 2,
+                     *           "ambiguous": 0
+                     *         },
+                     *         "rowsRead": 96,
+                     *         "elapsedMs": 21.5
+                     *       },
+                     *       "nodes": [
+                     *         {
+                     *           "id": "h:6c1f2a34-0f0c-4a5e-9d55-0e8b9b8f5a11",
+                     *           "kind": "host",
+                     *           "label": "web-1",
+                     *           "host": "web-1"
+                     *         },
+                     *         {
+                     *           "id": "h:0d4cf0aa-3f0e-4f34-8a57-4b6f2a9d7c22",
+                     *           "kind": "host",
+                     *           "label": "db-1",
+                     *           "host": "db-1"
+                     *         }
+                     *       ],
+                     *       "edges": [
+                     *         {
+                     *           "from": "h:6c1f2a34-0f0c-4a5e-9d55-0e8b9b8f5a11",
+                     *           "to": "h:0d4cf0aa-3f0e-4f34-8a57-4b6f2a9d7c22",
+                     *           "direction": "client-server",
+                     *           "port": null,
+                     *           "loopback": false,
+                     *           "bytes": 1250,
+                     *           "connections": 4,
+                     *           "retransmitRatio": 0.09,
+                     *           "rttP50": 1000000,
+                     *           "rttP99": 9000000,
+                     *           "failures": 5,
+                     *           "reportedBy": [
+                     *             "from"
+                     *           ],
+                     *           "views": {
+                     *             "from": {
+                     *               "bytesSent": 1050,
+                     *               "bytesReceived": 200,
+                     *               "connections": 4,
+                     *               "segmentsSent": 110,
+                     *               "segmentsRetransmitted": 10,
+                     *               "zeroWindow": 0,
+                     *               "rttP50": 1000000,
+                     *               "rttP99": 9000000,
+                     *               "failures": 5,
+                     *               "sharedBy": 1,
+                     *               "listener": null
+                     *             },
+                     *             "to": null
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Topology"];
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TOO_LARGE: The query would read too much. PAYLOAD_TOO_LARGE: The request body is too large. */
+            readonly 413: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description VALIDATION_FAILED: The request is not valid. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            readonly 503: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TIMEOUT: The query took too long. */
+            readonly 504: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly getProfile: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description What ran on the CPUs (samples), or where programs waited (ns). */
+                readonly signal?: "cpu_profile" | "off_cpu";
+                /** @description Filter on `host`, `process`, `unit`, `stack`. */
+                readonly where?: string;
+                /** @description What stands below the root, before the first frame. */
+                readonly root?: "process" | "unit" | "host" | "none";
+                /** @description Frames from the root, joined by `;`: the tree is what lies below them. Opens what `~other` stands for. */
+                readonly focus?: string;
+                readonly from?: string;
+                readonly to?: string;
+                /** @description Of the tree; smaller nodes are summed in `~other` below their parent. */
+                readonly maxNodes?: number;
+                /** @description Samples a second that agents are configured to take: what turns samples into CPU time. */
+                readonly hz?: number;
+                /** @description Left out: by `Accept` (`application/json` = tree, `text/plain` = collapsed, `application/vnd.google.protobuf` = pprof). */
+                readonly format?: "tree" | "collapsed" | "pprof" | "speedscope";
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The profile. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "meta": {
+                     *         "signal": "cpu_profile",
+                     *         "unit": "samples",
+                     *         "hz": 49,
+                     *         "focus": "",
+                     *         "selection": {
+                     *           "from": "2026-11-20T20:00:00.000Z",
+                     *           "to": "2026-11-20T21:00:00.000Z",
+                     *           "where": "process:nginx",
+                     *           "total": 94,
+                     *           "seconds": 1.918,
+                     *           "stacks": 2,
+                     *           "beyond": 0,
+                     *           "unknown": {
+                     *             "stacks": 0,
+                     *             "value": 0
+                     *           },
+                     *           "coverage": {
+                     *             "hosts": 2,
+                     *             "reporting": 2,
+                     *             "missing": [],
+                     *             "states": [],
+                     *             "note": null
+                     *           }
+                     *         },
+                     *         "baseline": null,
+                     *         "rowsRead": 12,
+                     *         "elapsedMs": 8.2
+                     *       },
+                     *       "tree": {
+                     *         "names": [
+                     *           "",
+                     *           "nginx",
+                     *           "main [nginx]",
+                     *           "work [nginx]"
+                     *         ],
+                     *         "parents": [
+                     *           -1,
+                     *           0,
+                     *           1,
+                     *           2
+                     *         ],
+                     *         "nameIndexes": [
+                     *           0,
+                     *           1,
+                     *           2,
+                     *           3
+                     *         ],
+                     *         "self": [
+                     *           0,
+                     *           0,
+                     *           49,
+                     *           45
+                     *         ],
+                     *         "total": [
+                     *           94,
+                     *           94,
+                     *           94,
+                     *           45
+                     *         ],
+                     *         "hidden": [
+                     *           0,
+                     *           0,
+                     *           0,
+                     *           0
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Profile"];
+                    /** @example nginx;main [nginx];work [nginx] 45 */
+                    readonly "text/plain": string;
+                    readonly "application/vnd.google.protobuf": string;
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TOO_LARGE: The query would read too much. PAYLOAD_TOO_LARGE: The request body is too large. */
+            readonly 413: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description VALIDATION_FAILED: The request is not valid. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            readonly 503: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TIMEOUT: The query took too long. */
+            readonly 504: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly queryProfile: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["ProfileQuery"];
+            };
+        };
+        readonly responses: {
+            /** @description The profile. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "meta": {
+                     *         "signal": "cpu_profile",
+                     *         "unit": "samples",
+                     *         "hz": 49,
+                     *         "focus": "",
+                     *         "selection": {
+                     *           "from": "2026-11-20T20:00:00.000Z",
+                     *           "to": "2026-11-20T21:00:00.000Z",
+                     *           "where": "process:nginx",
+                     *           "total": 94,
+                     *           "seconds": 1.918,
+                     *           "stacks": 2,
+                     *           "beyond": 0,
+                     *           "unknown": {
+                     *             "stacks": 0,
+                     *             "value": 0
+                     *           },
+                     *           "coverage": {
+                     *             "hosts": 2,
+                     *             "reporting": 2,
+                     *             "missing": [],
+                     *             "states": [],
+                     *             "note": null
+                     *           }
+                     *         },
+                     *         "baseline": null,
+                     *         "rowsRead": 12,
+                     *         "elapsedMs": 8.2
+                     *       },
+                     *       "tree": {
+                     *         "names": [
+                     *           "",
+                     *           "nginx",
+                     *           "main [nginx]",
+                     *           "work [nginx]"
+                     *         ],
+                     *         "parents": [
+                     *           -1,
+                     *           0,
+                     *           1,
+                     *           2
+                     *         ],
+                     *         "nameIndexes": [
+                     *           0,
+                     *           1,
+                     *           2,
+                     *           3
+                     *         ],
+                     *         "self": [
+                     *           0,
+                     *           0,
+                     *           49,
+                     *           45
+                     *         ],
+                     *         "total": [
+                     *           94,
+                     *           94,
+                     *           94,
+                     *           45
+                     *         ],
+                     *         "hidden": [
+                     *           0,
+                     *           0,
+                     *           0,
+                     *           0
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Profile"];
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TOO_LARGE: The query would read too much. PAYLOAD_TOO_LARGE: The request body is too large. */
+            readonly 413: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description VALIDATION_FAILED: The request is not valid. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            readonly 503: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TIMEOUT: The query took too long. */
+            readonly 504: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly listEvents: {
+        readonly parameters: {
+            readonly query?: {
+                readonly from?: string;
+                readonly to?: string;
+                /** @description Only these, separated by commas: `host.enrolled`, `host.retired`, `host.reboot`, `host.kernel`, `agent.version`, `oom.kill`, `settings`, `change`, `deploy`, `note`. */
+                readonly kinds?: string | readonly string[];
+                /** @description Only what happened on this host, by its id or name. */
+                readonly host?: string;
+                readonly limit?: string;
+                /** @description `meta.nextCursor` of the page before. */
+                readonly cursor?: string;
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description A page. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "meta": {
+                     *         "from": "2026-11-19T21:00:00.000Z",
+                     *         "to": "2026-11-20T21:00:00.000Z",
+                     *         "kinds": [
+                     *           "deploy"
+                     *         ],
+                     *         "nextCursor": null
+                     *       },
+                     *       "data": [
+                     *         {
+                     *           "id": "e-0d4cf0aa-3f0e-4f34-8a57-4b6f2a9d7c22",
+                     *           "at": "2026-11-20T20:41:07.000Z",
+                     *           "kind": "deploy",
+                     *           "title": "checkout 4.2.1 to production",
+                     *           "host": null,
+                     *           "details": {
+                     *             "version": "4.2.1"
+                     *           },
+                     *           "actor": {
+                     *             "tokenId": "6c1f2a34-0f0c-4a5e-9d55-0e8b9b8f5a11",
+                     *             "tokenName": "ci"
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["EventPage"];
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description HOST_NOT_FOUND: There is no such host. */
+            readonly 404: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description VALIDATION_FAILED: The request is not valid. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            readonly 503: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TIMEOUT: The query took too long. */
+            readonly 504: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly createEvent: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: {
+                /** @description 1 to 128 printable characters, such as the number of the build. */
+                readonly "idempotency-key"?: string;
+            };
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["NewEvent"];
+            };
+        };
+        readonly responses: {
+            /** @description It was told before. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "e-0d4cf0aa-3f0e-4f34-8a57-4b6f2a9d7c22",
+                     *       "at": "2026-11-20T20:41:07.000Z",
+                     *       "kind": "deploy",
+                     *       "title": "checkout 4.2.1 to production",
+                     *       "host": null,
+                     *       "details": {
+                     *         "version": "4.2.1"
+                     *       },
+                     *       "actor": {
+                     *         "tokenId": "6c1f2a34-0f0c-4a5e-9d55-0e8b9b8f5a11",
+                     *         "tokenName": "ci"
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Event"];
+                };
+            };
+            /** @description Stored. */
+            readonly 201: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "e-0d4cf0aa-3f0e-4f34-8a57-4b6f2a9d7c22",
+                     *       "at": "2026-11-20T20:41:07.000Z",
+                     *       "kind": "deploy",
+                     *       "title": "checkout 4.2.1 to production",
+                     *       "host": null,
+                     *       "details": {
+                     *         "version": "4.2.1"
+                     *       },
+                     *       "actor": {
+                     *         "tokenId": "6c1f2a34-0f0c-4a5e-9d55-0e8b9b8f5a11",
+                     *         "tokenName": "ci"
+                     *       }
+                     *     }
+                     */
+                    readonly "application/json": components["schemas"]["Event"];
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description HOST_NOT_FOUND: There is no such host. */
+            readonly 404: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description IDEMPOTENCY_CONFLICT: The key was used for something else. */
+            readonly 409: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description VALIDATION_FAILED: The request is not valid. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readonly explainDifference: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["ExplainDifference"];
+            };
+        };
+        readonly responses: {
+            /** @description What explains it. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Explanation"];
+                };
+            };
+            /** @description UNAUTHENTICATED: Sign in first. */
+            readonly 401: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description FORBIDDEN: The token does not allow this. */
+            readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TOO_LARGE: The query would read too much. PAYLOAD_TOO_LARGE: The request body is too large. */
+            readonly 413: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description SIGNAL_NOT_FOUND: There is no such signal. VALIDATION_FAILED: The request is not valid. */
+            readonly 422: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description RATE_LIMITED: Too many requests. */
+            readonly 429: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description INTERNAL: Something broke on our side. */
+            readonly 500: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            readonly 503: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description QUERY_TIMEOUT: The query took too long. */
+            readonly 504: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -2766,7 +5044,7 @@ export interface operations {
                             readonly id: string;
                             readonly name: string;
                         };
-                        readonly scopes: readonly ("metrics:read" | "hosts:read" | "hosts:write" | "tokens:write")[];
+                        readonly scopes: readonly ("metrics:read" | "hosts:read" | "hosts:write" | "events:write" | "tokens:write")[];
                     };
                 };
             };
@@ -2827,7 +5105,7 @@ export interface operations {
                             readonly id: string;
                             readonly name: string;
                         };
-                        readonly scopes: readonly ("metrics:read" | "hosts:read" | "hosts:write" | "tokens:write")[];
+                        readonly scopes: readonly ("metrics:read" | "hosts:read" | "hosts:write" | "events:write" | "tokens:write")[];
                     };
                 };
             };

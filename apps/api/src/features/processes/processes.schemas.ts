@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { WHERE_LENGTH_MAX } from "@waggle/query";
+import { z } from "zod";
+import { coverageSchema } from "../query/query.schemas.ts";
+import { processColumns } from "./process-columns.ts";
+
+const names = processColumns.map((column) => column.name) as [string, ...string[]];
+export const PROCESSES_MAX = 200;
+const groupings = ["process", "process,unit", "process,host", "process,unit,host"] as const;
+
+export const processesParametersSchema = z.strictObject({
+  where: z
+    .string()
+    .max(WHERE_LENGTH_MAX)
+    .default("")
+    .meta({ description: "Filter on `host`, `process`, `unit`.", examples: ["host:web-*"] }),
+  from: z.string().min(1).max(64).default("now-1h"),
+  to: z.string().min(1).max(64).default("now"),
+  by: z
+    .enum(groupings)
+    .default("process")
+    .meta({ description: "What makes a row. The same name on several hosts is one row unless `host` is named." }),
+  sort: z.enum(names).default("cpu").meta({ description: "The column whose largest values are shown." }),
+  limit: z
+    .string()
+    .regex(/^\d{1,4}$/, "Write a whole number.")
+    .transform(Number)
+    .pipe(z.int().min(1).max(PROCESSES_MAX))
+    .default(25)
+    .meta({ description: `Rows; at most ${PROCESSES_MAX}. The others are added up in a last row, \`~other\`.` }),
+});
+export type ProcessesParameters = z.output<typeof processesParametersSchema>;
+
+export const processTableSchema = z
+  .object({
+    meta: z.object({
+      from: z.iso.datetime(),
+      to: z.iso.datetime(),
+      by: z.array(z.string()),
+      sort: z.string(),
+      truncated: z.object({ shown: z.int(), total: z.int() }).nullable(),
+      rowsRead: z.int(),
+      elapsedMs: z.number(),
+    }),
+    columns: z.array(
+      z.object({
+        name: z.string(),
+        signal: z.string().meta({ description: "Where the column comes from." }),
+        unit: z.string(),
+        help: z.string(),
+        coverage: coverageSchema.pick({ hosts: true, reporting: true, note: true }),
+      }),
+    ),
+    data: z
+      .array(
+        z.object({
+          labels: z.record(z.string(), z.string()),
+          values: z
+            .record(z.string(), z.number().nullable())
+            .meta({ description: "By column. null: nobody reported the column's signal; 0: measured, and nothing counted." }),
+        }),
+      )
+      .meta({ description: "Largest first; `~other` last: all that is not shown, and what agents had no room for." }),
+  })
+  .meta({ id: "ProcessTable" });
+export type ProcessTable = z.infer<typeof processTableSchema>;
