@@ -41,9 +41,11 @@ program
 
 program
   .command("doctor")
-  .description("check what the agent needs on this host; exits with 0 if all is well, 1 with warnings, 2 with failures")
+  .description("check what the agent needs on this host; exits with 0 if nothing failed, 1 if something did")
   .option("--json", "print the checks as JSON", false)
-  .action(async (options: { json: boolean }) => {
+  .option("--offline", "ask nothing over the network", false)
+  .option("--verbose", "also show what passed, one by one", false)
+  .action(async (options: { json: boolean; offline: boolean; verbose: boolean }) => {
     const { doctor } = await import("./commands/doctor.ts");
     process.exitCode = await doctor(process.env, options, print);
   });

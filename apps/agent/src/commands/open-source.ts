@@ -36,7 +36,7 @@ export async function openSource(config: Config, clock: HostClock, log: Logger):
 }
 
 /** What is made out of /proc and /sys. */
-function openCollectors({ hostRoot }: Config): Collector[] {
+export function openCollectors({ hostRoot }: Pick<Config, "hostRoot">): Collector[] {
   return [
     new HostLoadCollector(hostRoot),
     new HostPressureCollector(hostRoot),

@@ -7,7 +7,7 @@ import { missingMapTypes } from "../libbpf/bpf-map.ts";
 import { BpfError } from "../libbpf/error.ts";
 import type { ProgramPlan } from "./program-plan.ts";
 
-export type FailureStep = "decide" | "open" | "load" | "attach" | "run";
+export type FailureStep = "decide" | "wait" | "open" | "load" | "attach" | "run";
 
 /** Why a program does not run. */
 export interface ProgramFailure {
@@ -36,6 +36,12 @@ export function unsupportedProgram(plan: ProgramPlan, why: string): ProgramFailu
 /** The configuration switches the program off. */
 export function disabledProgram(plan: ProgramPlan, why: string): ProgramFailure {
   return { program: plan.name, step: "attach", errno: 0, errnoName: "", state: "disabled", message: `${plan.name}: ${why}` };
+}
+
+/** Nobody waited for it. */
+export function untriedProgram(plan: ProgramPlan, limitMs: number): ProgramFailure {
+  const message = `${plan.name}: not tried: the programs before it took longer than ${limitMs / 1_000} s to load`;
+  return { program: plan.name, step: "wait", errno: 0, errnoName: "", state: "failed", message };
 }
 
 /** Turns what was thrown into a reason that a person can act on. */

@@ -6,7 +6,7 @@ import { quantitySources } from "../accounting/sources.ts";
 import { readEphemeralPorts, readNetnsInum } from "../kernel/capability-report.ts";
 import type { BpfMap } from "../libbpf/bpf-map.ts";
 import { GracePeriod } from "../libbpf/grace-period.ts";
-import { getLibc } from "../libbpf/symbols.ts";
+import { configuredConstants } from "../probes/configured-constants.ts";
 import { coverageOf, type SignalCoverage } from "../probes/coverage.ts";
 import { signalsOfProgram } from "../probes/hook-families.ts";
 import { type Inventory, ProbeSet, type ProbeSetOptions, type ProgramState } from "../probes/probe-set.ts";
@@ -64,7 +64,6 @@ export const ROWS_MAX = 2_000;
 const TIMED_RUNS_MIN = 16n;
 /** How long programs that were taken off their hooks are put back on, once per window, to see what happens there. */
 const LOOK_MS = 25;
-export const OFF_CPU_MIN_US = 1_000;
 
 /** Registries of texts that keys name by an id. */
 const TEXT_MAPS = ["texts", "dns_names"] as const;
@@ -113,11 +112,7 @@ export class KernelSource implements Disposable {
     this.#registry = new ProcessRegistry(options.names, options.processesMax);
     this.#probes = ProbeSet.load({
       ...options,
-      constants: {
-        on_task_vma: { page_bits: Math.log2(getLibc().getpagesize()) },
-        on_sched_switch: { off_cpu_min_ns: (options.offCpuMinUs ?? OFF_CPU_MIN_US) * 1_000 },
-        ...options.constants,
-      },
+      constants: { ...configuredConstants(options), ...options.constants },
     });
     const { mapPlan } = this.#probes;
     this.mapPlan = { bytes: mapPlan.bytes, bytesMax: mapPlan.bytesMax };

@@ -38,6 +38,9 @@ const report: StatusReport = {
     throttleReason: "the store is behind",
     backlogFrames: 600,
     backlogFramesPerSecond: 2,
+    apiVersion: "0.1.0",
+    refusedSignals: [],
+    lastAckAfterMs: 7,
   },
   spool: {
     frames: 602,
