@@ -51,6 +51,17 @@ program
   });
 
 program
+  .command("probes")
+  .description("look at what signals are made of")
+  .command("list")
+  .description("show for each signal its hooks, coverage, price and how full its maps are, of the running agent's last window")
+  .option("--json", "print the whole report as JSON", false)
+  .action(async (options: { json: boolean }) => {
+    const { listProbes } = await import("./commands/probes.ts");
+    process.exitCode = listProbes(process.env, options, print);
+  });
+
+program
   .command("version")
   .description("show the versions of the agent, Node.js and libbpf")
   .option("--json", "print the versions as JSON", false)

@@ -12,6 +12,7 @@ import { BpfError } from "../libbpf/error.ts";
 import { runProgram } from "../libbpf/program-run.ts";
 import { getLibc } from "../libbpf/symbols.ts";
 import { disabledProgram, explainFailure, type FailureStep, type ProgramFailure, unsupportedProgram, untriedProgram } from "./failure.ts";
+import { decideProgram, isWanted } from "./prediction.ts";
 import type { ProgramDecision, ProgramPlan } from "./program-plan.ts";
 import { programPlans } from "./programs.ts";
 
@@ -121,11 +122,9 @@ export class ProbeSet implements Disposable {
 
   /** Decides by the kernel's own description whether and how the program is loaded. */
   #consider(plan: ProgramPlan, kernel: KernelBtf | null): void {
-    if (plan.insteadOf !== undefined && !this.#failures.has(plan.insteadOf.program)) return;
+    if (!isWanted(plan, this.#failures)) return;
     if (kernel !== null) {
-      const missing =
-        plan.tracepoint !== null && !kernel.hasTracepoint(plan.tracepoint) ? `this kernel has no tracepoint ${plan.tracepoint}` : undefined;
-      const decision = missing === undefined ? (plan.decide?.(kernel) ?? {}) : { unsupported: missing };
+      const decision = decideProgram(plan, kernel);
       this.#decisions.set(plan.name, decision);
       if (decision.unsupported !== undefined) {
         this.#failures.set(plan.name, unsupportedProgram(plan, decision.unsupported));
@@ -295,8 +294,8 @@ export class ProbeSet implements Disposable {
 
   /** How each known program fares; of those that stand in for another, only the ones that do. */
   states(): ProgramState[] {
-    const isWanted = ({ insteadOf }: ProgramPlan): boolean => insteadOf === undefined || this.#failures.has(insteadOf.program);
-    return this.#plans.filter(isWanted).map((plan) => ({
+    const wanted = this.#plans.filter((plan) => isWanted(plan, this.#failures));
+    return wanted.map((plan) => ({
       program: plan.name,
       hook: plan.hook,
       attached: this.#attached.has(plan.name),

@@ -8,7 +8,7 @@ import { renderStatus } from "./status-screen.ts";
 
 const now = 1_700_000_000_000;
 const report: StatusReport = {
-  formatVersion: 3,
+  formatVersion: 4,
   pid: 42,
   agentVersion: "0.1.0",
   bootId: "boot",
@@ -81,6 +81,11 @@ const report: StatusReport = {
     mapBytes: 8_000_000,
     mapPlan: { bytes: 8_000_000, bytesMax: 33_554_432 },
     maps: [{ map: "syscall_latency", entries: 300, entriesMax: 400, bytes: 96_000 }],
+    fills: [
+      { map: "tcp_rtt", copy: "a", entries: 7, entriesMax: 1_024 },
+      { map: "tcp_rtt", copy: "b", entries: 11, entriesMax: 1_024 },
+      { map: "processes", copy: null, entries: 3, entriesMax: 4_096 },
+    ],
     governor: {
       budget: 0.02,
       kernel: 0.03,
