@@ -28,6 +28,8 @@ const EINVAL = 22;
 /** What a verifier says that knows no atomic operation but addition (kernel/bpf/verifier.c before 5.12). */
 const NO_ATOMICS = "BPF_STX uses reserved fields";
 
+export const NO_EXCHANGE = "this kernel's programs cannot exchange values atomically (since Linux 5.12)";
+
 /** The kernel's own description says that the program cannot run here. */
 export function unsupportedProgram(plan: ProgramPlan, why: string): ProgramFailure {
   return { program: plan.name, step: "decide", errno: 0, errnoName: "", state: "unsupported", message: `${plan.name}: ${why}` };
@@ -70,7 +72,7 @@ export function explainFailure(plan: ProgramPlan, step: FailureStep, error: unkn
     if (missingTypes !== null) return result("unsupported", `${plan.name}: this kernel has no ${missingTypes}`);
   }
   if (step === "load" && errno === EINVAL && error instanceof BpfError && error.verifierLog.includes(NO_ATOMICS))
-    return result("unsupported", `${plan.name}: this kernel's programs cannot exchange values atomically (since Linux 5.12)`);
+    return result("unsupported", `${plan.name}: ${NO_EXCHANGE}`);
   if (step === "load" && errno === EPERM && error instanceof BpfError && error.verifierLog === "") {
     return result(
       "failed",
