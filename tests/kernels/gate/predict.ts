@@ -8,7 +8,7 @@ import { coverageOf, type SignalCoverage } from "../../../apps/agent/src/probes/
 import { NO_EXCHANGE, type ProgramFailure, unsupportedProgram } from "../../../apps/agent/src/probes/failure.ts";
 import { predictPrograms } from "../../../apps/agent/src/probes/prediction.ts";
 import type { ProgramState } from "../../../apps/agent/src/probes/probe-set.ts";
-import type { ProgramDecision, ProgramPlan } from "../../../apps/agent/src/probes/programs.ts";
+import { type ProgramDecision, type ProgramPlan, RUN_BY_AGENT } from "../../../apps/agent/src/probes/program-plan.ts";
 import { BtfTypes } from "./btf-types.ts";
 import { type ObjectFile, readObjectFile } from "./object-file.ts";
 import { reach } from "./reach.ts";
@@ -72,7 +72,8 @@ function refusal(plan: ProgramPlan, decision: ProgramDecision, object: ObjectFil
   });
   const entry = object.programs.get(plan.name);
   if (entry === undefined) return failed(`${plan.object}.bpf.o has no such program`);
-  if (entry.section !== plan.hook && plan.attach !== "clock") return failed(`its section is ${entry.section}, not ${plan.hook}`);
+  const section = plan.hook === RUN_BY_AGENT ? "raw_tp" : plan.hook;
+  if (entry.section !== section && plan.attach !== "clock") return failed(`its section is ${entry.section}, not ${section}`);
 
   const iterator = /^iter\/(.*)$/.exec(plan.hook)?.[1];
   if (iterator !== undefined && !kernel.hasFunction(`bpf_iter_${iterator}`)) return unsupportedProgram(plan, `this kernel has no iter/${iterator}`);
@@ -94,7 +95,7 @@ function refusal(plan: ProgramPlan, decision: ProgramDecision, object: ObjectFil
   const missingHelpers = [...found.helpers].filter((helper) => !helpers.has(helper));
   if (missingHelpers.length > 0) return failed(`calls helpers ${missingHelpers.join(", ")}, which this kernel does not have`);
   // Instructions leave no trace in BTF; the helper came with the same release.
-  if (found.exchanges && ![...helpers.values()].includes("BPF_FUNC_check_mtu")) return unsupportedProgram(plan, NO_EXCHANGE);
+  if (found.exchanges && !kernel.hasHelper("check_mtu")) return unsupportedProgram(plan, NO_EXCHANGE);
 
   const args = plan.tracepoint === null ? null : kernel.tracepointArguments(plan.tracepoint);
   if (args === null || plan.tracepoint === null) return null;
