@@ -68,7 +68,8 @@ describe("doctor on the way to a real API", () => {
     server.clockMs = () => Date.now() + 60_000;
     await server.start();
     const reports = await ask(`http://127.0.0.1:${server.port}`);
-    for (const id of ["api-proxy", "api-name", "api-connection", "api-sign-in", "enrolment"]) expect(reports.get(id)?.result, id).toBe("PASS");
+    for (const id of ["api-proxy", "api-name", "api-connection", "api-tls", "api-sign-in", "enrolment"])
+      expect(reports.get(id)?.result, id).toBe("PASS");
     expect(reports.get("api-sign-in")?.found).toContain("web-1");
     expect(reports.get("api-ack")?.result).toBe("SKIP");
     expect(reports.get("clock")).toMatchObject({ result: "WARN", found: expect.stringContaining("behind the API's") });
@@ -112,6 +113,7 @@ describe("doctor on the way to a real API", () => {
       cause: expect.stringContaining("SELF_SIGNED"),
       fix: expect.stringContaining("WAGGLE_AGENT_CA_FILE"),
     });
+    expect(stranger.get("api-sign-in")?.result).toBe("SKIP");
     const known = await ask(url, { WAGGLE_AGENT_CA_FILE: certFile });
     expect(known.get("api-tls")).toMatchObject({ result: "PASS", found: expect.stringMatching(/TLSv1\.3, .* valid for 5\d days/) });
     expect(known.get("api-sign-in")?.result).toBe("PASS");

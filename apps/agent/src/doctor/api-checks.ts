@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { connect as connectTls, type PeerCertificate, type TLSSocket } from "node:tls";
 import { formatDuration } from "@waggle/units";
-import { settings } from "../config/config.ts";
+import { isLoopback, settings } from "../config/config.ts";
 import { clockOffsetToleratedMs } from "../stream/server-clock.ts";
 import { agentVersion } from "../version.ts";
 import { API_MS_MAX } from "./api-answer.ts";
@@ -48,7 +48,8 @@ export const apiChecks: readonly CheckDefinition[] = [
     id: "api-tls",
     group: "API",
     title: "encryption",
-    about: "The API's certificate is signed by an authority known here, names the API, and holds for two weeks more. Skipped for `http://`.",
+    about:
+      "The API's certificate is signed by an authority known here, names the API, and holds for two weeks more. `http://` beyond this machine is a warning.",
     after: ["api-connection"],
     usesNetwork: true,
     run: checkTls,
@@ -59,7 +60,7 @@ export const apiChecks: readonly CheckDefinition[] = [
     title: "sign-in",
     about:
       "The API takes this host's credential. Beside a running agent that agent is asked, as a second stream would end its own; else doctor says hello and leaves. No window is sent.",
-    after: ["api-connection"],
+    after: ["api-tls"],
     usesNetwork: true,
     run: checkSignIn,
   },
@@ -172,7 +173,10 @@ async function checkConnection(facts: DoctorFacts): Promise<Verdict> {
 
 async function checkTls(facts: DoctorFacts): Promise<Verdict> {
   const { api, caFile } = facts.config;
-  if (!api.encrypted) return skip("http:// is not encrypted");
+  if (!api.encrypted) {
+    if (isLoopback(api.host)) return pass("http:// to this machine needs none");
+    return warn(`http:// to ${api.host}`, "the credential and the data cross the network unencrypted", "use https:// in WAGGLE_AGENT_API_URL");
+  }
   const fix = "set WAGGLE_AGENT_CA_FILE to the authority that signed the API's certificate";
   let ca: Buffer | undefined;
   try {
