@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { configurationReference } from "./docs/configuration-reference.ts";
+import { doctorReference } from "./docs/doctor-reference.ts";
 import { kernelsReference } from "./docs/kernels-reference.ts";
 import { openApiReference } from "./docs/openapi-reference.ts";
 import { signalsReference } from "./docs/signals-reference.ts";
@@ -10,6 +11,7 @@ import { signalsReference } from "./docs/signals-reference.ts";
 const root = resolve(import.meta.dirname, "..");
 const references: Readonly<Record<string, () => string>> = {
   "docs/configuration.md": configurationReference,
+  "docs/doctor.md": doctorReference,
   "docs/kernels.md": kernelsReference,
   "docs/openapi.json": openApiReference,
   "docs/signals.md": signalsReference,

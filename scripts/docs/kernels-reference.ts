@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { hostSignals } from "../../packages/signals/src/index.ts";
 import { HOST, kernels } from "../../tests/kernels/kernels.ts";
-import { readRecord } from "../../tests/kernels/results.ts";
+import { readRecord, totalsOf } from "../../tests/kernels/results.ts";
 
 /** docs/kernels.md, from the catalogue and what `./waggle test kernels --write` has kept. */
 export function kernelsReference(): string {
@@ -19,9 +19,15 @@ export function kernelsReference(): string {
     });
     return `| \`${signal}\` | ${cells.join(" | ")} |`;
   });
-  const testRow = columns.map(({ record }) =>
-    record?.tests ? `${record.tests.passed} passed, ${record.tests.failed} failed, ${record.tests.skipped} skipped` : "not run",
-  );
+  const testRow = columns.map(({ record }) => {
+    if (!record?.tests) return "not run";
+    const { passed, failed, skipped } = totalsOf(record.tests);
+    const { notRun, files } = record.tests;
+    const failures = files.flatMap((file) => file.failures).map((failure) => `failed: ${failure}`);
+    const more = [...(failed > 0 ? [`${failed} failed ${note(failures.join("; "))}`] : []), ...(skipped > 0 ? [`${skipped} skipped`] : [])];
+    const unseen = notRun.length > 0 ? [`${notRun.length} of ${notRun.length + files.length} files not run`] : [];
+    return [`${passed} passed of ${passed + failed + skipped}`, ...more, ...unseen].join(", ");
+  });
   return [
     "# Kernels",
     "",

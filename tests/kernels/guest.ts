@@ -15,14 +15,15 @@ export interface GuestRun {
   readonly environment: Readonly<Record<string, string>>;
   /** Folder the guest sees as /results and may write to. */
   readonly results: string;
-  readonly timeoutMs: number;
+  /** The guest is switched off when its console has said nothing for so long. */
+  readonly silenceMsMax: number;
   readonly memoryMb: number;
 }
 
 /**
  * Boots the kernel in an emulated machine (QEMU, no KVM) that sees this host's files read-only, below a layer on a scratch disk, and runs a command there.
  * What the console says is in `console.log` of the results.
- * @returns the command's exit status; null if the guest did not get that far or was killed because its time was over
+ * @returns the command's exit status; null if the guest did not get that far or fell silent
  */
 export async function runInGuest(kernel: StoredKernel, run: GuestRun): Promise<number | null> {
   const work = mkdtempSync(join(tmpdir(), "waggle-guest-"));
@@ -51,7 +52,7 @@ function readStatus(results: string): number | null {
   }
 }
 
-function boot(kernel: StoredKernel, { results, timeoutMs, memoryMb }: GuestRun, initramfs: string, disk: string): Promise<void> {
+function boot(kernel: StoredKernel, { results, silenceMsMax, memoryMb }: GuestRun, initramfs: string, disk: string): Promise<void> {
   const share = (path: string, tag: string, more: string): string[] => [
     "-virtfs",
     `local,path=${path},mount_tag=${tag},security_model=none,multidevs=remap${more}`,
@@ -71,7 +72,9 @@ function boot(kernel: StoredKernel, { results, timeoutMs, memoryMb }: GuestRun, 
   const console = createWriteStream(join(results, "console.log"));
   qemu.stdout.pipe(console, { end: false });
   qemu.stderr.pipe(console, { end: false });
-  const limit = setTimeout(() => qemu.kill("SIGKILL"), timeoutMs);
+  const limit = setTimeout(() => qemu.kill("SIGKILL"), silenceMsMax);
+  // How slow an emulated machine is depends on what else this one does; that it still says something does not.
+  qemu.stdout.on("data", () => limit.refresh());
   const stop = (): void => {
     qemu.kill("SIGKILL");
   };

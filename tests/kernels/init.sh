@@ -21,12 +21,15 @@ mount -t ext4 /dev/vda /upper || end "no scratch disk"
 mkdir /upper/changes /upper/work /upper/tmp
 mount -t overlay -o "lowerdir=/lower,upperdir=/upper/changes,workdir=/upper/work" overlay /whole || end "no overlay"
 mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 results /results || end "no folder for results"
-# What the kernel asks for later (veth, loop, …) is found by the modprobe in here.
+# What the kernel asks for later (veth, loop, …) is found by busybox's modprobe: in here now, and where the host has its own later.
 modules=$(cat /modules-folder)
 release=$(uname -r)
 rm -rf "/lib/modules/$release"
-mkdir -p "/lib/modules/$release"
+mkdir -p "/lib/modules/$release" "/whole/lib/modules/$release"
 mount --bind "/lower$modules" "/lib/modules/$release"
+mount --bind "/lower$modules" "/whole/lib/modules/$release"
+cp --remove-destination /bin/busybox /whole/sbin/modprobe
+cp --remove-destination /bin/busybox /whole/sbin/busybox-waggle
 # Tests of disks look for loop devices, and nobody asks the kernel for the module before.
 modprobe loop
 mount -t proc proc /whole/proc
@@ -46,6 +49,13 @@ mount -t debugfs debugfs /whole/sys/kernel/debug
 hostname guest
 ip link set lo up
 ulimit -n 65536
-chroot /whole /bin/sh -c ". /results/environment; cd \"\$WAGGLE_ROOT\" && exec sh /results/command" </dev/null
-echo $? >/results/status
-end "done"
+cat >/whole/run/waggle-main <<-'EOF'
+	(. /results/environment; cd "$WAGGLE_ROOT" && exec sh /results/command) </dev/null
+	echo $? >/results/status
+	echo "waggle: done"
+	sync
+	exec busybox-waggle poweroff -f
+EOF
+# The host's files become the root of all, and not of a chroot below it: programs name files by their path from the root of the mount namespace.
+umount /proc /sys
+exec switch_root -c /dev/console /whole /bin/sh /run/waggle-main

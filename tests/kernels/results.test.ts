@@ -1,21 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, it } from "vitest";
 import { kernels } from "./kernels.ts";
-import { countTests, readRecord } from "./results.ts";
+import { mergeTests, readRecord, resultOfFile, totalsOf } from "./results.ts";
+
+const report = (passed: number, failed: number, tests: readonly (readonly [string, string])[]) => ({
+  numPassedTests: passed,
+  numFailedTests: failed,
+  numPendingTests: 2,
+  numTodoTests: 1,
+  testResults: [
+    {
+      name: "/a",
+      status: failed > 0 || tests.length === 0 ? "failed" : "passed",
+      assertionResults: tests.map(([fullName, status]) => ({ fullName, status })),
+    },
+  ],
+});
 
 it("counts a test file that broke before its first test as a failure, by its path", () => {
-  const assertion = (fullName: string, status: string) => ({ fullName, status });
-  const report = {
-    numPassedTests: 3,
-    numFailedTests: 1,
-    numPendingTests: 2,
-    numTodoTests: 1,
-    testResults: [
-      { name: "a.kernel.test.ts", status: "failed", assertionResults: [assertion("reads go to their file", "failed"), assertion("other", "passed")] },
-      { name: "b.kernel.test.ts", status: "failed", assertionResults: [] },
-    ],
-  };
-  expect(countTests(report)).toEqual({ passed: 3, failed: 2, skipped: 3, failures: ["reads go to their file", "b.kernel.test.ts"] });
+  const result = resultOfFile(
+    "a.kernel.test.ts",
+    report(1, 1, [
+      ["reads go to their file", "failed"],
+      ["other", "passed"],
+    ]),
+  );
+  expect(result).toEqual({ file: "a.kernel.test.ts", passed: 1, failed: 1, skipped: 3, failures: ["reads go to their file"] });
+  expect(resultOfFile("b.kernel.test.ts", report(0, 0, []))).toMatchObject({ failed: 1, failures: ["b.kernel.test.ts"] });
+});
+
+it("replaces a file's result by a newer one, says which files nobody has run, and forgets files that are gone", () => {
+  const result = (file: string, passed: number) => ({ file, passed, failed: 0, skipped: 0, failures: [] });
+  const known = { files: [result("a", 1), result("gone", 5)], notRun: ["b", "c"] };
+  const merged = mergeTests(["a", "b", "c"], known, [result("a", 2), result("b", 3)]);
+  expect(merged).toEqual({ files: [result("a", 2), result("b", 3)], notRun: ["c"] });
+  expect(totalsOf(merged)).toEqual({ passed: 5, failed: 0, skipped: 0 });
 });
 
 it("keeps no run in which a signal failed", () => {

@@ -11,13 +11,22 @@ export interface KernelCoverage {
   readonly programs: readonly { readonly program: string; readonly attached: boolean; readonly reason: string }[];
 }
 
-/** How the kernel tests ended there. */
-export interface KernelTests {
+/** How one file of the kernel tests ended. */
+export interface FileResult {
+  /** Path in the project. */
+  readonly file: string;
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
   /** Full names of those that failed. */
   readonly failures: readonly string[];
+}
+
+/** How the kernel tests ended on a kernel. */
+export interface KernelTests {
+  readonly files: readonly FileResult[];
+  /** Files that nobody has run there. */
+  readonly notRun: readonly string[];
 }
 
 /** A run of the matrix on one kernel, as it is kept in tests/kernels/recorded. */
@@ -46,18 +55,32 @@ interface VitestReport {
   }[];
 }
 
-/** Counts of a report of vitest's JSON reporter. A file that broke before its first test is one failure, named by its path. */
-export function countTests(report: VitestReport): KernelTests {
-  const broken = report.testResults
-    .filter(({ status, assertionResults }) => status === "failed" && assertionResults.length === 0)
-    .map(({ name }) => name);
-  const failures = report.testResults.flatMap(({ assertionResults }) =>
-    assertionResults.filter(({ status }) => status === "failed").map(({ fullName }) => fullName),
-  );
+/** What vitest's JSON reporter says of one file. If it broke before its first test, that is one failure, named by its path. */
+export function resultOfFile(file: string, report: VitestReport): FileResult {
+  const tests = report.testResults.flatMap(({ assertionResults }) => assertionResults);
+  const isBroken =
+    tests.length === 0 || report.testResults.some(({ status, assertionResults }) => status === "failed" && assertionResults.length === 0);
+  const failures = tests.filter(({ status }) => status === "failed").map(({ fullName }) => fullName);
   return {
+    file,
     passed: report.numPassedTests,
-    failed: report.numFailedTests + broken.length,
+    failed: report.numFailedTests + (isBroken ? 1 : 0),
     skipped: report.numPendingTests + report.numTodoTests,
-    failures: [...failures, ...broken],
+    failures: isBroken ? [...failures, file] : failures,
   };
+}
+
+/** Results with those that are newer in their place; of files that are no longer there nothing is kept. */
+export function mergeTests(files: readonly string[], known: KernelTests | null, newer: readonly FileResult[]): KernelTests {
+  const results = new Map([...(known?.files ?? []), ...newer].map((result) => [result.file, result]));
+  return {
+    files: files.flatMap((file) => results.get(file) ?? []),
+    notRun: files.filter((file) => !results.has(file)),
+  };
+}
+
+/** Sums of all files that were run. */
+export function totalsOf({ files }: KernelTests): { passed: number; failed: number; skipped: number } {
+  const sum = (field: "passed" | "failed" | "skipped"): number => files.reduce((total, file) => total + file[field], 0);
+  return { passed: sum("passed"), failed: sum("failed"), skipped: sum("skipped") };
 }

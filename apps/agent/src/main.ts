@@ -41,11 +41,24 @@ program
 
 program
   .command("doctor")
-  .description("check what the agent needs on this host; exits with 0 if all is well, 1 with warnings, 2 with failures")
+  .description("check what the agent needs on this host; exits with 0 if nothing failed, 1 if something did")
   .option("--json", "print the checks as JSON", false)
-  .action(async (options: { json: boolean }) => {
+  .option("--offline", "ask nothing over the network", false)
+  .option("--verbose", "also show what passed, one by one", false)
+  .action(async (options: { json: boolean; offline: boolean; verbose: boolean }) => {
     const { doctor } = await import("./commands/doctor.ts");
     process.exitCode = await doctor(process.env, options, print);
+  });
+
+program
+  .command("probes")
+  .description("look at what signals are made of")
+  .command("list")
+  .description("show for each signal its hooks, coverage, price and how full its maps are, of the running agent's last window")
+  .option("--json", "print the whole report as JSON", false)
+  .action(async (options: { json: boolean }) => {
+    const { listProbes } = await import("./commands/probes.ts");
+    process.exitCode = listProbes(process.env, options, print);
   });
 
 program

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import type { WireRow } from "@waggle/signals";
 import { describe } from "vitest";
 import { readCapabilities } from "../src/kernel/capabilities.ts";
-import { KERNEL_BTF_PATH } from "../src/kernel/kernel-btf.ts";
+import { KERNEL_BTF_PATH, KernelBtf } from "../src/kernel/kernel-btf.ts";
 import { KernelSource, type KernelSourceOptions, type WindowData } from "../src/snapshot/window-reader.ts";
 
 export { Workload } from "./workload.ts";
@@ -26,6 +26,15 @@ export function describeKernel(name: string, body: () => void): void {
   if (reason === undefined) describe(name, body);
   else describe.skip(`${name} (${reason})`, body);
 }
+
+/** What the running kernel tells, where that differs between kernels: tests expect what it can give, and that coverage says so. */
+export const kernelTells = ((): { readonly resetReasons: boolean; readonly dropSockets: boolean } => {
+  const kernel = KernelBtf.open();
+  return {
+    resetReasons: kernel?.tracepointArguments("tcp_send_reset")?.[2] === "enum sk_rst_reason",
+    dropSockets: kernel?.tracepointArguments("kfree_skb")?.[3] === "struct sock *",
+  };
+})();
 
 export async function openSource(options: Partial<KernelSourceOptions> = {}): Promise<KernelSource> {
   // Not the default cap: what a test counts must not end up in ~other because the machine is busy with something else.

@@ -31,7 +31,7 @@ export class NamespacePair implements Disposable {
 
   /** Lets the first namespace send `rate` with hardly any queue, so that it loses segments. */
   throttle(rate: string): void {
-    run(`tc -n ${this.first} qdisc add dev va root tbf rate ${rate} burst 5kb limit 6kb`);
+    run(`tc -n ${this.first} qdisc add dev va root tbf rate ${rate} burst 2kb limit 4kb`);
   }
 
   /** Takes the link of the second namespace away: whatever is sent gets no answer. */

@@ -1,63 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
-import { ConfigError, loadConfig } from "../config/config.ts";
-import type { CheckResult } from "./check-result.ts";
-import { runChecks } from "./doctor-checks.ts";
+import { type CheckReport, type CheckResult, runChecks } from "../doctor/check.ts";
+import { checks } from "../doctor/checks.ts";
+import { DoctorFacts } from "../doctor/facts.ts";
+import { agentVersion } from "../version.ts";
 
+/** What `doctor --json` prints. Fields are added, not changed, while `formatVersion` stays. */
 export interface DoctorReport {
-  /** The worst result. */
-  readonly result: CheckResult["result"];
-  readonly checks: readonly CheckResult[];
+  readonly formatVersion: 1;
+  readonly agentVersion: string;
+  readonly uid: number | null;
+  /** The worst that a check came to. */
+  readonly result: Exclude<CheckResult, "SKIP">;
+  readonly counts: Readonly<Record<CheckResult, number>>;
+  readonly checks: readonly CheckReport[];
 }
 
-/** `waggle-agent doctor`: checks what the agent needs. Returns the exit code: 0 all well, 1 warnings, 2 failures. */
-export async function doctor(environment: NodeJS.ProcessEnv, options: { json: boolean }, print: (text: string) => void): Promise<number> {
-  const report = summarise(await check(environment));
-  print(options.json ? JSON.stringify(report, null, 2) : render(report.checks));
-  return exitCodeOf(report.result);
+export interface DoctorOptions {
+  readonly json: boolean;
+  /** Nothing is asked over the network. */
+  readonly offline: boolean;
+  /** Also what passed is shown one by one. */
+  readonly verbose: boolean;
 }
 
-async function check(environment: NodeJS.ProcessEnv): Promise<CheckResult[]> {
-  try {
-    const { config, warnings } = loadConfig(environment);
-    const settings: CheckResult =
-      warnings.length === 0
-        ? { group: "configuration", name: "variables", result: "PASS", cause: "", fix: "" }
-        : { group: "configuration", name: "variables", result: "WARN", cause: warnings.join("; "), fix: "correct or remove them" };
-    return [settings, ...(await runChecks(config))];
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    return [
-      {
-        group: "configuration",
-        name: "variables",
-        result: "FAIL",
-        cause: error.problems.join("; "),
-        fix: "correct the variables named; everything else depends on them",
-      },
-    ];
-  }
+/** `waggle-agent doctor`: checks what the agent needs. Returns the exit code: 0 nothing failed, 1 something did. */
+export async function doctor(environment: NodeJS.ProcessEnv, options: DoctorOptions, print: (text: string) => void): Promise<number> {
+  const report = summarise(await runChecks(checks, new DoctorFacts(environment), options));
+  print(options.json ? JSON.stringify(report, null, 2) : render(report, options.verbose));
+  return exitCodeOf(report);
 }
 
-export function summarise(checks: readonly CheckResult[]): DoctorReport {
-  const has = (result: CheckResult["result"]) => checks.some((entry) => entry.result === result);
-  return { result: has("FAIL") ? "FAIL" : has("WARN") ? "WARN" : "PASS", checks };
+export function summarise(reports: readonly CheckReport[]): DoctorReport {
+  const count = (result: CheckResult) => reports.filter((entry) => entry.result === result).length;
+  const counts = { PASS: count("PASS"), WARN: count("WARN"), FAIL: count("FAIL"), SKIP: count("SKIP") };
+  const result = counts.FAIL > 0 ? "FAIL" : counts.WARN > 0 ? "WARN" : "PASS";
+  return { formatVersion: 1, agentVersion, uid: process.geteuid?.() ?? null, result, counts, checks: reports };
 }
 
-export function exitCodeOf(result: CheckResult["result"]): number {
-  return result === "FAIL" ? 2 : result === "WARN" ? 1 : 0;
+export function exitCodeOf({ counts }: Pick<DoctorReport, "counts">): number {
+  return counts.FAIL > 0 ? 1 : 0;
 }
 
-/** One line per check; cause and fix below it where there is something to do. */
-export function render(checks: readonly CheckResult[]): string {
+/** One line per check; cause, fix and where it is described below it where there is something to do. */
+export function render({ checks: reports, counts }: Pick<DoctorReport, "checks" | "counts">, verbose = false): string {
   const lines: string[] = [];
   let group = "";
-  for (const entry of checks) {
-    if (entry.group !== group) lines.push(...(group === "" ? [] : [""]), entry.group);
-    group = entry.group;
-    const isOneLine = entry.result === "PASS" || entry.fix === "";
-    lines.push(`  ${entry.result}  ${entry.name}${isOneLine && entry.cause !== "" ? `: ${entry.cause}` : ""}`);
-    if (!isOneLine) lines.push(`        ${entry.cause}`, `        → ${entry.fix}`);
+  for (const { group: itsGroup, result, title, found, cause, fix, docs, items } of reports) {
+    if (itsGroup !== group) lines.push(...(group === "" ? [] : [""]), itsGroup);
+    group = itsGroup;
+    lines.push(`  ${result}  ${title}${found === "" ? "" : `: ${found}`}`);
+    if (cause !== "") lines.push(`        ${cause}`);
+    for (const item of items)
+      if (verbose || item.result === "FAIL" || (item.result === "WARN" && result !== "PASS"))
+        lines.push(`        ${item.result}  ${item.name}: ${item.found}`);
+    if (fix !== "") lines.push(`        → ${fix}  (${docs})`);
   }
-  const count = (result: CheckResult["result"]) => checks.filter((entry) => entry.result === result).length;
-  return [...lines, "", `${count("PASS")} passed, ${count("WARN")} warnings, ${count("FAIL")} failed, ${count("SKIP")} skipped`].join("\n");
+  return [...lines, "", `${counts.PASS} passed, ${counts.WARN} warnings, ${counts.FAIL} failed, ${counts.SKIP} skipped`].join("\n");
 }

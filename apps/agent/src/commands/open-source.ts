@@ -44,11 +44,11 @@ export async function openSource(config: Config, clock: HostClock, log: Logger):
 }
 
 /** What is made out of /proc and /sys. */
-function openCollectors({ hostRoot }: Config, containers: ContainerNames): Collector[] {
+export function openCollectors({ hostRoot }: Pick<Config, "hostRoot">, containers?: ContainerNames): Collector[] {
   return [
     new HostLoadCollector(hostRoot),
     new HostPressureCollector(hostRoot),
-    new HostFactsCollector(hostRoot, Date.now, () => containers.facts()),
+    new HostFactsCollector(hostRoot, Date.now, () => containers?.facts() ?? new Map()),
     new EnergyCollector(hostRoot),
     new NetworkDevicesCollector(hostRoot),
   ];

@@ -62,6 +62,7 @@ export async function run(environment: NodeJS.ProcessEnv, stop: AbortSignal): Pr
   settings.restore();
   const kept = settings.inForce?.settings;
 
+  let fills: LastWindow["fills"] = [];
   const loop = new WindowLoop({
     source,
     spool,
@@ -73,7 +74,8 @@ export async function run(environment: NodeJS.ProcessEnv, stop: AbortSignal): Pr
     log,
     onWindow: (window) => {
       stream.notify();
-      const summary = summariseWindow(window);
+      const summary = summariseWindow(window, fills);
+      fills = summary.fills;
       // A moment later the window is usually acknowledged, and the report says so instead of showing it as waiting.
       setTimeout(() => {
         report(summary, null);

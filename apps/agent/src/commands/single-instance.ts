@@ -8,13 +8,17 @@ import { createServer, type Server } from "node:net";
  * namespace (unix(7)): taken atomically, and gone with the process however that ends.
  */
 export async function claimStateDirectory(stateDirectory: string): Promise<Server | undefined> {
-  const name = createHash("sha256").update(realpathSync(stateDirectory)).digest("hex").slice(0, 32);
   const server = createServer((socket) => socket.destroy());
   return await new Promise((resolve, reject) => {
     server.on("error", (error: NodeJS.ErrnoException) => (error.code === "EADDRINUSE" ? resolve(undefined) : reject(error)));
-    server.listen(`\0waggle-agent-${name}`, () => {
+    server.listen(`\0${claimName(stateDirectory)}`, () => {
       server.unref();
       resolve(server);
     });
   });
+}
+
+/** The claim's name; in /proc/net/unix it stands behind an @. Throws if there is no such directory. */
+export function claimName(stateDirectory: string): string {
+  return `waggle-agent-${createHash("sha256").update(realpathSync(stateDirectory)).digest("hex").slice(0, 32)}`;
 }

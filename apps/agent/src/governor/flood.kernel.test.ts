@@ -73,5 +73,5 @@ describeKernel("a flood of system calls", () => {
     expect(stateOf(last, "syscalls")).toBe("exact");
     await workload.run("wgl-after", "getppid", [1009]);
     expect(sumOf(rowsOf(await next(), "syscalls", { process: "wgl-after", syscall: "getppid" }), "count")).toBe(1009);
-  }, 150_000);
+  });
 });

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 
 /** Bits of include/uapi/linux/capability.h that matter to BPF. */
-const bits = { CAP_SYS_ADMIN: 21, CAP_PERFMON: 38, CAP_BPF: 39 } as const;
+const bits = { CAP_DAC_READ_SEARCH: 2, CAP_SYS_PTRACE: 19, CAP_SYS_ADMIN: 21, CAP_PERFMON: 38, CAP_BPF: 39 } as const;
 export type CapabilityName = keyof typeof bits;
 
 /** Effective capabilities out of the text of /proc/PID/status. Throws a TypeError if it holds no CapEff line. */

@@ -56,6 +56,11 @@ export class KernelBtf {
     return new KernelBtf(bytes);
   }
 
+  /** Number of types, void left out. */
+  get typeCount(): number {
+    return this.#heads.length - 1;
+  }
+
   /** Whether the kernel has the tracepoint (a `tp_btf` program can name it). */
   hasTracepoint(name: string): boolean {
     return this.#nameOffset(`btf_trace_${name}`) !== null;

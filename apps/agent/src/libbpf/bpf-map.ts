@@ -125,14 +125,18 @@ export class BpfMap implements Disposable {
 }
 
 /** Map types that not every kernel with BTF has: number (enum bpf_map_type), and the kernel that brought it. */
-const optionalMapTypes = [
+export const optionalMapTypes = [
   { type: 24, name: "socket storage", since: "5.2" },
   { type: 29, name: "task storage", since: "5.11" },
 ] as const;
 
 /** Map types the programs need and this kernel does not know, in words; null for none. */
 export function missingMapTypes(): string | null {
-  const missing = optionalMapTypes.filter(({ type }) => getLibbpf().libbpf_probe_bpf_map_type(type, null) === 0);
+  return describeMapTypes(optionalMapTypes.filter(({ type }) => getLibbpf().libbpf_probe_bpf_map_type(type, null) === 0));
+}
+
+/** Null for none. */
+export function describeMapTypes(missing: readonly { readonly name: string; readonly since: string }[]): string | null {
   return missing.length === 0 ? null : missing.map(({ name, since }) => `${name} (since Linux ${since})`).join(" and ");
 }
 

@@ -293,16 +293,18 @@ export class BpfIterator implements Disposable {
 
 const INFO_BYTES = 256;
 /** Offsets in struct bpf_prog_info (include/uapi/linux/bpf.h). */
+const INFO_JITED_BYTES = 16;
 const INFO_RUN_TIME_NS = 192;
 const INFO_RUN_COUNT = 200;
 const INFO_RECURSION_MISSES = 208;
 
 /** What the kernel knows of a loaded program. Run time and count stay 0 unless BPF statistics are on. */
-export function readProgramInfo(fd: number, name: string): { runTimeNs: bigint; runCount: bigint; recursionMisses: bigint } {
+export function readProgramInfo(fd: number, name: string): { jitedBytes: number; runTimeNs: bigint; runCount: bigint; recursionMisses: bigint } {
   const info = Buffer.alloc(INFO_BYTES);
   const result = getLibbpf().bpf_obj_get_info_by_fd(fd, info, new Uint32Array([INFO_BYTES]));
   if (result < 0) throw new BpfError("program_info", -result, name);
   return {
+    jitedBytes: info.readUInt32LE(INFO_JITED_BYTES),
     runTimeNs: info.readBigUInt64LE(INFO_RUN_TIME_NS),
     runCount: info.readBigUInt64LE(INFO_RUN_COUNT),
     recursionMisses: info.readBigUInt64LE(INFO_RECURSION_MISSES),

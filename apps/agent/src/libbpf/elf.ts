@@ -2,7 +2,7 @@
 
 /** What is read of ELF64 files (elf(5)): sections and symbols by name. */
 
-interface SectionHeader {
+export interface ElfSection {
   readonly name: string;
   readonly content: Buffer;
   /** Number of a related section: for a symbol table, that of its strings. */
@@ -36,7 +36,8 @@ export function readSymbols(elf: Buffer): Map<string, { readonly offset: number;
   return symbols;
 }
 
-function sectionsOf(elf: Buffer): SectionHeader[] {
+/** All sections, in the order of their numbers. Throws a TypeError if the file is not little-endian ELF64. */
+export function sectionsOf(elf: Buffer): ElfSection[] {
   if (elf.length < 64 || elf.readUInt32BE(0) !== 0x7f454c46 || elf[4] !== 2 || elf[5] !== 1) throw new TypeError("not a little-endian ELF64 file");
   const headersAt = Number(elf.readBigUInt64LE(40));
   const headerBytes = elf.readUInt16LE(58);

@@ -7,7 +7,7 @@ import { missingMapTypes } from "../libbpf/bpf-map.ts";
 import { BpfError } from "../libbpf/error.ts";
 import type { ProgramPlan } from "./program-plan.ts";
 
-export type FailureStep = "decide" | "open" | "load" | "attach" | "run";
+export type FailureStep = "decide" | "wait" | "open" | "load" | "attach" | "run";
 
 /** Why a program does not run. */
 export interface ProgramFailure {
@@ -28,6 +28,8 @@ const EINVAL = 22;
 /** What a verifier says that knows no atomic operation but addition (kernel/bpf/verifier.c before 5.12). */
 const NO_ATOMICS = "BPF_STX uses reserved fields";
 
+export const NO_EXCHANGE = "this kernel's programs cannot exchange values atomically (since Linux 5.12)";
+
 /** The kernel's own description says that the program cannot run here. */
 export function unsupportedProgram(plan: ProgramPlan, why: string): ProgramFailure {
   return { program: plan.name, step: "decide", errno: 0, errnoName: "", state: "unsupported", message: `${plan.name}: ${why}` };
@@ -36,6 +38,12 @@ export function unsupportedProgram(plan: ProgramPlan, why: string): ProgramFailu
 /** The configuration switches the program off. */
 export function disabledProgram(plan: ProgramPlan, why: string): ProgramFailure {
   return { program: plan.name, step: "attach", errno: 0, errnoName: "", state: "disabled", message: `${plan.name}: ${why}` };
+}
+
+/** Nobody waited for it. */
+export function untriedProgram(plan: ProgramPlan, limitMs: number): ProgramFailure {
+  const message = `${plan.name}: not tried: the programs before it took longer than ${limitMs / 1_000} s to load`;
+  return { program: plan.name, step: "wait", errno: 0, errnoName: "", state: "failed", message };
 }
 
 /** Turns what was thrown into a reason that a person can act on. */
@@ -64,7 +72,7 @@ export function explainFailure(plan: ProgramPlan, step: FailureStep, error: unkn
     if (missingTypes !== null) return result("unsupported", `${plan.name}: this kernel has no ${missingTypes}`);
   }
   if (step === "load" && errno === EINVAL && error instanceof BpfError && error.verifierLog.includes(NO_ATOMICS))
-    return result("unsupported", `${plan.name}: this kernel's programs cannot exchange values atomically (since Linux 5.12)`);
+    return result("unsupported", `${plan.name}: ${NO_EXCHANGE}`);
   if (step === "load" && errno === EPERM && error instanceof BpfError && error.verifierLog === "") {
     return result(
       "failed",

@@ -3,6 +3,7 @@ import type { KernelBtf } from "../kernel/kernel-btf.ts";
 import { type ProgramDecision, type ProgramPlan, RUN_BY_AGENT } from "./program-plan.ts";
 
 const NO_DROP_REASONS = "this kernel does not say why it drops packets (added in Linux 5.17)";
+const NO_RX_SOCKETS = "this kernel does not say whose socket could not take a packet, so who was to receive it is not known (added in Linux 6.11)";
 
 /** kfree_skb(skb, location), and since 5.17 its reason, and since 6.11 the receiving socket; distributions have carried them back. */
 function decideDrops(kernel: Pick<KernelBtf, "tracepointArguments" | "enumeration">): ProgramDecision {
@@ -12,14 +13,16 @@ function decideDrops(kernel: Pick<KernelBtf, "tracepointArguments" | "enumeratio
   const hasReason = reason === "enum skb_drop_reason" && reasons !== null;
   const reasonValue = (name: string): number | undefined => [...(reasons ?? [])].find(([, text]) => text === name)?.[0];
   const notDropped = reasonValue("SKB_NOT_DROPPED_YET") ?? 0;
+  const hasSocket = socket === "struct sock *";
+  const lacks = [...(hasReason ? [] : [NO_DROP_REASONS]), ...(hasSocket ? [] : [NO_RX_SOCKETS])];
   return {
     constants: {
       has_drop_reason: hasReason ? 1 : 0,
-      has_rx_socket: socket === "struct sock *" ? 1 : 0,
+      has_rx_socket: hasSocket ? 1 : 0,
       reason_not_dropped: notDropped,
       reason_consumed: reasonValue("SKB_CONSUMED") ?? notDropped,
     },
-    ...(hasReason ? {} : { signals: { packet_drops: { state: "fallback" as const, reason: NO_DROP_REASONS } } }),
+    ...(lacks.length === 0 ? {} : { signals: { packet_drops: { state: "fallback" as const, reason: lacks.join("; ") } } }),
   };
 }
 

@@ -102,7 +102,7 @@ describeKernel("privileges", () => {
     expect(stacks("cpu_profile", "wgl-closed").flat()).toContain("[workload]");
     expect(stacks("cpu_profile", "wgl-closed").flat()).not.toContain("spin_in_here [workload]");
     expect(stacks("off_cpu", "wgl-open").some((stack) => stack.some((frame) => /nanosleep.*_\[k\]$/.test(frame)))).toBe(true);
-  }, 120_000);
+  });
 
   it("without CAP_PERFMON says which capability is missing, for every signal", async () => {
     const answer = await readAs("+bpf", async () => {});

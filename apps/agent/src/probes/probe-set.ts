@@ -11,7 +11,8 @@ import { CpuClock } from "../libbpf/cpu-clock.ts";
 import { BpfError } from "../libbpf/error.ts";
 import { runProgram } from "../libbpf/program-run.ts";
 import { getLibc } from "../libbpf/symbols.ts";
-import { disabledProgram, explainFailure, type FailureStep, type ProgramFailure, unsupportedProgram } from "./failure.ts";
+import { disabledProgram, explainFailure, type FailureStep, type ProgramFailure, unsupportedProgram, untriedProgram } from "./failure.ts";
+import { decideProgram, isWanted } from "./prediction.ts";
 import type { ProgramDecision, ProgramPlan } from "./program-plan.ts";
 import { programPlans } from "./programs.ts";
 
@@ -47,6 +48,8 @@ export interface ProbeSetOptions {
   readonly constants?: Readonly<Record<string, Readonly<Record<string, number>>>>;
   /** Samples per second and CPU of what hangs on the CPUs' clocks; 0: it is not attached. */
   readonly sampleHz?: number;
+  /** Milliseconds after which no further program is loaded; those left over are failures of step `wait`. */
+  readonly loadMsMax?: number;
   /** Programs to load; all if absent. */
   readonly programs?: readonly ProgramPlan[];
 }
@@ -95,14 +98,23 @@ export class ProbeSet implements Disposable {
     this.#options = options;
     this.kernelNames = readKernelNames(kernel);
     this.#plans = options.programs ?? programPlans;
-    this.mapPlan = planMaps(readMapShapes(options.objectDirectory, this.#plans), possibleCpus(), options.mapBytesMax ?? MAP_BYTES_MAX);
+    this.mapPlan = ProbeSet.plan(options);
+  }
+
+  /** Sizes of all maps, with nothing made. */
+  static plan({ objectDirectory, programs, mapBytesMax }: Pick<ProbeSetOptions, "objectDirectory" | "programs" | "mapBytesMax">): MapPlan {
+    return planMaps(readMapShapes(objectDirectory, programs ?? programPlans), possibleCpus(), mapBytesMax ?? MAP_BYTES_MAX);
   }
 
   /** Loads every program; attaches none yet, so that maps can be filled first. */
   static load(options: ProbeSetOptions): ProbeSet {
     const kernel = KernelBtf.open();
     const set = new ProbeSet(options, kernel);
-    for (const plan of set.#plans) set.#consider(plan, kernel);
+    const until = performance.now() + (options.loadMsMax ?? Number.POSITIVE_INFINITY);
+    for (const plan of set.#plans) {
+      if (performance.now() < until) set.#consider(plan, kernel);
+      else set.#failures.set(plan.name, untriedProgram(plan, options.loadMsMax ?? 0));
+    }
     // Each load has parsed the kernel's BTF (megabytes); what the allocator keeps of that counts as the agent's memory.
     getLibc().malloc_trim(0);
     return set;
@@ -110,11 +122,9 @@ export class ProbeSet implements Disposable {
 
   /** Decides by the kernel's own description whether and how the program is loaded. */
   #consider(plan: ProgramPlan, kernel: KernelBtf | null): void {
-    if (plan.insteadOf !== undefined && !this.#failures.has(plan.insteadOf.program)) return;
+    if (!isWanted(plan, this.#failures)) return;
     if (kernel !== null) {
-      const missing =
-        plan.tracepoint !== null && !kernel.hasTracepoint(plan.tracepoint) ? `this kernel has no tracepoint ${plan.tracepoint}` : undefined;
-      const decision = missing === undefined ? (plan.decide?.(kernel) ?? {}) : { unsupported: missing };
+      const decision = decideProgram(plan, kernel);
       this.#decisions.set(plan.name, decision);
       if (decision.unsupported !== undefined) {
         this.#failures.set(plan.name, unsupportedProgram(plan, decision.unsupported));
@@ -284,8 +294,8 @@ export class ProbeSet implements Disposable {
 
   /** How each known program fares; of those that stand in for another, only the ones that do. */
   states(): ProgramState[] {
-    const isWanted = ({ insteadOf }: ProgramPlan): boolean => insteadOf === undefined || this.#failures.has(insteadOf.program);
-    return this.#plans.filter(isWanted).map((plan) => ({
+    const wanted = this.#plans.filter((plan) => isWanted(plan, this.#failures));
+    return wanted.map((plan) => ({
       program: plan.name,
       hook: plan.hook,
       attached: this.#attached.has(plan.name),
@@ -305,6 +315,11 @@ export class ProbeSet implements Disposable {
   /** Run time and count by the kernel's own statistics, 0 unless they are switched on. */
   statistics(): Map<string, { runTimeNs: bigint; runCount: bigint }> {
     return new Map([...this.#infoFds].map(([name, fd]) => [name, readProgramInfo(fd, name)]));
+  }
+
+  /** Bytes of machine code of each loaded program; 0: it is interpreted, or this process may not know. */
+  jitedBytes(): Map<string, number> {
+    return new Map([...this.#infoFds].map(([name, fd]) => [name, readProgramInfo(fd, name).jitedBytes]));
   }
 
   [Symbol.dispose](): void {

@@ -4,6 +4,7 @@ import type { ProbeSet } from "../probes/probe-set.ts";
 import { fieldOf } from "../snapshot/layout.ts";
 import type { ProcessRegistry } from "../snapshot/process-registry.ts";
 import type { RowMaker } from "../snapshot/window-rows.ts";
+import type { MapFill } from "../window/source.ts";
 import { AddressSpaces, keyOf, type MappedCode, type SpaceId } from "./address-spaces.ts";
 import { FrameDictionary } from "./frame-dictionary.ts";
 import { joinFrames, KERNEL_MARK, stackName, UNKNOWN } from "./frames-text.ts";
@@ -55,6 +56,8 @@ export interface Profile {
   readonly rows: ReadonlyMap<string, RowMaker>;
   /** Events under a process id that never registered. */
   readonly unregistered: bigint;
+  /** How full the maps were that were emptied for it. */
+  readonly fills: readonly MapFill[];
 }
 
 export interface ProfilerOptions {
@@ -139,13 +142,14 @@ export class Profiler {
       this.#kernel.forget();
     }
     this.#startedAtMs = endedAtMs;
-    this.#drainChunks();
+    const fills: MapFill[] = [];
+    this.#drainChunks(fills);
 
     const signals = stackSignals.filter((signal) => this.#probes.maps.has(`${signal}_${idle}`));
     const rows = new Map(signals.map((signal) => [signal, new StackRows(getSignalOrThrow(signal))]));
     const raw = new Map<string, RawStack>();
     for (const signal of signals) {
-      this.#drainUses(signal, idle, raw);
+      this.#drainUses(signal, idle, raw, fills);
       this.#drainOther(signal, idle, rows.get(signal) as StackRows);
     }
     const named = await this.#nameAll(raw);
@@ -166,7 +170,7 @@ export class Profiler {
     this.#remember(named);
     this.#spaces.forget(SPACE_WINDOWS);
     const frames = this.#frames.take(rowsMax(FRAMES));
-    return { rows: new Map<string, RowMaker>([...rows, [FRAMES, fixed(frames)]]), unregistered };
+    return { rows: new Map<string, RowMaker>([...rows, [FRAMES, fixed(frames)]]), unregistered, fills };
   }
 
   #refreshClocks(): void {
@@ -189,15 +193,16 @@ export class Profiler {
     this.#thinnedTotal = total;
   }
 
-  #drainChunks(): void {
+  #drainChunks(fills: MapFill[]): void {
     const chunks = this.#probes.maps.get("stack_chunks");
     const key = this.#probes.layouts.get("stack_chunk_key");
     const value = this.#probes.layouts.get("stack_chunk");
     if (chunks === undefined || key === undefined || value === undefined) return;
-    chunks.drain((keys, values, count) => this.#stacks.add(keys, values, count, { key, value }));
+    const entries = chunks.drain((keys, values, count) => this.#stacks.add(keys, values, count, { key, value }));
+    fills.push({ map: "stack_chunks", copy: null, entries, entriesMax: chunks.entriesMax });
   }
 
-  #drainUses(signal: StackSignal, idle: "a" | "b", raw: Map<string, RawStack>): void {
+  #drainUses(signal: StackSignal, idle: "a" | "b", raw: Map<string, RawStack>, fills: MapFill[]): void {
     const keyLayout = this.#probes.layouts.get(`${signal}_key`);
     const valueLayout = this.#probes.layouts.get(`${signal}_value`);
     const map = this.#probes.maps.get(`${signal}_${idle}`);
@@ -206,7 +211,7 @@ export class Profiler {
       (name) => fieldOf(keyLayout, name).offset,
     ) as [number, number, number, number, number];
     const measures = getSignalOrThrow(signal).measures.map(({ name }) => fieldOf(valueLayout, name).offset);
-    map.drain((keys, values, count) => {
+    const entries = map.drain((keys, values, count) => {
       for (let i = 0; i < count; i++) {
         const at = i * keyLayout.size;
         const key = keys.toString("latin1", at + kernelAt, at + keyLayout.size);
@@ -228,6 +233,7 @@ export class Profiler {
         });
       }
     });
+    fills.push({ map: signal, copy: idle, entries, entriesMax: map.entriesMax });
   }
 
   #drainOther(signal: StackSignal, idle: "a" | "b", rows: StackRows): void {

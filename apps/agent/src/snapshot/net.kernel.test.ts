@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { setTimeout as sleep } from "node:timers/promises";
 import { bucketIndex, type WireRow } from "@waggle/signals";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { describeKernel, openSource, rowsOf, sumOf, Workload } from "../../test/kernel-testing.ts";
+import { describeKernel, kernelTells, openSource, rowsOf, sumOf, Workload } from "../../test/kernel-testing.ts";
 import { parseNetworkCounters } from "../kernel/network-counters.ts";
 import { exactMode } from "./window-mode.ts";
 import type { KernelSource } from "./window-reader.ts";
@@ -70,7 +70,7 @@ describeKernel("the net family", () => {
     workload = new Workload("udp-workload.c");
     namespace = new Namespace();
     source = await openSource();
-  }, 60_000);
+  });
   afterAll(() => {
     source?.close();
     workload?.[Symbol.dispose]();
@@ -98,9 +98,8 @@ describeKernel("the net family", () => {
     const window = await source.readWindow();
     const lost = namespace.udpCounter("RcvbufErrors") - before;
     expect(lost).toBeGreaterThan(900);
-    expect(rowsOf(window, "packet_drops", { drop_reason: "SOCKET_RCVBUFF", process: "wgl-deaf" })).toMatchObject([
-      { protocol: "udp", packets: BigInt(lost) },
-    ]);
+    const process = kernelTells.dropSockets ? "wgl-deaf" : "";
+    expect(rowsOf(window, "packet_drops", { drop_reason: "SOCKET_RCVBUFF", process })).toMatchObject([{ protocol: "udp", packets: BigInt(lost) }]);
     expect(rowsOf(window, "udp_traffic", { process: "wgl-talker" })).toMatchObject([{ datagrams_sent: 1009n, bytes_sent: 100_900n }]);
     expect(rowsOf(window, "udp_traffic", { process: "wgl-deaf" })).toEqual([]);
     await deaf.finish();
@@ -283,7 +282,7 @@ describeKernel("the net family", () => {
       { query_name: "never.waggle.test", resolver: LOOPBACK, query_type: "A", rcode: "timeout", count: 7n, min: TIMEOUT_NS, max: TIMEOUT_NS },
     ]);
     expect(rowsOf(later, "dns_queries", { process: "wgl-never" })).toEqual([]);
-  }, 20_000);
+  });
 
   it("counts a query that was sent 5 times under one id as one", async () => {
     const server = await workload.start("wgl-resolver", "serve-dns", [LOOPBACK, 53], namespace.name);
@@ -310,7 +309,7 @@ describeKernel("the net family", () => {
     const states = windows.map(({ coverage }) => coverage.find(({ signal }) => signal === "dns_queries")?.state);
     expect(states).toEqual(["exact", "shed", "exact", "exact"]);
     expect(rowsOf(windows, "dns_queries", { process: "wgl-shed" })).toEqual([]);
-  }, 20_000);
+  });
 
   it.runIf(hasProgram("dnsmasq") && hasProgram("dig"))(
     "sees what dig, getent and c-ares ask a real resolver",
@@ -375,5 +374,5 @@ describeKernel("more DNS queries than can wait", () => {
     await server.finish();
     expect(window.drops).toContainEqual({ reason: "dns_in_flight_full", count: 20n });
     expect(rowsOf(later, "dns_queries", { process: "wgl-flood", rcode: "timeout" })).toMatchObject([{ count: 3n }]);
-  }, 60_000);
+  });
 });

@@ -6,11 +6,12 @@ import { quantitySources } from "../accounting/sources.ts";
 import { readEphemeralPorts, readNetnsInum } from "../kernel/capability-report.ts";
 import type { BpfMap } from "../libbpf/bpf-map.ts";
 import { GracePeriod } from "../libbpf/grace-period.ts";
-import { getLibc } from "../libbpf/symbols.ts";
+import { configuredConstants } from "../probes/configured-constants.ts";
 import { coverageOf, type SignalCoverage } from "../probes/coverage.ts";
 import { signalsOfProgram } from "../probes/hook-families.ts";
 import { type Inventory, ProbeSet, type ProbeSetOptions, type ProgramState } from "../probes/probe-set.ts";
 import { Profiler } from "../profile/profiler.ts";
+import type { MapFill } from "../window/source.ts";
 import { Control } from "./control.ts";
 import type { DimensionNames } from "./dimension-text.ts";
 import { fieldOf, layoutProblem } from "./layout.ts";
@@ -40,6 +41,8 @@ export interface WindowData {
   readonly mapBytes: number;
   /** The maps of signals, both copies together: how full the one that was read was. */
   readonly maps: { readonly map: string; readonly entries: number; readonly entriesMax: number; readonly bytes: number }[];
+  /** How full each map was that was emptied. */
+  readonly fills: readonly MapFill[];
   /** What all maps were planned to take, and were allowed to. */
   readonly mapPlan: { readonly bytes: number; readonly bytesMax: number };
   /** Events a second at the hooks of programs that were taken off them to save, by program: looked at for a moment. */
@@ -70,7 +73,6 @@ export const ROWS_MAX = 2_000;
 const TIMED_RUNS_MIN = 16n;
 /** How long programs that were taken off their hooks are put back on, once per window, to see what happens there. */
 const LOOK_MS = 25;
-export const OFF_CPU_MIN_US = 1_000;
 
 /** Registries of texts that keys name by an id. */
 const TEXT_MAPS = ["texts", "dns_names"] as const;
@@ -125,11 +127,7 @@ export class KernelSource implements Disposable {
     this.#registry = new ProcessRegistry(options.names, options.processesMax);
     this.#probes = ProbeSet.load({
       ...options,
-      constants: {
-        on_task_vma: { page_bits: Math.log2(getLibc().getpagesize()) },
-        on_sched_switch: { off_cpu_min_ns: (options.offCpuMinUs ?? OFF_CPU_MIN_US) * 1_000 },
-        ...options.constants,
-      },
+      constants: { ...configuredConstants(options), ...options.constants },
     });
     const { mapPlan } = this.#probes;
     this.mapPlan = { bytes: mapPlan.bytes, bytesMax: mapPlan.bytesMax };
@@ -284,6 +282,7 @@ export class KernelSource implements Disposable {
         cuts: rows.cuts,
         mapBytes: 0,
         maps: [],
+        fills: [],
         mapPlan: this.mapPlan,
         savedRates: new Map(),
         readMs: 0,
@@ -316,13 +315,18 @@ export class KernelSource implements Disposable {
     // A process registers before anything is counted under its id: whatever the idle copy holds is known after this.
     const processes = this.#probes.maps.get("processes");
     const processLayout = this.#probes.layouts.get("process");
-    if (processes !== undefined && processLayout !== undefined)
-      processes.drain((keys, values, count) => this.#registry.add(keys, values, count, processLayout));
+    const fills: MapFill[] = [];
+    if (processes !== undefined && processLayout !== undefined) {
+      const entries = processes.drain((keys, values, count) => this.#registry.add(keys, values, count, processLayout));
+      fills.push({ map: "processes", copy: null, entries, entriesMax: processes.entriesMax });
+    }
 
     const textLayout = this.#probes.layouts.get("text");
     for (const name of TEXT_MAPS) {
       const texts = this.#probes.maps.get(name);
-      if (texts !== undefined && textLayout !== undefined) texts.drain((keys, values, count) => this.#texts.add(keys, values, count, textLayout));
+      if (texts === undefined || textLayout === undefined) continue;
+      const entries = texts.drain((keys, values, count) => this.#texts.add(keys, values, count, textLayout));
+      fills.push({ map: name, copy: null, entries, entriesMax: texts.entriesMax });
     }
 
     let unregistered = 0n;
@@ -337,6 +341,7 @@ export class KernelSource implements Disposable {
         const entries = copy.drain((keys, values, count) => {
           for (const accumulator of accumulators) accumulator.add(keys, values, count);
         });
+        fills.push({ map, copy: idle, entries, entriesMax: copy.entriesMax });
         maps.push({ map, entries, entriesMax: copy.entriesMax, bytes: 2 * (this.#plannedBytes.get(`${map}_${idle}`) ?? 0) });
         this.#drainOther(this.#mapOf(`${map}_other_${idle}`), accumulators);
         if (this.#leftovers.get(map)?.delete(idle) === true) for (const { name } of signals) mixed.add(name);
@@ -350,7 +355,7 @@ export class KernelSource implements Disposable {
       });
       unregistered += accumulators[0]?.unregistered ?? 0n;
     }
-    unregistered += await this.#readProfile(mode, idle, endedAtMs, rowsMax, rows, unread);
+    unregistered += await this.#readProfile(mode, idle, endedAtMs, rowsMax, rows, unread, fills);
     this.#registry.end();
 
     const now = this.#readCumulative();
@@ -377,6 +382,7 @@ export class KernelSource implements Disposable {
       cuts: rows.cuts,
       mapBytes: this.#mapBytes,
       maps,
+      fills,
       mapPlan: this.mapPlan,
       savedRates,
       readMs: performance.now() - startedAt,
@@ -449,10 +455,12 @@ export class KernelSource implements Disposable {
     rowsMax: (signal: string) => number,
     rows: WindowRows,
     unread: Map<string, string>,
+    fills: MapFill[],
   ): Promise<bigint> {
     if (this.#profiler === null) return 0n;
     try {
       const profile = await this.#profiler.read(idle, endedAtMs, rowsMax, this.#watched);
+      fills.push(...profile.fills);
       for (const [signal, maker] of profile.rows) if (!signalsOff(mode).has(signal)) rows.set(signal, maker);
       return profile.unregistered;
     } catch (error) {

@@ -5,7 +5,7 @@ import type { CoverageState } from "@waggle/signals";
 import type { SettingsInForce } from "../settings/settings-keeper.ts";
 import type { SpoolState } from "../spool/spool.ts";
 import type { StreamState } from "../stream/ingest-stream.ts";
-import type { GovernorReport } from "../window/source.ts";
+import type { GovernorReport, MapFill } from "../window/source.ts";
 import type { SpooledWindow } from "../window/window-loop.ts";
 
 /** Resident memory that the agent promises to stay within on an ordinary host. */
@@ -59,12 +59,17 @@ export interface LastWindow {
   readonly mapPlan: { readonly bytes: number; readonly bytesMax: number } | null;
   /** The maps of signals: entries of the window, and room for them. */
   readonly maps: readonly { readonly map: string; readonly entries: number; readonly entriesMax: number; readonly bytes: number }[];
+  /** All maps that are emptied with windows; of those with two copies each as it was when it was last read. */
+  readonly fills: readonly MapFill[];
   /** Budget, price and what is done to keep to it; null where nothing is governed. */
   readonly governor: GovernorReport | null;
 }
 
-/** The window as people look at it: per second, per event, per core. */
-export function summariseWindow({ sequence, window, data, own, assembled }: SpooledWindow): LastWindow {
+/**
+ * The window as people look at it: per second, per event, per core.
+ * @param before fills of the window before, which was counted in the other copies
+ */
+export function summariseWindow({ sequence, window, data, own, assembled }: SpooledWindow, before: readonly MapFill[] = []): LastWindow {
   const seconds = window.lengthMs / 1000;
   return {
     sequence,
@@ -93,8 +98,15 @@ export function summariseWindow({ sequence, window, data, own, assembled }: Spoo
     mapBytes: data.mapBytes,
     mapPlan: data.mapPlan ?? null,
     maps: data.maps ?? [],
+    fills: mergeFills(before, data.fills ?? []),
     governor: data.governor ?? null,
   };
+}
+
+/** Fills of both copies: of those that were not read now, as they were before. */
+export function mergeFills(before: readonly MapFill[], now: readonly MapFill[]): MapFill[] {
+  const nameOf = ({ map, copy }: MapFill): string => `${map}_${copy}`;
+  return [...new Map([...before, ...now].map((fill) => [nameOf(fill), fill])).values()];
 }
 
 const statusFile = (stateDirectory: string) => join(stateDirectory, "status.json");

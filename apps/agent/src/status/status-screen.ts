@@ -4,6 +4,7 @@ import type { SpoolState } from "../spool/spool.ts";
 import type { StreamState } from "../stream/ingest-stream.ts";
 import type { GovernorReport } from "../window/source.ts";
 import { type LastWindow, RSS_BYTES_MAX, type StatusReport } from "./status-report.ts";
+import { table } from "./table.ts";
 
 /** One screen for people: is it connected, is anything waiting or lost, what does each program cost. */
 export function renderStatus(report: StatusReport, nowMs: number, notRunning: string | undefined): string {
@@ -156,16 +157,4 @@ function describeFill({ maps }: LastWindow): string {
     .toSorted((a, b) => b.entries / b.entriesMax - a.entries / a.entriesMax)
     .slice(0, 3);
   return fullest.length === 0 ? "all empty" : fullest.map(({ map, entries, entriesMax }) => `${map} ${formatRatio(entries / entriesMax)}`).join(", ");
-}
-
-/** Columns padded to their widest cell; the last one is left as it is. */
-function table(rows: readonly (readonly string[])[]): string[] {
-  const widths: number[] = [];
-  for (const row of rows) for (const [column, cell] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, cell.length);
-  return rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd((widths[column] ?? 0) + 2))
-      .join("")
-      .trimEnd(),
-  );
 }

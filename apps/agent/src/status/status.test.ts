@@ -38,6 +38,9 @@ const report: StatusReport = {
     throttleReason: "the store is behind",
     backlogFrames: 600,
     backlogFramesPerSecond: 2,
+    apiVersion: "0.1.0",
+    refusedSignals: [],
+    lastAckAfterMs: 7,
   },
   spool: {
     frames: 602,
@@ -82,6 +85,11 @@ const report: StatusReport = {
     mapBytes: 8_000_000,
     mapPlan: { bytes: 8_000_000, bytesMax: 33_554_432 },
     maps: [{ map: "syscall_latency", entries: 300, entriesMax: 400, bytes: 96_000 }],
+    fills: [
+      { map: "tcp_rtt", copy: "a", entries: 7, entriesMax: 1_024 },
+      { map: "tcp_rtt", copy: "b", entries: 11, entriesMax: 1_024 },
+      { map: "processes", copy: null, entries: 3, entriesMax: 4_096 },
+    ],
     governor: {
       budget: 0.02,
       kernel: 0.03,

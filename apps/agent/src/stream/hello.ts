@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ServiceError } from "@grpc/grpc-js";
-import { StreamSnapshotsRequest, type StreamSnapshotsResponse } from "@waggle/proto";
+import { type Config as ApiConfig, StreamSnapshotsRequest, type StreamSnapshotsResponse } from "@waggle/proto";
 import { hostSignals, schemaHash } from "@waggle/signals";
 import type { Config } from "../config/config.ts";
 import { readHostFacts } from "../host/facts.ts";
@@ -8,9 +8,9 @@ import { readHostIdentity } from "../host/identity.ts";
 import { createIngestClient, openSnapshotStream, waitForConnection } from "./client.ts";
 import type { Credential } from "./credential.ts";
 
-export interface ServerTime {
-  /** The API's clock, read between the two moments of this host's wall clock. Unix milliseconds, all three. */
-  readonly serverTimeMs: number;
+export interface HelloAnswer {
+  readonly apiConfig: ApiConfig;
+  /** This host's wall clock before and after, Unix milliseconds. */
   readonly askedAtMs: number;
   readonly answeredAtMs: number;
 }
@@ -19,7 +19,7 @@ export interface ServerTime {
  * Opens a stream as this host, says hello, and ends it after the answer; for a doctor beside no running agent, as the API ends the older of two streams of a
  * host. Throws an Error in words: not reachable, credential refused, no answer.
  */
-export async function askServerTime(config: Config, credential: Credential, timeoutMs: number): Promise<ServerTime> {
+export async function sayHello(config: Config, credential: Credential, timeoutMs: number): Promise<HelloAnswer> {
   const client = createIngestClient(config.api, config.caFile);
   try {
     await waitForConnection(client, config.api, timeoutMs);
@@ -30,7 +30,7 @@ export async function askServerTime(config: Config, credential: Credential, time
       stream.on("data", ({ message }: StreamSnapshotsResponse) => {
         if (message?.$case !== "config") return;
         clearTimeout(timer);
-        resolve({ serverTimeMs: Number(message.value.serverTimeMs), askedAtMs, answeredAtMs: Date.now() });
+        resolve({ apiConfig: message.value, askedAtMs, answeredAtMs: Date.now() });
         stream.cancel();
       });
       stream.on("error", (error: ServiceError) => {

@@ -75,6 +75,11 @@ export interface StreamState {
   readonly backlogThrottledUntilMs: number | undefined;
   /** Why the last of these waits was asked for, in words; empty if the API did not say. */
   readonly throttleReason: string;
+  /** What the API said of itself and of signals that it does not take (another version has other columns); undefined until it has spoken. */
+  readonly apiVersion: string | undefined;
+  readonly refusedSignals: readonly string[] | undefined;
+  /** Time (ms) between sending a window and its acknowledgement, of the last one. */
+  readonly lastAckAfterMs: number | undefined;
   /** Frames that wait from before the two newest windows. */
   readonly backlogFrames: number;
   /** At what rate the backlog went in the last minute; undefined if it did not. */
@@ -104,7 +109,8 @@ export class IngestStream {
     backlog: new Backoff({ minMs: 500, maxMs: 30_000 }),
   };
   readonly #drainRate = new DrainRate();
-  readonly #inFlight = new Set<number>();
+  /** Frames under way, and when each went (ms on the clock that never jumps). */
+  readonly #inFlight = new Map<number, number>();
   readonly #attempts = new Map<number, number>();
   #stream: SnapshotStream | undefined;
   #config: ApiConfig | undefined;
@@ -157,6 +163,9 @@ export class IngestStream {
       throttledUntilMs: undefined,
       backlogThrottledUntilMs: undefined,
       throttleReason: "",
+      apiVersion: undefined,
+      refusedSignals: undefined,
+      lastAckAfterMs: undefined,
       backlogFrames: 0,
       backlogFramesPerSecond: undefined,
     };
@@ -355,6 +364,8 @@ export class IngestStream {
         waitingFrames: this.#options.spool.state.frames,
       });
     }
+    this.#state.apiVersion = config.apiVersion;
+    this.#state.refusedSignals = config.refusedSignals.map(({ signal }) => signal);
     for (const { signal, reason } of config.refusedSignals) this.#options.log.warn("the API does not take a signal", { signal, reason });
     this.#options.onConfig?.(config);
     if (!isFirst) return;
@@ -364,8 +375,10 @@ export class IngestStream {
 
   #acceptAck(sequence: number): void {
     const lane = this.#laneOf(sequence);
+    const sentElapsedMs = this.#inFlight.get(sequence);
     this.#settle(sequence);
     if (!this.#options.spool.acknowledge(sequence)) return;
+    if (sentElapsedMs !== undefined) this.#state.lastAckAfterMs = Math.round(this.#options.clock.elapsedMs() - sentElapsedMs);
     this.#probe = undefined;
     this.#state.acknowledgedFrames++;
     this.#state.lastAckAtMs = Math.round(this.#options.clock.wallMs());
@@ -529,7 +542,7 @@ export class IngestStream {
     const ownMax = Math.max(1, inFlightMax - Math.min(2, inFlightMax - 1));
     const backlogMax = config.backlogInFlightMax > 0 ? Math.min(ownMax, config.backlogInFlightMax) : ownMax;
     let underWay = 0;
-    for (const sequence of this.#inFlight) if (!spool.isLive(sequence)) underWay++;
+    for (const sequence of this.#inFlight.keys()) if (!spool.isLive(sequence)) underWay++;
     if (underWay >= backlogMax || this.#inFlight.size >= inFlightMax) return undefined;
     for (const sequence of spool.sequences()) {
       if (spool.isLive(sequence)) return undefined;
@@ -553,7 +566,7 @@ export class IngestStream {
     }
     if (frame.sentOffsetMs === undefined) spool.stamp(sequence, offsetMs);
     if (this.#inFlight.size === 0) this.#lastHeardElapsedMs = clock.elapsedMs();
-    this.#inFlight.add(sequence);
+    this.#inFlight.set(sequence, clock.elapsedMs());
     this.#state.sentFrames++;
     if (this.#stream?.write(request) === false) this.#isBlocked = true;
   }
@@ -614,10 +627,10 @@ export class IngestStream {
         return new Error(`another agent streams as this host (${error.details}); two agents share a credential or a machine id`);
       case grpcStatus.INVALID_ARGUMENT: {
         // Some frame in flight cannot be read over there. Sent one by one, the frame that is alone when it happens again is the one.
-        const [first, ...others] = this.#inFlight;
+        const [first, ...others] = this.#inFlight.keys();
         if (first !== undefined && others.length === 0 && this.#countAttempt(first) >= attemptsMax)
           this.#refuse(first, RefusalCode.MALFORMED, error.details);
-        else for (const sequence of this.#inFlight) this.#suspects.add(sequence);
+        else for (const sequence of this.#inFlight.keys()) this.#suspects.add(sequence);
         break;
       }
     }

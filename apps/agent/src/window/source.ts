@@ -38,11 +38,22 @@ export interface WindowData {
   readonly mapBytes: number;
   /** The maps of signals: entries read in the window, room for them, and planned bytes. */
   readonly maps?: readonly { readonly map: string; readonly entries: number; readonly entriesMax: number; readonly bytes: number }[];
+  /** How full each map was that was emptied in the window: of those with two copies the one that had been written. */
+  readonly fills?: readonly MapFill[];
   /** What all maps were planned to take, computed before they were made, and what they may. */
   readonly mapPlan?: { readonly bytes: number; readonly bytesMax: number };
   /** Absent where nothing is governed. */
   readonly governor?: GovernorReport;
   readonly readMs: number;
+}
+
+export interface MapFill {
+  /** Its name, without the copy's letter. */
+  readonly map: string;
+  /** null: there is but one. */
+  readonly copy: "a" | "b" | null;
+  readonly entries: number;
+  readonly entriesMax: number;
 }
 
 /** How the agent keeps to its CPU budget. All in shares of one core. */

@@ -11,6 +11,7 @@ import {
 } from "@waggle/proto";
 import type { Clock } from "../../common/clock.ts";
 import type { Log } from "../../common/log.ts";
+import { apiVersion } from "../../version.ts";
 import type { SettingsWatch } from "../host-settings/settings-watch.service.ts";
 import type { ClaimsService } from "../ledger/claims.service.ts";
 import type { LimitsService } from "../limits/limits.service.ts";
@@ -195,6 +196,7 @@ export class HostStream {
           cpuBudgetCores: set.cpuBudgetCores ?? undefined,
           rowsMax: set.rowsMax ?? undefined,
         },
+        apiVersion,
       },
     });
   }

@@ -232,7 +232,11 @@ export interface Config {
   /** Of frames_in_flight_max, how many may be older than the two newest windows; 0 = no limit of its own. */
   backlogInFlightMax: number;
   /** What people set for this host; absent: an API that knows none, which changes nothing. */
-  settings: Settings | undefined;
+  settings:
+    | Settings
+    | undefined;
+  /** Of the API's program, for people who look for differences; absent: an API that does not say. */
+  apiVersion?: string | undefined;
 }
 
 /**
@@ -1741,6 +1745,7 @@ function createBaseConfig(): Config {
     rowsMax: 0,
     backlogInFlightMax: 0,
     settings: undefined,
+    apiVersion: undefined,
   };
 }
 
@@ -1772,6 +1777,9 @@ export const Config: MessageFns<Config> = {
     }
     if (message.settings !== undefined) {
       Settings.encode(message.settings, writer.uint32(66).fork()).join();
+    }
+    if (message.apiVersion !== undefined) {
+      writer.uint32(74).string(message.apiVersion);
     }
     return writer;
   },
@@ -1853,6 +1861,14 @@ export const Config: MessageFns<Config> = {
             message.settings = Settings.decode(reader, reader.uint32());
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.apiVersion = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1882,6 +1898,7 @@ export const Config: MessageFns<Config> = {
     message.settings = (object.settings !== undefined && object.settings !== null)
       ? Settings.fromPartial(object.settings)
       : undefined;
+    message.apiVersion = object.apiVersion ?? undefined;
     return message;
   },
 };
