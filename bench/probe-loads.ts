@@ -38,6 +38,8 @@ export class Loads implements Disposable {
   readonly #tasks = new Workload("task-workload.c");
   readonly #profile = new Workload("profile-workload.c");
   readonly #directory = mkdtempSync(join(process.cwd(), ".waggle", "bench-"));
+  /** What `executions` runs. */
+  readonly #program = this.#tasks.linkAs("bench-program");
   #disk: string | null = null;
 
   static async open(): Promise<Loads> {
@@ -104,7 +106,7 @@ export class Loads implements Disposable {
   }
 
   executions(): Promise<void> {
-    return this.#tasks.run("bench-execute", "execute", [this.#executable, amounts.executions, 0]);
+    return this.#tasks.run("bench-execute", "execute", [this.#program, amounts.executions, 0]);
   }
 
   switches(): Promise<void> {
@@ -124,16 +126,6 @@ export class Loads implements Disposable {
   async holdConnections(count: number): Promise<{ release(): Promise<void> }> {
     const holder = await this.#sockets.start("bench-hold", "hold", [LOOPBACK, PORT, count]);
     return { release: () => holder.finish() };
-  }
-
-  get hasDisk(): boolean {
-    return this.#disk !== null;
-  }
-
-  #executable_: string | undefined;
-  get #executable(): string {
-    this.#executable_ ??= this.#tasks.linkAs("bench-program");
-    return this.#executable_;
   }
 
   #attachDisk(): string | null {
