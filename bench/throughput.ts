@@ -17,6 +17,8 @@ import * as scripts from "./tracer-scripts.ts";
 
 const ROUNDS = 8;
 const LOAD_SECONDS = 1.5;
+/** The kernel takes programs off their hooks some time after the process that held them has ended. */
+const SETTLE_MS = 2_000;
 
 export const loadKinds = [
   { kind: "calls", what: "getppid on all CPUs" },
@@ -256,6 +258,7 @@ export async function measureThroughput(onRound: (soFar: ThroughputResult) => vo
           traced = await program.paces();
           ownCpu.get(name)?.push(((tracing.cpuSeconds() - cpu) / (performance.now() - began)) * 1_000);
         }
+        await sleep(SETTLE_MS);
         const after = await program.paces();
         pairs.get(name)?.push({ with: traced, without: [before, after] });
         before = after;
