@@ -4,7 +4,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client, startStack } from "../tests/support/stack.ts";
 import { runWorkload } from "../tests/support/workload.ts";
-import type { BenchResult } from "./report.ts";
+import type { BenchResult, Measurement } from "./report.ts";
+import { type Loss, loadKinds, measureThroughput } from "./throughput.ts";
 
 const RSS_LIMIT_BYTES = 90e6;
 const CPU_LIMIT_RATIO = 0.01;
@@ -12,9 +13,11 @@ const WINDOW_SECONDS = 10;
 const FRESHNESS_LIMIT_SECONDS = WINDOW_SECONDS + 2;
 const OBSERVE_SECONDS = 60;
 const FRESHNESS_TRIES = 7;
+const LOSS_LIMIT_RATIO = 0.02;
 
-/** What the agent costs this host while it does nothing special, and how soon an event can be read through REST. */
+/** What the agent costs this host while it does nothing special, how soon an event can be read through REST, and what loads lose to it. */
 export async function run(): Promise<BenchResult> {
+  const throughput = await measureThroughput();
   const stack = await startStack("--no-web");
   try {
     const pid = agentPid();
@@ -29,7 +32,7 @@ export async function run(): Promise<BenchResult> {
     const freshness = await measureFreshness(new Client(stack.address));
     return {
       title: "Agent on this host",
-      method: `${OBSERVE_SECONDS} s of an otherwise idle machine with the whole stack on it; freshness over ${FRESHNESS_TRIES} marked processes.`,
+      method: `${OBSERVE_SECONDS} s of an otherwise idle machine with the whole stack on it; freshness over ${FRESHNESS_TRIES} marked processes. Losses: medians of ${throughput.rounds} pairs of neighbours, by CPU time per operation; the agent as \`up\` runs it, its API only acknowledging.`,
       measurements: [
         { what: "resident memory, largest", value: rssMax / 1e6, unit: "MB", against: { what: "limit", value: RSS_LIMIT_BYTES / 1e6 } },
         { what: "CPU, user and system", value: cpuRatio * 100, unit: "% of a core", against: { what: "limit", value: CPU_LIMIT_RATIO * 100 } },
@@ -39,12 +42,24 @@ export async function run(): Promise<BenchResult> {
           unit: "s",
           against: { what: "limit", value: FRESHNESS_LIMIT_SECONDS },
         },
+        ...throughput.losses.map(lossLine),
       ],
-      json: { rssBytesMax: rssMax, cpuRatio, freshnessSeconds: freshness, limits: { RSS_LIMIT_BYTES, CPU_LIMIT_RATIO, FRESHNESS_LIMIT_SECONDS } },
+      json: {
+        rssBytesMax: rssMax,
+        cpuRatio,
+        freshnessSeconds: freshness,
+        throughput,
+        limits: { RSS_LIMIT_BYTES, CPU_LIMIT_RATIO, FRESHNESS_LIMIT_SECONDS, LOSS_LIMIT_RATIO },
+      },
     };
   } finally {
     await stack.stop();
   }
+}
+
+function lossLine({ tracer, load, cpu }: Loss): Measurement {
+  const what = loadKinds.find(({ kind }) => kind === load)?.what ?? load;
+  return { what: `${what}: lost with ${tracer}`, value: cpu * 100, unit: "%", against: { what: "limit", value: LOSS_LIMIT_RATIO * 100 } };
 }
 
 /** Seconds from the end of a marked workload until its calls can be queried. The last window it can be in ends within one window. */

@@ -3,26 +3,34 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-SEC("tp_btf/sys_enter")
-int empty_sys_enter(void *ctx)
-{
-	return 0;
-}
+#define EMPTY(tracepoint)                \
+	SEC("tp_btf/" #tracepoint)       \
+	int empty_##tracepoint(void *ctx) \
+	{                                \
+		return 0;                \
+	}
 
-SEC("tp_btf/sys_exit")
-int empty_sys_exit(void *ctx)
-{
-	return 0;
-}
+EMPTY(sys_enter)
+EMPTY(sys_exit)
+EMPTY(inet_sock_set_state)
+EMPTY(tcp_retransmit_skb)
+EMPTY(tcp_retransmit_synack)
+EMPTY(tcp_send_reset)
+EMPTY(tcp_receive_reset)
+EMPTY(tcp_cong_state_set)
+EMPTY(udp_fail_queue_rcv_skb)
+EMPTY(kfree_skb)
+EMPTY(task_newtask)
+EMPTY(sched_process_free)
+EMPTY(sched_process_exit)
+EMPTY(sched_process_exec)
+EMPTY(sched_switch)
+EMPTY(block_rq_complete)
+EMPTY(softirq_entry)
+EMPTY(softirq_raise)
 
-SEC("tp_btf/inet_sock_set_state")
-int empty_inet_sock_set_state(void *ctx)
-{
-	return 0;
-}
-
-SEC("tp_btf/tcp_retransmit_skb")
-int empty_tcp_retransmit_skb(void *ctx)
+SEC("perf_event")
+int empty_cpu_clock(void *ctx)
 {
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include "file_keys.bpf.h"
+#include "kernel_word.bpf.h"
 #include "maps.bpf.h"
 #include "open_file.bpf.h"
 #include "process.bpf.h"
@@ -50,22 +51,13 @@ struct {
 	__type(value, struct path_scratch);
 } path_scratch SEC(".maps");
 
-/* Reads a pointer of a struct that lies at an address; 0 if it cannot be read. */
-#define pointer_at(type, address, field)                                               \
-	({                                                                             \
-		void *pointer_ = 0;                                                    \
-		bpf_core_read(&pointer_, sizeof(pointer_), &((type *)(address))->field); \
-		(__u64) pointer_;                                                      \
-	})
-
 /*
  * Id of an open file: its inode, and the name it was opened by. So what was written under a temporary name and then renamed is told apart, and
  * so are a file that was deleted and the next one that got its inode. The hash of a name is salted with its directory (fs/namei.c).
  */
 static __always_inline __u64 id_of_file(struct open_file file, const struct control *settings)
 {
-	__u64 dentry = file.dentry, hash_and_length = 0;
-	bpf_core_read(&hash_and_length, sizeof(hash_and_length), &((struct dentry *)dentry)->d_name.hash_len);
+	__u64 hash_and_length = kernel_field(struct dentry, file.dentry, d_name.hash_len);
 	__u64 id = mix(settings->seed, file.inode ^ hash_and_length << 32);
 	return id < TEXT_ID_MIN ? id + TEXT_ID_MIN : id;
 }
@@ -73,26 +65,26 @@ static __always_inline __u64 id_of_file(struct open_file file, const struct cont
 /* Collects the components of the path, from the file upwards. */
 static __always_inline void collect_path(struct path_scratch *path, __u64 file)
 {
-	__u64 dentry = pointer_at(struct file, file, f_path.dentry);
-	__u64 mount = pointer_at(struct file, file, f_path.mnt) - bpf_core_field_offset(struct mount, mnt);
-	__u64 root = pointer_at(struct mount, mount, mnt.mnt_root);
+	__u64 dentry = kernel_field(struct file, file, f_path.dentry);
+	__u64 mount = kernel_field(struct file, file, f_path.mnt) - bpf_core_field_offset(struct mount, mnt);
+	__u64 root = kernel_field(struct mount, mount, mnt.mnt_root);
 	path->count = 0;
 	path->bytes = 0;
 	path->is_cut = 1;
 	path->is_rooted = 1;
 	for (int step = 0; step < PATH_STEPS && dentry; step++) {
 		if (dentry == root) {
-			__u64 parent_mount = pointer_at(struct mount, mount, mnt_parent);
+			__u64 parent_mount = kernel_field(struct mount, mount, mnt_parent);
 			if (parent_mount == mount) {
 				path->is_cut = 0;
 				break;
 			}
-			dentry = pointer_at(struct mount, mount, mnt_mountpoint);
+			dentry = kernel_field(struct mount, mount, mnt_mountpoint);
 			mount = parent_mount;
-			root = pointer_at(struct mount, mount, mnt.mnt_root);
+			root = kernel_field(struct mount, mount, mnt.mnt_root);
 			continue;
 		}
-		__u64 parent = pointer_at(struct dentry, dentry, d_parent);
+		__u64 parent = kernel_field(struct dentry, dentry, d_parent);
 		__u32 count = path->count;
 		/* The top of a tree that is mounted nowhere: a memfd has no directory at all. */
 		if (parent == dentry) {
@@ -101,12 +93,11 @@ static __always_inline void collect_path(struct path_scratch *path, __u64 file)
 				break;
 			path->is_rooted = 0;
 		}
-		__u64 hash_and_length = 0;
-		bpf_core_read(&hash_and_length, sizeof(hash_and_length), &((struct dentry *)dentry)->d_name.hash_len);
+		__u64 hash_and_length = kernel_field(struct dentry, dentry, d_name.hash_len);
 		__u32 bytes = path->bytes + (__u32)(hash_and_length >> 32) + 1;
 		if (count >= PATH_COMPONENTS || (count && bytes > PATH_BYTES_MAX))
 			break;
-		path->names[count] = pointer_at(struct dentry, dentry, d_name.name);
+		path->names[count] = kernel_field(struct dentry, dentry, d_name.name);
 		path->count = count + 1;
 		path->bytes = bytes;
 		if (parent == dentry)

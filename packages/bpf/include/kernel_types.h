@@ -115,6 +115,10 @@ struct inode {
 	unsigned short i_mode;
 };
 
+struct timespec64 {
+	long long tv_sec;
+};
+
 struct file {
 	struct path f_path;
 	struct inode *f_inode;

@@ -6,6 +6,7 @@
 #include "kernel_types.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
+#include "kernel_word.bpf.h"
 
 /* include/uapi/linux/stat.h */
 #define S_IFMT 0170000
@@ -18,9 +19,7 @@ static __always_inline __u64 file_of_fd(struct task_struct *task, __u32 fd)
 	struct fdtable *table = task->files->fdt;
 	if (fd >= table->max_fds)
 		return 0;
-	__u64 file = 0;
-	bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
-	return file;
+	return kernel_word((__u64)(table->fd + fd));
 }
 
 /* Addresses of an open file's parts; 0 where one cannot be read. */
@@ -29,10 +28,19 @@ struct open_file {
 	__u64 dentry;
 };
 
+#ifdef WAGGLE_DIRECT_LOADS
+
+static __always_inline struct open_file parts_of_file(__u64 file)
+{
+	return (struct open_file){ .inode = kernel_field(struct file, file, f_inode), .dentry = kernel_field(struct file, file, f_path.dentry) };
+}
+
+#else
+
 /* Bytes that are read of struct file at once. Inode and path lie within them in every kernel seen (5.10 to 6.18), in either order. */
 #define FILE_SPAN_BYTES 64
 
-/* Each read costs about 15 ns whatever its size, so both parts are read by one. */
+/* A read by helper costs the same whatever its size, so both parts are read by one. */
 static __always_inline struct open_file parts_of_file(__u64 file)
 {
 	struct open_file parts = {};
@@ -53,22 +61,18 @@ static __always_inline struct open_file parts_of_file(__u64 file)
 	return parts;
 }
 
+#endif
+
 /* S_IFREG, S_IFSOCK, …; 0 if it cannot be read. */
 static __always_inline __u32 type_of_inode(__u64 inode)
 {
-	unsigned short mode = 0;
-	bpf_core_read(&mode, sizeof(mode), &((struct inode *)inode)->i_mode);
-	return mode & S_IFMT;
+	return kernel_field(struct inode, inode, i_mode) & S_IFMT;
 }
 
 /* Address of the struct sock of a socket's file; 0 if it cannot be read. */
 static __always_inline __u64 sock_of_file(__u64 file)
 {
-	struct socket *socket = 0;
-	struct sock *sk = 0;
-	if (bpf_core_read(&socket, sizeof(socket), &((struct file *)file)->private_data) == 0)
-		bpf_core_read(&sk, sizeof(sk), &socket->sk);
-	return (__u64)sk;
+	return kernel_field(struct socket, kernel_field(struct file, file, private_data), sk);
 }
 
 #endif

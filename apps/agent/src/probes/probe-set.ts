@@ -135,8 +135,17 @@ export class ProbeSet implements Disposable {
   }
 
   #load(plan: ProgramPlan): void {
+    const better = this.#decisions.get(plan.name)?.object;
+    if (better !== undefined) {
+      try {
+        this.#loadOnce(plan, better, false);
+        return;
+      } catch {
+        // The object for every kernel counts the same, at a higher price; what keeps that one from running will be said.
+      }
+    }
     try {
-      this.#loadOnce(plan, false);
+      this.#loadOnce(plan, plan.object, false);
     } catch (error) {
       if (error instanceof BpfError && error.op === "load") this.#loadAgain(plan);
       else this.#fail(plan, "open", error);
@@ -146,14 +155,14 @@ export class ProbeSet implements Disposable {
   /** The verifier's log costs memory and time, so it is written only for a program that was refused already. */
   #loadAgain(plan: ProgramPlan): void {
     try {
-      this.#loadOnce(plan, true);
+      this.#loadOnce(plan, plan.object, true);
     } catch (error) {
       this.#fail(plan, "load", error);
     }
   }
 
-  #loadOnce(plan: ProgramPlan, withLog: boolean): void {
-    const path = join(this.#options.objectDirectory, `${plan.object}.bpf.o`);
+  #loadOnce(plan: ProgramPlan, objectName: string, withLog: boolean): void {
+    const path = join(this.#options.objectDirectory, `${objectName}.bpf.o`);
     const object = BpfObject.open(path);
     try {
       const program = object.selectProgram(plan.name);

@@ -8,6 +8,8 @@ export const RUN_BY_AGENT = "raw_tp, run by the agent";
 export interface ProgramDecision {
   /** `const volatile` variables of the object to set, by name: the same C source then fits this kernel. */
   readonly constants?: Readonly<Record<string, number>>;
+  /** Base name of another object file with the same program and maps, which costs less where it can be loaded; else the plan's own is taken. */
+  readonly object?: string;
   /** The kernel cannot run the program at all: what is missing, in words. */
   readonly unsupported?: string;
   /** Signals of a program that runs, but not with all this kernel would need to have: what is different or missing, in words. */

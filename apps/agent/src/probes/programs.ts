@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { KernelBtf } from "../kernel/kernel-btf.ts";
 import { cpuPrograms } from "./cpu-programs.ts";
 import { diskPrograms } from "./disk-programs.ts";
 import { netPrograms } from "./net-programs.ts";
 import { profilePrograms } from "./profile-programs.ts";
-import type { ProgramPlan } from "./program-plan.ts";
+import type { ProgramDecision, ProgramPlan } from "./program-plan.ts";
 import { tcpPrograms } from "./tcp-programs.ts";
+
+/** Since Linux 6.2 a program's own loads may read any address, and need no helper for it (packages/bpf/include/kernel_word.bpf.h). */
+function decideCalls(kernel: Pick<KernelBtf, "hasFunction">): ProgramDecision {
+  return kernel.hasFunction("bpf_rdonly_cast") ? { object: "syscall_direct" } : {};
+}
 
 /**
  * In the order they are attached: an exit before its entry, so that no entry waits for an exit that nobody sees, and the
  * socket's state changes before anything that reads what they note.
  */
 export const programPlans: readonly ProgramPlan[] = [
-  { name: "on_sys_exit", object: "syscall", hook: "tp_btf/sys_exit", tracepoint: "sys_exit" },
+  { name: "on_sys_exit", object: "syscall", hook: "tp_btf/sys_exit", tracepoint: "sys_exit", decide: decideCalls },
   { name: "on_sys_enter", object: "syscall", hook: "tp_btf/sys_enter", tracepoint: "sys_enter" },
   {
     name: "on_inet_sock_set_state",

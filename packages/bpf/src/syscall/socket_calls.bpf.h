@@ -88,7 +88,22 @@ _Static_assert(sizeof(struct sock_start) == 56, "no hidden padding");
 
 #define starts_with(field, at) (bpf_core_field_offset(struct sock, __sk_common.field) == (at))
 
-/* Each read costs about 15 ns whatever its size: the fields by one where they lie as they have in every kernel seen (5.10 to 6.18), else one by one. */
+#ifdef WAGGLE_DIRECT_LOADS
+
+static __always_inline void read_sock_start(struct sock_start *start, struct sock *sk)
+{
+	__u64 address = (__u64)sk;
+	__builtin_memset(start, 0, sizeof(*start));
+	start->peer = kernel_field(struct sock, address, __sk_common.skc_daddr);
+	start->peer_port = kernel_field(struct sock, address, __sk_common.skc_dport);
+	start->port = kernel_field(struct sock, address, __sk_common.skc_num);
+	start->family = kernel_field(struct sock, address, __sk_common.skc_family);
+	start->net = kernel_field(struct sock, address, __sk_common.skc_net.net);
+}
+
+#else
+
+/* A read by helper costs the same whatever its size: the fields by one where they lie as they have in every kernel seen (5.10 to 6.18), else one by one. */
 static __always_inline void read_sock_start(struct sock_start *start, struct sock *sk)
 {
 	__builtin_memset(start, 0, sizeof(*start));
@@ -102,6 +117,8 @@ static __always_inline void read_sock_start(struct sock_start *start, struct soc
 		start->net = (__u64)BPF_CORE_READ(sk, __sk_common.skc_net.net);
 	}
 }
+
+#endif
 
 /* The socket's peer, its address as 16 bytes, IPv4 as ::ffff:a.b.c.d; all zero if it is not connected. */
 static __always_inline void read_connected_peer(struct message *message, struct sock *sk, const struct sock_start *start)
@@ -136,10 +153,9 @@ static __always_inline _Bool begin_messages(struct message *message, const struc
 	message->result = call->ret;
 	message->shape = shape;
 	message->shift = call->shift;
-	struct net *net = (struct net *)start->net;
-	message->netns_inum = BPF_CORE_READ(net, ns.inum);
+	message->netns_inum = kernel_field(struct net, start->net, ns.inum);
 	message->is_sent = call->class == CALL_SEND || call->class == CALL_WRITE;
-	message->port = BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOCK_BINDPORT_LOCK ? start->port : 0;
+	message->port = kernel_bits(struct sock, (__u64)sk, sk_userlocks) & SOCK_BINDPORT_LOCK ? start->port : 0;
 	read_connected_peer(message, sk, start);
 	return 1;
 }
@@ -158,7 +174,7 @@ static __noinline int handle_socket_call(const struct call *call, __u64 file)
 	read_sock_start(&start, sk);
 	if (start.family != AF_INET && start.family != AF_INET6)
 		return 0;
-	__u16 protocol = BPF_CORE_READ(sk, sk_protocol);
+	__u16 protocol = kernel_field(struct sock, (__u64)sk, sk_protocol);
 	/* A query and its answer are two calls: where only some are looked at, nearly all would seem to have no answer. */
 	_Bool wants_dns = wants_dns_queries && !call->shift && !mode_of_call(call)->off_dns_queries;
 	if (protocol != IPPROTO_UDP && !(protocol == IPPROTO_TCP && wants_dns && start.peer_port == bpf_htons(DNS_PORT)))
