@@ -57,7 +57,8 @@ export async function run(_: BenchOptions): Promise<BenchResult> {
     process.kill(clickhouse.server.pid, "SIGKILL");
     phases.push(await watch("killed", OUTAGE_SECONDS));
     const measurements = phases.flatMap(({ what, rssMb }) => {
-      if (what === "before" || what === "between") return [{ what: `resident memory of the API, ${what}, last`, value: rssMb.at(-1) ?? 0, unit: "MB" }];
+      if (what === "before" || what === "between")
+        return [{ what: `resident memory of the API, ${what}, last`, value: rssMb.at(-1) ?? 0, unit: "MB" }];
       const filling = FILLING_SECONDS / SAMPLE_SECONDS;
       return [
         {

@@ -180,6 +180,7 @@ export class GrpcServer {
     for (const session of this.sessions.values()) {
       const { http2 } = session;
       if (http2.destroyed) continue;
+      if (session.pingedMs !== undefined && session.heardMs > session.pingedMs) session.pingedMs = undefined;
       if (session.pingedMs !== undefined && nowMs - session.pingedMs >= PING_TIMEOUT_MS) http2.destroy();
       else if (!session.hadCall && nowMs - session.sinceMs >= FIRST_CALL_MS) http2.destroy();
       else if (session.openCalls === 0 && nowMs - session.heardMs >= IDLE_MS) http2.close();
