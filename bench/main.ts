@@ -10,6 +10,7 @@ const benches: Readonly<Record<string, () => Promise<{ run: (options: BenchOptio
   agent: () => import("./agent.ts"),
   "agent-footprint": () => import("./agent-footprint.ts"),
   ingest: () => import("./ingest.ts"),
+  outage: () => import("./outage.ts"),
   probes: () => import("./probes.ts"),
   query: () => import("./query.ts"),
   storage: () => import("./storage.ts"),

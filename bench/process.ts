@@ -4,7 +4,16 @@ import { readFileSync } from "node:fs";
 
 /** CPU seconds of a process so far: user and system, all threads. */
 export function cpuSeconds(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  return cpuSecondsIn(`/proc/${pid}/stat`);
+}
+
+/** Of these, those of its first thread, where a Node.js process runs its JavaScript. */
+export function mainThreadCpuSeconds(pid: number): number {
+  return cpuSecondsIn(`/proc/${pid}/task/${pid}/stat`);
+}
+
+function cpuSecondsIn(path: string): number {
+  const stat = readFileSync(path, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond();
 }

@@ -5,9 +5,10 @@ import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { allTables } from "../apps/api/src/clickhouse/schema.ts";
+import { BufferPool } from "../apps/api/src/common/buffer-pool.ts";
 import { Retention } from "../apps/api/src/config/retention.ts";
-import { BufferPool } from "../apps/api/src/features/ingest/buffer-pool.ts";
 import type { Frame } from "../apps/api/src/features/ingest/frame.ts";
+import { frameOf } from "../apps/api/src/features/ingest/frame.ts";
 import { buildInserts, buildWindowsInsert } from "../apps/api/src/features/ingest/native-body.ts";
 import { rollupStatement } from "../apps/api/src/features/rollups/statements.ts";
 import { rollupSteps, stepShapes } from "../apps/api/src/features/rollups/steps.ts";
@@ -234,10 +235,9 @@ async function fill({ client }: TestClickHouse, tenant: string, fromMs: number):
       const blocks = workload.window(host, tsMs).map(({ signal, block }) => ({
         signal,
         rows: block.rows,
-        // The next window is made in the same memory.
-        columns: block.columns.map((column) => Buffer.from(column)),
+        columns: block.columns,
       }));
-      frames.push({
+      const head = {
         tenant,
         host: id,
         sequence: BigInt(tsMs),
@@ -246,10 +246,8 @@ async function fill({ client }: TestClickHouse, tenant: string, fromMs: number):
         clockOffsetMs: 3n,
         bootId: host.bootId,
         windows: 1,
-        blocks,
-        rows: blocks.reduce((sum, block) => sum + block.rows, 0),
-        bytes: 0,
-      });
+      };
+      frames.push(frameOf(head, blocks));
       if (frames.length >= FRAMES_PER_INSERT) await flush();
     }
   }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { setFlagsFromString } from "node:v8";
 import { createApp } from "./app.ts";
 import { createLog } from "./common/log.ts";
 import { ConfigError, readConfig } from "./config/config.ts";
@@ -6,7 +7,14 @@ import { ConfigError, readConfig } from "./config/config.ts";
 /** A stop that takes longer has hung; what was not acknowledged is still with the agents. */
 const STOP_TIMEOUT_MS = 5_000;
 
+/**
+ * How far V8's heap may grow beyond what lived at the last collection before the next, %. By itself V8 lets it grow up to fourfold: over minutes of an outage,
+ * when frames are sent away again and again, the process became 140 MB larger for nothing. NODE_OPTIONS does not take this flag.
+ */
+const HEAP_GROWTH_PERCENT = 50;
+
 async function main(): Promise<void> {
+  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`);
   process.title = "waggle-api";
   const { config, warnings } = readConfig(process.env);
   const log = createLog(config.logLevel);

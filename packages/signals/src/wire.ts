@@ -207,58 +207,86 @@ export function stringBytesMaxOf(dimension: string): number {
   return (dimensions as Readonly<Record<string, Dimension>>)[dimension]?.bytesMax ?? limits.stringBytesMax;
 }
 
-/**
- * Checks that the buffers hold exactly `rows` well-formed values per column, so that concatenating them can never shift another
- * host's rows. Returns undefined if so, otherwise what is wrong, naming column and row.
- */
+/** Columns of a block, or of several, in one piece of memory. */
+export interface PackedColumns {
+  readonly memory: Uint8Array;
+  /** First byte of each column and the one behind its last. */
+  readonly spans: readonly number[];
+}
+
+export function packColumns(columns: readonly Uint8Array[]): PackedColumns {
+  const spans: number[] = [];
+  let at = 0;
+  for (const { length } of columns) {
+    spans.push(at, at + length);
+    at += length;
+  }
+  return { memory: Buffer.concat(columns), spans };
+}
+
+/** As `checkColumns`, of a block whose columns are buffers of their own. */
 export function checkBlock(signal: Signal, block: ColumnBlock): string | undefined {
+  const { memory, spans } = packColumns(block.columns);
+  return checkColumns(signal, block.rows, memory, new DataView(memory.buffer, memory.byteOffset, memory.byteLength), spans);
+}
+
+/**
+ * Checks that the columns hold exactly `rows` well-formed values each, so that concatenating them can never shift another
+ * host's rows. Returns undefined if so, otherwise what is wrong, naming column and row. Takes the columns as spans, because a view each costs as much
+ * as checking it.
+ * @param memory holds the columns at `spans`, as in `PackedColumns`
+ * @param view of the same memory
+ */
+export function checkColumns(signal: Signal, rows: number, memory: Uint8Array, view: DataView, spans: readonly number[]): string | undefined {
   const expected = wireColumns(signal);
-  if (!Number.isInteger(block.rows) || block.rows < 0 || block.rows > limits.blockRowsMax) {
-    return `${signal.name}: ${block.rows} rows, allowed are 0 to ${limits.blockRowsMax}`;
+  if (!Number.isInteger(rows) || rows < 0 || rows > limits.blockRowsMax) {
+    return `${signal.name}: ${rows} rows, allowed are 0 to ${limits.blockRowsMax}`;
   }
-  if (block.columns.length !== expected.length) {
-    return `${signal.name}: ${block.columns.length} columns, expected ${expected.length}`;
+  if (spans.length !== expected.length * 2) {
+    return `${signal.name}: ${spans.length / 2} columns, expected ${expected.length}`;
   }
-  let k: Uint8Array | undefined;
-  let c: Uint8Array | undefined;
+  let k = -1;
+  let c = -1;
   for (let index = 0; index < expected.length; index++) {
     const column = expected[index] as WireColumn;
-    const bytes = block.columns[index] as Uint8Array;
-    const problem = checkColumn(column, bytes, block.rows);
+    const start = spans[index * 2] as number;
+    const problem = checkColumn(column, memory, view, start, spans[index * 2 + 1] as number, rows);
     if (problem !== undefined) return `${signal.name}.${column.name}: ${problem}`;
-    if (column.type === "Array(UInt16)") k = bytes;
-    else if (column.type === "Array(UInt64)") c = bytes;
+    if (column.type === "Array(UInt16)") k = start;
+    else if (column.type === "Array(UInt64)") c = start;
   }
-  const offsetBytes = block.rows * 8;
-  if (k !== undefined && c !== undefined && Buffer.compare(k.subarray(0, offsetBytes), c.subarray(0, offsetBytes)) !== 0) {
-    return `${signal.name}: k and c have different lengths in some row`;
+  if (k >= 0 && c >= 0) {
+    // Lower halves are enough: the upper ones are 0.
+    for (let row = 0; row < rows; row++)
+      if (view.getUint32(k + row * 8, true) !== view.getUint32(c + row * 8, true))
+        return `${signal.name}: k and c have different lengths in some row`;
   }
   return undefined;
 }
 
-function checkColumn(column: WireColumn, bytes: Uint8Array, rows: number): string | undefined {
+function checkColumn(column: WireColumn, memory: Uint8Array, view: DataView, start: number, end: number, rows: number): string | undefined {
   switch (column.type) {
     case "UInt64":
-      return bytes.length === rows * 8 ? undefined : `${bytes.length} bytes, expected ${rows * 8}`;
+      return end - start === rows * 8 ? undefined : `${end - start} bytes, expected ${rows * 8}`;
     case "String":
-      return checkStrings(bytes, rows, stringBytesMaxOf(column.name));
+      return checkStrings(memory, start, end, rows, stringBytesMaxOf(column.name));
     case "Array(UInt16)":
-      return checkArrays(bytes, rows, 2);
+      return checkArrays(view, start, end, rows, 2);
     case "Array(UInt64)":
-      return checkArrays(bytes, rows, 8);
+      return checkArrays(view, start, end, rows, 8);
   }
 }
 
-function checkStrings(bytes: Uint8Array, rows: number, bytesMax: number): string | undefined {
+function checkStrings(memory: Uint8Array, start: number, end: number, rows: number, bytesMax: number): string | undefined {
   // Most columns hold nothing else; lengths of 128 and more are not ASCII either.
-  const mayHoldOther = !isAscii(bytes);
-  let at = 0;
+  const mayHoldOther = !isAscii(memory.subarray(start, end));
+  let at = start;
   for (let row = 0; row < rows; row++) {
     let length = 0;
     let scale = 1;
     for (;;) {
-      const byte = bytes[at++];
-      if (byte === undefined) return `ends inside row ${row} of ${rows}`;
+      if (at >= end) return `ends inside row ${row} of ${rows}`;
+      const byte = memory[at++] as number;
       length += (byte & 0x7f) * scale;
       if (byte === 0 && scale > 1) return `row ${row} has a length that is not written in its shortest form`;
       if (byte < 0x80) break;
@@ -267,24 +295,24 @@ function checkStrings(bytes: Uint8Array, rows: number, bytesMax: number): string
     }
     if (length > bytesMax) return `row ${row} is ${length} bytes long, allowed are ${bytesMax}`;
     at += length;
-    if (at > bytes.length) return `ends inside row ${row} of ${rows}`;
+    if (at > end) return `ends inside row ${row} of ${rows}`;
     // Storage would keep the bytes; JSON has no way to give them back, so nobody could ever ask for this row by name.
-    if (mayHoldOther && !isUtf8(bytes.subarray(at - length, at))) return `row ${row} is not UTF-8`;
+    if (mayHoldOther && !isUtf8(memory.subarray(at - length, at))) return `row ${row} is not UTF-8`;
   }
-  return at === bytes.length ? undefined : `${bytes.length - at} bytes left over behind ${rows} rows`;
+  return at === end ? undefined : `${end - at} bytes left over behind ${rows} rows`;
 }
 
-function checkArrays(bytes: Uint8Array, rows: number, itemBytes: number): string | undefined {
-  if (bytes.length < rows * 8) return `${bytes.length} bytes cannot hold ${rows} offsets`;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+function checkArrays(view: DataView, start: number, end: number, rows: number, itemBytes: number): string | undefined {
+  const length = end - start;
+  if (length < rows * 8) return `${length} bytes cannot hold ${rows} offsets`;
   let last = 0;
   for (let row = 0; row < rows; row++) {
-    if (view.getUint32(row * 8 + 4, true) !== 0) return `row ${row} has an offset beyond 2^32`;
-    const offset = view.getUint32(row * 8, true);
+    if (view.getUint32(start + row * 8 + 4, true) !== 0) return `row ${row} has an offset beyond 2^32`;
+    const offset = view.getUint32(start + row * 8, true);
     if (offset < last) return `offset of row ${row} runs backwards`;
     if (offset - last > limits.bucketsPerRowMax) return `row ${row} has ${offset - last} items, allowed are ${limits.bucketsPerRowMax}`;
     last = offset;
   }
   const expected = rows * 8 + last * itemBytes;
-  return bytes.length === expected ? undefined : `${bytes.length} bytes, expected ${expected}`;
+  return length === expected ? undefined : `${length} bytes, expected ${expected}`;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { status as GrpcStatus } from "@grpc/grpc-js";
+import { GrpcStatus } from "../grpc/grpc-status.ts";
 
 interface ErrorKind {
   readonly httpStatus: number;

@@ -26,7 +26,7 @@ export class FrameQueue {
 
   push(entry: QueueEntry): void {
     this.entries.push(entry);
-    this.heldBytes += entry.frame.bytes;
+    this.heldBytes += entry.frame.memory.length;
   }
 
   /** Removes the oldest frames up to these bounds; at least one if there is one and `bytesMax` is more than 0. */
@@ -35,9 +35,9 @@ export class FrameQueue {
     let bytes = 0;
     while (this.head < this.entries.length && taken.length < framesMax && bytes < bytesMax) {
       const entry = this.entries[this.head] as QueueEntry;
-      if (taken.length > 0 && bytes + entry.frame.bytes > bytesMax) break;
+      if (taken.length > 0 && bytes + entry.frame.memory.length > bytesMax) break;
       this.head++;
-      bytes += entry.frame.bytes;
+      bytes += entry.frame.memory.length;
       taken.push(entry);
     }
     this.heldBytes -= bytes;

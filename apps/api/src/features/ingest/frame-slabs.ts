@@ -3,8 +3,7 @@
 const SLAB_BYTES = 1_024 * 1_024;
 /** Free ones that are kept: what a busy second needs. */
 const FREE_SLABS_MAX = 32;
-/** Smaller messages are no windows worth the trouble; larger ones would waste most of a slab. */
-const MESSAGE_BYTES_MIN = 1_024;
+/** Larger messages would waste most of a slab. */
 const MESSAGE_BYTES_MAX = SLAB_BYTES / 4;
 
 /** Bytes that stay what they are until they are released. */
@@ -27,21 +26,27 @@ interface Slab {
  */
 export class FrameSlabs {
   private readonly free: Buffer[] = [];
-  private current: Slab | undefined;
+  /** Frames of the present and of the past leave in the order they came, but not one among the other: a slab of both would stay for the last. */
+  private readonly current: { live: Slab | undefined; backlog: Slab | undefined } = { live: undefined, backlog: undefined };
 
-  hold(message: Buffer): HeldBytes {
+  /** Copies a message. @param isLive as the frame it holds is queued */
+  hold(message: Uint8Array, isLive: boolean): HeldBytes {
     const { length } = message;
-    if (length < MESSAGE_BYTES_MIN || length > MESSAGE_BYTES_MAX) return { bytes: message, release: () => {} };
-    let slab = this.current;
+    if (length > MESSAGE_BYTES_MAX) {
+      const bytes = Buffer.allocUnsafeSlow(length);
+      bytes.set(message);
+      return { bytes, release: () => {} };
+    }
+    const lane = isLive ? "live" : "backlog";
+    let slab = this.current[lane];
     if (slab === undefined || slab.used + length > SLAB_BYTES) {
       if (slab !== undefined && slab.holders === 0) this.giveBack(slab);
       slab = { memory: this.free.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES), used: 0, holders: 0 };
-      this.current = slab;
+      this.current[lane] = slab;
     }
     const bytes = slab.memory.subarray(slab.used, slab.used + length);
-    message.copy(bytes);
-    // Columns are read as 64-bit integers; those that begin at a multiple of 8 in the message still do.
-    slab.used += (length + 7) & ~7;
+    bytes.set(message);
+    slab.used += length;
     slab.holders++;
     const held = slab;
     let isReleased = false;
@@ -51,7 +56,7 @@ export class FrameSlabs {
         if (isReleased) return;
         isReleased = true;
         held.holders--;
-        if (held.holders === 0 && held !== this.current) this.giveBack(held);
+        if (held.holders === 0 && held !== this.current[lane]) this.giveBack(held);
       },
     };
   }

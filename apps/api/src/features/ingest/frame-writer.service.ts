@@ -2,7 +2,7 @@
 import { Inject, Injectable } from "@nestjs/common";
 import { ClickHouseService, InsertError } from "../../clickhouse/clickhouse.service.ts";
 import { Log } from "../../common/log.ts";
-import { BufferPool } from "./buffer-pool.ts";
+import { BodyArena } from "./body-arena.ts";
 import type { Frame } from "./frame.ts";
 import { type FrameOutcome, FrameQueue, type QueueEntry } from "./frame-queue.ts";
 import { IngestMetrics } from "./ingest.metrics.ts";
@@ -20,8 +20,8 @@ const BACKLOG_SHARE = 1 / 8;
 const BATCHES_AT_ONCE = 2;
 /** Inserts of one batch that run side by side. */
 const INSERTS_AT_ONCE = 4;
-/** Memory of bodies that is kept for the next ones. */
-const BODY_BYTES_KEPT = 2 * BATCH_BYTES_MAX;
+/** Memory for the bodies of a batch: its columns, and what each row says besides. */
+const BODY_BYTES = 2 * BATCH_BYTES_MAX;
 /** Frames taken and not yet stored: beyond this streams are not read from any more. */
 export const IN_FLIGHT_BYTES_MAX = 64 * 1_024 * 1_024;
 /** Of those, what frames of the past may be. */
@@ -37,6 +37,15 @@ const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 5_000;
 /** A batch that takes longer is as bad as one that fails. */
 export const STALL_MS = 10_000;
+
+/** What is sent for a batch, again and again until the storage takes it. */
+interface Attempt {
+  readonly arena: BodyArena;
+  readonly inserts: readonly NativeInsert[];
+  readonly windows: NativeInsert;
+  /** Of an insert that failed, nobody knows whether its bytes are still being sent: they must not become others'. */
+  hasFailed: boolean;
+}
 
 /** Why a frame cannot be taken now. The agent keeps it and sends it again. */
 export interface Deferral {
@@ -64,7 +73,8 @@ export class FrameWriter {
   /** Open streams by tenant. */
   private readonly senders = new Map<string, number>();
   private streams = 0;
-  private readonly bodies = new BufferPool(BODY_BYTES_KEPT);
+  /** At most one for each batch at once. */
+  private readonly arenas: BodyArena[] = [];
   private readonly running = new Set<Promise<void>>();
   private stalledBatches = 0;
   private timer: NodeJS.Timeout | undefined;
@@ -135,7 +145,7 @@ export class FrameWriter {
   add(frame: Frame, isLive: boolean, done: (outcome: FrameOutcome) => void): void {
     const entry = { frame, isLive, done };
     (isLive ? this.live : this.backlog).push(entry);
-    this.changeInFlight(entry, frame.bytes);
+    this.changeInFlight(entry, frame.memory.length);
     this.schedule();
   }
 
@@ -208,7 +218,7 @@ export class FrameWriter {
   private takeBatch(): QueueEntry[] {
     const liveShare = this.backlog.length > 0 ? 1 - BACKLOG_SHARE : 1;
     const batch = this.live.take(BATCH_BYTES_MAX * liveShare, BATCH_FRAMES_MAX * liveShare);
-    const bytes = batch.reduce((sum, entry) => sum + entry.frame.bytes, 0);
+    const bytes = batch.reduce((sum, entry) => sum + entry.frame.memory.length, 0);
     for (const entry of this.backlog.take(BATCH_BYTES_MAX - bytes, BATCH_FRAMES_MAX - batch.length)) batch.push(entry);
     return batch;
   }
@@ -216,12 +226,17 @@ export class FrameWriter {
   /** Ends when every frame of the batch has its outcome, or the process stops while the storage fails. */
   private async storeOrWait(batch: readonly QueueEntry[]): Promise<void> {
     const waiting: (readonly QueueEntry[])[] = [batch];
+    let attempt: Attempt | undefined;
     let waitMs = FIRST_RETRY_MS;
     for (;;) {
       const entries = waiting.at(-1);
       if (entries === undefined) return;
       try {
-        await this.store(entries.map((entry) => entry.frame));
+        if (!this.clickhouse.isPrepared) throw new Error("the tables are not made yet");
+        attempt ??= this.prepare(entries.map((entry) => entry.frame));
+        await this.store(attempt);
+        if (!attempt.hasFailed) this.giveBack(attempt.arena);
+        attempt = undefined;
         if (this.failing) this.log.info({}, "storage accepts inserts again");
         this.setFailing(false);
         waitMs = FIRST_RETRY_MS;
@@ -231,7 +246,9 @@ export class FrameWriter {
       } catch (error) {
         const isDataError = error instanceof InsertError && error.failure === "data";
         this.metrics.insertFailures.inc({ kind: isDataError ? "data" : "storage" });
+        if (attempt !== undefined) attempt.hasFailed = true;
         if (isDataError) {
+          attempt = undefined;
           waiting.pop();
           if (entries.length > 1) {
             const middle = entries.length >> 1;
@@ -257,9 +274,17 @@ export class FrameWriter {
     }
   }
 
-  private async store(frames: readonly Frame[]): Promise<void> {
-    if (!this.clickhouse.isPrepared) throw new Error("the tables are not made yet");
-    const inserts = buildInserts(frames, this.bodies);
+  private prepare(frames: readonly Frame[]): Attempt {
+    const arena = this.arenas.pop() ?? new BodyArena(BODY_BYTES);
+    return { arena, inserts: buildInserts(frames, arena), windows: buildWindowsInsert(frames, arena), hasFailed: false };
+  }
+
+  private giveBack(arena: BodyArena): void {
+    arena.reset();
+    if (this.arenas.length < BATCHES_AT_ONCE) this.arenas.push(arena);
+  }
+
+  private async store({ inserts, windows }: Attempt): Promise<void> {
     let next = 0;
     const worker = async (): Promise<void> => {
       for (let insert = inserts[next++]; insert !== undefined; insert = inserts[next++]) await this.insert(insert);
@@ -269,7 +294,7 @@ export class FrameWriter {
     // A storage failure first: it says nothing about the frames, so nothing may be concluded about them.
     const failure = failures.find((reason) => !(reason instanceof InsertError && reason.failure === "data")) ?? failures[0];
     if (failure !== undefined) throw failure;
-    await this.insert(buildWindowsInsert(frames, this.bodies));
+    await this.insert(windows);
     this.metrics.rows.inc(inserts.reduce((sum, insert) => sum + insert.rows, 0));
   }
 
@@ -278,13 +303,11 @@ export class FrameWriter {
     await this.clickhouse.insertNative(insert.table, insert.columns, [insert.body]);
     stopTimer();
     this.metrics.bytes.inc(insert.body.length);
-    // Only now: of an insert that failed, nobody knows whether its bytes are still being sent.
-    this.bodies.give(insert.body);
   }
 
   private settle(entry: QueueEntry, outcome: FrameOutcome): void {
     try {
-      this.changeInFlight(entry, -entry.frame.bytes);
+      this.changeInFlight(entry, -entry.frame.memory.length);
       entry.done(outcome);
     } catch (error) {
       // One stream that cannot hear its answer must not cost the rest of the batch theirs; its agent sends the frame again.

@@ -8,12 +8,13 @@ import { checkSnapshot, type Frame } from "./frame.ts";
 import type { FrameOutcome } from "./frame-queue.ts";
 import { BACKLOG_BYTES_MAX, FrameWriter, IN_FLIGHT_BYTES_MAX, PAUSED_STREAMS_MAX, STALL_MS, TENANT_BYTES_MAX } from "./frame-writer.service.ts";
 import { IngestMetrics } from "./ingest.metrics.ts";
+import { packSnapshot } from "./snapshot-reader.ts";
 
 const NOW_MS = 1_800_000_000_000;
 
 function frame(sequence: number, process: string, tenant = "t"): Frame {
   const check = checkSnapshot(
-    makeSnapshot(sequence, NOW_MS - 60_000, { tcp_retransmits: [retransmits(1, process)] }),
+    packSnapshot(makeSnapshot(sequence, NOW_MS - 60_000, { tcp_retransmits: [retransmits(1, process)] })),
     { organisationId: tenant, hostId: `h${sequence}` },
     NOW_MS,
     { rawFloorMs: () => 0, reason: () => "" },
@@ -21,6 +22,9 @@ function frame(sequence: number, process: string, tenant = "t"): Frame {
   if ("refusal" in check) throw new Error(check.refusal.reason);
   return check.frame;
 }
+
+/** The frame in a memory of that size. */
+const large = (small: Frame, bytes: number): Frame => ({ ...small, memory: Buffer.concat([small.memory], bytes) });
 
 /** A store that takes everything except what `fails` says, and remembers in which order tables were written. */
 class FakeStore {
@@ -121,8 +125,7 @@ describe("FrameWriter", () => {
     const store = new FakeStore();
     const writer = writerOver(store);
     const order: string[] = [];
-    const add = (name: string, isLive: boolean) =>
-      outcomeOf(writer, { ...frame(1, name), bytes: 1_024 * 1_024 }, isLive).then(() => order.push(name));
+    const add = (name: string, isLive: boolean) => outcomeOf(writer, large(frame(1, name), 1_024 * 1_024), isLive).then(() => order.push(name));
     // Two full batches leave before there is a choice; then four wait, and more of the present comes than fits into a batch.
     const past = Array.from({ length: 20 }, () => add("past", false));
     const present = Array.from({ length: 8 }, () => add("present", true));
@@ -133,7 +136,7 @@ describe("FrameWriter", () => {
 
   it("defers the past once it holds half of what may be in flight, and takes the present still", () => {
     const writer = writerOver(new FakeStore());
-    writer.add({ ...frame(1, "p"), bytes: BACKLOG_BYTES_MAX }, false, () => {});
+    writer.add(large(frame(1, "p"), BACKLOG_BYTES_MAX), false, () => {});
     expect(writer.deferral("t", false)).toMatchObject({ includesLive: false, reason: expect.stringContaining("past snapshots") });
     expect(writer.deferral("t", true)).toBeUndefined();
     expect(writer.mustPause("t")).toBe(false);
@@ -142,7 +145,7 @@ describe("FrameWriter", () => {
   it("lets one organisation hold all of what may be in flight while it is alone, and half of it beside another", () => {
     const writer = writerOver(new FakeStore());
     writer.join("a");
-    writer.add({ ...frame(1, "p", "a"), bytes: TENANT_BYTES_MAX }, true, () => {});
+    writer.add(large(frame(1, "p", "a"), TENANT_BYTES_MAX), true, () => {});
     expect(writer.mustPause("a")).toBe(false);
     const leave = writer.join("b");
     expect(writer.mustPause("a")).toBe(true);
@@ -154,7 +157,7 @@ describe("FrameWriter", () => {
   it("keeps half of an organisation's own share for its present", () => {
     const writer = writerOver(new FakeStore());
     for (const tenant of ["a", "b"]) writer.join(tenant);
-    writer.add({ ...frame(1, "p", "a"), bytes: TENANT_BYTES_MAX / 2 }, false, () => {});
+    writer.add(large(frame(1, "p", "a"), TENANT_BYTES_MAX / 2), false, () => {});
     expect(writer.deferral("a", false)).toMatchObject({ includesLive: false });
     expect(writer.deferral("a", true)).toBeUndefined();
     expect(writer.deferral("b", false)).toBeUndefined();
@@ -162,7 +165,7 @@ describe("FrameWriter", () => {
 
   it("sends frames away instead of leaving streams unread when there are too many of those", () => {
     const writer = writerOver(new FakeStore());
-    writer.add({ ...frame(1, "p"), bytes: IN_FLIGHT_BYTES_MAX }, true, () => {});
+    writer.add(large(frame(1, "p"), IN_FLIGHT_BYTES_MAX), true, () => {});
     for (let stream = 0; stream < PAUSED_STREAMS_MAX; stream++) writer.join("t");
     expect(writer.mustPause("t")).toBe(true);
     expect(writer.deferral("t", true)).toBeUndefined();

@@ -4,13 +4,14 @@ import { BUCKET_COUNT, hostSignals, schemaHash, type WireRow } from "@waggle/sig
 import { describe, expect, it } from "vitest";
 import { makeSnapshot, type Rows, retransmits } from "../../../test/test-agent.ts";
 import { checkSnapshot, FRAME_ROWS_MAX, FUTURE_MS_MAX, refusedSignals } from "./frame.ts";
+import { packSnapshot } from "./snapshot-reader.ts";
 
 const NOW_MS = 1_800_000_000_000;
 const DAY_MS = 86_400_000;
 const sender = { organisationId: "organisation", hostId: "host" };
 
 const check = (rows: Rows, changes: Partial<Snapshot> = {}, startMs = NOW_MS - 60_000) =>
-  checkSnapshot(makeSnapshot(1, startMs, rows, changes), sender, NOW_MS, {
+  checkSnapshot(packSnapshot(makeSnapshot(1, startMs, rows, changes)), sender, NOW_MS, {
     rawFloorMs: () => NOW_MS - 7 * DAY_MS,
     reason: () => "raw rows are kept for 7 d",
   });

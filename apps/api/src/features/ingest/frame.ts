@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { status } from "@grpc/grpc-js";
-import { type Hello, type Refusal, RefusalCode, type SignalRefusal, type Snapshot } from "@waggle/proto";
-import { catalogue, checkBlock, getSignal, limits, type Signal, schemaHash } from "@waggle/signals";
+import { type Hello, type Refusal, RefusalCode, type SignalRefusal } from "@waggle/proto";
+import { type ColumnBlock, catalogue, checkColumns, getSignal, limits, packColumns, type Signal, schemaHash } from "@waggle/signals";
+import { GrpcStatus } from "../../grpc/grpc-status.ts";
 import { checkRows } from "./row-check.ts";
+import type { WireSnapshot } from "./snapshot-reader.ts";
 
 /** What one message of an agent may be at most. */
 export const FRAME_BYTES_MAX = 4 * 1_024 * 1_024;
@@ -12,15 +13,16 @@ export const WINDOW_MS_MAX = 3_600_000;
 /** How far a window may end after the API's now: NTP keeps hosts within this, and a batch is never older than it claims. */
 export const FUTURE_MS_MAX = 60_000;
 
+/** Rows of one signal in the memory of their frame. */
 export interface FrameBlock {
   readonly signal: Signal;
   readonly rows: number;
-  /** One buffer per wire column, checked. */
-  readonly columns: readonly Uint8Array[];
+  /** Of each wire column the first byte in the frame's memory and the one behind its last. */
+  readonly spans: readonly number[];
 }
 
-/** A snapshot that passed every check, with its sender. Its buffers may be concatenated with any other frame's. */
-export interface Frame {
+/** Whose rows, of when: what a frame says besides them. */
+export interface FrameHead {
   readonly tenant: string;
   readonly host: string;
   readonly sequence: bigint;
@@ -31,10 +33,30 @@ export interface Frame {
   readonly bootId: string;
   /** How many of the agent's windows it speaks for, at least 1. */
   readonly windows: number;
+}
+
+/** A snapshot that passed every check, with its sender. Its columns may be concatenated with any other frame's. */
+export interface Frame extends FrameHead {
   readonly blocks: readonly FrameBlock[];
   readonly rows: number;
-  /** What it holds in memory. */
-  readonly bytes: number;
+  /** Holds the columns; nobody writes to it until the frame is stored. */
+  readonly memory: Uint8Array;
+}
+
+/** A frame of rows that are known to be good. */
+export function frameOf(head: FrameHead, blocks: readonly ({ readonly signal: Signal } & ColumnBlock)[]): Frame {
+  const { memory, spans } = packColumns(blocks.flatMap(({ columns }) => columns));
+  let at = 0;
+  return {
+    ...head,
+    memory,
+    rows: blocks.reduce((sum, block) => sum + block.rows, 0),
+    blocks: blocks.map(({ signal, rows, columns }) => {
+      const first = at;
+      at += columns.length * 2;
+      return { signal, rows, spans: spans.slice(first, at) };
+    }),
+  };
 }
 
 export interface Sender {
@@ -51,10 +73,11 @@ export interface OldestWindow {
 export type FrameCheck = { readonly frame: Frame } | { readonly refusal: Refusal };
 
 /**
- * Checks a snapshot completely, so that what follows can treat its buffers as bytes.
+ * Checks a snapshot completely, so that what follows can treat its columns as bytes.
  * @param nowMs the API's clock
+ * @returns a frame in the snapshot's own memory
  */
-export function checkSnapshot(snapshot: Snapshot, sender: Sender, nowMs: number, oldest: OldestWindow): FrameCheck {
+export function checkSnapshot(snapshot: WireSnapshot, sender: Sender, nowMs: number, oldest: OldestWindow): FrameCheck {
   const refuse = (code: RefusalCode, reason: string): FrameCheck => ({ refusal: refusalOf(snapshot.sequence, code, reason, nowMs) });
   if (snapshot.sequence < 1n) return refuse(RefusalCode.MALFORMED, "sequence is 0; sequences start at 1");
   const { windowMs } = snapshot;
@@ -75,10 +98,11 @@ export function checkSnapshot(snapshot: Snapshot, sender: Sender, nowMs: number,
     return refuse(RefusalCode.TOO_OLD, `the window began ${(BigInt(nowMs) - ts) / 3_600_000n} h ago; ${oldest.reason(nowMs)}`);
   }
 
+  const { memory } = snapshot;
+  const view = new DataView(memory.buffer, memory.byteOffset, memory.byteLength);
   const blocks: FrameBlock[] = [];
   const seen = new Set<string>();
   let rows = 0;
-  let bytes = 0;
   let hasCoverage = false;
   for (const block of snapshot.blocks) {
     const signal = getSignal(block.signal);
@@ -89,13 +113,12 @@ export function checkSnapshot(snapshot: Snapshot, sender: Sender, nowMs: number,
     if (block.schemaHash !== schemaHashOf(signal)) return refuse(RefusalCode.SCHEMA_MISMATCH, schemaMismatch(signal));
     if (block.rows > limits.blockRowsMax)
       return refuse(RefusalCode.TOO_LARGE, `${signal.name}: ${block.rows} rows, allowed are ${limits.blockRowsMax} in one window`);
-    const problem = checkBlock(signal, block) ?? checkRows(signal, block.rows, block.columns);
+    const problem = checkColumns(signal, block.rows, memory, view, block.spans) ?? checkRows(signal, block.rows, memory, view, block.spans);
     if (problem !== undefined) return refuse(RefusalCode.MALFORMED, problem);
     rows += block.rows;
     if (signal.name === "agent_coverage") hasCoverage = block.rows > 0;
     if (block.rows === 0) continue;
-    for (const column of block.columns) bytes += column.length;
-    blocks.push({ signal, rows: block.rows, columns: block.columns });
+    blocks.push({ signal, rows: block.rows, spans: block.spans });
   }
   if (rows > FRAME_ROWS_MAX) return refuse(RefusalCode.TOO_LARGE, `${rows} rows in one snapshot, allowed are ${FRAME_ROWS_MAX}`);
   // Without it the window's absent rows could be zeros or gaps, and nobody could ever tell.
@@ -112,7 +135,7 @@ export function checkSnapshot(snapshot: Snapshot, sender: Sender, nowMs: number,
       windows: Math.max(1, snapshot.windows),
       blocks,
       rows,
-      bytes,
+      memory,
     },
   };
 }
@@ -129,16 +152,16 @@ export function refusalOf(sequence: bigint, code: RefusalCode, reason: string, n
   };
 }
 
-const grpcStatuses: Readonly<Record<RefusalCode, status>> = {
-  [RefusalCode.UNSPECIFIED]: status.UNKNOWN,
-  [RefusalCode.MALFORMED]: status.INVALID_ARGUMENT,
-  [RefusalCode.TOO_LARGE]: status.RESOURCE_EXHAUSTED,
-  [RefusalCode.CLOCK_SKEW]: status.INVALID_ARGUMENT,
-  [RefusalCode.TOO_OLD]: status.OUT_OF_RANGE,
-  [RefusalCode.UNKNOWN_SIGNAL]: status.INVALID_ARGUMENT,
-  [RefusalCode.SCHEMA_MISMATCH]: status.FAILED_PRECONDITION,
-  [RefusalCode.STORAGE_UNAVAILABLE]: status.UNAVAILABLE,
-  [RefusalCode.LIMIT_EXCEEDED]: status.RESOURCE_EXHAUSTED,
+const grpcStatuses: Readonly<Record<RefusalCode, GrpcStatus>> = {
+  [RefusalCode.UNSPECIFIED]: GrpcStatus.UNKNOWN,
+  [RefusalCode.MALFORMED]: GrpcStatus.INVALID_ARGUMENT,
+  [RefusalCode.TOO_LARGE]: GrpcStatus.RESOURCE_EXHAUSTED,
+  [RefusalCode.CLOCK_SKEW]: GrpcStatus.INVALID_ARGUMENT,
+  [RefusalCode.TOO_OLD]: GrpcStatus.OUT_OF_RANGE,
+  [RefusalCode.UNKNOWN_SIGNAL]: GrpcStatus.INVALID_ARGUMENT,
+  [RefusalCode.SCHEMA_MISMATCH]: GrpcStatus.FAILED_PRECONDITION,
+  [RefusalCode.STORAGE_UNAVAILABLE]: GrpcStatus.UNAVAILABLE,
+  [RefusalCode.LIMIT_EXCEEDED]: GrpcStatus.RESOURCE_EXHAUSTED,
 };
 
 /** Lower-case name of a refusal code, as metrics and logs show it. */

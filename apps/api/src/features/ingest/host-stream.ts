@@ -1,16 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type ServerDuplexStream, status } from "@grpc/grpc-js";
-import {
-  type Hello,
-  RefusalCode,
-  type SignalRefusal,
-  type Snapshot,
-  type Status,
-  StreamSnapshotsRequest,
-  type StreamSnapshotsResponse,
-} from "@waggle/proto";
+import { type Hello, RefusalCode, type SignalRefusal, type Status, StreamSnapshotsResponse } from "@waggle/proto";
+import { writeVarint } from "@waggle/signals";
 import type { Clock } from "../../common/clock.ts";
 import type { Log } from "../../common/log.ts";
+import type { CallListener, GoneReason, GrpcCall } from "../../grpc/grpc-call.ts";
+import { GrpcStatus } from "../../grpc/grpc-status.ts";
 import { apiVersion } from "../../version.ts";
 import type { SettingsWatch } from "../host-settings/settings-watch.service.ts";
 import type { ClaimsService } from "../ledger/claims.service.ts";
@@ -24,6 +18,7 @@ import type { FrameSlabs } from "./frame-slabs.ts";
 import type { FrameWriter } from "./frame-writer.service.ts";
 import type { HostStatusService } from "./host-status.service.ts";
 import type { IngestMetrics } from "./ingest.metrics.ts";
+import { type AgentMessage, readAgentMessage, type WireSnapshot } from "./snapshot-reader.ts";
 
 /** Of one stream; beyond it the stream is not read from until answers have gone out. */
 export const FRAMES_IN_FLIGHT_MAX = 64;
@@ -33,14 +28,12 @@ const WINDOW_MS_DEFAULT = 10_000;
 /** An agent says Hello at once; a stream that does not is nobody's and would stay for good. */
 export const HELLO_TIMEOUT_MS = 15_000;
 /** Answers that wait for an agent that does not read them. */
-const UNREAD_ANSWERS_MAX = 1_024;
+const UNREAD_BYTES_MAX = 128 * 1_024;
 /** A window that ended this long ago or less is the present: it goes first. */
 export const LIVE_MS = 60_000;
 /** When snapshots cannot be taken, agents come back after this, spread so that they do not come at once. */
 const THROTTLE_MS_MIN = 3_000;
 const THROTTLE_MS_MAX = 8_000;
-
-export type SnapshotCall = ServerDuplexStream<Buffer, StreamSnapshotsResponse>;
 
 export interface StreamServices {
   readonly writer: FrameWriter;
@@ -61,7 +54,7 @@ export interface StreamServices {
  * One agent's stream, from its credential on: Hello → Config, then an Ack or a Refusal for every Snapshot.
  * Messages arrive as bytes, so that one that is no protobuf is told to the sender and counted, instead of ending in the transport.
  */
-export class HostStream {
+export class HostStream implements CallListener {
   private framesInFlight = 0;
   /** undefined before the Hello. */
   private agreed: { readonly windowMs: number; readonly refusedSignals: SignalRefusal[] } | undefined;
@@ -74,7 +67,7 @@ export class HostStream {
   private readonly helloTimer: NodeJS.Timeout;
 
   constructor(
-    private readonly call: SnapshotCall,
+    private readonly call: GrpcCall,
     readonly sender: Sender,
     private readonly services: StreamServices,
     private readonly onHello: (stream: HostStream) => void,
@@ -82,24 +75,31 @@ export class HostStream {
   ) {
     this.leave = services.writer.join(sender.organisationId);
     this.helloTimer = setTimeout(
-      () => this.end(status.FAILED_PRECONDITION, `no Hello within ${HELLO_TIMEOUT_MS / 1_000} s`, "no_hello"),
+      () => this.end(GrpcStatus.FAILED_PRECONDITION, `no Hello within ${HELLO_TIMEOUT_MS / 1_000} s`, "no_hello"),
       HELLO_TIMEOUT_MS,
     );
-    call.on("data", (bytes: Buffer) => this.receive(bytes));
-    call.on("end", () => {
-      this.isHalfClosed = true;
-      this.endIfDone();
-    });
-    call.on("cancelled", () => this.finish("cancelled"));
-    call.on("close", () => this.finish("closed"));
-    call.on("error", () => this.finish("error"));
+    call.listen(this);
+  }
+
+  onMessage(bytes: Buffer): void {
+    this.receive(bytes);
+  }
+
+  onHalfClose(): void {
+    this.isHalfClosed = true;
+    this.endIfDone();
+  }
+
+  onGone(reason: GoneReason): void {
+    if (reason === "malformed" || reason === "too_large") this.services.metrics.refusals.inc({ code: reason });
+    this.finish(reason);
   }
 
   /** Ends the stream with a status that tells the agent what to do. */
-  end(code: status, details: string, reason: string): void {
+  end(code: GrpcStatus, details: string, reason: string): void {
     if (this.isEnded) return;
     this.finish(reason);
-    this.call.emit("error", Object.assign(new Error(details), { code, details }));
+    this.call.end(code, details);
   }
 
   /** Takes no more messages; answers to what was taken still go out. */
@@ -112,41 +112,36 @@ export class HostStream {
     if (this.isEnded) return;
     if (bytes.length > FRAME_BYTES_MAX) {
       this.services.metrics.refusals.inc({ code: "too_large" });
-      this.end(status.RESOURCE_EXHAUSTED, `the message has ${bytes.length} bytes, allowed are ${FRAME_BYTES_MAX}`, "too_large");
+      this.end(GrpcStatus.RESOURCE_EXHAUSTED, `the message has ${bytes.length} bytes, allowed are ${FRAME_BYTES_MAX}`, "too_large");
       return;
     }
-    const held = this.services.slabs.hold(bytes);
-    let message: StreamSnapshotsRequest["message"];
+    let message: AgentMessage | undefined;
     try {
-      message = StreamSnapshotsRequest.decode(held.bytes).message;
+      message = readAgentMessage(bytes);
     } catch (error) {
-      held.release();
       this.services.metrics.refusals.inc({ code: "malformed" });
-      this.end(status.INVALID_ARGUMENT, `the message is no waggle.ingest.v1.StreamSnapshotsRequest: ${(error as Error).message}`, "malformed");
+      this.end(GrpcStatus.INVALID_ARGUMENT, `the message is no waggle.ingest.v1.StreamSnapshotsRequest: ${(error as Error).message}`, "malformed");
       return;
     }
-    if (message?.$case !== "snapshot") held.release();
     switch (message?.$case) {
       case "hello":
         this.receiveHello(message.value);
         return;
       case "snapshot":
-        // Its columns are views of these bytes; whatever becomes of it says when they are done with.
-        if (this.requireHello()) this.receiveSnapshot(message.value, held.release);
-        else held.release();
+        if (this.requireHello()) this.receiveSnapshot(message.value);
         return;
       case "status":
         if (this.requireHello()) this.receiveStatus(message.value);
         return;
       default:
         this.services.metrics.refusals.inc({ code: "malformed" });
-        this.end(status.INVALID_ARGUMENT, "the message holds none of hello, snapshot, status", "malformed");
+        this.end(GrpcStatus.INVALID_ARGUMENT, "the message holds none of hello, snapshot, status", "malformed");
     }
   }
 
   private requireHello(): boolean {
     if (this.agreed !== undefined) return true;
-    this.end(status.FAILED_PRECONDITION, "the first message of a stream is a Hello", "no_hello");
+    this.end(GrpcStatus.FAILED_PRECONDITION, "the first message of a stream is a Hello", "no_hello");
     return false;
   }
 
@@ -154,7 +149,7 @@ export class HostStream {
     const problem = this.agreed !== undefined ? "a stream has one Hello" : helloProblem(hello);
     if (problem !== undefined) {
       this.services.metrics.refusals.inc({ code: "malformed" });
-      this.end(status.INVALID_ARGUMENT, problem, "malformed");
+      this.end(GrpcStatus.INVALID_ARGUMENT, problem, "malformed");
       return;
     }
     clearTimeout(this.helloTimer);
@@ -201,38 +196,38 @@ export class HostStream {
     });
   }
 
-  private receiveSnapshot(snapshot: Snapshot, release: () => void): void {
-    const { writer, limits, clock, statuses, metrics, rawFloor } = this.services;
+  /** The snapshot's memory is the transport's again when this returns. */
+  private receiveSnapshot(snapshot: WireSnapshot): void {
+    const { writer, slabs, limits, clock, statuses, metrics, rawFloor } = this.services;
     const check = checkSnapshot(snapshot, this.sender, clock.now(), rawFloor);
     if ("refusal" in check) {
-      release();
       metrics.frames.inc({ result: "refused" });
       this.refuse(check.refusal.code, snapshot.sequence, check.refusal.reason);
       return;
     }
-    const { frame } = check;
-    const isLive = frame.tsMs + frame.windowMs >= clock.now() - LIVE_MS;
+    const { tsMs, windowMs, sequence, rows, memory } = check.frame;
+    const endMs = tsMs + windowMs;
+    const isLive = endMs >= clock.now() - LIVE_MS;
     const deferral = writer.deferral(this.sender.organisationId, isLive);
     if (deferral !== undefined) {
-      release();
       const waitMs = Math.round(THROTTLE_MS_MIN + Math.random() * (THROTTLE_MS_MAX - THROTTLE_MS_MIN));
-      this.defer(RefusalCode.STORAGE_UNAVAILABLE, frame.sequence, deferral.reason, deferral.includesLive ? waitMs : 0, waitMs);
+      this.defer(RefusalCode.STORAGE_UNAVAILABLE, sequence, deferral.reason, deferral.includesLive ? waitMs : 0, waitMs);
       return;
     }
-    const excess = limits.admitFrame(this.sender.organisationId, this.sender.hostId, frame.rows, frame.tsMs + frame.windowMs);
+    const excess = limits.admitFrame(this.sender.organisationId, this.sender.hostId, rows, endMs);
     if (excess !== undefined) {
-      release();
-      this.defer(RefusalCode.LIMIT_EXCEEDED, frame.sequence, excess.reason, excess.waitMs, excess.waitMs);
+      this.defer(RefusalCode.LIMIT_EXCEEDED, sequence, excess.reason, excess.waitMs, excess.waitMs);
       return;
     }
     this.framesInFlight++;
-    writer.add(frame, isLive, (outcome) => {
-      release();
+    const held = slabs.hold(memory, isLive);
+    writer.add({ ...check.frame, memory: held.bytes }, isLive, (outcome) => {
+      held.release();
       this.framesInFlight--;
       if (outcome.result === "stored") {
-        statuses.noteWindow(this.sender.hostId, frame.tsMs + frame.windowMs);
-        this.send({ $case: "ack", value: { sequence: frame.sequence } });
-      } else this.refuse(RefusalCode.MALFORMED, frame.sequence, outcome.reason);
+        statuses.noteWindow(this.sender.hostId, endMs);
+        this.acknowledge(sequence);
+      } else this.refuse(RefusalCode.MALFORMED, sequence, outcome.reason);
       this.readOrPause();
       this.endIfDone();
     });
@@ -261,12 +256,20 @@ export class HostStream {
   }
 
   private send(message: NonNullable<StreamSnapshotsResponse["message"]>): void {
+    this.write(StreamSnapshotsResponse.encode({ message }).finish());
+  }
+
+  private acknowledge(sequence: bigint): void {
+    this.write(encodeAck(sequence));
+  }
+
+  private write(message: Uint8Array): void {
     if (this.isEnded) return;
-    if (this.call.writableLength >= UNREAD_ANSWERS_MAX) {
-      this.end(status.RESOURCE_EXHAUSTED, `${UNREAD_ANSWERS_MAX} answers were not read`, "answers_unread");
+    if (this.call.unreadBytes >= UNREAD_BYTES_MAX) {
+      this.end(GrpcStatus.RESOURCE_EXHAUSTED, `${UNREAD_BYTES_MAX} bytes of answers were not read`, "answers_unread");
       return;
     }
-    this.call.write({ message });
+    this.call.write(message);
   }
 
   /** While the storage fails and everything is full, reading goes on: each snapshot is then refused with `retry`, not left hanging. */
@@ -274,11 +277,11 @@ export class HostStream {
     if (this.isEnded || this.isBusy) return;
     const { writer } = this.services;
     const mustWait = this.framesInFlight >= FRAMES_IN_FLIGHT_MAX || writer.mustPause(this.sender.organisationId);
-    if (mustWait && !this.call.isPaused()) {
+    if (mustWait && !this.call.isPaused) {
       this.call.pause();
       this.unsubscribe ??= writer.onChange(() => this.readOrPause());
     }
-    if (!mustWait && this.call.isPaused()) {
+    if (!mustWait && this.call.isPaused) {
       this.unsubscribe?.();
       this.unsubscribe = undefined;
       this.call.resume();
@@ -288,7 +291,7 @@ export class HostStream {
   private endIfDone(): void {
     if (!this.isHalfClosed || this.framesInFlight > 0 || this.isEnded) return;
     this.finish("done");
-    this.call.end();
+    this.call.end(GrpcStatus.OK);
   }
 
   private finish(reason: string): void {
@@ -300,6 +303,17 @@ export class HostStream {
     this.services.metrics.streamEnds.inc({ reason });
     this.onEnd(this);
   }
+}
+
+/** StreamSnapshotsResponse { ack = 2: Ack { sequence = 1 } }: one for every frame, of which the generated encoder would make several objects. */
+export function encodeAck(sequence: bigint): Uint8Array {
+  if (sequence > BigInt(Number.MAX_SAFE_INTEGER)) return StreamSnapshotsResponse.encode({ message: { $case: "ack", value: { sequence } } }).finish();
+  const out = Buffer.allocUnsafe(3 + 8);
+  const end = writeVarint(out, 3, Number(sequence));
+  out[0] = 0x12;
+  out[1] = end - 2;
+  out[2] = 0x08;
+  return out.subarray(0, end);
 }
 
 function helloProblem(hello: Hello): string | undefined {

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from "node:fs";
-import { type Metadata, Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from "@grpc/grpc-js";
 import { type BeforeApplicationShutdown, Inject, Injectable, type OnApplicationBootstrap } from "@nestjs/common";
-import { EnrolHostRequest, type EnrolHostResponse, IngestServiceService } from "@waggle/proto";
+import { EnrolHostRequest, EnrolHostResponse, IngestServiceService } from "@waggle/proto";
 import { AppError } from "../../common/app-error.ts";
 import { Clock } from "../../common/clock.ts";
 import { Log } from "../../common/log.ts";
 import { Config } from "../../config/config.ts";
+import type { GrpcCall } from "../../grpc/grpc-call.ts";
+import { GrpcServer } from "../../grpc/grpc-server.ts";
+import { GrpcError, GrpcStatus } from "../../grpc/grpc-status.ts";
 import { SettingsWatch } from "../host-settings/settings-watch.service.ts";
 import { ClaimsService } from "../ledger/claims.service.ts";
 import { LimitsService } from "../limits/limits.service.ts";
@@ -19,7 +21,7 @@ import { FRAME_BYTES_MAX } from "./frame.ts";
 import { FrameSlabs } from "./frame-slabs.ts";
 import { FrameWriter } from "./frame-writer.service.ts";
 import { HostStatusService } from "./host-status.service.ts";
-import { HostStream, type SnapshotCall, type StreamServices } from "./host-stream.ts";
+import { HostStream, type StreamServices } from "./host-stream.ts";
 import { IngestMetrics } from "./ingest.metrics.ts";
 
 /**
@@ -31,23 +33,10 @@ const TRANSPORT_BYTES_MAX = 2 * FRAME_BYTES_MAX;
 const FLUSH_TIMEOUT_MS = 3_000;
 const SHUTDOWN_TIMEOUT_MS = 500;
 
-/** The generated service, except that requests reach the handlers as bytes: decoding errors are ours to answer. */
-const service = {
-  enrolHost: { ...IngestServiceService.enrolHost, requestDeserialize: (bytes: Buffer) => bytes },
-  streamSnapshots: { ...IngestServiceService.streamSnapshots, requestDeserialize: (bytes: Buffer) => bytes },
-};
-
 /** The gRPC server that agents dial. */
 @Injectable()
 export class IngestServer implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  private readonly server = new Server({
-    "grpc.max_receive_message_length": TRANSPORT_BYTES_MAX,
-    // A record of every connection and call that nobody reads, times ten thousand.
-    "grpc.enable_channelz": 0,
-    // A host that vanished without a word is noticed after 40 s.
-    "grpc.keepalive_time_ms": 30_000,
-    "grpc.keepalive_timeout_ms": 10_000,
-  });
+  private server: GrpcServer | undefined;
   private readonly services: StreamServices;
   private readonly streams = new Set<HostStream>();
   /** The stream that speaks for a host: the newest that said Hello. */
@@ -92,19 +81,17 @@ export class IngestServer implements OnApplicationBootstrap, BeforeApplicationSh
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    this.server.addService(service, {
-      enrolHost: (call: ServerUnaryCall<Buffer, EnrolHostResponse>, respond: sendUnaryData<EnrolHostResponse>) => void this.enrolHost(call, respond),
-      streamSnapshots: (call: SnapshotCall) => void this.streamSnapshots(call),
-    });
     const { host, port, tls } = this.config.grpc;
-    const address = `${host.includes(":") ? `[${host}]` : host}:${port}`;
-    const credentials =
-      tls === null
-        ? ServerCredentials.createInsecure()
-        : ServerCredentials.createSsl(null, [{ cert_chain: readFileSync(tls.certificateFile), private_key: readFileSync(tls.keyFile) }]);
-    this.boundPort = await new Promise<number>((resolve, reject) => {
-      this.server.bindAsync(address, credentials, (error, bound) => (error === null ? resolve(bound) : reject(error)));
+    this.server = new GrpcServer({
+      tls: tls === null ? null : { certificate: readFileSync(tls.certificateFile), key: readFileSync(tls.keyFile) },
+      messageBytesMax: TRANSPORT_BYTES_MAX,
+      methods: new Map<string, (call: GrpcCall) => void>([
+        [IngestServiceService.enrolHost.path, (call) => void this.enrolHost(call)],
+        [IngestServiceService.streamSnapshots.path, (call) => void this.streamSnapshots(call)],
+      ]),
+      log: this.log,
     });
+    this.boundPort = await this.server.listen(port, host);
     this.log.info({ grpc: `${host}:${this.boundPort}`, tls: tls !== null }, "listening");
   }
 
@@ -113,50 +100,38 @@ export class IngestServer implements OnApplicationBootstrap, BeforeApplicationSh
     this.isStopping = true;
     for (const stream of this.streams) stream.stopReading();
     await this.writer.stop(FLUSH_TIMEOUT_MS);
-    for (const stream of [...this.streams]) stream.end(status.UNAVAILABLE, "the API stops; reconnect", "stopping");
+    for (const stream of [...this.streams]) stream.end(GrpcStatus.UNAVAILABLE, "the API stops; reconnect", "stopping");
     await Promise.all([this.statuses.stop(), this.claims.stop()]);
-    await new Promise<void>((resolve) => {
-      const force = setTimeout(() => this.server.forceShutdown(), SHUTDOWN_TIMEOUT_MS);
-      this.server.tryShutdown(() => {
-        clearTimeout(force);
-        resolve();
-      });
-    });
+    await this.server?.close(SHUTDOWN_TIMEOUT_MS);
   }
 
-  private async enrolHost(call: ServerUnaryCall<Buffer, EnrolHostResponse>, respond: sendUnaryData<EnrolHostResponse>): Promise<void> {
+  private async enrolHost(call: GrpcCall): Promise<void> {
     try {
-      const request = decodeEnrolment(call.request);
-      const response = await this.enrolment.enrol(bearerToken(call.metadata), request);
+      const request = decodeEnrolment(await onlyMessage(call));
+      const response = await this.enrolment.enrol(bearerToken(call), request);
       this.metrics.enrolments.inc({ result: "enrolled" });
-      this.log.info({ hostId: response.hostId, hostName: response.hostName, peer: call.getPeer() }, "host enrolled");
-      respond(null, response);
+      this.log.info({ hostId: response.hostId, hostName: response.hostName, peer: call.peer }, "host enrolled");
+      call.write(EnrolHostResponse.encode(response).finish());
+      call.end(GrpcStatus.OK);
     } catch (error) {
       this.metrics.enrolments.inc({ result: "refused" });
-      respond(this.toStatus(error, call.getPeer()));
+      this.refuse(call, error);
     }
   }
 
-  private async streamSnapshots(call: SnapshotCall): Promise<void> {
-    // Until there is a stream object to handle them: an error event without a listener would end the process.
-    let isGone = false;
-    const onGone = () => {
-      isGone = true;
-    };
-    call.on("error", onGone);
-    call.on("cancelled", onGone);
+  private async streamSnapshots(call: GrpcCall): Promise<void> {
     try {
       if (this.isStopping) throw new AppError("STORAGE_UNAVAILABLE", "the API stops; reconnect");
-      const { organisationId, hostId } = await this.tokens.getHost(bearerToken(call.metadata));
+      const { organisationId, hostId } = await this.tokens.getHost(bearerToken(call));
       await Promise.all([this.limits.prepare(organisationId), this.settings.refresh()]);
-      if (isGone) return;
+      if (call.isOver) return;
       if (this.isStopping) throw new AppError("STORAGE_UNAVAILABLE", "the API stops; reconnect");
       const stream = new HostStream(
         call,
         { organisationId, hostId },
         this.services,
         (opened) => {
-          this.current.get(hostId)?.end(status.ABORTED, "a newer stream of this host took over", "superseded");
+          this.current.get(hostId)?.end(GrpcStatus.ABORTED, "a newer stream of this host took over", "superseded");
           this.current.set(hostId, opened);
         },
         (ended) => {
@@ -168,28 +143,55 @@ export class IngestServer implements OnApplicationBootstrap, BeforeApplicationSh
       this.streams.add(stream);
       this.metrics.streams.set(this.streams.size);
     } catch (error) {
-      const refusal = this.toStatus(error, call.getPeer());
-      this.metrics.streamEnds.inc({ reason: refusal.code === status.UNAUTHENTICATED ? "unauthenticated" : "error" });
-      call.emit("error", refusal);
+      const code = this.refuse(call, error);
+      this.metrics.streamEnds.inc({ reason: code === GrpcStatus.UNAUTHENTICATED ? "unauthenticated" : "error" });
     }
   }
 
   private endStreamsOf(hostId: string): void {
     for (const stream of [...this.streams]) {
       if (stream.sender.hostId === hostId)
-        stream.end(status.UNAUTHENTICATED, "this host was enrolled again; this credential is not valid any more", "unauthenticated");
+        stream.end(GrpcStatus.UNAUTHENTICATED, "this host was enrolled again; this credential is not valid any more", "unauthenticated");
     }
   }
 
-  private toStatus(error: unknown, peer: string) {
+  /** Ends a call that could not be answered, saying why as far as that concerns the caller. */
+  private refuse(call: GrpcCall, error: unknown): GrpcStatus {
+    const { peer } = call;
+    const [code, details] = this.explain(error, peer);
+    call.end(code, details);
+    return code;
+  }
+
+  private explain(error: unknown, peer: string): [code: GrpcStatus, details: string] {
+    if (error instanceof GrpcError) return [error.code, error.message];
     if (error instanceof AppError) {
       if (error.code === "UNAUTHENTICATED") this.log.warn({ peer }, "credential refused");
-      return Object.assign(new Error(error.message), { code: error.kind.grpcStatus, details: error.message });
+      return [error.kind.grpcStatus, error.message];
     }
     this.log.error({ err: error, peer }, "request failed");
     // The control plane is probably away; agents keep everything and come back.
-    return Object.assign(new Error("unavailable"), { code: status.UNAVAILABLE, details: "the API cannot answer now; try again" });
+    return [GrpcStatus.UNAVAILABLE, "the API cannot answer now; try again"];
   }
+}
+
+/** The message of a call that has one. Rejects with GrpcError if it has not. */
+function onlyMessage(call: GrpcCall): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    let message: Buffer | undefined;
+    let isTooMany = false;
+    call.listen({
+      onMessage: (bytes) => {
+        isTooMany = message !== undefined;
+        message = Buffer.from(bytes);
+      },
+      onHalfClose: () => {
+        if (message === undefined || isTooMany) reject(new GrpcError(GrpcStatus.INVALID_ARGUMENT, "the call has one message; send exactly one"));
+        else resolve(message);
+      },
+      onGone: (reason) => reject(new GrpcError(GrpcStatus.CANCELLED, `the call was ${reason}`)),
+    });
+  });
 }
 
 function decodeEnrolment(bytes: Buffer): EnrolHostRequest {
@@ -200,9 +202,8 @@ function decodeEnrolment(bytes: Buffer): EnrolHostRequest {
   }
 }
 
-function bearerToken(metadata: Metadata): string {
-  const [value] = metadata.get("authorization");
-  const token = typeof value === "string" ? /^Bearer (\S+)$/i.exec(value)?.[1] : undefined;
+function bearerToken({ headers }: GrpcCall): string {
+  const token = /^Bearer (\S+)$/i.exec(headers.authorization ?? "")?.[1];
   if (token === undefined) throw new AppError("UNAUTHENTICATED", "send the metadata `authorization: Bearer wgl_…`");
   return token;
 }

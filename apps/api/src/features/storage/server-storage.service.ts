@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomUUID } from "node:crypto";
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from "@nestjs/common";
-import { encodeBlock, getSignalOrThrow, SERVER_HOST, serverStorage, type WireRow } from "@waggle/signals";
+import { type ColumnBlock, encodeBlock, getSignalOrThrow, SERVER_HOST, type Signal, serverStorage, type WireRow } from "@waggle/signals";
 import { ClickHouseService } from "../../clickhouse/clickhouse.service.ts";
 import { Clock } from "../../common/clock.ts";
 import { Log } from "../../common/log.ts";
@@ -9,7 +9,7 @@ import { Config } from "../../config/config.ts";
 import { Database } from "../../postgres/database.ts";
 import { LeasesRepository } from "../../postgres/leases.repository.ts";
 import { organisations } from "../../postgres/schema.ts";
-import type { Frame, FrameBlock } from "../ingest/frame.ts";
+import { type Frame, frameOf } from "../ingest/frame.ts";
 import { FrameWriter } from "../ingest/frame-writer.service.ts";
 import { DiskGuard } from "./disk-guard.service.ts";
 import { StorageRepository } from "./storage.repository.ts";
@@ -19,6 +19,8 @@ const WINDOW_MS = 60_000;
 const DELAY_MS = 1_000;
 const LEASE = "server_storage";
 const LEASE_MS = 90_000;
+
+type BlockOfSignal = { readonly signal: Signal } & ColumnBlock;
 
 /**
  * Writes the signal `server_storage` for every organisation: the path of agents' snapshots, so that queries and rules treat the store like any host.
@@ -81,7 +83,7 @@ export class ServerStorageService implements OnApplicationBootstrap, OnApplicati
   }
 
   /** @param dropped partitions that this report is the first to count */
-  private blocks(dropped: number): FrameBlock[] {
+  private blocks(dropped: number): BlockOfSignal[] {
     const { view, state } = this.guard;
     const { problem } = this;
     const rows: WireRow[] = [];
@@ -116,8 +118,8 @@ export class ServerStorageService implements OnApplicationBootstrap, OnApplicati
     ];
   }
 
-  private frame(tenant: string, minuteMs: number, blocks: readonly FrameBlock[]): Frame {
-    return {
+  private frame(tenant: string, minuteMs: number, blocks: readonly BlockOfSignal[]): Frame {
+    const head = {
       tenant,
       host: SERVER_HOST,
       sequence: BigInt(minuteMs / WINDOW_MS),
@@ -126,10 +128,8 @@ export class ServerStorageService implements OnApplicationBootstrap, OnApplicati
       clockOffsetMs: 0n,
       bootId: this.bootId,
       windows: 1,
-      blocks,
-      rows: blocks.reduce((sum, block) => sum + block.rows, 0),
-      bytes: blocks.reduce((sum, block) => sum + block.columns.reduce((bytes, column) => bytes + column.length, 0), 0),
     };
+    return frameOf(head, blocks);
   }
 
   private schedule(): void {
