@@ -18,14 +18,9 @@ export function accountingOf(answer: QueryAnswer | undefined): Accounted[] {
   }));
 }
 
-/** Rows that only say how much a map could not take: no counter of the kernel stands beside them. */
-export function isLoss(row: Accounted): boolean {
-  return /fail|drop|lost|overflow|full/.test(row.quantity);
-}
-
-/** Agreement of one quantity: the smaller of the two over the larger; 1 when both are 0, null for losses. */
+/** Agreement of one quantity: the smaller of the two over the larger; 1 when both are 0, null where the kernel's side is not known. */
 export function agreement(row: Accounted): number | null {
-  if (isLoss(row) || row.kernel === null) return null;
+  if (row.kernel === null) return null;
   const larger = Math.max(row.counted, row.kernel);
   return larger === 0 ? 1 : Math.min(row.counted, row.kernel) / larger;
 }

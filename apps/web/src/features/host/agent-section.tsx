@@ -12,7 +12,9 @@ import type { Host, HostSignal, QueryAnswer } from "@/lib/api/types";
 import { useLinks } from "@/lib/links";
 import { totals } from "../facts";
 import styles from "../page.module.css";
-import { type Accounted, accountingOf, agreement, isLoss } from "./accounting";
+import { type Accounted, accountingOf, agreement } from "./accounting";
+import { AttributionCard } from "./attribution-card";
+import { DropsCard } from "./drops-card";
 import { STATE_WORDS } from "./signal-states";
 
 /** What watching costs, how far each signal can be trusted, and whether the sums add up. */
@@ -24,6 +26,10 @@ export function AgentSection({ host }: { host: Host }) {
         <CostCard host={host} />
         <CoverageCard host={host} />
         <AccountingCard host={host} />
+      </div>
+      <div className={styles["halves"]}>
+        <DropsCard host={host} />
+        <AttributionCard host={host} />
       </div>
     </>
   );
@@ -170,18 +176,13 @@ function AccountingCard({ host }: { host: Host }) {
   const columns: Column<Accounted>[] = [
     { key: "quantity", header: "quantity", sort: (r) => r.quantity, render: (r) => <span className={styles["wrap"]}>{r.quantity}</span> },
     { key: "counted", header: "counted", align: "right", sort: (r) => r.counted, render: (r) => formatExact(r.counted) },
-    { key: "kernel", header: "kernel", align: "right", sort: (r) => r.kernel, render: (r) => (isLoss(r) ? "" : formatExact(r.kernel)) },
+    { key: "kernel", header: "kernel", align: "right", sort: (r) => r.kernel, render: (r) => formatExact(r.kernel) },
     {
       key: "agreement",
       header: "agree",
       align: "right",
       sort: (r) => agreement(r),
-      render: (r) =>
-        isLoss(r) ? (
-          <span className={r.counted > 0 ? styles["warm"] : styles["dim"]}>{r.counted > 0 ? "lost" : "none lost"}</span>
-        ) : (
-          formatRatio(agreement(r))
-        ),
+      render: (r) => formatRatio(agreement(r)),
     },
   ];
   return (
