@@ -175,7 +175,9 @@ describe("a person at a browser", () => {
   it("finds every signal of the catalogue with its numbers, or the reason why there are none", async () => {
     const visitor = await context.newPage();
     await visitor.goto(`${stack.webUrl}/o/default/explore?from=now-5m&to=now`);
-    const names = await visitor.getByRole("table", { name: "All signals" }).getByRole("rowheader").allTextContents();
+    const headers = visitor.getByRole("table", { name: "All signals" }).getByRole("rowheader");
+    await headers.first().waitFor();
+    const names = await headers.allTextContents();
     expect(names.length).toBeGreaterThan(40);
     const silent: string[] = [];
     for (const name of names) {
