@@ -51,6 +51,13 @@ describe("the source tree", () => {
     expect(read("apps/api/src/features/query/sql.ts").match(/\bFROM \$\{/g)).toHaveLength(1);
   });
 
+  it("calls no two schemas of the REST API by one name", () => {
+    const names = sources
+      .filter((path) => path.startsWith("apps/api/src/"))
+      .flatMap((path) => [...read(path).matchAll(/\.meta\(\{ id: "(\w+)"/g)].map(([, name]) => name));
+    expect(names.filter((name, index) => names.indexOf(name) !== index)).toEqual([]);
+  });
+
   it("holds no marks of unfinished work", () => {
     expect(outside(/\b(TODO|FIXME|XXX)\b|@ts-ignore|@ts-nocheck|\.only\(/, /^$/)).toEqual([]);
   });

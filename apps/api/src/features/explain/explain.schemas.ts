@@ -120,5 +120,5 @@ export const explanationSchema = z
       )
       .meta({ description: "What sets the selection's hosts apart, the most telling first." }),
   })
-  .meta({ id: "Explanation" });
+  .meta({ id: "DifferenceExplanation" });
 export type Explanation = z.infer<typeof explanationSchema>;

@@ -1354,6 +1354,172 @@ export interface components {
                 readonly [key: string]: string;
             };
         };
+        readonly DifferenceExplanation: {
+            readonly meta: {
+                readonly signal: string;
+                readonly measure: string;
+                readonly aggregate: string;
+                /** @description What is added up and compared, in words. */
+                readonly quantity: string;
+                readonly unit: string;
+                /** @description Values count that lie above this (at the edge of its bucket); null: all of them. */
+                readonly above: number | null;
+                readonly selection: {
+                    readonly where: string;
+                    /** Format: date-time */
+                    readonly from: string;
+                    /** Format: date-time */
+                    readonly to: string;
+                    /** @description That reported the signal. */
+                    readonly hosts: number;
+                    /** @description Time in which they did, added up. */
+                    readonly hostSeconds: number;
+                    /** @description What is compared, added up: see `meta.quantity`. */
+                    readonly total: number;
+                    readonly perHostSecond: number | null;
+                    readonly coverage: {
+                        /** @description Hosts that match the filter and were enrolled before the end of the range. */
+                        readonly hosts: number;
+                        /** @description Those that reported the signal; in a range that reaches the present, those that still do. */
+                        readonly reporting: number;
+                        /** @description The others, with the reason; at most 100 of them. */
+                        readonly missing: readonly {
+                            readonly host: string;
+                            readonly reason: string;
+                            readonly state: string;
+                            /**
+                             * Format: date-time
+                             * @description RFC 3339, UTC.
+                             */
+                            readonly since: string | null;
+                        }[];
+                        /** @description How the signal was measured otherwise than exactly, and on how many hosts. */
+                        readonly states: readonly {
+                            /** @enum {string} */
+                            readonly state: "exact" | "fallback" | "sampled" | "shed" | "disabled" | "unsupported" | "failed";
+                            /** @description Hosts that were in the state in the range, as their newest one that is not exact. */
+                            readonly hosts: number;
+                            /** @description Those of them whose newest window in the range is still in it. */
+                            readonly now: number;
+                            /** @description What one of them said; empty if it did not. */
+                            readonly reason: string;
+                            /**
+                             * Format: date-time
+                             * @description End of the newest such window.
+                             */
+                            readonly last: string;
+                        }[];
+                        /** @description What else weakens the numbers. */
+                        readonly note: string | null;
+                    };
+                };
+                /** @description With a `threshold`: the other hosts of the selection. */
+                readonly baseline: {
+                    readonly where: string;
+                    /** Format: date-time */
+                    readonly from: string;
+                    /** Format: date-time */
+                    readonly to: string;
+                    /** @description That reported the signal. */
+                    readonly hosts: number;
+                    /** @description Time in which they did, added up. */
+                    readonly hostSeconds: number;
+                    /** @description What is compared, added up: see `meta.quantity`. */
+                    readonly total: number;
+                    readonly perHostSecond: number | null;
+                    readonly coverage: {
+                        /** @description Hosts that match the filter and were enrolled before the end of the range. */
+                        readonly hosts: number;
+                        /** @description Those that reported the signal; in a range that reaches the present, those that still do. */
+                        readonly reporting: number;
+                        /** @description The others, with the reason; at most 100 of them. */
+                        readonly missing: readonly {
+                            readonly host: string;
+                            readonly reason: string;
+                            readonly state: string;
+                            /**
+                             * Format: date-time
+                             * @description RFC 3339, UTC.
+                             */
+                            readonly since: string | null;
+                        }[];
+                        /** @description How the signal was measured otherwise than exactly, and on how many hosts. */
+                        readonly states: readonly {
+                            /** @enum {string} */
+                            readonly state: "exact" | "fallback" | "sampled" | "shed" | "disabled" | "unsupported" | "failed";
+                            /** @description Hosts that were in the state in the range, as their newest one that is not exact. */
+                            readonly hosts: number;
+                            /** @description Those of them whose newest window in the range is still in it. */
+                            readonly now: number;
+                            /** @description What one of them said; empty if it did not. */
+                            readonly reason: string;
+                            /**
+                             * Format: date-time
+                             * @description End of the newest such window.
+                             */
+                            readonly last: string;
+                        }[];
+                        /** @description What else weakens the numbers. */
+                        readonly note: string | null;
+                    };
+                };
+                /** @description Of the amount per host and second: selection less baseline. */
+                readonly change: number | null;
+                readonly skipped: readonly {
+                    readonly dimension: string;
+                    readonly reason: string;
+                }[];
+                /** @description What weakens the answer, such as too few hosts. */
+                readonly notes: readonly string[];
+                readonly rowsRead: number;
+                readonly elapsedMs: number;
+            };
+            /** @description The most telling dimension first, in it the values that differ most. */
+            readonly dimensions: readonly {
+                readonly dimension: string;
+                /** @description How much the shares of its values differ, in bits: 0 = not at all, 1 = nothing in common (Jensen–Shannon). */
+                readonly divergence: number;
+                /** @description It has more values than were compared; those compared are the largest. */
+                readonly truncated: boolean;
+                readonly values: readonly {
+                    readonly value: string;
+                    readonly selection: {
+                        readonly amount: number;
+                        readonly share: number;
+                    };
+                    readonly baseline: {
+                        readonly amount: number;
+                        readonly share: number;
+                    };
+                    /** @description Its part of the change per host and second: 1 = all of it; below 0 = it went the other way; null: nothing changed. */
+                    readonly contribution: number | null;
+                    /** @description Its part of the divergence. */
+                    readonly surprise: number;
+                }[];
+            }[];
+            /** @description What sets the selection's hosts apart, the most telling first. */
+            readonly facts: readonly {
+                /** @description Of `host_facts`, or a tag (`tag.env`). */
+                readonly fact: string;
+                readonly value: string;
+                readonly selection: {
+                    readonly hosts: number;
+                    readonly of: number;
+                };
+                readonly others: {
+                    readonly hosts: number;
+                    readonly of: number;
+                };
+                /** @description Bits that the fact tells about which side a host is on. */
+                readonly informationGain: number;
+                /** @description How many times more frequent it is in the selection; null: none of the others has it. */
+                readonly lift: number | null;
+                /** @description That it is so by chance (Fisher's exact test, one-sided), before counting how many facts were tried. */
+                readonly chance: number;
+                /** @description `chance` times the number of facts that were tried is below 5 %. */
+                readonly significant: boolean;
+            }[];
+        };
         readonly ExplainDifference: {
             /** @example tcp_rtt */
             readonly signal: string;
@@ -3961,7 +4127,7 @@ export interface operations {
                     readonly [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["Explanation"];
+                    readonly "application/json": components["schemas"]["DifferenceExplanation"];
                 };
             };
             /** @description UNAUTHENTICATED: Sign in first. */
