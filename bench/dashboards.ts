@@ -32,6 +32,8 @@ export interface DashboardsResult {
   readonly cores: string;
   readonly queries: number;
   readonly failed: number;
+  /** Why, most frequent first: HTTP status, the problem's code, and the first sentence of what it says. Status 0: no answer at all. */
+  readonly failures: readonly { readonly status: number; readonly code: string; readonly detail: string; readonly count: number }[];
   readonly queryMs: { readonly median: number; readonly p95: number; readonly max: number };
   readonly slowest: readonly { readonly name: string; readonly ms: number }[];
   /** Time from one refresh to the next, of the dashboard that waited longest. */
@@ -44,18 +46,27 @@ export interface DashboardsResult {
 export async function measureDashboards(api: ApiProcess, hosts: readonly string[]): Promise<DashboardsResult> {
   const ingestAlone = await ingest(api, async () => {});
   const times: { name: string; ms: number }[] = [];
-  let failed = 0;
+  const failures = new Map<string, { status: number; code: string; detail: string; count: number }>();
+  const fail = (status: number, code: string, detail: string): void => {
+    const key = `${status} ${code} ${detail}`;
+    const known = failures.get(key) ?? { status, code, detail, count: 0 };
+    failures.set(key, { ...known, count: known.count + 1 });
+  };
   let refreshMsMax = 0;
   const ask = async (name: string, query: PageQuery): Promise<void> => {
     const now = Date.now();
     const began = performance.now();
-    const response = await fetch(`${api.restUrl}/api/v1/query`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${api.adminToken}`, "content-type": "application/json" },
-      body: JSON.stringify(bodyOf(query, { fromMs: now - HOUR_MS, toMs: now, points: 180 })),
-    });
-    await response.arrayBuffer();
-    if (!response.ok) failed++;
+    try {
+      const response = await fetch(`${api.restUrl}/api/v1/query`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${api.adminToken}`, "content-type": "application/json" },
+        body: JSON.stringify(bodyOf(query, { fromMs: now - HOUR_MS, toMs: now, points: 180 })),
+      });
+      const text = await response.text();
+      if (!response.ok) fail(response.status, ...problemOf(text));
+    } catch (error) {
+      fail(0, "NO_ANSWER", error instanceof Error ? error.message : String(error));
+    }
     times.push({ name, ms: performance.now() - began });
   };
   const look = async (page: Readonly<Record<string, PageQuery>>, kind: string, signal: AbortSignal): Promise<void> => {
@@ -88,7 +99,8 @@ export async function measureDashboards(api: ApiProcess, hosts: readonly string[
     dashboards: DASHBOARDS,
     cores: `${process.platform}, ${(await import("node:os")).availableParallelism()} cores for everything`,
     queries: times.length,
-    failed,
+    failed: [...failures.values()].reduce((sum, { count }) => sum + count, 0),
+    failures: [...failures.values()].sort((a, b) => b.count - a.count),
     queryMs: { median: at(0.5), p95: at(0.95), max: at(1) },
     slowest: times
       .sort((a, b) => b.ms - a.ms)
@@ -98,6 +110,17 @@ export async function measureDashboards(api: ApiProcess, hosts: readonly string[
     ingestAlone,
     ingestBeside,
   };
+}
+
+/** Code and first sentence of a problem, numbers left out: what is the same failure shall count as one. */
+function problemOf(text: string): [code: string, detail: string] {
+  try {
+    const { code, detail } = JSON.parse(text) as { code?: string; detail?: string };
+    const [sentence = ""] = (detail ?? "").split(/(?<=\.)\s/);
+    return [code ?? "", sentence.replace(/\d[\d.,]*/g, "…")];
+  } catch {
+    return ["", text.slice(0, 100)];
+  }
 }
 
 /** Agents that deliver for a minute, and what is done beside. */

@@ -72,7 +72,10 @@ export class ClickHouseService implements OnApplicationBootstrap, OnApplicationS
   readonly layout: Layout;
   /** Every query ends itself within 20 s; a server that says nothing for longer hangs. Tests lower it. */
   answerTimeoutMs = 25_000;
+  /** Inserts, roll-ups and statements about tables. */
   private readonly client: ClickHouseClient;
+  /** SELECTs have connections of their own: an insert never stands behind them in line for one. */
+  private readonly reader: ClickHouseClient;
   private readonly stopping = new AbortController();
   private schemaReady = false;
 
@@ -88,6 +91,7 @@ export class ClickHouseService implements OnApplicationBootstrap, OnApplicationS
       cluster: cluster === null ? null : { name: cluster.name, replicated: cluster.replicated, onCluster: cluster.nodeUrls.length === 0 },
     };
     this.client = this.createClient(config.clickhouse.url, database);
+    this.reader = this.createClient(config.clickhouse.url, database);
   }
 
   private createClient(url: string, database: string | undefined): ClickHouseClient {
@@ -117,7 +121,7 @@ export class ClickHouseService implements OnApplicationBootstrap, OnApplicationS
 
   async onApplicationShutdown(): Promise<void> {
     this.stopping.abort();
-    await this.client.close();
+    await Promise.all([this.client.close(), this.reader.close()]);
   }
 
   /** True once all tables exist. */
@@ -210,7 +214,7 @@ export class ClickHouseService implements OnApplicationBootstrap, OnApplicationS
     const timeout = AbortSignal.timeout(this.answerTimeoutMs);
     signal?.addEventListener("abort", kill, { once: true });
     try {
-      const result = await this.client.query({
+      const result = await this.reader.query({
         query: sql,
         query_params: params,
         format: "JSON",

@@ -25,6 +25,7 @@ export const errorKinds = {
   QUERY_TIMEOUT: { httpStatus: 504, grpcStatus: GrpcStatus.DEADLINE_EXCEEDED, title: "The query took too long", retryable: true },
   STORAGE_UNAVAILABLE: { httpStatus: 503, grpcStatus: GrpcStatus.UNAVAILABLE, title: "The storage does not answer", retryable: true },
   PAYLOAD_TOO_LARGE: { httpStatus: 413, grpcStatus: GrpcStatus.RESOURCE_EXHAUSTED, title: "The request body is too large", retryable: false },
+  OVERLOADED: { httpStatus: 503, grpcStatus: GrpcStatus.UNAVAILABLE, title: "Too many queries wait for the storage", retryable: true },
   RATE_LIMITED: { httpStatus: 429, grpcStatus: GrpcStatus.RESOURCE_EXHAUSTED, title: "Too many requests", retryable: true },
   INTERNAL: { httpStatus: 500, grpcStatus: GrpcStatus.INTERNAL, title: "Something broke on our side", retryable: false },
 } as const satisfies Record<string, ErrorKind>;

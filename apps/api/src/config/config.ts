@@ -37,7 +37,26 @@ export const environmentSchema = z.object({
   WAGGLE_API_LIMIT_HOSTS: limit(50_000).describe("Hosts an organisation may have enrolled."),
   WAGGLE_API_LIMIT_SERIES: limit(20_000_000).describe("Series an organisation may have: rows of every host's newest window, summed."),
   WAGGLE_API_LIMIT_QUERY_ROWS_PER_MINUTE: limit(20_000_000_000).describe("Stored rows an organisation's queries may read per minute."),
-  WAGGLE_API_LIMIT_QUERIES_AT_ONCE: limit(100).describe("Queries an organisation may run at the same time."),
+  WAGGLE_API_LIMIT_QUERIES_AT_ONCE: limit(500).describe(
+    "Queries an organisation may have under way at the same time, those that wait for ClickHouse too. A browser asks six at once: 500 carry 80 people who look at the same moment.",
+  ),
+  WAGGLE_API_LIMIT_STATEMENTS_AT_ONCE: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(1_000)
+    .optional()
+    .describe(
+      "Statements of queries that ClickHouse is given at a time by each API node; the others wait, organisations in turn. Default: as many as the server has cores, at least 2.",
+    ),
+  WAGGLE_API_LIMIT_STATEMENTS_WAITING: limit(2_000).describe("Statements of one organisation that may wait for ClickHouse, on each API node."),
+  WAGGLE_API_LIMIT_STATEMENT_WAIT_SECONDS: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(600)
+    .default(10)
+    .describe("How long a statement may wait for ClickHouse. One that would wait longer is refused at once, with the time after which to try again."),
   WAGGLE_API_LIMIT_REQUESTS_PER_MINUTE: limit(30_000).describe(
     "Requests that one API token, and the browsers that signed in with it, may make per minute, on each API node.",
   ),
@@ -107,6 +126,13 @@ export class Config {
     readonly seriesMax: number;
     readonly queryRowsPerMinuteMax: number;
     readonly queriesAtOnceMax: number;
+  };
+  /** What queries may ask of ClickHouse at a time, over all organisations; of those that wait `waitingMax` are one's. */
+  readonly statements!: {
+    /** null: as ClickHouse has cores. */
+    readonly runningMax: number | null;
+    readonly waitingMax: number;
+    readonly waitMsMax: number;
   };
   readonly clickhouse!: {
     readonly url: string;
@@ -189,6 +215,11 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       queriesAtOnceMax: env.WAGGLE_API_LIMIT_QUERIES_AT_ONCE,
     },
     requestsPerMinuteMax: env.WAGGLE_API_LIMIT_REQUESTS_PER_MINUTE,
+    statements: {
+      runningMax: env.WAGGLE_API_LIMIT_STATEMENTS_AT_ONCE ?? null,
+      waitingMax: env.WAGGLE_API_LIMIT_STATEMENTS_WAITING,
+      waitMsMax: env.WAGGLE_API_LIMIT_STATEMENT_WAIT_SECONDS * 1_000,
+    },
     clickhouse: {
       url: clickhouseUrl.origin,
       database: env.WAGGLE_CLICKHOUSE_DATABASE ?? (databaseOfUrl || "waggle"),

@@ -2,12 +2,17 @@
 import { type CallHandler, type ExecutionContext, Inject, Injectable, type NestInterceptor } from "@nestjs/common";
 import type { FastifyReply } from "fastify";
 import { finalize, type Observable, tap } from "rxjs";
+import { AppError, type ErrorCode } from "../../common/app-error.ts";
 import type { AuthenticatedRequest } from "../../common/caller.ts";
 import { LimitsService } from "./limits.service.ts";
 import { setRateLimits } from "./rate-limit-headers.ts";
 
-/** What a query that failed is taken to have read: it was stopped for reading too much, or it read little. */
-const ROWS_OF_FAILED_QUERY = 1_000_000;
+/** What a query that was stopped while it read is taken to have read: nobody said. */
+const ROWS_OF_STOPPED_QUERY = 1_000_000;
+/** Failures of queries that were read for: by a limit of ClickHouse, after a time. All others were refused before anything was read. */
+const stoppedCodes: readonly ErrorCode[] = ["QUERY_TOO_LARGE", "QUERY_TIMEOUT", "INTERNAL"];
+
+const rowsOfFailed = (error: unknown): number => (error instanceof AppError && !stoppedCodes.includes(error.code) ? 0 : ROWS_OF_STOPPED_QUERY);
 
 /** Admits a request whose answer says `meta.rowsRead`, and counts that against the organisation's query limits. */
 @Injectable()
@@ -30,12 +35,18 @@ export class QueryLimitInterceptor implements NestInterceptor {
       throw error;
     }
     return next.handle().pipe(
-      tap((answer: { meta?: { rowsRead?: number } }) => {
-        done(answer.meta?.rowsRead ?? 0);
-        tell();
+      tap({
+        next: (answer: { meta?: { rowsRead?: number } }) => {
+          done(answer.meta?.rowsRead ?? 0);
+          tell();
+        },
+        error: (error: unknown) => {
+          done(rowsOfFailed(error));
+          tell();
+        },
       }),
-      // Nothing is left to count after an answer.
-      finalize(() => done(ROWS_OF_FAILED_QUERY)),
+      // Nothing is left to count after an answer or a failure.
+      finalize(() => done(ROWS_OF_STOPPED_QUERY)),
     );
   }
 }

@@ -157,6 +157,16 @@ function reportersKey(reporters: readonly string[]): string {
   return reporters.length === 1 ? (reporters[0] as string) : JSON.stringify(reporters);
 }
 
+/** What a coverage block says that only depends on what each host said. */
+interface SaidByHosts {
+  readonly hosts: number;
+  readonly missing: Coverage["missing"];
+  readonly wanted: Wanted;
+  readonly states: Coverage["states"];
+  /** Sentences. */
+  readonly notes: readonly string[];
+}
+
 /**
  * The coverage block of an answer.
  * @param expected hosts that match the filter and were enrolled, and not retired, in the range
@@ -170,16 +180,72 @@ export function assembleCoverage(
   nowMs: number,
   further: readonly string[] = [],
 ): Coverage {
-  const missing = expected.flatMap((host) => missingEntry(host, byHost.get(host.id), steps, nowMs) ?? []);
-  const { shares, hosts } = fractions(steps, expected, byHost, reports, nowMs);
+  return toCoverage(saidByHosts(steps, expected, byHost, nowMs), reports, further);
+}
+
+/** By what was read of the hosts, by the hosts asked for, by range and second. */
+const said = new WeakMap<ReadonlyMap<string, HostReport>, WeakMap<readonly KnownHost[], Map<string, SaidByHosts>>>();
+
+/**
+ * The same of hosts of which some may not be expected. Of a large fleet the panels of a page ask with the same two objects, and all that has to be looked up
+ * host by host is looked up once.
+ * @param matching hosts that match the filter
+ */
+export function coverageOfMatching(
+  steps: Steps,
+  matching: readonly KnownHost[],
+  byHost: ReadonlyMap<string, HostReport>,
+  reports: Reports,
+  nowMs: number,
+  further: readonly string[],
+): Coverage {
+  const secondMs = Math.floor(nowMs / 1_000) * 1_000;
+  const ofLists = said.get(byHost) ?? new WeakMap<readonly KnownHost[], Map<string, SaidByHosts>>();
+  said.set(byHost, ofLists);
+  const ofRanges = ofLists.get(matching) ?? new Map<string, SaidByHosts>();
+  ofLists.set(matching, ofRanges);
+  const key = `${steps.fromMs} ${steps.toMs} ${steps.stepMs} ${secondMs}`;
+  let found = ofRanges.get(key);
+  if (found === undefined) {
+    // A host that has windows older than its enrolment (it filled its spool before) is expected where they are.
+    const expected = matching.filter(
+      (host) => (host.enrolledAtMs < steps.toMs || byHost.has(host.id)) && (host.retiredAtMs === null || host.retiredAtMs > steps.fromMs),
+    );
+    found = saidByHosts(steps, expected, byHost, secondMs);
+    ofRanges.set(key, found);
+  }
+  return toCoverage(found, reports, further);
+}
+
+function saidByHosts(steps: Steps, expected: readonly KnownHost[], byHost: ReadonlyMap<string, HostReport>, nowMs: number): SaidByHosts {
   return {
     hosts: expected.length,
-    reporting: expected.length - missing.length,
-    missing: missing.slice(0, MISSING_MAX),
-    steps: shares,
-    stepHosts: { reporting: shares.map((_, step) => reports.hosts(step)), expected: hosts },
+    missing: expected.flatMap((host) => missingEntry(host, byHost.get(host.id), steps, nowMs) ?? []),
+    wanted: wantedOf(steps, expected, byHost, nowMs),
     states: statesOf(expected, byHost),
-    note: notes(expected, byHost, missing.length, further),
+    notes: notesOf(expected, byHost),
+  };
+}
+
+function toCoverage({ hosts, missing, wanted, states, notes }: SaidByHosts, reports: Reports, further: readonly string[]): Coverage {
+  const parts = [
+    ...(hosts === 0 ? ["No enrolled host matches."] : []),
+    ...further,
+    ...notes,
+    ...(missing.length > MISSING_MAX ? [`${missing.length - MISSING_MAX} more hosts are missing than are listed.`] : []),
+  ];
+  return {
+    hosts,
+    reporting: hosts - missing.length,
+    missing: missing.slice(0, MISSING_MAX),
+    steps: wanted.ms.map((wantedMs, step) => {
+      const coveredMs = reports.coveredMs(step);
+      if (coveredMs === 0) return 0;
+      return wantedMs <= coveredMs ? 1 : Math.round((coveredMs / wantedMs) * 10_000) / 10_000;
+    }),
+    stepHosts: { reporting: wanted.ms.map((_, step) => reports.hosts(step)), expected: [...wanted.hosts] },
+    states,
+    note: parts.length === 0 ? null : parts.join(" "),
   };
 }
 
@@ -202,14 +268,13 @@ function statesOf(expected: readonly KnownHost[], byHost: ReadonlyMap<string, Ho
   });
 }
 
-/** Per step: reported host time ÷ expected host time, and how many hosts were expected. */
-function fractions(
-  steps: Steps,
-  expected: readonly KnownHost[],
-  byHost: ReadonlyMap<string, HostReport>,
-  reports: Reports,
-  nowMs: number,
-): { readonly shares: number[]; readonly hosts: number[] } {
+/** Per step: how much time of hosts was expected to be covered, and how many hosts were. */
+interface Wanted {
+  readonly ms: readonly number[];
+  readonly hosts: readonly number[];
+}
+
+function wantedOf(steps: Steps, expected: readonly KnownHost[], byHost: ReadonlyMap<string, HostReport>, nowMs: number): Wanted {
   const settledMs = Math.floor((nowMs - SETTLE_MS) / WINDOW_MS) * WINDOW_MS;
   const expectedMs = new Array<number>(steps.count).fill(0);
   const some = new Array<number>(steps.count).fill(0);
@@ -228,7 +293,7 @@ function fractions(
       whole[end] = (whole[end] as number) - 1;
     }
     // At most the step in which it came and the one in which it went are not whole.
-    for (const step of new Set([first - 1, end])) {
+    for (const step of first - 1 === end ? [end] : [first - 1, end]) {
       if (step < 0 || step >= steps.count || (step >= first && step < end)) continue;
       const stepMs = steps.fromMs + step * steps.stepMs;
       const wantedMs = Math.max(0, Math.min(stepEndMs(step), endMs) - Math.max(stepMs, startMs));
@@ -241,13 +306,10 @@ function fractions(
     present += difference;
     return present;
   });
-  const shares = expectedMs.map((ofSome, step) => {
-    const wanted = ofSome + (wholeOf[step] as number) * Math.max(0, stepEndMs(step) - (steps.fromMs + step * steps.stepMs));
-    const covered = reports.coveredMs(step);
-    if (covered === 0) return 0;
-    return wanted <= covered ? 1 : Math.round((covered / wanted) * 10_000) / 10_000;
-  });
-  return { shares, hosts: some.map((count, step) => count + (wholeOf[step] as number)) };
+  return {
+    ms: expectedMs.map((ofSome, step) => ofSome + (wholeOf[step] as number) * Math.max(0, stepEndMs(step) - (steps.fromMs + step * steps.stepMs))),
+    hosts: some.map((count, step) => count + (wholeOf[step] as number)),
+  };
 }
 
 /** Why a host does not report; undefined if it does. In a range that reaches the present, a host that stopped is missing. */
@@ -276,17 +338,12 @@ function missingEntry(host: KnownHost, row: HostReport | undefined, steps: Steps
   return entry("offline", "offline in this range", null);
 }
 
-function notes(expected: readonly KnownHost[], byHost: ReadonlyMap<string, HostReport>, missing: number, further: readonly string[]): string | null {
-  const parts: string[] = [];
-  if (expected.length === 0) parts.push("No enrolled host matches.");
-  parts.push(...further);
-  for (const state of ["fallback", "sampled", "shed"]) {
+function notesOf(expected: readonly KnownHost[], byHost: ReadonlyMap<string, HostReport>): readonly string[] {
+  return ["fallback", "sampled", "shed"].flatMap((state) => {
     const affected = expected.filter((host) => byHost.get(host.id)?.lastState === state);
     const first = affected[0];
-    if (first === undefined) continue;
+    if (first === undefined) return [];
     const reason = byHost.get(first.id)?.lastReason ?? "";
-    parts.push(`${state} on ${affected.length === 1 ? first.name : `${affected.length} hosts`}${reason === "" ? "" : `: ${reason}`}.`);
-  }
-  if (missing > MISSING_MAX) parts.push(`${missing - MISSING_MAX} more hosts are missing than are listed.`);
-  return parts.length === 0 ? null : parts.join(" ");
+    return [`${state} on ${affected.length === 1 ? first.name : `${affected.length} hosts`}${reason === "" ? "" : `: ${reason}`}.`];
+  });
 }

@@ -8,12 +8,21 @@ export interface HostValues {
   readonly values: readonly string[];
 }
 
+const valuesOf = new WeakMap<readonly KnownHost[], Map<string, HostValues>>();
+
 /** The values of hosts for each of the keys that is known of hosts. */
 export function hostValuesOf(keys: readonly string[], hosts: readonly KnownHost[]): ReadonlyMap<string, HostValues> {
+  const found = valuesOf.get(hosts) ?? new Map<string, HostValues>();
+  valuesOf.set(hosts, found);
   return new Map(
     keys.filter(isHostKey).map((key) => {
-      const known = hosts.filter((host) => hostValue(host, key) !== "");
-      return [key, { hosts: known.map((host) => host.id), values: known.map((host) => hostValue(host, key)) }];
+      let values = found.get(key);
+      if (values === undefined) {
+        const known = hosts.filter((host) => hostValue(host, key) !== "");
+        values = { hosts: known.map((host) => host.id), values: known.map((host) => hostValue(host, key)) };
+        found.set(key, values);
+      }
+      return [key, values];
     }),
   );
 }

@@ -12,6 +12,8 @@ interface Entry {
   readonly statement: Statement;
   readonly origin: EntryOrigin;
   readonly rowsRead: number;
+  /** Until ClickHouse was given it; in `elapsedMs`. */
+  readonly waitedMs: number;
   readonly elapsedMs: number;
 }
 
@@ -49,7 +51,7 @@ export class Journal {
 
   /** The statements, for the caller whose organisation is `tenant`. */
   statements(tenant: string): Explanation["statements"] {
-    return this.entries.map(({ purpose, statement, origin, rowsRead, elapsedMs }) => ({
+    return this.entries.map(({ purpose, statement, origin, rowsRead, waitedMs, elapsedMs }) => ({
       purpose,
       sql: outdented(statement.sql),
       parameters: [...statement.sql.matchAll(/\{(p\d+):([^}]+)\}/g)]
@@ -57,6 +59,7 @@ export class Journal {
         .filter(({ name }, index, all) => all.findIndex((other) => other.name === name) === index),
       origin,
       rowsRead,
+      waitedMs: tenths(waitedMs),
       elapsedMs: tenths(elapsedMs),
     }));
   }

@@ -3,13 +3,15 @@ import { Module } from "@nestjs/common";
 import { RollupsModule } from "../rollups/rollups.module.ts";
 import { QueryPlanner } from "./planner.ts";
 import { QueryController } from "./query.controller.ts";
+import { QueryMetrics } from "./query.metrics.ts";
 import { QueryRepository } from "./query.repository.ts";
 import { QueryService } from "./query.service.ts";
+import { StatementAdmission } from "./statement-admission.ts";
 
 @Module({
   imports: [RollupsModule],
   controllers: [QueryController],
-  providers: [QueryService, QueryPlanner, QueryRepository],
+  providers: [QueryService, QueryPlanner, QueryRepository, QueryMetrics, StatementAdmission],
   exports: [QueryService, QueryRepository],
 })
 export class QueryModule {}

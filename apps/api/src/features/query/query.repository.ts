@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-import { hash } from "node:crypto";
 import { Inject, Injectable } from "@nestjs/common";
 import { tableName } from "@waggle/signals";
 import { asc, eq } from "drizzle-orm";
 import { ClickHouseService } from "../../clickhouse/clickhouse.service.ts";
+import { queriesYield } from "../../clickhouse/query-settings.ts";
 import { AppError } from "../../common/app-error.ts";
 import { Database } from "../../postgres/database.ts";
 import { hosts } from "../../postgres/schema.ts";
 import type { KnownHost } from "./coverage.ts";
+import { indexOf } from "./host-lists.ts";
 import { KeptAnswers } from "./kept-answers.ts";
+import { QueryMetrics } from "./query.metrics.ts";
 import { SharedRuns } from "./shared-runs.ts";
 import type { Source } from "./sources.ts";
 import { Parameters, type Plan, rowsOf, type Statement, scopeOf } from "./sql.ts";
+import { StatementAdmission } from "./statement-admission.ts";
+import { nameOf, tenantOf } from "./statement-name.ts";
 import { TableVersions } from "./table-versions.ts";
 
 /** What one query may cost. ClickHouse knows the rows from its primary key before it reads any. */
@@ -25,10 +29,22 @@ const defaultLimits = {
 /** Of JSON that ClickHouse sent; as objects it takes some three times as much. */
 const KEPT_BYTES_MAX = 32 * 1_024 * 1_024;
 const HOST_LIST_MS = 2_000;
-const LARGE_FLEET_HOSTS = 1_000;
+export const LARGE_FLEET_HOSTS = 1_000;
+/** Half of how often a page that follows the present asks again, and shorter than the time in which a host counts as late. */
+const RECENT_MS = 5_000;
+/** When a statement would wait longer, an answer of the last seconds is the better one. */
+const LONG_WAIT_MS = 250;
 
-/** Where rows came from: ClickHouse, somebody else's same statement that was running, or an answer that is still right. */
-export type Origin = "read" | "shared" | "kept";
+/**
+ * Where rows came from: ClickHouse, somebody else's same statement that was running, an answer that is still right, or one that was right a few seconds ago.
+ */
+export type Origin = "read" | "shared" | "kept" | "recent";
+
+/**
+ * Whether an answer that was read up to five seconds ago will do. never: rows must be in it that have come in since; rather-than-wait: where many statements
+ * wait for ClickHouse; always: also where none do.
+ */
+export type Recent = "never" | "rather-than-wait" | "always";
 
 /** Rows of a statement. They are shared between callers: nobody may change them. */
 export interface RunAnswer<Row> {
@@ -36,16 +52,21 @@ export interface RunAnswer<Row> {
   /** By this statement; 0 when its answer had been kept. */
   readonly rowsRead: number;
   readonly origin: Origin;
+  /** Until ClickHouse was given the statement. */
+  readonly waitedMs: number;
 }
 
 interface ReadRows {
   readonly rows: unknown[];
   readonly rowsRead: number;
+  readonly waitedMs: number;
+  /** When ClickHouse was given the statement, by `performance.now()`. */
+  readonly readAtMs: number;
 }
 
 /**
  * How queries are read. A statement that is running already is not run again: its callers share the answer. One that reads nothing but rolled-up rows is
- * answered as before until something is written to the tables and days it reads (docs/adr/0015).
+ * answered as before until something is written to the tables and days it reads (docs/adr/0015). The others wait until ClickHouse has a core for them.
  */
 @Injectable()
 export class QueryRepository {
@@ -54,11 +75,15 @@ export class QueryRepository {
   readonly versions: TableVersions;
   private readonly running = new SharedRuns<ReadRows>();
   private readonly kept = new KeptAnswers<ReadRows>(KEPT_BYTES_MAX);
+  private readonly recent = new KeptAnswers<ReadRows>(KEPT_BYTES_MAX);
+  private readonly estimating = new SharedRuns<number>();
   private readonly hostLists = new Map<string, { readonly list: Promise<KnownHost[]>; readonly readAtMs: number }>();
 
   constructor(
     @Inject(ClickHouseService) private readonly clickhouse: ClickHouseService,
     @Inject(Database) private readonly database: Database,
+    @Inject(StatementAdmission) private readonly admission: StatementAdmission,
+    @Inject(QueryMetrics) private readonly metrics: QueryMetrics,
   ) {
     this.versions = new TableVersions(clickhouse);
   }
@@ -104,32 +129,49 @@ export class QueryRepository {
       .from(hosts)
       .where(eq(hosts.organisationId, organisationId))
       .orderBy(asc(hosts.name));
-    return rows.map((row) => ({
-      id: row.id,
-      name: row.name,
-      enrolledAtMs: row.enrolledAt.getTime(),
-      retiredAtMs: row.retiredAt?.getTime() ?? null,
-      lastWindowEndMs: row.lastWindowEndAt?.getTime() ?? null,
-      tags: row.tags,
-      attributes: { kernel: row.kernel, distribution: row.distribution, architecture: row.architecture, agent_version: row.agentVersion },
-    }));
+    const known = rows.map(
+      (row): KnownHost => ({
+        id: row.id,
+        name: row.name,
+        enrolledAtMs: row.enrolledAt.getTime(),
+        retiredAtMs: row.retiredAt?.getTime() ?? null,
+        lastWindowEndMs: row.lastWindowEndAt?.getTime() ?? null,
+        tags: row.tags,
+        attributes: { kernel: row.kernel, distribution: row.distribution, architecture: row.architecture, agent_version: row.agentVersion },
+      }),
+    );
+    // Part of reading the list: whoever plans by it finds it ready.
+    indexOf(known);
+    return known;
   }
 
   /**
    * Runs a statement within `limits`.
-   * @param signal the statement is cancelled in ClickHouse when all who wait for it have gone
-   * @throws AppError QUERY_TOO_LARGE with the rows it would have read, QUERY_TIMEOUT, STORAGE_UNAVAILABLE; the signal's reason
+   * @param signal the statement leaves the line, or is cancelled in ClickHouse, when all who wait for it have gone
+   * @throws AppError RATE_LIMITED or OVERLOADED when too many wait, QUERY_TOO_LARGE with the rows it would have read, QUERY_TIMEOUT, STORAGE_UNAVAILABLE; the signal's reason
    */
-  async run<Row>(statement: Statement, signal: AbortSignal | undefined): Promise<RunAnswer<Row>> {
-    // The tenant is a parameter of every statement, and so part of its name.
-    const key = hash("sha256", `${statement.sql}\n${JSON.stringify(statement.parameters)}`, "base64");
+  async run<Row>(statement: Statement, signal: AbortSignal | undefined, recent: Recent = "rather-than-wait"): Promise<RunAnswer<Row>> {
+    const answer = await this.answer<Row>(statement, signal, recent);
+    this.metrics.answers.inc({ origin: answer.origin });
+    return answer;
+  }
+
+  private async answer<Row>(statement: Statement, signal: AbortSignal | undefined, recent: Recent): Promise<RunAnswer<Row>> {
+    const tenant = tenantOf(statement);
+    const key = nameOf(statement);
     const version = await this.versionOf(statement);
     if (version !== undefined) {
       const kept = this.kept.get(key, version);
-      if (kept !== undefined) return { rows: kept.rows as Row[], rowsRead: 0, origin: "kept" };
+      if (kept !== undefined) return { rows: kept.rows as Row[], rowsRead: 0, origin: "kept", waitedMs: 0 };
     }
-    const { answer, isShared } = await this.running.get(key, (abort) => this.read(statement, key, version, abort), signal);
-    return { rows: answer.rows as Row[], rowsRead: answer.rowsRead, origin: isShared ? "shared" : "read" };
+    if (recent === "always" || (recent === "rather-than-wait" && this.admission.expectedWaitMs(tenant) > LONG_WAIT_MS)) {
+      const known = this.recent.get(key, tenant);
+      if (known !== undefined && performance.now() - known.readAtMs < RECENT_MS)
+        return { rows: known.rows as Row[], rowsRead: 0, origin: "recent", waitedMs: 0 };
+    }
+    const { answer, isShared } = await this.running.get(key, (abort) => this.read(tenant, statement, key, version, abort), signal);
+    const { rows, rowsRead, waitedMs } = answer;
+    return { rows: rows as Row[], rowsRead, origin: isShared ? "shared" : "read", waitedMs };
   }
 
   /** What names the content of all that the statement reads; undefined: it reads rows that come in at any moment. */
@@ -138,11 +180,14 @@ export class QueryRepository {
     return this.versions.of(tablesIn(sql), reads.fromMs, reads.toMs);
   }
 
-  private async read(statement: Statement, key: string, version: string | undefined, signal: AbortSignal): Promise<ReadRows> {
-    try {
+  private async read(tenant: string, statement: Statement, key: string, version: string | undefined, signal: AbortSignal): Promise<ReadRows> {
+    const read = async (threadsMax: number): Promise<Omit<ReadRows, "waitedMs"> & { readonly bytes: number }> => {
+      const readAtMs = performance.now();
       const { rows, summary } = await this.clickhouse.query<unknown>(statement.sql, statement.parameters, {
         signal,
         settings: {
+          ...queriesYield,
+          max_threads: threadsMax,
           max_rows_to_read: String(this.limits.rowsReadMax),
           max_result_rows: String(this.limits.resultRowsMax),
           max_memory_usage: String(this.limits.memoryBytesMax),
@@ -153,11 +198,17 @@ export class QueryRepository {
           do_not_merge_across_partitions_select_final: 1,
         },
       });
-      const answer: ReadRows = { rows, rowsRead: summary.rowsRead };
-      if (version !== undefined) this.kept.put(key, version, answer, summary.resultBytes);
+      return { rows, rowsRead: summary.rowsRead, readAtMs, bytes: summary.resultBytes };
+    };
+    try {
+      const { answer: found, waitedMs } = await this.admission.run(tenant, read, signal);
+      const { bytes, ...rest } = found;
+      const answer: ReadRows = { ...rest, waitedMs };
+      if (version !== undefined) this.kept.put(key, version, answer, bytes);
+      else this.recent.put(key, tenant, answer, bytes);
       return answer;
     } catch (error) {
-      if (error instanceof AppError && error.code === "QUERY_TOO_LARGE") throw await this.explain(error, statement, signal);
+      if (error instanceof AppError && error.code === "QUERY_TOO_LARGE") throw await this.explain(error, tenant, statement, signal);
       throw error;
     }
   }
@@ -174,17 +225,19 @@ export class QueryRepository {
       (source) => `SELECT 1 ${rowsOf(tableName(plan.signal, source.level, source.scope), scopeOf(plan, source, parameters), { isFinal: false })}`,
     );
     const statement = estimateStatement(parameters.statement(branches.join(" UNION ALL ")));
-    const { rows } = await this.clickhouse.query<{ rows: number }>(statement.sql, statement.parameters, { signal });
-    return Number(rows[0]?.rows ?? 0);
+    const { answer } = await this.estimating.get(nameOf(statement), (abort) => this.readEstimate(plan.tenant, statement, abort), signal);
+    return answer;
+  }
+
+  private async readEstimate(tenant: string, { sql, parameters }: Statement, signal: AbortSignal): Promise<number> {
+    const settings = { ...queriesYield, max_threads: 1 };
+    const { answer } = await this.admission.run(tenant, () => this.clickhouse.query<{ rows: number }>(sql, parameters, { signal, settings }), signal);
+    return Number(answer.rows[0]?.rows ?? 0);
   }
 
   /** The same error, naming what the statement would read. */
-  private async explain(error: AppError, statement: Statement, signal: AbortSignal | undefined): Promise<AppError> {
-    const estimate = estimateStatement(statement);
-    const rows = await this.clickhouse.query<{ rows: number }>(estimate.sql, estimate.parameters, { signal }).then(
-      (answer) => answer.rows[0]?.rows ?? 0,
-      () => 0,
-    );
+  private async explain(error: AppError, tenant: string, statement: Statement, signal: AbortSignal): Promise<AppError> {
+    const rows = await this.readEstimate(tenant, estimateStatement(statement), signal).catch(() => 0);
     if (rows <= this.limits.rowsReadMax) return error;
     const share = Math.floor((this.limits.rowsReadMax / rows) * 100);
     const smaller = share >= 1 ? `about ${share} % of the range` : "a much shorter range";

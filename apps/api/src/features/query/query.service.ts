@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Inject, Injectable } from "@nestjs/common";
-import { hostValue, matchesHost, tagKeysOf } from "@waggle/query";
+import { hostValue } from "@waggle/query";
 import { OTHER, RELATIVE_ERROR_MAX, SERVER_HOST } from "@waggle/signals";
 import { AppError } from "../../common/app-error.ts";
 import { type Caller, requireScope } from "../../common/caller.ts";
 import { Clock } from "../../common/clock.ts";
 import { assembleSeries, groupOf, reporterKeys, withCompared } from "./assemble.ts";
-import { assembleCoverage, type HostReport, type HostsRow, type KnownHost, Reports } from "./coverage.ts";
+import { coverageOfMatching, type HostReport, type HostsRow, type KnownHost, Reports } from "./coverage.ts";
 import { hostsStatement } from "./coverage-statements.ts";
 import { earlierSteps } from "./earlier-window.ts";
+import { indexOf, matchingOf } from "./host-lists.ts";
 import { hostValuesOf } from "./host-values.ts";
 import { type EntryOrigin, Journal } from "./journal.ts";
 import { type Asked, type Planned, QueryPlanner } from "./planner.ts";
-import { QueryRepository } from "./query.repository.ts";
+import { LARGE_FLEET_HOSTS, QueryRepository, type Recent } from "./query.repository.ts";
 import type { Answer, Coverage, Explanation, Query } from "./query.schemas.ts";
 import { type Groups, nothing, type ReadRows, type Run, readWindow, toHostReports } from "./read-answer.ts";
 import { type ResolvedQuery, resolveQuery } from "./resolve.ts";
@@ -94,12 +95,13 @@ export class QueryService {
     const tenant = caller.organisationId;
     const enrolled = await journal.wait(() => this.repository.listHosts(tenant));
     const resolved = resolveQuery(query, nowMs, indexOf(enrolled).tagKeys);
-    const known = resolved.signal.source === "server" ? [serverHost] : enrolled;
-    const matching = resolved.hostFilters.length === 0 ? known : known.filter((host) => matchesHost(resolved.hostFilters, host));
-    const hosts = resolved.hostFilters.length === 0 ? null : matching.map((host) => host.id);
+    const known = resolved.signal.source === "server" ? serverHosts : enrolled;
+    const { hosts: matching, ids } = matchingOf(known, resolved.hostFilters);
+    const hosts = resolved.hostFilters.length === 0 ? null : ids;
     const asked = toAsked(resolved, tenant, hosts, matching, journal);
     const planned = await this.planner.choose(asked, resolved.range, { ...resolved, rawGrainMs }, nowMs, signal);
-    return { window: new Window(planned, known, matching, nowMs), resolved, asked };
+    // Who knows the windows of the hosts asks for one as soon as it is complete.
+    return { window: new Window(planned, known, matching, nowMs, rawGrainMs !== undefined), resolved, asked };
   }
 
   /**
@@ -122,7 +124,7 @@ export class QueryService {
     const journal = new Journal();
     const ask = (abort: AbortSignal) => this.hosts(window, hostsStatement(plan, hostSources), journal, "what each host said", abort);
     const hosts = plan.hosts?.length === 0 ? new Map<string, HostReport>() : await ask(signal ?? new AbortController().signal);
-    const reports = Reports.ofOneStep(hosts, () => undefined);
+    const reports = reportsOfOneStep(hosts, known, "[]", () => Reports.ofOneStep(hosts, () => undefined));
     return { coverage: window.coverage({ hosts, reports }), hosts, rowsRead: journal.rowsRead };
   }
 
@@ -140,7 +142,7 @@ export class QueryService {
     const again = await this.planner.again({ ...asked, comparisons: [] }, steps, window.nowMs, signal);
     // What passes is what passes now: the same groups are compared.
     const planned: Planned = { ...again, plan: { ...again.plan, ...(read.passing === undefined ? {} : { passing: read.passing }) } };
-    const before = new Window(planned, window.known, window.matching, window.nowMs);
+    const before = new Window(planned, window.known, window.matching, window.nowMs, window.recent === "never");
     const isNothing = plan.hosts?.length === 0 || (plan.by.length === 0 && read.top !== null);
     const rows = isNothing ? nothing(planned.plan) : await this.read(before, journal, "earlier window: ", signal, read);
     return { window: before, read: isNothing ? { ...rows, top: read.top } : rows };
@@ -153,13 +155,13 @@ export class QueryService {
     const either = signal === undefined ? siblings.signal : AbortSignal.any([signal, siblings.signal]);
     const run: Run = async <Row>(purpose: string, statement: Statement) => {
       const startedAtMs = performance.now();
-      const { rows, rowsRead, origin } = await journal.wait(() => this.repository.run<Row>(statement, either));
-      journal.note({ purpose: `${prefix}${purpose}`, statement, origin, rowsRead, elapsedMs: performance.now() - startedAtMs });
+      const { rows, rowsRead, origin, waitedMs } = await journal.wait(() => this.repository.run<Row>(statement, either, window.recent));
+      journal.note({ purpose: `${prefix}${purpose}`, statement, origin, rowsRead, waitedMs, elapsedMs: performance.now() - startedAtMs });
       return rows;
     };
     const askHosts = (statement: Statement) => this.hosts(window, statement, journal, `${prefix}what each host said`, either);
     try {
-      return await readWindow({ planned: window.planned, run, askHosts, reportersOf: (id) => window.reportersOf(id) }, shown);
+      return await readWindow({ planned: window.planned, run, askHosts, reportsOf: (hosts) => window.reportsOf(hosts) }, shown);
     } catch (error) {
       siblings.abort(error);
       throw error;
@@ -168,17 +170,17 @@ export class QueryService {
 
   /** What each host said over the range. Of a whole fleet that is much to read, and every panel of a page asks it: then nobody's alone to cancel. */
   private async hosts(
-    { plan }: Window,
+    { plan, recent }: Window,
     statement: Statement,
     journal: Journal,
     purpose: string,
     signal: AbortSignal,
   ): Promise<ReadonlyMap<string, HostReport>> {
     const startedAtMs = performance.now();
-    let [origin, rowsRead]: [EntryOrigin, number] = ["recent", 0];
+    let [origin, rowsRead, waitedMs]: [EntryOrigin, number, number] = ["recent", 0, 0];
     const ask = async (abort: AbortSignal | undefined): Promise<ReadonlyMap<string, HostReport>> => {
-      const answer = await this.repository.run<HostsRow>(statement, abort);
-      ({ origin, rowsRead } = answer);
+      const answer = await this.repository.run<HostsRow>(statement, abort, recent);
+      ({ origin, rowsRead, waitedMs } = answer);
       return toHostReports(answer.rows);
     };
     const reports = await journal.wait(() =>
@@ -186,7 +188,7 @@ export class QueryService {
         ? this.fleetHosts.get(JSON.stringify([statement.sql, statement.parameters]), () => ask(undefined), performance.now())
         : ask(signal),
     );
-    journal.note({ purpose, statement, origin, rowsRead, elapsedMs: performance.now() - startedAtMs });
+    journal.note({ purpose, statement, origin, rowsRead, waitedMs, elapsedMs: performance.now() - startedAtMs });
     return reports;
   }
 }
@@ -210,6 +212,8 @@ export interface AskedHosts {
 /** A window that was planned, and the hosts it is about. */
 class Window {
   readonly plan: Planned["plan"];
+  /** Whether its statements may be answered as they were a few seconds ago. */
+  readonly recent: Recent;
   private readonly byId: ReadonlyMap<string, KnownHost>;
 
   constructor(
@@ -218,15 +222,25 @@ class Window {
     readonly known: readonly KnownHost[],
     readonly matching: readonly KnownHost[],
     readonly nowMs: number,
+    isFresh = false,
   ) {
     this.plan = planned.plan;
+    const isLargeFleet = planned.plan.hosts === null && known.length >= LARGE_FLEET_HOSTS;
+    this.recent = isFresh ? "never" : isLargeFleet ? "always" : "rather-than-wait";
     this.byId = indexOf(known).byId;
   }
 
-  /** What `by` tells a host apart by. */
-  reportersOf(id: string): readonly string[] | undefined {
+  /** What `by` tells a host apart by; undefined: by nothing. */
+  private reportersOf(id: string, keys: readonly string[]): readonly string[] | undefined {
+    if (keys.length === 0) return undefined;
     const host = this.byId.get(id);
-    return reporterKeys(this.plan.by).map((key) => (key === "host" ? id : host === undefined ? "" : hostValue(host, key)));
+    return keys.map((key) => (key === "host" ? id : host === undefined ? "" : hostValue(host, key)));
+  }
+
+  /** Who reported in a range of one step. */
+  reportsOf(hosts: ReadonlyMap<string, HostReport>): Reports {
+    const keys = reporterKeys(this.plan.by);
+    return reportsOfOneStep(hosts, this.known, JSON.stringify(keys), () => Reports.ofOneStep(hosts, (id) => this.reportersOf(id, keys)));
   }
 
   series({ top, tables, totals, reports }: ReadRows, groups: Groups): Answer["series"] {
@@ -235,11 +249,7 @@ class Window {
   }
 
   coverage({ hosts, reports }: Pick<ReadRows, "hosts" | "reports">, notes: readonly string[] = []): Answer["meta"]["coverage"] {
-    const { steps } = this.plan;
-    // A host that has windows older than its enrolment (it filled its spool before) is expected where they are.
-    const isExpected = (host: KnownHost): boolean =>
-      (host.enrolledAtMs < steps.toMs || hosts.has(host.id)) && (host.retiredAtMs === null || host.retiredAtMs > steps.fromMs);
-    return assembleCoverage(steps, this.matching.filter(isExpected), hosts, reports, this.nowMs, [...this.planned.notes, ...notes]);
+    return coverageOfMatching(this.plan.steps, this.matching, hosts, reports, this.nowMs, [...this.planned.notes, ...notes]);
   }
 
   meta(read: ReadRows): NonNullable<Answer["meta"]["compare"]> {
@@ -248,21 +258,21 @@ class Window {
   }
 }
 
-interface HostIndex {
-  readonly byId: ReadonlyMap<string, KnownHost>;
-  readonly tagKeys: readonly string[];
-}
+/** By what each host said, by the list that knows their values, by keys. */
+const oneSteps = new WeakMap<ReadonlyMap<string, HostReport>, WeakMap<readonly KnownHost[], Map<string, Reports>>>();
 
-const indexes = new WeakMap<readonly KnownHost[], HostIndex>();
-
-/** What is looked up of hosts. The list of a large fleet is the same for all panels of a page, and so is this. */
-function indexOf(hosts: readonly KnownHost[]): HostIndex {
-  let index = indexes.get(hosts);
-  if (index === undefined) {
-    index = { byId: new Map(hosts.map((host) => [host.id, host])), tagKeys: tagKeysOf(hosts) };
-    indexes.set(hosts, index);
+/** What the hosts of a large fleet said is the same for the panels of a page: it is added up once for all that tell hosts apart by the same keys. */
+function reportsOfOneStep(hosts: ReadonlyMap<string, HostReport>, known: readonly KnownHost[], keys: string, make: () => Reports): Reports {
+  const ofLists = oneSteps.get(hosts) ?? new WeakMap<readonly KnownHost[], Map<string, Reports>>();
+  oneSteps.set(hosts, ofLists);
+  const ofKeys = ofLists.get(known) ?? new Map<string, Reports>();
+  ofLists.set(known, ofKeys);
+  let reports = ofKeys.get(keys);
+  if (reports === undefined) {
+    reports = make();
+    ofKeys.set(keys, reports);
   }
-  return index;
+  return reports;
 }
 
 /** `~other`, where rows have it: in one window it may have rows and in the other none. */
@@ -313,15 +323,17 @@ function rateNotes({ plan, readings }: Planned, reports: Reports, nowMs: number)
 }
 
 /** Who reports the API's own signals: expected since this node runs, and before wherever there are rows. */
-const serverHost: KnownHost = {
-  id: SERVER_HOST,
-  name: SERVER_HOST,
-  enrolledAtMs: Date.now(),
-  retiredAtMs: null,
-  lastWindowEndMs: null,
-  tags: {},
-  attributes: { kernel: "", distribution: "", architecture: "", agent_version: "" },
-};
+const serverHosts: readonly KnownHost[] = [
+  {
+    id: SERVER_HOST,
+    name: SERVER_HOST,
+    enrolledAtMs: Date.now(),
+    retiredAtMs: null,
+    lastWindowEndMs: null,
+    tags: {},
+    attributes: { kernel: "", distribution: "", architecture: "", agent_version: "" },
+  },
+];
 
 function iso(ms: number): string {
   return new Date(ms).toISOString();

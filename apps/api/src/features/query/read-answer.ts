@@ -45,15 +45,15 @@ export interface WindowReader {
   readonly run: Run;
   /** What each host said about the signal over the whole range. */
   readonly askHosts: (statement: Statement) => Promise<ReadonlyMap<string, HostReport>>;
-  /** What a host is told apart by in a range of one step. */
-  readonly reportersOf: (hostId: string) => readonly string[] | undefined;
+  /** Who reported in a range of one step, by what each host said. */
+  readonly reportsOf: (hosts: ReadonlyMap<string, HostReport>) => Reports;
 }
 
 /**
  * Reads a window.
  * @param shown groups to show, as of the window it is compared with; undefined: those that rank first in this one
  */
-export async function readWindow({ planned, run, askHosts, reportersOf }: WindowReader, shown?: Pick<ReadRows, "top" | "groups">): Promise<ReadRows> {
+export async function readWindow({ planned, run, askHosts, reportsOf }: WindowReader, shown?: Pick<ReadRows, "top" | "groups">): Promise<ReadRows> {
   const { plan } = planned;
   const isOneStep = plan.steps.count === 1;
   const [hosts, ofSteps, found] = await Promise.all([
@@ -61,7 +61,7 @@ export async function readWindow({ planned, run, askHosts, reportersOf }: Window
     isOneStep ? [] : run<StepsRow>("who reported per step", stepsStatement(plan, planned.stepSources)),
     withGroups(planned, run).then(async (narrowed) => ({ ...(await readSeries(narrowed, run, shown)), passing: narrowed.plan.passing })),
   ]);
-  const reports = isOneStep ? Reports.ofOneStep(hosts, reportersOf) : new Reports(ofSteps, found.hostSteps, plan.steps.count);
+  const reports = isOneStep ? reportsOf(hosts) : new Reports(ofSteps, found.hostSteps, plan.steps.count);
   const tables = found.tables.map((table) => (table.isFleet ? ratesOfFleet(table, reports) : table));
   return { top: found.top, groups: found.groups, tables, totals: found.totals, hosts, reports, passing: found.passing };
 }
