@@ -173,8 +173,11 @@ describe("queries", () => {
     expect((await neighbour.request("/query", { body: query })).status).toBe(200);
     done(0);
     expect((await tight.request("/query", { body: query })).status).toBe(200);
-    // A query that is refused as invalid has ended too.
-    expect((await tight.request("/query", { body: { signal: "nothing" } })).status).toBe(422);
+    // A query that is refused as invalid has ended too, and read nothing.
+    const { used } = (await limitsOf(tight)).queryRowsPerMinute;
+    for (const body of [{ signal: "nothing" }, { ...query, signal: "nothing" }, { ...query, from: "yesterday" }])
+      expect((await tight.request("/query", { body })).status).toBe(422);
+    expect((await limitsOf(tight)).queryRowsPerMinute.used).toBeLessThanOrEqual(used);
     expect((await tight.request("/query", { body: query })).status).toBe(200);
   });
 });

@@ -7,6 +7,7 @@ import { RollupsService } from "../rollups/rollups.service.ts";
 import { measuresOf } from "./measures.ts";
 import { QueryRepository } from "./query.repository.ts";
 import type { Answer, HeatmapSeries, ValueSeries } from "./query.schemas.ts";
+import { StatementAdmission } from "./statement-admission.ts";
 
 let api: TestApi;
 beforeAll(async () => {
@@ -537,6 +538,12 @@ describe("limits", () => {
     expect(all.series).toHaveLength(2_500);
     expect(all.meta.truncated).toBeNull();
     expect(values(all, { host: "node-02499" })).toEqual([2_501]);
+    // Who asks the same a few seconds later, in the same window, is told the same: nothing is read again.
+    const again = await query(organisation, { ...body, limit: 10_000, explain: true, from: t0 + 3_000, to: t0 + 59_000 });
+    expect(again.meta).toMatchObject({ from: all.meta.from, to: all.meta.to, rowsRead: 0 });
+    expect(again.meta.explain?.statements.map(({ origin }) => origin)).toEqual(["recent", "recent"]);
+    expect(again.series).toEqual(all.series);
+    expect(again.meta.coverage).toEqual(all.meta.coverage);
     // The lists of hosts and of groups that are shown are both long here.
     const most = await query(organisation, { ...body, limit: 2_400, where: "host:node-*" });
     expect(most.meta.truncated).toEqual({ shown: 2_400, total: 2_500 });
@@ -640,6 +647,67 @@ describe("limits", () => {
     expect(await two.answer).toBe("aborted");
     await expect.poll(running, { timeout: 10_000, interval: 10 }).toBe(0);
     await expect.poll(cancelled, { timeout: 5_000, interval: 50 }).toBeGreaterThan(before);
+  });
+});
+
+describe("statements", () => {
+  it("wait their turn, leave the line with who asked, and are refused with a time to come back where it is too long", async () => {
+    const [busy, organisation] = [await TestOrganisation.create(api), await TestOrganisation.create(api)];
+    const host = await organisation.addHost("web-1");
+    await cover(organisation, host, ["tcp_retransmits"], [0]);
+    await organisation.store(retransmits, [{ ...at(host, 0), ...flow, class: "fast", segments: 7 }]);
+    const admission = api.app.get(StatementAdmission);
+    const before = { ...admission.limits };
+    const waiting = async (): Promise<number> => {
+      const text = await (await fetch(`${api.url}/metrics`)).text();
+      return Number(/^waggle_query_statements\{state="waiting"\} (\S+)$/m.exec(text)?.[1]);
+    };
+    const working = Promise.withResolvers<void>();
+    const body = { signal: "tcp_retransmits", select: [{ measure: "segments", aggregate: "sum" }], points: 1, explain: true, ...minute };
+    const refusal = async () => {
+      const response = await organisation.request("/query", { body });
+      return { status: response.status, after: Number(response.headers.get("retry-after")), problem: (await response.json()) as object };
+    };
+    admission.limits.runningMax = 1;
+    try {
+      const other = admission.run(busy.id, () => working.promise);
+      const gone = new AbortController();
+      const left = organisation.request("/query", { body: { ...body, by: ["process"] }, signal: gone.signal }).catch(() => "aborted");
+      await expect.poll(waiting, { timeout: 10_000, interval: 10 }).toBe(2);
+      gone.abort();
+      expect(await left).toBe("aborted");
+      // What all hosts said is everybody's to wait for.
+      await expect.poll(waiting, { timeout: 10_000, interval: 10 }).toBe(1);
+
+      admission.limits.waitingMax = 0;
+      expect(await refusal()).toMatchObject({
+        status: 429,
+        after: expect.any(Number),
+        problem: { code: "RATE_LIMITED", retryable: true, detail: expect.stringContaining("WAGGLE_API_LIMIT_STATEMENTS_WAITING") },
+      });
+      Object.assign(admission.limits, { waitingMax: before.waitingMax, waitMsMax: 1 });
+      const late = await refusal();
+      expect(late).toMatchObject({
+        status: 503,
+        problem: { code: "OVERLOADED", retryable: true, detail: expect.stringContaining("WAGGLE_API_LIMIT_STATEMENT_WAIT_SECONDS") },
+      });
+      expect(late.after).toBeGreaterThanOrEqual(1);
+
+      admission.limits.waitMsMax = before.waitMsMax;
+      const answer = query(organisation, body);
+      await expect.poll(waiting, { timeout: 10_000, interval: 10 }).toBe(2);
+      working.resolve();
+      await other;
+      const { meta, series } = await answer;
+      expect((series[0] as ValueSeries).values).toEqual([7]);
+      const waitedMs = Math.max(...(meta.explain?.statements ?? []).map((statement) => statement.waitedMs));
+      expect(waitedMs).toBeGreaterThan(0);
+      // Waiting is no planning.
+      expect(meta.plannerMs).toBeLessThanOrEqual(meta.elapsedMs - waitedMs + 0.2);
+    } finally {
+      working.resolve();
+      Object.assign(admission.limits, before);
+    }
   });
 });
 

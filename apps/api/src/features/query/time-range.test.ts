@@ -76,6 +76,14 @@ describe("the steps of a range", () => {
     });
   });
 
+  it("are the same for all who ask within one window: their statements are the same", () => {
+    const mark = Math.floor(now / 60_000) * 60_000;
+    for (const points of [1, 180, 300]) {
+      const [first, ...others] = [1, 2_345, 5_001, 9_999].map((ms) => planSteps({ fromMs: mark + ms - 3_600_000, toMs: mark + ms }, points));
+      for (const other of others) expect(other).toEqual(first);
+    }
+  });
+
   it("are no shorter than rows of a coarser level, and one step ends at their marks", () => {
     const range = { fromMs: now - 900_000, toMs: now };
     expect(planSteps(range, 300, 60_000)).toMatchObject({ stepMs: 60_000, count: 16 });
