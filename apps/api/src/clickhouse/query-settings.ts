@@ -10,4 +10,4 @@ export type QuerySettings = ClickHouseSettings;
  * ClickHouse heeds it with CAP_SYS_NICE and passes over it without. Its `priority` would not do: a query of less importance stands still for up to a second
  * whenever an insert runs, and with agents one always does.
  */
-export const queriesYield: QuerySettings = { os_thread_priority: "10" };
+export const queriesYield: QuerySettings = { os_thread_priority: "3" };

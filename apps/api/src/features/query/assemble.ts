@@ -22,6 +22,8 @@ export interface FormRows {
   readonly rows: readonly SeriesRow[];
 }
 
+type Groups = readonly (readonly string[])[];
+
 /** What stands beside the rows of an answer. */
 export interface Beside {
   readonly reports: Reports;
@@ -40,7 +42,13 @@ export function reporterKeys(by: readonly string[]): readonly string[] {
 
 /** The groups of a statement's rows. */
 export function groupOf(plan: Plan, row: SeriesRow): readonly string[] {
-  return plan.by.map((_, index) => String(row[`g${index}`]));
+  // Nearly all of the large answers are by host alone.
+  return plan.by.length === 1 ? [String(row["g0"])] : plan.by.map((_, index) => String(row[`g${index}`]));
+}
+
+/** Names a group among those of one plan. */
+function keyOf(group: readonly string[]): string {
+  return group.length === 1 ? (group[0] as string) : JSON.stringify(group);
 }
 
 /**
@@ -55,7 +63,7 @@ export function assembleSeries(
 ): (ValueSeries | HeatmapSeries)[] {
   const groups = new Map<string, readonly string[]>();
   const addGroup = (group: readonly string[]): string => {
-    const key = JSON.stringify(group);
+    const key = keyOf(group);
     if (!groups.has(key)) groups.set(key, group);
     return key;
   };
@@ -79,27 +87,34 @@ export function assembleSeries(
   const reportersOf = (group: readonly string[]): readonly string[] => keys.map((name) => group[plan.by.indexOf(name)] as string);
   // `~other` means "all hosts that are not shown" only where hosts are not cut further.
   const isWhole = plan.by.every((name) => name === "host" || isHostKey(name));
-  const shown = isWhole ? [...new Map((top ?? []).map((group) => [JSON.stringify(reportersOf(group)), reportersOf(group)])).values()] : [];
+  let known: Groups | undefined;
+  const shown = (): Groups => {
+    known ??= isWhole ? [...new Map((top ?? []).map(reportersOf).map((reporters) => [keyOf(reporters), reporters])).values()] : [];
+    return known;
+  };
   const totalsOf = totalsByStep(plan, totals);
+  const selected = plan.selections.flatMap((selection) => {
+    const index = tables.findIndex((table) => table.selections.includes(selection));
+    const table = tables[index];
+    return table === undefined ? [] : [{ selection, table, byGroup: grouped[index], read: readerUnlessHeatmap(selection, table) }];
+  });
+  const labelNames = plan.by.map((name, index) => plan.labels?.[index] ?? name);
+  const hostAt = plan.by.indexOf("host");
   let cells = 0;
   const series: (ValueSeries | HeatmapSeries)[] = [];
   for (const [key, group] of groups) {
     const reporters = reportersOf(group);
     const isReported = (step: number): boolean => {
       if (reporters.length === 0) return reports.any(step);
-      return reporters.every((value) => value === OTHER) ? reports.anyBut(shown, step) : reports.of(reporters, step);
+      return reporters.every((value) => value === OTHER) ? reports.anyBut(shown(), step) : reports.of(reporters, step);
     };
-    const labels = Object.fromEntries(
-      plan.by.map((name, index) => {
-        const value = group[index] as string;
-        return [plan.labels?.[index] ?? name, name === "host" && value !== OTHER ? hostName(value) : value];
-      }),
-    );
-    for (const selection of plan.selections) {
-      const tableIndex = tables.findIndex((table) => table.selections.includes(selection));
-      const table = tables[tableIndex];
-      if (table === undefined) continue;
-      const rows = grouped[tableIndex]?.get(key) ?? [];
+    const labels: Record<string, string> = {};
+    for (const [index, name] of labelNames.entries()) {
+      const value = group[index] as string;
+      labels[name] = index === hostAt && value !== OTHER ? hostName(value) : value;
+    }
+    for (const { selection, table, byGroup, read } of selected) {
+      const rows = byGroup?.get(key) ?? [];
       const head = { measure: selection.measure, unit: selection.unit, labels };
       if (selection.aggregate === "heatmap") {
         const heatmap = { ...head, aggregate: "heatmap" as const, ...heatmapOf(rows, plan.steps.count, isReported) };
@@ -112,7 +127,7 @@ export function assembleSeries(
         }
         series.push(heatmap);
       } else {
-        const values = valuesOf(selection, table, rows, plan.steps.count, isReported);
+        const values = valuesOf(selection, table, rows, plan.steps.count, isReported, read);
         const total = totalsOf.get(selection);
         series.push({
           ...head,
@@ -176,16 +191,22 @@ function valuesOf(
   rows: readonly SeriesRow[],
   count: number,
   isReported: (step: number) => boolean,
+  read: (row: SeriesRow) => number | null,
 ): (number | null)[] {
   // "Reported, and nothing counted" is 0 for what is counted; a percentile or an extreme of nothing does not exist.
   const isCount = table.form === "sums" || table.form === "gaugesByHost" || table.form === "gaugesByWindow" || selection.aggregate === "count";
-  const values = Array.from({ length: count }, (_, step): number | null => (isCount && isReported(step) ? 0 : null));
-  const read = reader(selection, table);
+  const values = new Array<number | null | undefined>(count).fill(undefined);
   for (const row of rows) {
     const step = row.step as number;
     if (step >= 0 && step < count) values[step] = read(row);
   }
-  return values;
+  // Who reported is only looked up where no row says so.
+  return values.map((value, step) => (value !== undefined ? value : isCount && isReported(step) ? 0 : null));
+}
+
+/** A heat map has no one value in a step. */
+function readerUnlessHeatmap(selection: Selection, table: FormRows): (row: SeriesRow) => number | null {
+  return selection.aggregate === "heatmap" ? () => null : reader(selection, table);
 }
 
 function reader(selection: Selection, table: FormRows): (row: SeriesRow) => number | null {

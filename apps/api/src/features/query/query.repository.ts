@@ -32,8 +32,9 @@ const HOST_LIST_MS = 2_000;
 export const LARGE_FLEET_HOSTS = 1_000;
 /** Half of how often a page that follows the present asks again, and shorter than the time in which a host counts as late. */
 const RECENT_MS = 5_000;
-/** When a statement would wait longer, an answer of the last seconds is the better one. */
+/** When a statement would wait longer, an answer of the last seconds is the better one: one window's length, as then the question is another. */
 const LONG_WAIT_MS = 250;
+const RECENT_UNDER_LOAD_MS = 10_000;
 
 /**
  * Where rows came from: ClickHouse, somebody else's same statement that was running, an answer that is still right, or one that was right a few seconds ago.
@@ -41,8 +42,8 @@ const LONG_WAIT_MS = 250;
 export type Origin = "read" | "shared" | "kept" | "recent";
 
 /**
- * Whether an answer that was read up to five seconds ago will do. never: rows must be in it that have come in since; rather-than-wait: where many statements
- * wait for ClickHouse; always: also where none do.
+ * Whether an answer that was read some seconds ago will do. never: rows must be in it that have come in since; rather-than-wait: where statements wait long
+ * for ClickHouse, up to ten seconds; always: up to five also where none do.
  */
 export type Recent = "never" | "rather-than-wait" | "always";
 
@@ -164,14 +165,19 @@ export class QueryRepository {
       const kept = this.kept.get(key, version);
       if (kept !== undefined) return { rows: kept.rows as Row[], rowsRead: 0, origin: "kept", waitedMs: 0 };
     }
-    if (recent === "always" || (recent === "rather-than-wait" && this.admission.expectedWaitMs(tenant) > LONG_WAIT_MS)) {
-      const known = this.recent.get(key, tenant);
-      if (known !== undefined && performance.now() - known.readAtMs < RECENT_MS)
-        return { rows: known.rows as Row[], rowsRead: 0, origin: "recent", waitedMs: 0 };
-    }
+    const known = this.recent.get(key, tenant);
+    if (known !== undefined && performance.now() - known.readAtMs < this.recentMs(recent, tenant))
+      return { rows: known.rows as Row[], rowsRead: 0, origin: "recent", waitedMs: 0 };
     const { answer, isShared } = await this.running.get(key, (abort) => this.read(tenant, statement, key, version, abort), signal);
     const { rows, rowsRead, waitedMs } = answer;
     return { rows: rows as Row[], rowsRead, origin: isShared ? "shared" : "read", waitedMs };
+  }
+
+  /** How old an answer may be that is handed out again, ms. */
+  private recentMs(recent: Recent, tenant: string): number {
+    if (recent === "never") return 0;
+    if (this.admission.expectedWaitMs(tenant) > LONG_WAIT_MS) return RECENT_UNDER_LOAD_MS;
+    return recent === "always" ? RECENT_MS : 0;
   }
 
   /** What names the content of all that the statement reads; undefined: it reads rows that come in at any moment. */

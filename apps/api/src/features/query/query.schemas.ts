@@ -189,7 +189,7 @@ export const explanationSchema = z
           .meta({ description: "`(tenant)` stands for the caller's organisation; of a long list the first values and how many there are." }),
         origin: z.enum(["read", "shared", "kept", "recent"]).meta({
           description:
-            "`read`: run for this query; `shared`: the same statement was running for somebody else; `kept`: it was answered before, and nothing has changed since; `recent`: answered less than five seconds ago, of a large fleet or while many statements wait for ClickHouse.",
+            "`read`: run for this query; `shared`: the same statement was running for somebody else; `kept`: it was answered before, and nothing has changed since; `recent`: answered some seconds ago, up to five for coverage and large fleets, up to ten while statements wait long for ClickHouse.",
         }),
         rowsRead: z.int(),
         waitedMs: z.number().meta({ description: "Of `elapsedMs`: how long the statement waited until ClickHouse had a core for it." }),

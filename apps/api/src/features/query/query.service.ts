@@ -153,9 +153,10 @@ export class QueryService {
     // One failed statement ends the others: nobody waits for their rows any more.
     const siblings = new AbortController();
     const either = signal === undefined ? siblings.signal : AbortSignal.any([signal, siblings.signal]);
-    const run: Run = async <Row>(purpose: string, statement: Statement) => {
+    const run: Run = async <Row>(purpose: string, statement: Statement, isOfCoverage = false) => {
       const startedAtMs = performance.now();
-      const { rows, rowsRead, origin, waitedMs } = await journal.wait(() => this.repository.run<Row>(statement, either, window.recent));
+      const recent = isOfCoverage ? window.recentOfCoverage : window.recent;
+      const { rows, rowsRead, origin, waitedMs } = await journal.wait(() => this.repository.run<Row>(statement, either, recent));
       journal.note({ purpose: `${prefix}${purpose}`, statement, origin, rowsRead, waitedMs, elapsedMs: performance.now() - startedAtMs });
       return rows;
     };
@@ -170,7 +171,7 @@ export class QueryService {
 
   /** What each host said over the range. Of a whole fleet that is much to read, and every panel of a page asks it: then nobody's alone to cancel. */
   private async hosts(
-    { plan, recent }: Window,
+    { plan, recentOfCoverage }: Window,
     statement: Statement,
     journal: Journal,
     purpose: string,
@@ -179,7 +180,7 @@ export class QueryService {
     const startedAtMs = performance.now();
     let [origin, rowsRead, waitedMs]: [EntryOrigin, number, number] = ["recent", 0, 0];
     const ask = async (abort: AbortSignal | undefined): Promise<ReadonlyMap<string, HostReport>> => {
-      const answer = await this.repository.run<HostsRow>(statement, abort, recent);
+      const answer = await this.repository.run<HostsRow>(statement, abort, recentOfCoverage);
       ({ origin, rowsRead, waitedMs } = answer);
       return toHostReports(answer.rows);
     };
@@ -228,6 +229,11 @@ class Window {
     const isLargeFleet = planned.plan.hosts === null && known.length >= LARGE_FLEET_HOSTS;
     this.recent = isFresh ? "never" : isLargeFleet ? "always" : "rather-than-wait";
     this.byId = indexOf(known).byId;
+  }
+
+  /** Every panel of a page asks it again. */
+  get recentOfCoverage(): Recent {
+    return this.recent === "never" ? "never" : "always";
   }
 
   /** What `by` tells a host apart by; undefined: by nothing. */

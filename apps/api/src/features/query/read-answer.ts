@@ -19,8 +19,8 @@ import {
   volumeStatement,
 } from "./statements.ts";
 
-/** Runs a statement and notes what for. */
-export type Run = <Row>(purpose: string, statement: Statement) => Promise<readonly Row[]>;
+/** Runs a statement and notes what for. Of coverage an answer of some seconds ago will do: what is asked of it is as old as a host may be late. */
+export type Run = <Row>(purpose: string, statement: Statement, isOfCoverage?: boolean) => Promise<readonly Row[]>;
 
 /** Groups in their order. */
 export type Groups = readonly (readonly string[])[];
@@ -58,7 +58,7 @@ export async function readWindow({ planned, run, askHosts, reportsOf }: WindowRe
   const isOneStep = plan.steps.count === 1;
   const [hosts, ofSteps, found] = await Promise.all([
     askHosts(hostsStatement(plan, planned.hostSources)),
-    isOneStep ? [] : run<StepsRow>("who reported per step", stepsStatement(plan, planned.stepSources)),
+    isOneStep ? [] : run<StepsRow>("who reported per step", stepsStatement(plan, planned.stepSources), true),
     withGroups(planned, run).then(async (narrowed) => ({ ...(await readSeries(narrowed, run, shown)), passing: narrowed.plan.passing })),
   ]);
   const reports = isOneStep ? reportsOf(hosts) : new Reports(ofSteps, found.hostSteps, plan.steps.count);
@@ -161,7 +161,7 @@ async function readHostSteps({ plan, hostStepSources }: Planned, top: Groups, ru
   if (keys.length === 0 || plan.steps.count === 1 || top.length === 0) return [];
   const at = plan.by.indexOf("host");
   const of = at < 0 ? plan : { ...plan, hosts: [...new Set(top.map((group) => group[at] as string))] };
-  return run<HostStepsRow>("when shown hosts reported", hostStepsStatement(of, hostStepSources, keys));
+  return run<HostStepsRow>("when shown hosts reported", hostStepsStatement(of, hostStepSources, keys), true);
 }
 
 /** The answer to `hostsStatement`. */
