@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from "vitest";
-import { FairQueue, type FairQueueLimits, NoTurn, type Turn } from "./fair-queue.ts";
+import { FairQueue, type FairQueueLimits, type Length, NoTurn, type Turn } from "./fair-queue.ts";
 
 const limits: FairQueueLimits = { runningMax: 2, waitingMax: 100, waitMsMax: 60_000 };
 
@@ -9,8 +9,8 @@ function queue(own: Partial<FairQueueLimits> = {}) {
   const fair = new FairQueue(() => ({ ...limits, ...own }));
   const order: string[] = [];
   const turns: Turn[] = [];
-  const enter = (party: string, name = party, signal?: AbortSignal): Promise<void> =>
-    fair.enter(party, signal).then((turn) => {
+  const enter = (party: string, name = party, signal?: AbortSignal, length?: Length): Promise<void> =>
+    fair.enter(party, signal, length).then((turn) => {
       order.push(name);
       turns.push(turn);
     });
@@ -46,6 +46,30 @@ describe("turns", () => {
     for (let ended = 0; ended < 8; ended++) await endOne();
     await Promise.all(asked);
     expect(order).toEqual(["m0", "m1", "one", "two", "m2", "two again", "m3", "m4"]);
+  });
+
+  it("that are long have half of the places, and short ones pass them by", async () => {
+    const { fair, order, turns, enter, endOne } = queue();
+    const asked = ["l1", "l2", "l3"].map((name) => enter("a", name, undefined, "long"));
+    asked.push(enter("a", "s1"), enter("b", "s2"), enter("a", "s3"));
+    await new Promise(setImmediate);
+    expect(order).toEqual(["l1", "s1"]);
+    // The short one ends: the next short ones follow it, and the long place stays taken.
+    turns.pop()?.end();
+    await new Promise(setImmediate);
+    expect(order).toEqual(["l1", "s1", "s3"]);
+    await endOne();
+    expect(order).toEqual(["l1", "s1", "s3", "s2"]);
+    await endOne();
+    expect(order).toEqual(["l1", "s1", "s3", "s2", "l2"]);
+    // Long ones take no more than their half, also when there is nobody else.
+    await endOne();
+    expect(order).toHaveLength(5);
+    await endOne();
+    await Promise.all(asked);
+    expect(order.at(-1)).toBe("l3");
+    await endOne();
+    expect([fair.running, fair.waiting]).toEqual([0, 0]);
   });
 
   it("are counted once, however often they are ended", async () => {

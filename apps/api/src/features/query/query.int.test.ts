@@ -670,7 +670,7 @@ describe("statements", () => {
     };
     admission.limits.runningMax = 1;
     try {
-      const other = admission.run(busy.id, () => working.promise);
+      const other = admission.run(busy.id, "work", () => working.promise);
       const gone = new AbortController();
       const left = organisation.request("/query", { body: { ...body, by: ["process"] }, signal: gone.signal }).catch(() => "aborted");
       await expect.poll(waiting, { timeout: 10_000, interval: 10 }).toBe(2);

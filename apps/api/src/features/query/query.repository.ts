@@ -15,7 +15,7 @@ import { SharedRuns } from "./shared-runs.ts";
 import type { Source } from "./sources.ts";
 import { Parameters, type Plan, rowsOf, type Statement, scopeOf } from "./sql.ts";
 import { StatementAdmission } from "./statement-admission.ts";
-import { nameOf, tenantOf } from "./statement-name.ts";
+import { kindOf, nameOf, tenantOf } from "./statement-name.ts";
 import { TableVersions } from "./table-versions.ts";
 
 /** What one query may cost. ClickHouse knows the rows from its primary key before it reads any. */
@@ -207,7 +207,7 @@ export class QueryRepository {
       return { rows, rowsRead: summary.rowsRead, readAtMs, bytes: summary.resultBytes };
     };
     try {
-      const { answer: found, waitedMs } = await this.admission.run(tenant, read, signal);
+      const { answer: found, waitedMs } = await this.admission.run(tenant, kindOf(statement), read, signal);
       const { bytes, ...rest } = found;
       const answer: ReadRows = { ...rest, waitedMs };
       if (version !== undefined) this.kept.put(key, version, answer, bytes);
@@ -237,7 +237,12 @@ export class QueryRepository {
 
   private async readEstimate(tenant: string, { sql, parameters }: Statement, signal: AbortSignal): Promise<number> {
     const settings = { ...queriesYield, max_threads: 1 };
-    const { answer } = await this.admission.run(tenant, () => this.clickhouse.query<{ rows: number }>(sql, parameters, { signal, settings }), signal);
+    const { answer } = await this.admission.run(
+      tenant,
+      "estimate",
+      () => this.clickhouse.query<{ rows: number }>(sql, parameters, { signal, settings }),
+      signal,
+    );
     return Number(answer.rows[0]?.rows ?? 0);
   }
 

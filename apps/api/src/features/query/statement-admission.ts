@@ -4,12 +4,16 @@ import { ClickHouseService } from "../../clickhouse/clickhouse.service.ts";
 import { AppError } from "../../common/app-error.ts";
 import { Log } from "../../common/log.ts";
 import { Config } from "../../config/config.ts";
-import { FairQueue, NoTurn, type Turn } from "./fair-queue.ts";
+import { FairQueue, type Length, NoTurn, type Turn } from "./fair-queue.ts";
 import { QueryMetrics } from "./query.metrics.ts";
 
 /** Also of a server of one core: while one answer travels, the other is worked on. */
 const RUNNING_MIN = 2;
 const CORES_KNOWN_MS = 300_000;
+/** A statement that took longer last time is a long one. */
+const LONG_MS = 250;
+/** Statements whose lengths are remembered. */
+const KINDS_MAX = 5_000;
 const RETRY_MS_MIN = 1_000;
 const RETRY_MS_MAX = 30_000;
 
@@ -20,13 +24,16 @@ export interface Admitted<T> {
 
 /**
  * Gives ClickHouse as many statements of queries at a time as it has cores, each as many threads as that leaves it. More would not be answered sooner, would
- * all hold memory, and would take the cores that inserts and roll-ups need. The others wait in lines that are fair to organisations.
+ * all hold memory, and would take the cores that inserts and roll-ups need. The others wait in lines that are fair to organisations, and in which those that
+ * are known to take long let the others pass.
  */
 @Injectable()
 export class StatementAdmission {
   /** Tests set them. */
   readonly limits: { runningMax: number | null; waitingMax: number; waitMsMax: number };
   private readonly queue: FairQueue;
+  /** How long statements of a kind took last time, ms; the one not seen longest is first. */
+  private readonly tookMs = new Map<string, number>();
   private cores = RUNNING_MIN;
   private coresReadAtMs = Number.NEGATIVE_INFINITY;
 
@@ -52,24 +59,35 @@ export class StatementAdmission {
 
   /**
    * Does work when it is its turn.
+   * @param kind names what will take about as long: long ones are kept from taking all places
    * @param work gets the threads that its statement may have
    * @param signal leaves the line; work that began has to heed it itself
    * @throws AppError RATE_LIMITED, OVERLOADED with the time after which to try again; the signal's reason; what the work throws
    */
-  async run<T>(organisationId: string, work: (threadsMax: number) => Promise<T>, signal?: AbortSignal): Promise<Admitted<T>> {
+  async run<T>(organisationId: string, kind: string, work: (threadsMax: number) => Promise<T>, signal?: AbortSignal): Promise<Admitted<T>> {
     this.keepCores();
-    const turn = await this.enter(organisationId, signal);
+    const name = `${organisationId} ${kind}`;
+    const turn = await this.enter(organisationId, signal, (this.tookMs.get(name) ?? 0) > LONG_MS ? "long" : "short");
     this.metrics.waitSeconds.observe(turn.waitedMs / 1_000);
+    const beganMs = performance.now();
     try {
       return { answer: await work(Math.max(1, Math.floor(this.cores / turn.running))), waitedMs: turn.waitedMs };
     } finally {
       turn.end();
+      this.remember(name, performance.now() - beganMs);
     }
   }
 
-  private async enter(organisationId: string, signal: AbortSignal | undefined): Promise<Turn> {
+  private remember(name: string, tookMs: number): void {
+    this.tookMs.delete(name);
+    this.tookMs.set(name, tookMs);
+    const [oldest] = this.tookMs.size > KINDS_MAX ? this.tookMs.keys() : [];
+    if (oldest !== undefined) this.tookMs.delete(oldest);
+  }
+
+  private async enter(organisationId: string, signal: AbortSignal | undefined, length: Length): Promise<Turn> {
     try {
-      return await this.queue.enter(organisationId, signal);
+      return await this.queue.enter(organisationId, signal, length);
     } catch (error) {
       if (!(error instanceof NoTurn)) throw error;
       const { reason } = error;

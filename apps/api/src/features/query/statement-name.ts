@@ -32,3 +32,8 @@ export function tenantOf({ sql, parameters }: Statement): string {
   if (typeof tenant !== "string") throw new TypeError("a statement without a tenant");
   return tenant;
 }
+
+/** Statements of one kind ask the same of other times or hosts, and take about as long. */
+export function kindOf({ sql }: Statement): string {
+  return hash("sha256", sql, "base64");
+}
