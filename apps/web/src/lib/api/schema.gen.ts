@@ -663,11 +663,13 @@ export interface components {
                     readonly value?: unknown;
                 }[];
                 /**
-                 * @description `read`: run for this query; `shared`: the same statement was running for somebody else; `kept`: it was answered before, and nothing has changed since; `recent`: of a whole fleet, answered less than five seconds ago.
+                 * @description `read`: run for this query; `shared`: the same statement was running for somebody else; `kept`: it was answered before, and nothing has changed since; `recent`: answered some seconds ago, up to five for coverage and large fleets, up to ten while statements wait long for ClickHouse.
                  * @enum {string}
                  */
                 readonly origin: "read" | "shared" | "kept" | "recent";
                 readonly rowsRead: number;
+                /** @description Of `elapsedMs`: how long the statement waited until ClickHouse had a core for it. */
+                readonly waitedMs: number;
                 readonly elapsedMs: number;
             }[];
         };
@@ -711,7 +713,7 @@ export interface components {
             readonly detail: string;
             readonly instance: string;
             /** @enum {string} */
-            readonly code: "VALIDATION_FAILED" | "UNAUTHENTICATED" | "FORBIDDEN" | "NOT_FOUND" | "HOST_NOT_FOUND" | "DIMENSION_NOT_FOUND" | "SIGNAL_NOT_FOUND" | "NOT_ACCEPTABLE" | "PRECONDITION_FAILED" | "IDEMPOTENCY_CONFLICT" | "QUERY_TOO_LARGE" | "QUERY_TIMEOUT" | "STORAGE_UNAVAILABLE" | "PAYLOAD_TOO_LARGE" | "RATE_LIMITED" | "INTERNAL";
+            readonly code: "VALIDATION_FAILED" | "UNAUTHENTICATED" | "FORBIDDEN" | "NOT_FOUND" | "HOST_NOT_FOUND" | "DIMENSION_NOT_FOUND" | "SIGNAL_NOT_FOUND" | "NOT_ACCEPTABLE" | "PRECONDITION_FAILED" | "IDEMPOTENCY_CONFLICT" | "QUERY_TOO_LARGE" | "QUERY_TIMEOUT" | "STORAGE_UNAVAILABLE" | "PAYLOAD_TOO_LARGE" | "OVERLOADED" | "RATE_LIMITED" | "INTERNAL";
             readonly requestId: string;
             readonly errors?: readonly {
                 readonly pointer: string;
