@@ -83,6 +83,29 @@ describe("turns", () => {
   });
 });
 
+describe("work of several turns", () => {
+  it("is served by when it began, and is not sent away any more once it had a place", async () => {
+    const own = { runningMax: 1, waitingMax: 2 };
+    const { fair, order, enter, endOne } = queue(own);
+    const old = { sinceMs: performance.now(), isAdmitted: false };
+    const asked = [enter("a", "first"), enter("a", "new"), enter("a", "newer")];
+    await expect(fair.enter("a", undefined, "short", old)).rejects.toMatchObject({ reason: "full" });
+    expect(old.isAdmitted).toBe(false);
+    old.isAdmitted = true;
+    asked.push(
+      fair.enter("a", undefined, "short", old).then((turn) => {
+        order.push("old");
+        turn.end();
+      }),
+    );
+    await endOne();
+    expect(order).toEqual(["first", "old", "new"]);
+    await endOne();
+    await endOne();
+    await Promise.all(asked);
+  });
+});
+
 describe("a line", () => {
   it("is left by who goes away; those behind move up, and the party is forgotten with its last", async () => {
     const { fair, order, enter, endOne } = queue({ runningMax: 1 });

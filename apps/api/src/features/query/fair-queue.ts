@@ -33,7 +33,16 @@ export class NoTurn extends Error {
 /** How long a turn will take, as far as is known. */
 export type Length = "short" | "long";
 
+/** Work of several turns. Once it had a place in a line it is never sent away for coming late: what was done for it would be lost, and its caller come again. */
+export interface Ticket {
+  /** When it began, by `performance.now()`: who began earlier is served earlier. */
+  readonly sinceMs: number;
+  isAdmitted: boolean;
+}
+
 interface Waiter {
+  readonly arrivedMs: number;
+  /** What it is served by. */
   readonly sinceMs: number;
   readonly start: (turn: Turn) => void;
 }
@@ -82,24 +91,34 @@ export class FairQueue {
   /**
    * Waits for a turn.
    * @param signal leaves the line
+   * @param ticket left out: one of its own
    * @throws NoTurn; the signal's reason
    */
-  async enter(party: string, signal?: AbortSignal, length: Length = "short"): Promise<Turn> {
+  async enter(
+    party: string,
+    signal?: AbortSignal,
+    length: Length = "short",
+    ticket: Ticket = { sinceMs: performance.now(), isAdmitted: false },
+  ): Promise<Turn> {
     signal?.throwIfAborted();
     const { waitingMax, waitMsMax } = this.limits();
+    if (!this.isNext(length) && !ticket.isAdmitted) {
+      const expectedMs = this.expectedWaitMs(party, length);
+      const { short, long } = this.lines.get(party) ?? { short: [], long: [] };
+      if (short.length + long.length >= waitingMax) throw new NoTurn("full", expectedMs);
+      if (expectedMs > waitMsMax) throw new NoTurn("late", expectedMs - waitMsMax);
+    }
+    ticket.isAdmitted = true;
     if (this.isNext(length)) return this.begin(0, length);
-    const expectedMs = this.expectedWaitMs(party, length);
-    const { short, long } = this.lines.get(party) ?? { short: [], long: [] };
-    if (short.length + long.length >= waitingMax) throw new NoTurn("full", expectedMs);
-    if (expectedMs > waitMsMax) throw new NoTurn("late", expectedMs - waitMsMax);
     let timer: NodeJS.Timeout | undefined;
     let leave: (() => void) | undefined;
     try {
       return await new Promise<Turn>((start, refuse) => {
-        const waiter: Waiter = { sinceMs: performance.now(), start };
+        const waiter: Waiter = { arrivedMs: performance.now(), sinceMs: ticket.sinceMs, start };
         const line = this.lines.get(party) ?? { short: [], long: [] };
         this.lines.set(party, line);
-        line[length].push(waiter);
+        const before = line[length].findLastIndex(({ sinceMs }) => sinceMs <= waiter.sinceMs);
+        line[length].splice(before + 1, 0, waiter);
         timer = setTimeout(() => {
           if (this.remove(party, waiter, length)) refuse(new NoTurn("late", this.expectedWaitMs(party, length)));
         }, waitMsMax);
@@ -155,13 +174,13 @@ export class FairQueue {
         const waiter = line[length].shift() as Waiter;
         this.lines.delete(party);
         if (line.short.length + line.long.length > 0) this.lines.set(party, line);
-        waiter.start(this.begin(performance.now() - waiter.sinceMs, length));
+        waiter.start(this.begin(performance.now() - waiter.arrivedMs, length));
         served = true;
       }
     }
   }
 
-  /** Who waited longer of the first two of a line, of those that there is a place for. */
+  /** Who began earlier of the first two of a line, of those that there is a place for. */
   private nextOf(line: Line): Length | undefined {
     const since = (length: Length): number =>
       this.hasPlace(length) ? (line[length][0]?.sinceMs ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;

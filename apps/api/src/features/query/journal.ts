@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Ticket } from "./fair-queue.ts";
 import type { Explanation } from "./query.schemas.ts";
 import type { Statement } from "./sql.ts";
 
@@ -17,9 +18,10 @@ interface Entry {
   readonly elapsedMs: number;
 }
 
-/** What one answer asked of the databases, and how long it waited for them. */
-export class Journal {
-  private readonly startedAtMs = performance.now();
+/** What one answer asked of the databases, and how long it waited for them. Its statements wait for their turns as one. */
+export class Journal implements Ticket {
+  readonly sinceMs = performance.now();
+  isAdmitted = false;
   private readonly entries: Entry[] = [];
   private waiting = 0;
   private waitingSinceMs = 0;
@@ -45,7 +47,7 @@ export class Journal {
 
   /** Since the beginning, and what of it was not spent waiting, in ms. */
   times(): { readonly elapsedMs: number; readonly plannerMs: number } {
-    const elapsedMs = performance.now() - this.startedAtMs;
+    const elapsedMs = performance.now() - this.sinceMs;
     return { elapsedMs: tenths(elapsedMs), plannerMs: tenths(Math.max(0, elapsedMs - this.waitedMs)) };
   }
 

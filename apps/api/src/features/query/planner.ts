@@ -217,7 +217,7 @@ export class QueryPlanner {
       const keys = source.scope === "fleet" ? KEYS_PER_FLEET : hostCount * KEYS_PER_HOST;
       return sum + rowsPerKey(source) * keys;
     }, 0);
-    return bound <= ROWS_EXACT_RATE_MAX ? 0 : journal.wait(() => this.repository.estimateRows(plan, sources, signal));
+    return bound <= ROWS_EXACT_RATE_MAX ? 0 : journal.wait(() => this.repository.estimateRows(plan, sources, signal, journal));
   }
 }
 

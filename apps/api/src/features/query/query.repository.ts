@@ -8,6 +8,7 @@ import { AppError } from "../../common/app-error.ts";
 import { Database } from "../../postgres/database.ts";
 import { hosts } from "../../postgres/schema.ts";
 import type { KnownHost } from "./coverage.ts";
+import type { Ticket } from "./fair-queue.ts";
 import { indexOf } from "./host-lists.ts";
 import { KeptAnswers } from "./kept-answers.ts";
 import { QueryMetrics } from "./query.metrics.ts";
@@ -46,6 +47,12 @@ export type Origin = "read" | "shared" | "kept" | "recent";
  * for ClickHouse, up to ten seconds; always: up to five also where none do.
  */
 export type Recent = "never" | "rather-than-wait" | "always";
+
+export interface RunOptions {
+  readonly recent?: Recent;
+  /** Of the query that the statement is a part of. */
+  readonly ticket?: Ticket;
+}
 
 /** Rows of a statement. They are shared between callers: nobody may change them. */
 export interface RunAnswer<Row> {
@@ -151,13 +158,22 @@ export class QueryRepository {
    * @param signal the statement leaves the line, or is cancelled in ClickHouse, when all who wait for it have gone
    * @throws AppError RATE_LIMITED or OVERLOADED when too many wait, QUERY_TOO_LARGE with the rows it would have read, QUERY_TIMEOUT, STORAGE_UNAVAILABLE; the signal's reason
    */
-  async run<Row>(statement: Statement, signal: AbortSignal | undefined, recent: Recent = "rather-than-wait"): Promise<RunAnswer<Row>> {
-    const answer = await this.answer<Row>(statement, signal, recent);
+  async run<Row>(
+    statement: Statement,
+    signal: AbortSignal | undefined,
+    { recent = "rather-than-wait", ticket }: RunOptions = {},
+  ): Promise<RunAnswer<Row>> {
+    const answer = await this.answer<Row>(statement, signal, recent, ticket);
     this.metrics.answers.inc({ origin: answer.origin });
     return answer;
   }
 
-  private async answer<Row>(statement: Statement, signal: AbortSignal | undefined, recent: Recent): Promise<RunAnswer<Row>> {
+  private async answer<Row>(
+    statement: Statement,
+    signal: AbortSignal | undefined,
+    recent: Recent,
+    ticket: Ticket | undefined,
+  ): Promise<RunAnswer<Row>> {
     const tenant = tenantOf(statement);
     const key = nameOf(statement);
     const version = await this.versionOf(statement);
@@ -168,7 +184,7 @@ export class QueryRepository {
     const known = this.recent.get(key, tenant);
     if (known !== undefined && performance.now() - known.readAtMs < this.recentMs(recent, tenant))
       return { rows: known.rows as Row[], rowsRead: 0, origin: "recent", waitedMs: 0 };
-    const { answer, isShared } = await this.running.get(key, (abort) => this.read(tenant, statement, key, version, abort), signal);
+    const { answer, isShared } = await this.running.get(key, (abort) => this.read(tenant, statement, key, version, abort, ticket), signal);
     const { rows, rowsRead, waitedMs } = answer;
     return { rows: rows as Row[], rowsRead, origin: isShared ? "shared" : "read", waitedMs };
   }
@@ -186,7 +202,14 @@ export class QueryRepository {
     return this.versions.of(tablesIn(sql), reads.fromMs, reads.toMs);
   }
 
-  private async read(tenant: string, statement: Statement, key: string, version: string | undefined, signal: AbortSignal): Promise<ReadRows> {
+  private async read(
+    tenant: string,
+    statement: Statement,
+    key: string,
+    version: string | undefined,
+    signal: AbortSignal,
+    ticket: Ticket | undefined,
+  ): Promise<ReadRows> {
     const read = async (threadsMax: number): Promise<Omit<ReadRows, "waitedMs"> & { readonly bytes: number }> => {
       const readAtMs = performance.now();
       const { rows, summary } = await this.clickhouse.query<unknown>(statement.sql, statement.parameters, {
@@ -207,7 +230,7 @@ export class QueryRepository {
       return { rows, rowsRead: summary.rowsRead, readAtMs, bytes: summary.resultBytes };
     };
     try {
-      const { answer: found, waitedMs } = await this.admission.run(tenant, kindOf(statement), read, signal);
+      const { answer: found, waitedMs } = await this.admission.run(tenant, kindOf(statement), read, signal, ticket);
       const { bytes, ...rest } = found;
       const answer: ReadRows = { ...rest, waitedMs };
       if (version !== undefined) this.kept.put(key, version, answer, bytes);
@@ -223,7 +246,7 @@ export class QueryRepository {
    * How many rows a plan would read, from the primary keys alone. Of a cluster ClickHouse knows only what lies on the server that is asked.
    * @throws AppError as of `run`
    */
-  async estimateRows(plan: Plan, sources: readonly Source[], signal: AbortSignal | undefined): Promise<number> {
+  async estimateRows(plan: Plan, sources: readonly Source[], signal: AbortSignal | undefined, ticket?: Ticket): Promise<number> {
     if (sources.length === 0) return 0;
     const parameters = new Parameters();
     // Only conditions on the sorting key's first columns keep rows from being read.
@@ -231,17 +254,18 @@ export class QueryRepository {
       (source) => `SELECT 1 ${rowsOf(tableName(plan.signal, source.level, source.scope), scopeOf(plan, source, parameters), { isFinal: false })}`,
     );
     const statement = estimateStatement(parameters.statement(branches.join(" UNION ALL ")));
-    const { answer } = await this.estimating.get(nameOf(statement), (abort) => this.readEstimate(plan.tenant, statement, abort), signal);
+    const { answer } = await this.estimating.get(nameOf(statement), (abort) => this.readEstimate(plan.tenant, statement, abort, ticket), signal);
     return answer;
   }
 
-  private async readEstimate(tenant: string, { sql, parameters }: Statement, signal: AbortSignal): Promise<number> {
+  private async readEstimate(tenant: string, { sql, parameters }: Statement, signal: AbortSignal, ticket?: Ticket): Promise<number> {
     const settings = { ...queriesYield, max_threads: 1 };
     const { answer } = await this.admission.run(
       tenant,
       "estimate",
       () => this.clickhouse.query<{ rows: number }>(sql, parameters, { signal, settings }),
       signal,
+      ticket,
     );
     return Number(answer.rows[0]?.rows ?? 0);
   }

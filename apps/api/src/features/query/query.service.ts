@@ -156,7 +156,7 @@ export class QueryService {
     const run: Run = async <Row>(purpose: string, statement: Statement, isOfCoverage = false) => {
       const startedAtMs = performance.now();
       const recent = isOfCoverage ? window.recentOfCoverage : window.recent;
-      const { rows, rowsRead, origin, waitedMs } = await journal.wait(() => this.repository.run<Row>(statement, either, recent));
+      const { rows, rowsRead, origin, waitedMs } = await journal.wait(() => this.repository.run<Row>(statement, either, { recent, ticket: journal }));
       journal.note({ purpose: `${prefix}${purpose}`, statement, origin, rowsRead, waitedMs, elapsedMs: performance.now() - startedAtMs });
       return rows;
     };
@@ -180,7 +180,7 @@ export class QueryService {
     const startedAtMs = performance.now();
     let [origin, rowsRead, waitedMs]: [EntryOrigin, number, number] = ["recent", 0, 0];
     const ask = async (abort: AbortSignal | undefined): Promise<ReadonlyMap<string, HostReport>> => {
-      const answer = await this.repository.run<HostsRow>(statement, abort, recentOfCoverage);
+      const answer = await this.repository.run<HostsRow>(statement, abort, { recent: recentOfCoverage, ticket: journal });
       ({ origin, rowsRead, waitedMs } = answer);
       return toHostReports(answer.rows);
     };

@@ -4,7 +4,7 @@ import { ClickHouseService } from "../../clickhouse/clickhouse.service.ts";
 import { AppError } from "../../common/app-error.ts";
 import { Log } from "../../common/log.ts";
 import { Config } from "../../config/config.ts";
-import { FairQueue, type Length, NoTurn, type Turn } from "./fair-queue.ts";
+import { FairQueue, type Length, NoTurn, type Ticket, type Turn } from "./fair-queue.ts";
 import { QueryMetrics } from "./query.metrics.ts";
 
 /** Also of a server of one core: while one answer travels, the other is worked on. */
@@ -62,12 +62,19 @@ export class StatementAdmission {
    * @param kind names what will take about as long: long ones are kept from taking all places
    * @param work gets the threads that its statement may have
    * @param signal leaves the line; work that began has to heed it itself
+   * @param ticket of the query that the statement is a part of
    * @throws AppError RATE_LIMITED, OVERLOADED with the time after which to try again; the signal's reason; what the work throws
    */
-  async run<T>(organisationId: string, kind: string, work: (threadsMax: number) => Promise<T>, signal?: AbortSignal): Promise<Admitted<T>> {
+  async run<T>(
+    organisationId: string,
+    kind: string,
+    work: (threadsMax: number) => Promise<T>,
+    signal?: AbortSignal,
+    ticket?: Ticket,
+  ): Promise<Admitted<T>> {
     this.keepCores();
     const name = `${organisationId} ${kind}`;
-    const turn = await this.enter(organisationId, signal, (this.tookMs.get(name) ?? 0) > LONG_MS ? "long" : "short");
+    const turn = await this.enter(organisationId, signal, (this.tookMs.get(name) ?? 0) > LONG_MS ? "long" : "short", ticket);
     this.metrics.waitSeconds.observe(turn.waitedMs / 1_000);
     const beganMs = performance.now();
     try {
@@ -85,9 +92,9 @@ export class StatementAdmission {
     if (oldest !== undefined) this.tookMs.delete(oldest);
   }
 
-  private async enter(organisationId: string, signal: AbortSignal | undefined, length: Length): Promise<Turn> {
+  private async enter(organisationId: string, signal: AbortSignal | undefined, length: Length, ticket: Ticket | undefined): Promise<Turn> {
     try {
-      return await this.queue.enter(organisationId, signal, length);
+      return await this.queue.enter(organisationId, signal, length, ticket);
     } catch (error) {
       if (!(error instanceof NoTurn)) throw error;
       const { reason } = error;
