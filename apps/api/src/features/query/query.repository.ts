@@ -36,6 +36,8 @@ const RECENT_MS = 5_000;
 /** When a statement would wait longer, an answer of the last seconds is the better one: one window's length, as then the question is another. */
 const LONG_WAIT_MS = 250;
 const RECENT_UNDER_LOAD_MS = 10_000;
+/** As of `KEPT_BYTES_MAX`; they are pushed out by newer ones. */
+const RECENT_BYTES_MAX = 16 * 1_024 * 1_024;
 
 /**
  * Where rows came from: ClickHouse, somebody else's same statement that was running, an answer that is still right, or one that was right a few seconds ago.
@@ -83,7 +85,7 @@ export class QueryRepository {
   readonly versions: TableVersions;
   private readonly running = new SharedRuns<ReadRows>();
   private readonly kept = new KeptAnswers<ReadRows>(KEPT_BYTES_MAX);
-  private readonly recent = new KeptAnswers<ReadRows>(KEPT_BYTES_MAX);
+  private readonly recent = new KeptAnswers<ReadRows>(RECENT_BYTES_MAX);
   private readonly estimating = new SharedRuns<number>();
   private readonly hostLists = new Map<string, { readonly list: Promise<KnownHost[]>; readonly readAtMs: number }>();
 
