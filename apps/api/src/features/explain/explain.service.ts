@@ -3,13 +3,16 @@ import { Inject, Injectable } from "@nestjs/common";
 import { bucketIndex, bucketUpper, dimensions, getSignal, type Signal } from "@waggle/signals";
 import { AppError } from "../../common/app-error.ts";
 import type { Caller } from "../../common/caller.ts";
+import { Clock } from "../../common/clock.ts";
 import { atPointer } from "../../common/validation.ts";
+import { alignedEnds } from "../query/aligned-range.ts";
 import type { KnownHost } from "../query/coverage.ts";
 import { measuresOf, quantiles, type Selection } from "../query/measures.ts";
 import { QueryRepository } from "../query/query.repository.ts";
 import { type Coverage, LIMIT_MAX_ONE_POINT, type ValueSeries } from "../query/query.schemas.ts";
 import { type AskedHosts, type ChosenPlan, QueryService } from "../query/query.service.ts";
 import type { Statement } from "../query/sql.ts";
+import { ADDRESS_FACT } from "../topology/address-book.ts";
 import { compareDimensions, compareFacts, type Side, withoutSelection } from "./compare.ts";
 import type { ExplainQuery, Explanation } from "./explain.schemas.ts";
 import { type FactRow, factsStatement, hostsWithRowsStatement, type Quantity, type ValueRow, valuesStatement } from "./statements.ts";
@@ -39,11 +42,13 @@ export class ExplainService {
   constructor(
     @Inject(QueryService) private readonly queries: QueryService,
     @Inject(QueryRepository) private readonly queryRepository: QueryRepository,
+    @Inject(Clock) private readonly clock: Clock,
   ) {}
 
   /** Throws AppError as of `QueryService.query`. */
-  async explain(caller: Caller, query: ExplainQuery, signal?: AbortSignal): Promise<Explanation> {
+  async explain(caller: Caller, asked: ExplainQuery, signal?: AbortSignal): Promise<Explanation> {
     const startedAt = performance.now();
+    const query = withAlignedEnds(asked, this.clock.now());
     let rowsRead = 0;
     const run: Run = async <Row>(statement: Statement): Promise<Row[]> => {
       const answer = await this.queryRepository.run<Row>(statement, signal);
@@ -72,12 +77,14 @@ export class ExplainService {
     const isPercentile = wanted.aggregate in quantiles;
     // Said before anything is read: what cannot be added up cannot be taken apart.
     quantityOf(of, wanted, isPercentile ? 0 : undefined);
-    const passing = query.threshold === undefined ? undefined : await this.passing(caller, base, query, signal);
-    rowsRead += passing?.rowsRead ?? 0;
-    const baseline = query.baseline === undefined ? selection : await plan(query.baseline, fleet, "/baseline");
-
-    const above = isPercentile ? await this.cut(caller, base, baseline.span, signal) : undefined;
-    rowsRead += above?.rowsRead ?? 0;
+    const [passing, [baseline, above]] = await Promise.all([
+      query.threshold === undefined ? undefined : this.passing(caller, base, query, signal),
+      (async (): Promise<readonly [Planned, Awaited<ReturnType<ExplainService["cut"]>> | undefined]> => {
+        const planned = query.baseline === undefined ? selection : await plan(query.baseline, fleet, "/baseline");
+        return [planned, isPercentile ? await this.cut(caller, base, planned.span, signal) : undefined];
+      })(),
+    ]);
+    rowsRead += (passing?.rowsRead ?? 0) + (above?.rowsRead ?? 0);
     const quantity = quantityOf(of, wanted, above?.bucket);
     const sides = passing === undefined ? { a: selection, b: baseline } : undefined;
 
@@ -109,38 +116,51 @@ export class ExplainService {
     const reportedMs = (asked: AskedHosts, ids?: ReadonlySet<string>): number =>
       [...asked.hosts].reduce((sum, [id, { coveredMs }]) => sum + (ids === undefined || ids.has(id) ? coveredMs : 0), 0);
 
-    let [sideA, sideB]: [Side | undefined, Side | undefined] = [undefined, undefined];
-    if (passing === undefined) {
-      const [rowsA, rowsB] = await Promise.all([values(selection, undefined), values(baseline, undefined)]);
-      sideA = { rows: rowsA, hostMs: reportedMs(selection.asked) };
-      sideB = { rows: rowsB, hostMs: reportedMs(baseline.asked) };
-    } else {
+    const sidesOf = async (): Promise<readonly [Side, Side]> => {
+      if (passing === undefined) {
+        const [rowsA, rowsB] = await Promise.all([values(selection, undefined), values(baseline, undefined)]);
+        return [
+          { rows: rowsA, hostMs: reportedMs(selection.asked) },
+          { rows: rowsB, hostMs: reportedMs(baseline.asked) },
+        ];
+      }
       const ids = new Set(passing.a);
       const [rowsA, all] = await Promise.all([values(selection, passing.a), values(selection, undefined)]);
-      sideA = { rows: rowsA, hostMs: reportedMs(selection.asked, ids) };
-      sideB = { rows: withoutSelection(all, rowsA), hostMs: reportedMs(selection.asked) - sideA.hostMs };
-    }
+      const hostMs = reportedMs(selection.asked, ids);
+      return [
+        { rows: rowsA, hostMs },
+        { rows: withoutSelection(all, rowsA), hostMs: reportedMs(selection.asked) - hostMs },
+      ];
+    };
     const names = new Map(selection.chosen.known.map((host) => [host.id, host.name]));
     const named = (side: Side): Side => ({
       ...side,
       rows: side.rows.map((row) => (row.dimension === "host" ? { ...row, value: names.get(row.value) ?? row.value } : row)),
     });
-    [sideA, sideB] = [named(sideA), named(sideB)];
 
-    const hostsA = passing?.a ?? (await this.hostsOfSide(caller, base, selection, run, signal));
-    const hostsB = passing?.b ?? without(await this.hostsOfSide(caller, base, baseline, run, signal), hostsA);
     const notes = [...(passing?.notes ?? [])];
-    let facts: Explanation["facts"] = [];
-    if (hostsA.length === 0) notes.push("No host of the selection reported the signal.");
-    else if (hostsB.length === 0) notes.push("Both sides are the same hosts: facts that set hosts apart cannot explain the difference.");
-    else {
+    const setApart = async (): Promise<{ readonly hostsA: readonly string[]; readonly facts: Explanation["facts"] }> => {
+      const [hostsA, all] =
+        passing === undefined
+          ? await Promise.all([selection, baseline].map((side) => this.hostsOfSide(caller, base, side, run, signal)))
+          : [passing.a, passing.b];
+      const hostsB = without(all as readonly string[], hostsA as readonly string[]);
+      if (hostsA === undefined || hostsA.length === 0) {
+        notes.push("No host of the selection reported the signal.");
+        return { hostsA: [], facts: [] };
+      }
+      if (hostsB.length === 0) {
+        notes.push("Both sides are the same hosts: facts that set hosts apart cannot explain the difference.");
+        return { hostsA, facts: [] };
+      }
       const isAllOthers = hostsA.length + hostsB.length >= selection.chosen.known.length;
       const told = await this.facts(caller, selection, hostsA, isAllOthers ? null : hostsB, run, signal);
       const tags = tagRows(selection.chosen.known, hostsA, hostsB);
       const found = compareFacts([...told, ...tags], query.limit);
-      facts = found.facts;
       if (found.note !== undefined) notes.push(found.note);
-    }
+      return { hostsA, facts: found.facts };
+    };
+    const [[sideA, sideB], { hostsA, facts }] = await Promise.all([sidesOf().then((both) => both.map(named) as [Side, Side]), setApart()]);
     const totalOf = ({ rows }: Side): number => Number(rows.find((row) => row.dimension === compared[0])?.total ?? 0);
     const side = ({ span, chosen, asked }: Planned, { hostMs, ...rest }: Side, hosts: number) => {
       const { steps } = chosen.planned.plan;
@@ -234,7 +254,8 @@ export class ExplainService {
       signal: "host_facts",
       select: [{ measure: "windows", aggregate: "sum" }],
       by: ["host"],
-      where: "",
+      // Addresses are a host's own and set no group apart.
+      where: `-fact:${ADDRESS_FACT}*`,
       from: Math.floor((toMs - 1) / HOUR_MS) * HOUR_MS - HOUR_MS,
       to: toMs,
       limit: 1,
@@ -242,6 +263,11 @@ export class ExplainService {
     const { planned } = await this.queries.plan(caller, query, signal);
     return run<FactRow>(factsStatement(planned, hostsA, hostsB));
   }
+}
+
+function withAlignedEnds(query: ExplainQuery, nowMs: number): ExplainQuery {
+  const aligned = <S extends Span>(span: S): S => ({ ...span, ...alignedEnds(span, nowMs, "down") });
+  return { ...query, selection: aligned(query.selection), ...(query.baseline === undefined ? {} : { baseline: aligned(query.baseline) }) };
 }
 
 /** Tags as facts. */

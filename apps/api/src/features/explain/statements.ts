@@ -54,6 +54,7 @@ export function hostsWithRowsStatement({ plan, readings }: Planned): Statement {
     sources: readings[0]?.sources ?? [],
     keys: [{ alias: "host_id", expression: "toString(host)" }],
     parts: [{ name: "newest", inner: "max(ts)", merge: "max" }],
+    isFinal: false,
     ...tableOf(plan, parameters),
   });
   return parameters.statement(`SELECT host_id FROM (${sql}) AS found`);
@@ -89,6 +90,8 @@ export function factsStatement({ plan, readings }: Planned, selection: readonly 
       { alias: "fact_value", expression: "value" },
     ],
     parts: [state("in_a", inA), state("in_b", inB)],
+    // Hosts are counted, not rows.
+    isFinal: false,
     ...tableOf(plan, parameters),
   });
   return parameters.statement(`

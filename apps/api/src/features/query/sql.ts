@@ -129,20 +129,22 @@ export interface Aggregation {
   readonly where: (source: Source) => Scoped;
   /** `ARRAY JOIN …` */
   readonly join?: string;
+  /** false: rows that are stored twice, or in an earlier version, may be read as often, where that changes nothing. */
+  readonly isFinal?: boolean;
 }
 
 /**
  * A SELECT that aggregates rows of several tables as if they were one. Each table is aggregated on its own first: on a cluster that happens on
  * the shards, and only groups travel.
  */
-export function aggregated({ sources, keys, parts, table, where, join = "" }: Aggregation): string {
+export function aggregated({ sources, keys, parts, table, where, join = "", isFinal = true }: Aggregation): string {
   const names = keys.map((key) => key.alias);
   const groupBy = names.length === 0 ? "" : `GROUP BY ${list(names)}`;
   const of = (expression: Part["inner"], source: Source): string => (typeof expression === "string" ? expression : expression(source));
   const branches = sources.map(
     (source) => `
       SELECT ${list([...keys.map((key) => `${of(key.expression, source)} AS ${key.alias}`), ...parts.map((part) => `${of(part.inner, source)} AS ${part.name}`)])}
-      ${rowsOf(table(source), where(source), { join })}
+      ${rowsOf(table(source), where(source), { join, isFinal })}
       ${groupBy}`,
   );
   const [first = ""] = branches;

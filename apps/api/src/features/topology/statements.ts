@@ -6,6 +6,7 @@ import type { Source } from "../query/sources.ts";
 import {
   aggregated,
   and,
+  chunked,
   conditionsOf,
   identifier,
   type Key,
@@ -17,6 +18,8 @@ import {
   sumPart,
 } from "../query/sql.ts";
 import type { Holder } from "./address-book.ts";
+import { readEnd } from "./ends.ts";
+import { type Entry, lookUp } from "./look-up.ts";
 
 /** What makes a node, besides the host: nothing, what ran there, or the value of a tag in the host's place. */
 export type Grain =
@@ -40,15 +43,17 @@ export interface Pair {
 export const rankings = ["bytes", "connections", "retransmits"] as const;
 export type Ranking = (typeof rankings)[number];
 
-/** Entries whose parameter stays below what ClickHouse takes in one. */
-const ENTRIES_PER_PARAMETER = 1_500;
 const PAIRS_PER_PARAMETER = 200;
+/** More peers are read and left out afterwards. */
+const PEERS_LISTED_MAX = 2_000;
+const PEERS_PER_PARAMETER = 1_000;
 /** Rows of one detail statement: beyond them the edges with least bytes are left to the rest. */
 const DETAILS_MAX = 20_000;
 
 const connections = getSignalOrThrow("tcp_connections");
 const HOST: Key = { alias: "host_id", expression: "toString(host)" };
-const PEER: Key = { alias: "peer_address", expression: "peer" };
+const PEER: Key = { alias: "peer_address", expression: "toString(peer)" };
+const IS_LOOPBACK = (peer: string): string => `(startsWith(${peer}, '127.') OR ${peer} = '::1')`;
 
 const traffic: readonly Part[] = [
   sumPart("sent", "sum(`bytes_sent`)"),
@@ -66,18 +71,26 @@ const rankOf: Readonly<Record<Ranking, (side: "a" | "b") => string>> = {
   retransmits: (side) => `${side}_again`,
 };
 
-/** Hosts' addresses in the hours of the range and the hour before. Columns as of `AddressRow`. */
+/** Hosts' addresses in the hours of the range and the hour before, as one row of parallel arrays. Columns as of `AddressesRow`. */
 export function addressesStatement(plan: Plan, sources: readonly Source[], fromMs: number): Statement {
   const parameters = new Parameters();
-  const from = parameters.add("Int64", fromMs);
+  const isInRange = `toUnixTimestamp64Milli(ts) >= ${parameters.add("Int64", fromMs)}`;
+  const hostsIf = (name: string, condition: string): Part => ({
+    name,
+    inner: `groupUniqArrayIf(toString(host), ${condition})`,
+    merge: "groupUniqArrayArray",
+  });
   const sql = aggregated({
     sources,
-    keys: [HOST, { alias: "addresses", expression: "value" }],
-    parts: [{ name: "in_range", inner: `max(toUnixTimestamp64Milli(ts) >= ${from})`, merge: "max" }],
+    keys: [{ alias: "addresses", expression: "value" }],
+    parts: [hostsIf("in_range", isInRange), hostsIf("before", `NOT (${isInRange})`)],
     table: ({ level, scope }) => tableName(plan.signal, level, scope),
     where: (source) => conditionsOf(plan, source, parameters),
+    // Rows of one name say the same, however many there are.
+    isFinal: false,
   });
-  return parameters.statement(`SELECT host_id, addresses, in_range FROM (${sql}) AS said`);
+  const columns = ["addresses", "in_range", "before"].map((name) => `groupArray(${name}) AS ${name}`);
+  return parameters.statement(`SELECT ${list(columns)} FROM (${sql}) AS said`);
 }
 
 /**
@@ -103,7 +116,7 @@ export function pairsStatement(plan: Plan, sources: readonly Source[], ends: End
     SELECT *, count() OVER () AS pairs, ${list(all)}
     FROM (
       SELECT a, b, direction, ${list([...ofSides, ...larger])}
-      FROM (${withEnds(inner, ends, parameters)})
+      FROM (${withEnds(inner, ends, nodesOf(ends), parameters)})
       GROUP BY a, b, direction
     )
     ORDER BY ${ranking} DESC, a, b
@@ -116,11 +129,12 @@ const detailKeys = ["a", "b", "direction", "side", "service", "who"] as const;
 /** Traffic of the pairs as each end saw it. Columns: those of `detailKeys`, sent, received, segments, again, begun, closed_window. */
 export function trafficStatement(plan: Plan, sources: readonly Source[], ends: Ends, pairs: readonly Pair[]): Statement {
   const parameters = new Parameters();
-  const inner = detail(connections, plan, sources, ends, traffic, parameters);
+  const remotes = remotesOf(pairs, ends);
+  const inner = detail(connections, plan, sources, ends, traffic, remotes, parameters);
   const sums = traffic.map(({ name }) => `sum(${name}) AS ${name}`);
   return parameters.statement(`
     SELECT ${list(detailKeys)}, ${list(sums)}
-    FROM (${withEnds(inner, ends, parameters)})
+    FROM (${withEnds(inner, ends, remotes.addresses, parameters)})
     WHERE ${isOneOf(pairs, parameters)}
     GROUP BY ${list(detailKeys)}
     ORDER BY sent + received DESC
@@ -141,10 +155,11 @@ export function roundTripStatement(plan: Plan, sources: readonly Source[], ends:
     { name: "lowest", inner: "min(`min`)", merge: "min" },
     { name: "highest", inner: "max(`max`)", merge: "max" },
   ];
-  const inner = detail(signal, plan, sources, ends, parts, parameters);
+  const remotes = remotesOf(pairs, ends);
+  const inner = detail(signal, plan, sources, ends, parts, remotes, parameters);
   return parameters.statement(`
     SELECT ${list(detailKeys)}, finalizeAggregation(quantilesExactWeightedArrayMergeState(${levels})(ranks)) AS ranks, min(lowest) AS lowest, max(highest) AS highest
-    FROM (${withEnds(inner, ends, parameters)})
+    FROM (${withEnds(inner, ends, remotes.addresses, parameters)})
     WHERE ${isOneOf(pairs, parameters)}
     GROUP BY ${list(detailKeys)}
     LIMIT ${parameters.add("UInt32", DETAILS_MAX)}`);
@@ -158,10 +173,11 @@ export function failuresStatement(plan: Plan, sources: readonly Source[], ends: 
   if (!ofConstants.every((filter) => matchesFilter(filter, constants[filter.key] as string))) return null;
   const parameters = new Parameters();
   const filters = plan.filters.filter((filter) => !ofConstants.includes(filter));
-  const inner = detail(signal, { ...plan, filters }, sources, ends, [sumPart("failed", "sum(`count`)")], parameters);
+  const remotes = remotesOf(pairs, ends);
+  const inner = detail(signal, { ...plan, filters }, sources, ends, [sumPart("failed", "sum(`count`)")], remotes, parameters);
   return parameters.statement(`
     SELECT ${list(detailKeys)}, sum(failed) AS failures
-    FROM (${withEnds(inner, ends, parameters)})
+    FROM (${withEnds(inner, ends, remotes.addresses, parameters)})
     WHERE ${isOneOf(pairs, parameters)}
     GROUP BY ${list(detailKeys)}
     LIMIT ${parameters.add("UInt32", DETAILS_MAX)}`);
@@ -199,7 +215,15 @@ export function listenDropsStatement(plan: Plan, sources: readonly Source[], { g
   return parameters.statement(sql);
 }
 
-function detail(signal: Signal, plan: Plan, sources: readonly Source[], { grain }: Ends, parts: readonly Part[], parameters: Parameters): string {
+function detail(
+  signal: Signal,
+  plan: Plan,
+  sources: readonly Source[],
+  { grain }: Ends,
+  parts: readonly Part[],
+  remotes: Remotes,
+  parameters: Parameters,
+): string {
   const hasRole = signal.dimensions.includes("role");
   const isFine = grain.kind === "process" || grain.kind === "unit";
   return aggregated({
@@ -220,8 +244,49 @@ function detail(signal: Signal, plan: Plan, sources: readonly Source[], { grain 
     ],
     parts,
     table: ({ level, scope }) => tableName(signal, level, scope),
-    where: (source) => conditionsOf({ ...plan, signal }, source, parameters),
+    where: (source) => and(conditionsOf({ ...plan, signal }, source, parameters), ...towards(remotes, parameters)),
   });
+}
+
+/** Where the far ends of some pairs are. */
+interface Remotes {
+  /** Addresses that belong to a node, with it. */
+  readonly addresses: readonly Entry[];
+  /** All values of `peer` that mean one of them, but for those of loopback. null: too many to be listed. */
+  readonly peers: readonly string[] | null;
+}
+
+/** Of the addresses that hosts have, those of the pairs' ends: any other leads to no pair that is asked for. */
+function remotesOf(pairs: readonly Pair[], ends: Ends): Remotes {
+  const wanted = new Set(pairs.flatMap(({ a, b }) => [a, b]));
+  const addresses = nodesOf(ends).filter(([, node]) => wanted.has(node));
+  if (addresses.length + wanted.size > PEERS_LISTED_MAX) return { addresses, peers: null };
+  const others = [...wanted].flatMap((end) => {
+    const { kind, value } = readEnd(end);
+    return kind === "external" ? [value] : kind === "unknown" ? [""] : kind === "other" ? [OTHER] : [];
+  });
+  return { addresses, peers: [...addresses.map(([address]) => address), ...others] };
+}
+
+function towards({ peers }: Remotes, parameters: Parameters): string[] {
+  if (peers === null) return [];
+  const chunks = chunked(peers, PEERS_PER_PARAMETER, (peer) => Buffer.byteLength(peer) + 8).map((chunk) => parameters.add("Array(String)", chunk));
+  return [`(peer IN arrayConcat(${list(chunks)}) OR ${IS_LOOPBACK("peer")})`];
+}
+
+const nodesOfBook = new WeakMap<object, readonly Entry[]>();
+
+/** The node of each address that hosts have. */
+function nodesOf(ends: Ends): readonly Entry[] {
+  const { book, grain } = ends;
+  const key = grain.kind === "tag" ? ends : book;
+  let nodes = nodesOfBook.get(key);
+  if (nodes === undefined) {
+    const node = (host: string): string => (grain.kind === "tag" ? `t:${grain.values.get(host) ?? ""}` : `h:${host}`);
+    nodes = [...book].map(([address, holder]): Entry => [address, holder.kind === "host" ? node(holder.host) : `a:${address}`]);
+    nodesOfBook.set(key, nodes);
+  }
+  return nodes;
 }
 
 function whoOf(grain: Grain): Key {
@@ -229,53 +294,22 @@ function whoOf(grain: Grain): Key {
 }
 
 /** Adds a, b, direction and side to rows that have host_id, side_role and peer_address. */
-function withEnds(rows: string, { book, grain }: Ends, parameters: Parameters): string {
+function withEnds(rows: string, { grain }: Ends, addresses: readonly Entry[], parameters: Parameters): string {
   const other = parameters.add("String", OTHER);
-  const holders = [...book];
-  const known = transform(
-    "peer_address",
-    holders.map(([address]) => address),
-    holders.map(([address, holder]) => (holder.kind === "host" ? `h:${holder.host}` : `a:${address}`)),
-    "concat('x:', peer_address)",
-    parameters,
-  );
-  const isLoopback = "startsWith(peer_address, '127.') OR peer_address = '::1'";
-  const node = (end: string): string => {
-    if (grain.kind !== "tag") return end;
-    const tagged = [...grain.values];
-    const value = transform(
-      `substring(${end}, 3)`,
-      tagged.map(([host]) => host),
-      tagged.map(([, tag]) => tag),
-      "''",
-      parameters,
-    );
-    return `if(startsWith(${end}, 'h:'), concat('t:', ${value}), ${end})`;
-  };
+  const tagged = grain.kind === "tag" ? [...grain.values] : [];
+  const local = grain.kind !== "tag" ? "concat('h:', host_id)" : tagged.length === 0 ? "'t:'" : "concat('t:', tag_value.to_text)";
+  const known = addresses.length === 0 ? "" : "holder.to_text != '', holder.to_text, ";
   return `
       SELECT *, multiIf(side_role = 'client', 'a', side_role = 'server', 'b', local_node <= remote_node, 'a', 'b') AS side,
         if(side_role IN ('client', 'server'), 'client-server', 'unknown') AS direction,
         if(side = 'a', local_node, remote_node) AS a, if(side = 'a', remote_node, local_node) AS b
       FROM (
-        SELECT *, ${node("local_end")} AS local_node, ${node("remote_end")} AS remote_node
-        FROM (
-          SELECT *, concat('h:', host_id) AS local_end,
-            multiIf(peer_address = '', 'u:', peer_address = ${other}, 'o:', ${isLoopback}, local_end, ${known}) AS remote_end
-          FROM (${rows}) AS told
-        )
+        SELECT told.*, ${local} AS local_node,
+          multiIf(peer_address = '', 'u:', peer_address = ${other}, 'o:', ${IS_LOOPBACK("peer_address")}, local_node, ${known}concat('x:', peer_address)) AS remote_node
+        FROM (${rows}) AS told
+        ${addresses.length === 0 ? "" : `LEFT ANY JOIN (${lookUp(addresses, parameters)}) AS holder ON told.peer_address = holder.from_text`}
+        ${tagged.length === 0 ? "" : `LEFT ANY JOIN (${lookUp(tagged, parameters)}) AS tag_value ON told.host_id = tag_value.from_text`}
       )`;
-}
-
-/** `from[i]` becomes `to[i]`, anything else `otherwise`. */
-function transform(value: string, from: readonly string[], to: readonly string[], otherwise: string, parameters: Parameters): string {
-  if (from.length === 0) return otherwise;
-  const array = (texts: readonly string[]): string => {
-    const chunks = Array.from({ length: Math.ceil(texts.length / ENTRIES_PER_PARAMETER) }, (_, i) =>
-      parameters.add("Array(String)", texts.slice(i * ENTRIES_PER_PARAMETER, (i + 1) * ENTRIES_PER_PARAMETER)),
-    );
-    return chunks.length === 1 ? (chunks[0] as string) : `arrayConcat(${list(chunks)})`;
-  };
-  return `transform(${value}, ${array(from)}, ${array(to)}, ${otherwise})`;
 }
 
 function isOneOf(pairs: readonly Pair[], parameters: Parameters): string {

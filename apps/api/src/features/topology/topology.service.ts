@@ -2,13 +2,15 @@
 import { Inject, Injectable } from "@nestjs/common";
 import { hostValue } from "@waggle/query";
 import type { Caller } from "../../common/caller.ts";
+import { Clock } from "../../common/clock.ts";
+import { alignedEnds } from "../query/aligned-range.ts";
 import type { KnownHost } from "../query/coverage.ts";
 import { QueryRepository } from "../query/query.repository.ts";
 import { QueryService } from "../query/query.service.ts";
 import { SharedAnswers } from "../query/shared-answers.ts";
 import type { Source } from "../query/sources.ts";
 import type { Plan, Statement } from "../query/sql.ts";
-import { ADDRESS_FACT, type AddressRow, addressBook, type Holder } from "./address-book.ts";
+import { ADDRESS_FACT, type AddressesRow, addressBook, type Holder } from "./address-book.ts";
 import { assembleEdges, type Details, type FailureRow, type ListenerRow, type RoundTripRow, type TrafficRow } from "./assemble.ts";
 import { readEnd } from "./ends.ts";
 import {
@@ -46,6 +48,7 @@ export class TopologyService {
   constructor(
     @Inject(QueryService) private readonly queries: QueryService,
     @Inject(QueryRepository) private readonly queryRepository: QueryRepository,
+    @Inject(Clock) private readonly clock: Clock,
   ) {}
 
   /** Throws AppError as of `QueryService.query`. */
@@ -58,7 +61,7 @@ export class TopologyService {
       rowsRead += answer.rowsRead;
       return answer.rows;
     };
-    const chosen = await this.queries.plan(caller, queryOf(parameters), signal);
+    const chosen = await this.queries.plan(caller, queryOf({ ...parameters, ...alignedEnds(parameters, this.clock.now(), "outwards") }), signal);
     const { plan, readings } = chosen.planned;
     const sources = readings[0]?.sources ?? [];
     const { fromMs, toMs } = plan.steps;
@@ -167,9 +170,9 @@ export class TopologyService {
         };
         const { planned } = await this.queries.plan(caller, query);
         const statement = addressesStatement(planned.plan, planned.readings[0]?.sources ?? [], hourMs);
-        const { rows, rowsRead } = await this.queryRepository.run<AddressRow>(statement, undefined);
+        const { rows, rowsRead } = await this.queryRepository.run<AddressesRow>(statement, undefined);
         onRead(rowsRead);
-        return addressBook(rows);
+        return addressBook(rows[0]);
       },
       performance.now(),
     );
@@ -209,7 +212,12 @@ const nothing: Details = { traffic: [], roundTrips: [], failures: [], accepts: [
 const noView = { segmentsRetransmitted: 0 };
 
 /** Asked by host, so that host rows are read: fleet rows have no peers. */
-function queryOf({ where, from, to, limit }: TopologyParameters) {
+function queryOf({
+  where,
+  from,
+  to,
+  limit,
+}: Pick<TopologyParameters, "where" | "limit"> & { readonly from: string | number; readonly to: string | number }) {
   return { signal: "tcp_connections", select: [{ measure: "bytes_sent", aggregate: "sum" }], by: ["host"], where, from, to, limit };
 }
 
