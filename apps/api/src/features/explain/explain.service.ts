@@ -5,8 +5,10 @@ import { AppError } from "../../common/app-error.ts";
 import type { Caller } from "../../common/caller.ts";
 import { Clock } from "../../common/clock.ts";
 import { atPointer } from "../../common/validation.ts";
+import { Config } from "../../config/config.ts";
 import { alignedEnds } from "../query/aligned-range.ts";
 import type { KnownHost } from "../query/coverage.ts";
+import { factSources } from "../query/fact-sources.ts";
 import { measuresOf, quantiles, type Selection } from "../query/measures.ts";
 import { QueryRepository } from "../query/query.repository.ts";
 import { type Coverage, LIMIT_MAX_ONE_POINT, type ValueSeries } from "../query/query.schemas.ts";
@@ -43,6 +45,7 @@ export class ExplainService {
     @Inject(QueryService) private readonly queries: QueryService,
     @Inject(QueryRepository) private readonly queryRepository: QueryRepository,
     @Inject(Clock) private readonly clock: Clock,
+    @Inject(Config) private readonly config: Config,
   ) {}
 
   /** Throws AppError as of `QueryService.query`. */
@@ -103,14 +106,16 @@ export class ExplainService {
     const values = async (planned: Planned, only: readonly string[] | undefined): Promise<ValueRow[]> => {
       const read = async (names: readonly string[], by: readonly string[]): Promise<ValueRow[]> => {
         if (names.length === 0) return [];
-        const chosen = await this.queries.plan(caller, queryOf(base, planned.span, by), signal);
+        // Both sides are planned by the dimensions of fleet rows; of named hosts the same rows are read, whatever they are planned by.
+        const isPlanned = by === fleet || planned.chosen.planned.plan.hosts !== null;
+        const chosen = isPlanned ? planned.chosen : await this.queries.plan(caller, queryOf(base, planned.span, by), signal);
         const { plan: asked } = chosen.planned;
         const narrowed = only === undefined ? chosen.planned : { ...chosen.planned, plan: { ...asked, hosts: only } };
         if (narrowed.plan.hosts?.length === 0) return [];
         return run<ValueRow>(valuesStatement(narrowed, names, quantity));
       };
-      // Narrowed to hosts, there are no fleet rows to read: then all at once.
-      if (only !== undefined) return read(compared, ["host"]);
+      // Of named hosts there are no fleet rows to read: then all at once.
+      if (only !== undefined || planned.chosen.planned.plan.hosts !== null) return read(compared, ["host"]);
       return (await Promise.all([read(fleet, fleet), isFine ? read(fine, ["host"]) : []])).flat();
     };
     const reportedMs = (asked: AskedHosts, ids?: ReadonlySet<string>): number =>
@@ -236,7 +241,7 @@ export class ExplainService {
   private async hostsOfSide(caller: Caller, base: Base, { span, chosen, asked }: Planned, run: Run, signal: AbortSignal | undefined) {
     if (chosen.planned.plan.filters.length === 0) return reportingIds(asked);
     if (chosen.planned.plan.hosts?.length === 0) return [];
-    const { planned } = await this.queries.plan(caller, queryOf(base, span, ["host"]), signal);
+    const { planned } = chosen.planned.plan.hosts !== null ? chosen : await this.queries.plan(caller, queryOf(base, span, ["host"]), signal);
     return (await run<{ host_id: string }>(hostsWithRowsStatement(planned))).map((row) => row.host_id);
   }
 
@@ -261,7 +266,8 @@ export class ExplainService {
       limit: 1,
     };
     const { planned } = await this.queries.plan(caller, query, signal);
-    return run<FactRow>(factsStatement(planned, hostsA, hostsB));
+    const sources = factSources(planned.readings[0]?.sources ?? [], this.clock.now(), this.config.retention.daysOf("host_facts")["1m"]);
+    return run<FactRow>(factsStatement(planned.plan, sources, hostsA, hostsB));
   }
 }
 

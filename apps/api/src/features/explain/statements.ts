@@ -75,16 +75,16 @@ export interface FactRow {
 
 /**
  * How many hosts of two sets reported each fact. Columns as of `FactRow`.
- * @param planned of `host_facts`
+ * @param plan of `host_facts`
  * @param others null: all hosts but those of the selection
  */
-export function factsStatement({ plan, readings }: Planned, selection: readonly string[], others: readonly string[] | null): Statement {
+export function factsStatement(plan: Plan, sources: readonly Source[], selection: readonly string[], others: readonly string[] | null): Statement {
   const parameters = new Parameters();
   const inA = isIn("host", selection, parameters);
   const inB = others === null ? `NOT ${inA}` : isIn("host", others, parameters);
   const state = (name: string, condition: string): Part => ({ name, inner: `uniqExactIfState(host, ${condition})`, merge: "uniqExactIfMergeState" });
   const sql = aggregated({
-    sources: readings[0]?.sources ?? [],
+    sources,
     keys: [
       { alias: "fact_name", expression: "toString(fact)" },
       { alias: "fact_value", expression: "value" },

@@ -3,8 +3,10 @@ import { Inject, Injectable } from "@nestjs/common";
 import { hostValue } from "@waggle/query";
 import type { Caller } from "../../common/caller.ts";
 import { Clock } from "../../common/clock.ts";
+import { Config } from "../../config/config.ts";
 import { alignedEnds } from "../query/aligned-range.ts";
 import type { KnownHost } from "../query/coverage.ts";
+import { factSources } from "../query/fact-sources.ts";
 import { QueryRepository } from "../query/query.repository.ts";
 import { QueryService } from "../query/query.service.ts";
 import { SharedAnswers } from "../query/shared-answers.ts";
@@ -49,6 +51,7 @@ export class TopologyService {
     @Inject(QueryService) private readonly queries: QueryService,
     @Inject(QueryRepository) private readonly queryRepository: QueryRepository,
     @Inject(Clock) private readonly clock: Clock,
+    @Inject(Config) private readonly config: Config,
   ) {}
 
   /** Throws AppError as of `QueryService.query`. */
@@ -169,7 +172,8 @@ export class TopologyService {
           limit: 1,
         };
         const { planned } = await this.queries.plan(caller, query);
-        const statement = addressesStatement(planned.plan, planned.readings[0]?.sources ?? [], hourMs);
+        const sources = factSources(planned.readings[0]?.sources ?? [], this.clock.now(), this.config.retention.daysOf("host_facts")["1m"]);
+        const statement = addressesStatement(planned.plan, sources, hourMs);
         const { rows, rowsRead } = await this.queryRepository.run<AddressesRow>(statement, undefined);
         onRead(rowsRead);
         return addressBook(rows[0]);
