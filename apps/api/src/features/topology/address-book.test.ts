@@ -3,8 +3,9 @@ import { describe, expect, it } from "vitest";
 import { addressBook } from "./address-book.ts";
 
 const said = (addresses: string, inRange: readonly string[], before: readonly string[] = []) => ({ addresses, inRange, before });
+/** As of one statement each. */
 const bookOf = (...all: readonly ReturnType<typeof said>[]) =>
-  addressBook({ addresses: all.map((one) => one.addresses), in_range: all.map((one) => one.inRange), before: all.map((one) => one.before) });
+  addressBook(all.map(({ addresses, inRange, before }) => ({ addresses: [addresses], in_range: [inRange], before: [before] })));
 
 describe("the address book", () => {
   it("knows a host by each of its addresses, however often it said so", () => {

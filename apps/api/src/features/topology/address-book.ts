@@ -17,17 +17,19 @@ export type Holder = { readonly kind: "host"; readonly host: string } | { readon
  * Which host is behind which address, over a range. An address that two hosts had in it is nobody's: which of them a connection meant cannot be told. What was
  * said in the hour before counts only where nobody said anything in the range.
  */
-export function addressBook(row: AddressesRow | undefined): ReadonlyMap<string, Holder> {
+export function addressBook(rows: readonly AddressesRow[]): ReadonlyMap<string, Holder> {
   const holders = new Map<string, { readonly inRange: Set<string>; readonly before: Set<string> }>();
-  row?.addresses.forEach((addresses, index) => {
-    for (const address of addresses.split(" ")) {
-      if (address === "") continue;
-      const held = holders.get(address) ?? { inRange: new Set(), before: new Set() };
-      holders.set(address, held);
-      for (const host of row.in_range[index] ?? []) held.inRange.add(host);
-      for (const host of row.before[index] ?? []) held.before.add(host);
-    }
-  });
+  for (const row of rows) {
+    row.addresses.forEach((addresses, index) => {
+      for (const address of addresses.split(" ")) {
+        if (address === "") continue;
+        const held = holders.get(address) ?? { inRange: new Set(), before: new Set() };
+        holders.set(address, held);
+        for (const host of row.in_range[index] ?? []) held.inRange.add(host);
+        for (const host of row.before[index] ?? []) held.before.add(host);
+      }
+    });
+  }
   return new Map(
     [...holders].map(([address, { inRange, before }]): [string, Holder] => {
       const hosts = [...(inRange.size > 0 ? inRange : before)].sort();

@@ -173,10 +173,15 @@ export class TopologyService {
         };
         const { planned } = await this.queries.plan(caller, query);
         const sources = factSources(planned.readings[0]?.sources ?? [], this.clock.now(), this.config.retention.daysOf("host_facts")["1m"]);
-        const statement = addressesStatement(planned.plan, sources, hourMs);
-        const { rows, rowsRead } = await this.queryRepository.run<AddressesRow>(statement, undefined);
-        onRead(rowsRead);
-        return addressBook(rows[0]);
+        // Apart, as what is rolled up already is read again only when something was written to it.
+        const parts = [sources.filter(({ level }) => level !== "raw"), sources.filter(({ level }) => level === "raw")].filter(
+          (part) => part.length > 0,
+        );
+        const answers = await Promise.all(
+          parts.map((part) => this.queryRepository.run<AddressesRow>(addressesStatement(planned.plan, part, hourMs), undefined)),
+        );
+        onRead(answers.reduce((sum, { rowsRead }) => sum + rowsRead, 0));
+        return addressBook(answers.flatMap(({ rows }) => rows));
       },
       performance.now(),
     );
