@@ -266,7 +266,9 @@ export class ExplainService {
       limit: 1,
     };
     const { planned } = await this.queries.plan(caller, query, signal);
-    const sources = factSources(planned.readings[0]?.sources ?? [], this.clock.now(), this.config.retention.daysOf("host_facts")["1m"]);
+    const minutesKeptDays = this.config.retention.daysOf("host_facts")["1m"];
+    const hours = planned.readings[0]?.sources ?? [];
+    const sources = await factSources(this.queryRepository, planned.plan, hours, { nowMs: this.clock.now(), minutesKeptDays }, signal);
     return run<FactRow>(factsStatement(planned.plan, sources, hostsA, hostsB));
   }
 }

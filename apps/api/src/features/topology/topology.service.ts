@@ -172,7 +172,9 @@ export class TopologyService {
           limit: 1,
         };
         const { planned } = await this.queries.plan(caller, query);
-        const sources = factSources(planned.readings[0]?.sources ?? [], this.clock.now(), this.config.retention.daysOf("host_facts")["1m"]);
+        const minutesKeptDays = this.config.retention.daysOf("host_facts")["1m"];
+        const hours = planned.readings[0]?.sources ?? [];
+        const sources = await factSources(this.queryRepository, planned.plan, hours, { nowMs: this.clock.now(), minutesKeptDays }, undefined);
         // Apart, as what is rolled up already is read again only when something was written to it.
         const parts = [sources.filter(({ level }) => level !== "raw"), sources.filter(({ level }) => level === "raw")].filter(
           (part) => part.length > 0,
