@@ -296,7 +296,7 @@ export class IngestStream {
         case "config": {
           clearTimeout(configTimer);
           const nowElapsedMs = clock.elapsedMs();
-          serverClock.observe(Number(message.value.serverTimeMs), this.#config === undefined ? sentElapsedMs : nowElapsedMs, nowElapsedMs);
+          serverClock.observe(Number(message.value.serverTimeMs), this.#config === undefined ? sentElapsedMs : undefined, nowElapsedMs);
           this.#acceptConfig(message.value);
           break;
         }
@@ -438,7 +438,7 @@ export class IngestStream {
     const { spool, clock, serverClock, log } = this.#options;
     try {
       const elapsedMs = clock.elapsedMs();
-      serverClock.observe(Number(refusal.serverTimeMs), elapsedMs, elapsedMs);
+      serverClock.observe(Number(refusal.serverTimeMs), this.#inFlight.get(sequence), elapsedMs);
       const frame = await spool.read(sequence);
       if (frame === undefined) return;
       const correctedMs = serverClock.correctedOffsetMs(frame, clock.wallMs(), elapsedMs);

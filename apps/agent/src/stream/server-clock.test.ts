@@ -47,6 +47,28 @@ describe("ServerClock", () => {
     expect(clock.offsetOfFrameMs({ bootTag: 2n, shiftMs: 5 }, now, elapsed)).toBe(-day);
   });
 
+  it("takes no delay of the network for a difference of the clocks", () => {
+    const late = new ServerClock(1n);
+    // Asked, and answered after 7 s of which nobody knows where they were spent: the clocks may agree.
+    late.observe(now - 6_000, elapsed - 7_000, elapsed);
+    expect(late.offsetNowMs(now, elapsed)).toBe(0);
+    // A message that nobody asked for, 2.5 s under way.
+    const clock = measured();
+    clock.observe(now - 2_500, undefined, elapsed);
+    expect(clock.offsetNowMs(now, elapsed)).toBe(0);
+    // One from the future was not under way for less than no time.
+    clock.observe(now + 2_500, undefined, elapsed);
+    expect(clock.offsetNowMs(now, elapsed)).toBe(2_500);
+  });
+
+  it("is the surer of a difference the quicker it is answered", () => {
+    const clock = new ServerClock(1n);
+    clock.observe(now - 4_000, elapsed - 6_000, elapsed);
+    expect(clock.offsetNowMs(now, elapsed)).toBe(0);
+    clock.observe(now - 4_000, elapsed - 100, elapsed);
+    expect(clock.offsetNowMs(now, elapsed)).toBe(-3_950);
+  });
+
   it("does not follow the jitter of the network, but a change of the clock", () => {
     const clock = measured(now - day);
     clock.observe(now - day + 180, elapsed, elapsed);

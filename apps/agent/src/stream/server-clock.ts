@@ -15,6 +15,8 @@ export class ServerClock {
   readonly #bootTag: bigint;
   /** Server's Unix time minus this host's time since boot, milliseconds. */
   #shiftMs: number | undefined;
+  /** How far from the truth that may be. */
+  #errorMs = 0;
 
   constructor(bootTag: bigint) {
     this.#bootTag = bootTag;
@@ -25,12 +27,28 @@ export class ServerClock {
   }
 
   /**
-   * Takes in a server time that was read between two moments of this host (milliseconds since boot). Its error is at most half of the time between.
+   * Takes in a server time that was read at some moment between two of this host (milliseconds since boot).
+   *
+   * What was sent may have waited anywhere for seconds, so each time bounds the shift and does not tell it: from above by the moment of the question, from
+   * below by the moment of the answer. A shift that lies within the bounds is kept.
+   * @param askedElapsedMs undefined: nothing was asked, and how long the message was under way is not known
    */
-  observe(serverTimeMs: number, sentElapsedMs: number, receivedElapsedMs: number): void {
-    const shiftMs = serverTimeMs - (sentElapsedMs + receivedElapsedMs) / 2;
-    const errorMs = (receivedElapsedMs - sentElapsedMs) / 2;
-    if (this.#shiftMs === undefined || Math.abs(shiftMs - this.#shiftMs) > jitterMs + errorMs) this.#shiftMs = shiftMs;
+  observe(serverTimeMs: number, askedElapsedMs: number | undefined, receivedElapsedMs: number): void {
+    const least = serverTimeMs - receivedElapsedMs;
+    const most = askedElapsedMs === undefined ? Number.POSITIVE_INFINITY : serverTimeMs - askedElapsedMs;
+    const known = this.#shiftMs;
+    if (known !== undefined && known >= least - jitterMs && known <= most + jitterMs) {
+      this.#errorMs = Math.min(this.#errorMs, Math.max(most - known, known - least));
+      return;
+    }
+    if (askedElapsedMs !== undefined) {
+      this.#shiftMs = (least + most) / 2;
+      this.#errorMs = (most - least) / 2;
+    } else if (known === undefined || known < least) {
+      // It is at least this much, and nobody knows how much more: enough to say by how much the clocks differ at the least.
+      this.#shiftMs = least;
+      this.#errorMs = 0;
+    }
   }
 
   /** What to add to the host's wall clock now to get the server's; 0 while unknown or within what is tolerated. Milliseconds. */
@@ -61,6 +79,7 @@ export class ServerClock {
   #toleratedAsZero(hostShiftMs: number): number {
     if (this.#shiftMs === undefined) return 0;
     const offsetMs = Math.round(this.#shiftMs - hostShiftMs);
-    return Math.abs(offsetMs) > clockOffsetToleratedMs ? offsetMs : 0;
+    // Only a difference that is certain: a window moved for a delay of the network would no longer line up with any other.
+    return Math.abs(offsetMs) > clockOffsetToleratedMs + this.#errorMs ? offsetMs : 0;
   }
 }
