@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, wr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { WireRow } from "@waggle/signals";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { describeKernel, openSource, rowsOf, sumOf, Workload } from "../../test/kernel-testing.ts";
 import type { KernelSource, WindowData } from "./window-reader.ts";
@@ -15,6 +16,7 @@ interface Schedstat {
 }
 
 const TRIES = 200;
+const ROUNDS = 5;
 const TICK_NS = 10_000_000;
 
 /** Waits until the process sleeps, so that its figures stand still, and reads them. */
@@ -79,16 +81,25 @@ describeKernel("waiting for a CPU", () =>
     it("counts each wait of a process that sleeps 1,009 times, and sums them, as /proc/PID/schedstat does", async () => {
       const running = await workload.start("wgl-waits", "sleep", [1009]);
       const before = await settledSchedstat(running.pid);
+      const windows: WindowData[] = [];
       await source.readWindow();
-      await running.next();
-      const after = await settledSchedstat(running.pid);
-      const rows = rowsOf(await source.readWindow(), "run_queue_latency", { process: "wgl-waits" });
+      let waited: Schedstat;
+      let rows: WireRow[];
+      // Switches that the program was not called for are counted with the next wait (sched.bpf.c); when the last ones are among them, another round brings it.
+      for (let round = 0; ; round++) {
+        await running.next();
+        const after = await settledSchedstat(running.pid);
+        windows.push(await source.readWindow());
+        rows = rowsOf(windows, "run_queue_latency", { process: "wgl-waits" });
+        waited = { ranNs: after.ranNs - before.ranNs, waitedNs: after.waitedNs - before.waitedNs, waits: after.waits - before.waits };
+        if (sumOf(rows, "count") === waited.waits || round === ROUNDS) break;
+      }
       await running.finish();
-      expect(rows).toHaveLength(1);
-      expect(sumOf(rows, "count")).toBe(after.waits - before.waits);
+      expect(rows).toHaveLength(windows.length);
+      expect(sumOf(rows, "count")).toBe(waited.waits);
       expect(sumOf(rows, "count")).toBeGreaterThanOrEqual(1009);
-      expect(sumOf(rows, "sum")).toBe(after.waitedNs - before.waitedNs);
-      expect(((rows[0]?.["c"] ?? []) as bigint[]).reduce((sum, count) => sum + count, 0n)).toBe(rows[0]?.["count"]);
+      expect(sumOf(rows, "sum")).toBe(waited.waitedNs);
+      for (const row of rows) expect((row["c"] as bigint[]).reduce((sum, count) => sum + count, 0n)).toBe(row["count"]);
     });
 
     it("counts the waits of two processes that want one CPU: each waits while the other runs", async () => {
