@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { parseArgs } from "node:util";
+import { type ParseArgsConfig, parseArgs } from "node:util";
 import { type BenchOptions, type BenchResult, printReport } from "./report.ts";
 
 /**
@@ -16,7 +16,7 @@ const benches: Readonly<Record<string, () => Promise<{ run: (options: BenchOptio
   storage: () => import("./storage.ts"),
 };
 
-const { positionals, values } = parseArgs({
+const words = {
   allowPositionals: true,
   options: {
     json: { type: "boolean", default: false },
@@ -39,7 +39,18 @@ const { positionals, values } = parseArgs({
     /** query: where the filled database is kept for the next run; storage: the directory of a `./waggle up`, stopped, whose rows are measured. */
     data: { type: "string" },
   },
-});
+} as const satisfies ParseArgsConfig;
+
+function parse(): ReturnType<typeof parseArgs<typeof words>> {
+  try {
+    return parseArgs(words);
+  } catch (error) {
+    console.error(`waggle bench: ${(error as Error).message.split(". ")[0]}; there are --${Object.keys(words.options).join(", --")}`);
+    process.exit(2);
+  }
+}
+
+const { positionals, values } = parse();
 const wholeNumber = (option: string, text: string): number => {
   if (/^\d{1,6}$/.test(text)) return Number(text);
   console.error(`waggle bench: --${option} takes a whole number, not "${text}"`);

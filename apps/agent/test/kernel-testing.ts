@@ -2,13 +2,19 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { WireRow } from "@waggle/signals";
+import { catalogue, type WireRow } from "@waggle/signals";
 import { describe } from "vitest";
 import { readCapabilities } from "../src/kernel/capabilities.ts";
 import { KERNEL_BTF_PATH, KernelBtf } from "../src/kernel/kernel-btf.ts";
+import { signalsOfProgram } from "../src/probes/hook-families.ts";
+import { programPlans } from "../src/probes/programs.ts";
 import { KernelSource, type KernelSourceOptions, type WindowData } from "../src/snapshot/window-reader.ts";
 
 export { Workload } from "./workload.ts";
+
+/** Signals of a family that programs count. */
+export const signalsOf = (family: string): string[] =>
+  catalogue.filter((signal) => signal.family === family && signal.bpf !== null).map(({ name }) => name);
 
 export const objectDirectory = fileURLToPath(new URL("../../../packages/bpf/build", import.meta.url));
 
@@ -36,9 +42,23 @@ export const kernelTells = ((): { readonly resetReasons: boolean; readonly dropS
   };
 })();
 
-export async function openSource(options: Partial<KernelSourceOptions> = {}): Promise<KernelSource> {
+/**
+ * @param signals only programs that count or note something for one of them are loaded, as the kernel takes seconds to check all; all if left out
+ */
+export async function openSource({
+  signals,
+  ...options
+}: Partial<KernelSourceOptions> & { readonly signals?: readonly string[] } = {}): Promise<KernelSource> {
+  const programs = signals && programPlans.filter(({ name }) => signalsOfProgram(name).some((signal) => signals.includes(signal)));
   // Not the default cap: what a test counts must not end up in ~other because the machine is busy with something else.
-  return KernelSource.open({ objectDirectory, names: { unitOf: () => "" }, rowsMax: 20_000, rowCaps: () => 20_000, ...options });
+  return KernelSource.open({
+    objectDirectory,
+    names: { unitOf: () => "" },
+    rowsMax: 20_000,
+    rowCaps: () => 20_000,
+    ...(programs && { programs }),
+    ...options,
+  });
 }
 
 /** Rows of a signal whose columns equal `filter`. */

@@ -37,6 +37,8 @@ async function readUntilNamed(source: KernelSource, names: Names, signal: string
   return window;
 }
 
+const signals = ["cpu_profile", "off_cpu", "stack_frames"];
+
 describeKernel("CPU profile", () => {
   let source: KernelSource;
   let workload: Workload;
@@ -44,7 +46,7 @@ describeKernel("CPU profile", () => {
 
   beforeAll(async () => {
     workload = new Workload("profile-workload.c");
-    source = await openSource({ constants: exactWaits });
+    source = await openSource({ signals, constants: exactWaits });
   });
   afterAll(() => {
     source?.close();
@@ -135,7 +137,7 @@ describeKernel("off-CPU profile", () => {
 
   it("counts 23 sleeps of 20 ms as 23 waits below the function and the call that sleep", async () => {
     using workload = new Workload("profile-workload.c");
-    using source = await openSource({ constants: exactWaits });
+    using source = await openSource({ signals, constants: exactWaits });
     const names = new Names();
     names.add(await source.readWindow());
     const waits = await sleep(workload, "wgl-nap", 23, 20);
@@ -157,7 +159,7 @@ describeKernel("off-CPU profile", () => {
 
   it("leaves out waits that are shorter than asked for", async () => {
     using workload = new Workload("profile-workload.c");
-    using source = await openSource({ offCpuMinUs: 10_000_000 });
+    using source = await openSource({ signals, offCpuMinUs: 10_000_000 });
     await source.readWindow();
     await workload.run("wgl-short", "sleep", [23, 20]);
     expect(rowsOf(await source.readWindow(), "off_cpu", { process: "wgl-short" })).toEqual([]);
@@ -165,7 +167,7 @@ describeKernel("off-CPU profile", () => {
 
   it("keeps sums exact when there is no room for stacks, and says so", async () => {
     using workload = new Workload("profile-workload.c");
-    using source = await openSource({ constants: exactWaits, mapEntries: { stack_chunks: 1 } });
+    using source = await openSource({ signals, constants: exactWaits, mapEntries: { stack_chunks: 1 } });
     const names = new Names();
     names.add(await source.readWindow());
     const waits = await sleep(workload, "wgl-lost", 23, 20);
@@ -181,7 +183,7 @@ describeKernel("off-CPU profile", () => {
   it("counts many waits by a part of them, each for several, right on average, and says so", async () => {
     using workload = new Workload("profile-workload.c");
     // Two of each second on a CPU are all counted.
-    using source = await openSource({ constants: { on_sched_switch: { off_cpu_exact_bits: 1 } } });
+    using source = await openSource({ signals, constants: { on_sched_switch: { off_cpu_exact_bits: 1 } } });
     await source.readWindow();
     // Ten processes with 100 waits each.
     await Promise.all(Array.from({ length: 10 }, () => workload.run("wgl-many", "sleep", [101, 5])));
@@ -197,7 +199,7 @@ describeKernel("off-CPU profile", () => {
 
 describeKernel("a profile that is switched off", () => {
   it("is disabled in words, and the rest runs", async () => {
-    using source = await openSource({ sampleHz: 0 });
+    using source = await openSource({ signals: [...signals, "syscalls"], sampleHz: 0 });
     const window = await source.readWindow();
     expect(window.coverage.find(({ signal }) => signal === "cpu_profile")).toMatchObject({ state: "disabled" });
     expect(window.coverage.find(({ signal }) => signal === "syscalls")?.state).toBe("exact");

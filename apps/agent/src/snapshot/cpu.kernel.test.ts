@@ -45,6 +45,9 @@ const MAJFLT = 12;
 const UTIME = 14;
 const STIME = 15;
 
+/** The family. */
+const signals = ["cpu_time", "run_queue_latency", "page_faults", "process_exec", "process_exits", "oom_kills"];
+
 let workload: Workload;
 let source: KernelSource;
 
@@ -67,7 +70,7 @@ const cpuNs = (windows: WindowData | readonly WindowData[], process: string): nu
 function withTasks(body: () => void): void {
   beforeAll(async () => {
     workload = new Workload("task-workload.c");
-    source = await openSource();
+    source = await openSource({ signals });
   });
   afterAll(() => {
     source?.close();
@@ -191,7 +194,7 @@ describeKernel("CPU time and page faults", () =>
       const running = await workload.start("wgl-before", "burn", [300]);
       await running.next();
       const before = await settledSchedstat(running.pid);
-      using late = await openSource();
+      using late = await openSource({ signals });
       await late.readWindow();
       await running.next();
       const after = await settledSchedstat(running.pid);
@@ -283,10 +286,11 @@ describeKernel("starts and ends of processes", () =>
 
     it("says that all signals of the family are exact, and drops nothing of theirs", async () => {
       const window = await source.readWindow();
-      const names = ["cpu_time", "run_queue_latency", "page_faults", "process_exec", "process_exits", "oom_kills"];
-      expect(window.coverage.filter(({ signal }) => names.includes(signal))).toEqual(names.map((signal) => ({ signal, state: "exact", reason: "" })));
+      expect(window.coverage.filter(({ signal }) => signals.includes(signal))).toEqual(
+        signals.map((signal) => ({ signal, state: "exact", reason: "" })),
+      );
       const reasons = window.drops.map(({ reason }) => reason);
-      expect(reasons.filter((reason) => reason === "task_storage" || names.some((name) => reason === `${name}_full`))).toEqual([]);
+      expect(reasons.filter((reason) => reason === "task_storage" || signals.some((name) => reason === `${name}_full`))).toEqual([]);
     });
   }),
 );

@@ -80,7 +80,7 @@ describeKernel("disks", () =>
     beforeAll(async () => {
       workload = new Workload("task-workload.c");
       disk = new LoopDevice();
-      source = await openSource();
+      source = await openSource({ signals: ["block_io", "block_latency", "block_errors"] });
     });
     afterAll(() => {
       source?.close();

@@ -34,10 +34,13 @@ async function windowWith(work: () => Promise<void>): Promise<WindowData> {
   }
 }
 
+/** The family. */
+const signals = ["file_io", "file_opens", "fsync_latency"];
+
 function withFiles(body: () => void): void {
   beforeAll(async () => {
     workload = new Workload("file-workload.c");
-    source = await openSource();
+    source = await openSource({ signals: [...signals, "syscalls", "syscall_errors", "syscall_latency"] });
   });
   afterAll(() => {
     source?.close();
@@ -297,8 +300,8 @@ describeKernel("fsync_latency", () => {
 
     it("is exact, like the other signals of files, and drops nothing", async () => {
       const window = await windowWith(async () => {});
-      expect(window.coverage.filter(({ signal }) => ["file_io", "file_opens", "fsync_latency"].includes(signal))).toEqual(
-        ["file_io", "file_opens", "fsync_latency"].map((signal) => ({ signal, state: "exact", reason: "" })),
+      expect(window.coverage.filter(({ signal }) => signals.includes(signal))).toEqual(
+        signals.map((signal) => ({ signal, state: "exact", reason: "" })),
       );
       expect(window.drops).toEqual([]);
     });
@@ -308,8 +311,8 @@ describeKernel("fsync_latency", () => {
 describeKernel("file maps that are too small", () => {
   it("keep totals exact in ~other", async () => {
     using tools = new Workload("file-workload.c");
-    const names = ["file_io", "file_opens", "fsync_latency"].flatMap((map) => [`${map}_a`, `${map}_b`]);
-    using small = await openSource({ mapEntries: Object.fromEntries(names.map((name) => [name, 1])) });
+    const names = signals.flatMap((map) => [`${map}_a`, `${map}_b`]);
+    using small = await openSource({ signals, mapEntries: Object.fromEntries(names.map((name) => [name, 1])) });
     const place = mkdtempSync(join(tmpdir(), "waggle-files-"));
     try {
       await small.readWindow();

@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { describeKernel, kernelTells, openSource, rowsOf, sumOf, Workload } from "../../test/kernel-testing.ts";
+import { describeKernel, kernelTells, openSource, rowsOf, signalsOf, sumOf, Workload } from "../../test/kernel-testing.ts";
 import { NamespacePair } from "../../test/network-namespaces.ts";
 import type { KernelSource, WindowData } from "./window-reader.ts";
 
@@ -32,7 +32,7 @@ describeKernel("sockets", () => {
   beforeAll(async () => {
     plain = new Workload();
     sockets = new Workload("tcp-workload.c");
-    source = await openSource();
+    source = await openSource({ signals: signalsOf("tcp") });
   });
   afterAll(() => {
     source?.close();

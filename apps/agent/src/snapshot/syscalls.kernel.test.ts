@@ -2,12 +2,14 @@
 import { execFileSync } from "node:child_process";
 import { bucketIndex, type WireRow } from "@waggle/signals";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
-import { describeKernel, openSource, rowsOf, sumOf, Workload } from "../../test/kernel-testing.ts";
+import { describeKernel, openSource, rowsOf, signalsOf, sumOf, Workload } from "../../test/kernel-testing.ts";
 import { BpfMap } from "../libbpf/bpf-map.ts";
 import type { KernelSource, WindowData } from "./window-reader.ts";
 
 const bucketsOf = (row: WireRow | undefined): number[] => [...((row?.k ?? []) as number[])];
 const bucketCounts = (row: WireRow | undefined): bigint => ((row?.c ?? []) as bigint[]).reduce((sum, count) => sum + count, 0n);
+
+const signals = signalsOf("syscall");
 
 describeKernel("system calls", () => {
   let source: KernelSource;
@@ -15,7 +17,7 @@ describeKernel("system calls", () => {
 
   beforeAll(async () => {
     workload = new Workload();
-    source = await openSource();
+    source = await openSource({ signals });
   });
   afterAll(() => {
     source?.close();
@@ -164,8 +166,8 @@ describeKernel("system calls", () => {
 
   it("says that the signals are exact and drops nothing", async () => {
     const window = await source.readWindow();
-    const states = window.coverage.filter(({ signal }) => signal.startsWith("syscall"));
-    expect(states).toEqual(["syscalls", "syscall_errors", "syscall_latency"].map((signal) => ({ signal, state: "exact", reason: "" })));
+    const states = window.coverage.filter(({ signal }) => signals.includes(signal));
+    expect(states).toEqual(signals.map((signal) => ({ signal, state: "exact", reason: "" })));
     expect(window.drops).toEqual([]);
   });
 });
@@ -173,7 +175,7 @@ describeKernel("system calls", () => {
 describeKernel("more processes than are remembered", () => {
   it("never take the name of one that lives", async () => {
     using workload = new Workload();
-    using source = await openSource({ processesMax: 2 });
+    using source = await openSource({ signals: [...signals, "tcp_connections"], processesMax: 2 });
     await workload.start("wgl-server", "serve", ["127.0.0.1", 47_401]);
     const lives = await workload.start("wgl-lives", "send", ["127.0.0.1", 47_401, 1]);
     await source.readWindow();
@@ -192,7 +194,10 @@ describeKernel("more processes than are remembered", () => {
 describeKernel("a map that is too small", () => {
   it("keeps totals exact in ~other", async () => {
     using workload = new Workload();
-    using source = await openSource({ mapEntries: { syscall_latency_a: 4, syscall_latency_b: 4, syscall_errors_a: 1, syscall_errors_b: 1 } });
+    using source = await openSource({
+      signals,
+      mapEntries: { syscall_latency_a: 4, syscall_latency_b: 4, syscall_errors_a: 1, syscall_errors_b: 1 },
+    });
     const windows = [await source.readWindow()];
     for (let i = 0; i < 3; i++) {
       await workload.run("wgl-overflow", "getppid", [10_007]);
@@ -218,7 +223,7 @@ describeKernel("a map that is too small", () => {
 describeKernel("a map that cannot be read in one window", () => {
   it("loses nothing: its counts come with this copy's next turn, and both windows say that they are not what they should be", async () => {
     using workload = new Workload();
-    using source = await openSource();
+    using source = await openSource({ signals });
     await source.readWindow();
     await workload.run("wgl-unreadable", "getppid", [1009]);
     const drain = BpfMap.prototype.drain;
@@ -241,7 +246,7 @@ describeKernel("a map that cannot be read in one window", () => {
 describeKernel("more rows than a signal may have", () => {
   it("go to ~other, smallest first, and are counted as cut", async () => {
     using workload = new Workload();
-    using source = await openSource({ rowCaps: ({ name }) => (name === "syscalls" ? 5 : 20_000) });
+    using source = await openSource({ signals, rowCaps: ({ name }) => (name === "syscalls" ? 5 : 20_000) });
     await source.readWindow();
     await workload.run("wgl-capped", "rename", [20, 100]);
     await workload.run("wgl-largest", "getppid", [1_000_003]);

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { catalogue } from "@waggle/signals";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { describeKernel, kernelTells, openSource, rowsOf, sumOf, Workload } from "../../test/kernel-testing.ts";
+import { describeKernel, kernelTells, openSource, rowsOf, signalsOf, sumOf, Workload } from "../../test/kernel-testing.ts";
 import { NamespacePair } from "../../test/network-namespaces.ts";
 import type { KernelSource, WindowData } from "./window-reader.ts";
 
@@ -87,7 +87,7 @@ describeKernel("tcp connections", () => {
   it("knows owner and side of connections that are older than the agent, and counts only what comes", async () => {
     const sender = await workload.start("wgl-older", "send", [LOOPBACK, PORT, 1_000_003]);
     await sender.next();
-    using late = await openSource();
+    using late = await openSource({ signals: signalsOf("tcp") });
     await sender.next();
     await sender.finish();
     await sleep(50);
@@ -172,7 +172,7 @@ describeKernel("tcp connections", () => {
 describeKernel("a map of connections that is too small", () => {
   it("keeps 23 failures to 23 ports exact in ~other", async () => {
     using workload = new Workload();
-    using source = await openSource({ mapEntries: { tcp_connect_failures_a: 3, tcp_connect_failures_b: 3 } });
+    using source = await openSource({ signals: signalsOf("tcp"), mapEntries: { tcp_connect_failures_a: 3, tcp_connect_failures_b: 3 } });
     await source.readWindow();
     for (let i = 0; i < 23; i++) await workload.run("wgl-many", "refused", [LOOPBACK, PORT + 100 + i, 1]);
     const window = await source.readWindow();
@@ -190,7 +190,7 @@ describeKernel("a lossy network", () => {
   it("counts what two namespaces count as RetransSegs, for the sending process", async () => {
     using workload = new Workload();
     using network = new NamespacePair();
-    using source = await openSource();
+    using source = await openSource({ signals: signalsOf("tcp") });
     network.throttle("2mbit");
     await workload.start("wgl-sink", "serve", [network.secondAddress, 47_201], network.second);
     const before = network.tcpCounter("RetransSegs");
@@ -221,7 +221,7 @@ describeKernel("a lossy network", () => {
   it("counts SYNs that get no answer as retransmits of class syn and a connect given up as closed", async () => {
     using workload = new Workload();
     using network = new NamespacePair();
-    using source = await openSource();
+    using source = await openSource({ signals: signalsOf("tcp") });
     network.blackhole();
     await source.readWindow();
     const before = network.tcpCounter("RetransSegs");

@@ -53,7 +53,7 @@ describeKernel("the unit of a process", () => {
       clock: { elapsedMs: () => performance.now() },
       scanIntervalMs: 0,
     });
-    source = await openSource({ names, unitHierarchies: hierarchies.map((hierarchy) => hierarchy.id) });
+    source = await openSource({ signals: ["syscall_latency"], names, unitHierarchies: hierarchies.map((hierarchy) => hierarchy.id) });
   });
 
   afterAll(() => {
