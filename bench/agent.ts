@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Client, startStack } from "../tests/support/stack.ts";
 import { runWorkload } from "../tests/support/workload.ts";
 import type { BenchResult, Measurement } from "./report.ts";
-import { type Loss, loadKinds, measureThroughput } from "./throughput.ts";
+import { type Loss, loadKinds, measureSustained, measureThroughput, type SustainedLoss } from "./throughput.ts";
 
 const RSS_LIMIT_BYTES = 90e6;
 const CPU_LIMIT_RATIO = 0.01;
@@ -18,6 +18,7 @@ const LOSS_LIMIT_RATIO = 0.02;
 /** What the agent costs this host while it does nothing special, how soon an event can be read through REST, and what loads lose to it. */
 export async function run(): Promise<BenchResult> {
   const throughput = await measureThroughput();
+  const sustained = await measureSustained();
   const stack = await startStack("--no-web");
   try {
     const pid = agentPid();
@@ -43,12 +44,14 @@ export async function run(): Promise<BenchResult> {
           against: { what: "limit", value: FRESHNESS_LIMIT_SECONDS },
         },
         ...throughput.losses.map(lossLine),
+        ...sustained.map(sustainedLine),
       ],
       json: {
         rssBytesMax: rssMax,
         cpuRatio,
         freshnessSeconds: freshness,
         throughput,
+        sustained,
         limits: { RSS_LIMIT_BYTES, CPU_LIMIT_RATIO, FRESHNESS_LIMIT_SECONDS, LOSS_LIMIT_RATIO },
       },
     };
@@ -60,6 +63,12 @@ export async function run(): Promise<BenchResult> {
 function lossLine({ tracer, load, cpu }: Loss): Measurement {
   const what = loadKinds.find(({ kind }) => kind === load)?.what ?? load;
   return { what: `${what}: lost with ${tracer}`, value: cpu * 100, unit: "%", against: { what: "limit", value: LOSS_LIMIT_RATIO * 100 } };
+}
+
+function sustainedLine({ load, afterSeconds, cpu }: SustainedLoss): Measurement {
+  const what = loadKinds.find(({ kind }) => kind === load)?.what ?? load;
+  const limit = { what: "limit", value: LOSS_LIMIT_RATIO * 100 };
+  return { what: `${what}, after ${afterSeconds} s of it: lost with the agent`, value: cpu * 100, unit: "%", against: limit };
 }
 
 /** Seconds from the end of a marked workload until its calls can be queried. The last window it can be in ends within one window. */

@@ -17,6 +17,10 @@ import * as scripts from "./tracer-scripts.ts";
 
 const ROUNDS = 8;
 const LOAD_SECONDS = 1.5;
+/** A flood is over the budget for two windows, and steps are taken one window after another. */
+const GOVERNED_SECONDS = 60;
+/** Two windows, with the moments in which the governor looks whether the flood is over. */
+const SUSTAINED_SECONDS = 20;
 /** The kernel takes programs off their hooks some time after the process that held them has ended. */
 const SETTLE_MS = 2_000;
 
@@ -197,8 +201,8 @@ class LoadProgram implements Disposable {
     execFileSync("cc", ["-O1", "-Wall", "-o", this.#binary, fileURLToPath(new URL("throughput-load.c", import.meta.url))]);
   }
 
-  async pace(kind: LoadKind): Promise<Pace> {
-    const child = spawn(this.#binary, [kind, String(LOAD_SECONDS)], { stdio: ["ignore", "pipe", "inherit"] });
+  async pace(kind: LoadKind, seconds = LOAD_SECONDS): Promise<Pace> {
+    const child = spawn(this.#binary, [kind, String(seconds)], { stdio: ["ignore", "pipe", "inherit"] });
     let text = "";
     child.stdout.on("data", (data: Buffer) => {
       text += data.toString();
@@ -269,6 +273,43 @@ export async function measureThroughput(onRound: (soFar: ThroughputResult) => vo
     onRound(summary(round + 1));
   }
   return summary(ROUNDS);
+}
+
+/** What a load loses that goes on, when the agent's governor has had its time to act on it. */
+export interface SustainedLoss {
+  readonly load: LoadKind;
+  /** How long the load had run before the time that counts. */
+  readonly afterSeconds: number;
+  readonly throughput: number;
+  /** By the load's CPU time per operation. */
+  readonly cpu: number;
+}
+
+/**
+ * Loads that go on for a minute before they are measured, each between two runs without the agent. A budget on the host bounds what the agent takes, not what its
+ * first windows take: what `measureThroughput` sees is a load that has just begun.
+ */
+export async function measureSustained(): Promise<readonly SustainedLoss[]> {
+  using program = new LoadProgram();
+  const losses: SustainedLoss[] = [];
+  for (const { kind } of loadKinds) {
+    const before = await program.pace(kind, SUSTAINED_SECONDS);
+    let traced: Pace;
+    {
+      await using _agent = await Agent.start();
+      await program.pace(kind, GOVERNED_SECONDS);
+      traced = await program.pace(kind, SUSTAINED_SECONDS);
+    }
+    await sleep(SETTLE_MS);
+    const after = await program.pace(kind, SUSTAINED_SECONDS);
+    losses.push({
+      load: kind,
+      afterSeconds: GOVERNED_SECONDS,
+      throughput: 1 - traced.perSecond / ((before.perSecond + after.perSecond) / 2),
+      cpu: 1 - (before.cpuNs + after.cpuNs) / 2 / traced.cpuNs,
+    });
+  }
+  return losses;
 }
 
 function lossOf(tracer: string, load: LoadKind, all: readonly { with: Paces; without: readonly [Paces, Paces] }[]): Loss {
