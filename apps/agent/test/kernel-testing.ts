@@ -49,7 +49,8 @@ export async function openSource({
   signals,
   ...options
 }: Partial<KernelSourceOptions> & { readonly signals?: readonly string[] } = {}): Promise<KernelSource> {
-  const programs = signals && programPlans.filter(({ name }) => signalsOfProgram(name).some((signal) => signals.includes(signal)));
+  const isNeeded = (needing: readonly string[]): boolean => needing.length === 0 || needing.some((signal) => signals?.includes(signal));
+  const programs = signals && programPlans.filter(({ name }) => isNeeded(signalsOfProgram(name)));
   // Not the default cap: what a test counts must not end up in ~other because the machine is busy with something else.
   return KernelSource.open({
     objectDirectory,

@@ -7,6 +7,8 @@ import { once } from "node:events";
 import { hostSignals } from "@waggle/signals";
 import { KernelSource } from "../src/snapshot/window-reader.ts";
 
+const TRIES = 20;
+
 using source = await KernelSource.open({
   objectDirectory: process.argv[2] as string,
   names: { unitOf: () => "" },
@@ -19,9 +21,14 @@ const frames = [...((await source.readWindow()).rows.get("stack_frames") ?? [])]
 process.stdout.write("ready\n");
 await once(process.stdin, "data");
 const window = await source.readWindow();
-// Frames may come with a later window than the rows that name them.
-for (const rows of [window.rows, (await source.readWindow()).rows, (await source.readWindow()).rows])
-  frames.push(...(rows.get("stack_frames") ?? []));
+frames.push(...(window.rows.get("stack_frames") ?? []));
+// Frames may come with a later window than the rows that name them: on a busy machine those of others come first.
+const stacks = new Set(["cpu_profile", "off_cpu"].flatMap((signal) => (window.rows.get(signal) ?? []).map(({ stack }) => stack)));
+for (let tries = 0; tries < TRIES; tries++) {
+  const named = new Set(frames.map(({ stack }) => stack));
+  if ([...stacks].every((stack) => named.has(stack))) break;
+  frames.push(...((await source.readWindow()).rows.get("stack_frames") ?? []));
+}
 const text = JSON.stringify(
   {
     uid: process.getuid?.(),

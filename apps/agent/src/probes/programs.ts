@@ -26,7 +26,7 @@ export const programPlans: readonly ProgramPlan[] = [
     tracepoint: "inet_sock_set_state",
     notesFor: ["tcp_retransmits", "tcp_resets", "packet_drops"],
   },
-  { name: "on_tcp_inventory", object: "tcp_connection", hook: "iter/task_file", tracepoint: null },
+  { name: "on_tcp_inventory", object: "tcp_connection", hook: "iter/task_file", tracepoint: null, notesFor: ["packet_drops"] },
   { name: "on_tcp_retransmit_skb", object: "tcp_retransmit", hook: "tp_btf/tcp_retransmit_skb", tracepoint: "tcp_retransmit_skb" },
   { name: "on_tcp_retransmit_synack", object: "tcp_retransmit", hook: "tp_btf/tcp_retransmit_synack", tracepoint: "tcp_retransmit_synack" },
   ...tcpPrograms,
