@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { flowsAndCalls } from "../apps/simulator/src/workload/selection.ts";
 import { freePort } from "../packages/clickhouse-embedded/src/ports.ts";
 import { DATABASE, startClickHouseServer } from "../packages/clickhouse-embedded/src/server.ts";
 import { catalogue, signalTables } from "../packages/signals/src/index.ts";
@@ -133,6 +134,7 @@ async function simulate(api: ApiProcess, { hosts, rows, filledUntilMs }: FillSta
   writeFileSync(tokenFile, api.enrolmentToken, { mode: 0o600 });
   const words = [
     ...["--api", api.ingestAddress, "--token-file", tokenFile, "--hosts", String(hosts), "--rows", String(rows), "--window", "60"],
+    ...["--signals", flowsAndCalls.join()],
     ...["--from", new Date(filledUntilMs).toISOString(), "--until", new Date(untilMs).toISOString(), "--speed", "max"],
   ];
   const simulator = spawn(process.execPath, [resolve(import.meta.dirname, "../apps/simulator/dist/simulator.mjs"), ...words], {

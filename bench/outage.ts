@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { flowsAndCalls } from "../apps/simulator/src/workload/selection.ts";
 import { withTestClickHouse } from "../packages/clickhouse-embedded/src/testing.ts";
 import { rssBytes } from "./process.ts";
 import type { BenchOptions, BenchResult } from "./report.ts";
@@ -37,6 +38,7 @@ export async function run(_: BenchOptions): Promise<BenchResult> {
     [
       join(root, "apps/simulator/dist/simulator.mjs"),
       ...["--api", api.ingestAddress, "--token-file", tokenFile, "--hosts", String(HOSTS), "--rows", String(ROWS_PER_FRAME), "--in-flight", "512"],
+      ...["--signals", flowsAndCalls.join()],
     ],
     { stdio: ["ignore", "ignore", "inherit"] },
   );
@@ -71,7 +73,7 @@ export async function run(_: BenchOptions): Promise<BenchResult> {
     });
     return {
       title: "Outage",
-      method: `${HOSTS} simulated hosts × ${ROWS_PER_FRAME} rows per 10 s; embedded Postgres; ClickHouse stopped (SIGSTOP) for ${OUTAGE_SECONDS} s, then killed.`,
+      method: `${HOSTS} simulated hosts × ${ROWS_PER_FRAME} rows of TCP flows and system calls per 10 s; embedded Postgres; ClickHouse stopped (SIGSTOP) for ${OUTAGE_SECONDS} s, then killed.`,
       measurements,
       json: { hosts: HOSTS, rowsPerFrame: ROWS_PER_FRAME, sampleSeconds: SAMPLE_SECONDS, phases },
     };

@@ -172,7 +172,7 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
   return {
     title: "Queries",
     method:
-      `${hosts} simulated hosts × ${hours} h of one-minute windows, ${rows} rows each. The newest ${wireHours} h were filled through the wire and rolled up by ` +
+      `${hosts} simulated hosts × ${hours} h of one-minute windows, ${rows} rows of TCP flows and system calls each. The newest ${wireHours} h were filled through the wire and rolled up by ` +
       `the server, the others are copies of their minutes and hours (--wire-hours ${hours} fills all through the wire); nothing optimized by hand. ${runs} runs each over REST.`,
     measurements: [
       ...results.map(({ name, medianMs, p95Ms, limitMs, limitOf }) => ({

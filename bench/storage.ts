@@ -14,6 +14,7 @@ import { rollupStatement } from "../apps/api/src/features/rollups/statements.ts"
 import { rollupSteps, stepShapes } from "../apps/api/src/features/rollups/steps.ts";
 import { kindOf } from "../apps/api/src/features/storage/partitions.ts";
 import { makeFleet } from "../apps/simulator/src/fleet.ts";
+import { flowsAndCalls, signalsOf } from "../apps/simulator/src/workload/selection.ts";
 import { Workload } from "../apps/simulator/src/workload.ts";
 import { type TestClickHouse, withTestClickHouse } from "../packages/clickhouse-embedded/src/testing.ts";
 import { catalogue, getSignal, type Level, levels, type Scope, type TableDefinition, tableStatements } from "../packages/signals/src/index.ts";
@@ -108,7 +109,7 @@ async function measure(clickhouse: TestClickHouse, isReal: boolean): Promise<Ben
   }
   return {
     title: "Storage",
-    method: `${observed.hosts} ${isReal ? "real" : "simulated"} hosts, ${observed.hostHours.toFixed(1)} h in all, ${Math.round(observed.rowsPerWindow)} rows per ${WINDOW_MS / 1_000} s, rolled up and merged; index and marks included. A day more than the retention is counted, partitions go as a whole.`,
+    method: `${observed.hosts} ${isReal ? "real hosts" : "simulated hosts that report TCP flows and system calls"}, ${observed.hostHours.toFixed(1)} h in all, ${Math.round(observed.rowsPerWindow)} rows per ${WINDOW_MS / 1_000} s, rolled up and merged; index and marks included. A day more than the retention is counted, partitions go as a whole.`,
     measurements,
     json: {
       real: isReal,
@@ -214,7 +215,7 @@ async function observe({ client }: TestClickHouse): Promise<Observed> {
 
 async function fill({ client }: TestClickHouse, tenant: string, fromMs: number): Promise<void> {
   const fleet = makeFleet(1, HOSTS).map((host) => ({ host, id: randomUUID() }));
-  const workload = new Workload({ seed: 1, rows: ROWS_PER_WINDOW, windowMs: WINDOW_MS, incidents: [] });
+  const workload = new Workload({ seed: 1, rows: ROWS_PER_WINDOW, windowMs: WINDOW_MS, incidents: [], signals: signalsOf(flowsAndCalls) });
   const bodies = new BufferPool(POOL_BYTES_MAX);
   let frames: Frame[] = [];
   const flush = async (): Promise<void> => {

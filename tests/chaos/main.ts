@@ -26,7 +26,7 @@ import {
 import { patientFetch } from "./patient-fetch.ts";
 import { type FaultKind, faultKinds, makeSchedule } from "./schedule.ts";
 import { type Stack, startStack } from "./stack.ts";
-import { agentHost, GIVEN_UP_FILE, pureSignals, type Scene, sceneWorkload, windowTruth } from "./truth.ts";
+import { agentHost, comparedSignals, GIVEN_UP_FILE, pureSignals, reportedSignals, type Scene, sceneWorkload, windowTruth } from "./truth.ts";
 
 const USAGE = `usage: ./waggle test chaos [--faults N] [--seed S] [--minutes M] [--keep]
 
@@ -38,7 +38,8 @@ const USAGE = `usage: ./waggle test chaos [--faults N] [--seed S] [--minutes M] 
 
 const AGENTS = 4;
 const SIMULATED_HOSTS = 24;
-const ROWS = 16;
+/** Few, and still of every signal some. */
+const ROWS = 100;
 const WINDOW_MS = 10_000;
 /** Simulated time per real time. */
 const SPEED_MAX = 25;
@@ -93,7 +94,10 @@ function makeScene({ seed, minutes }: Options): { scene: Scene; isToday: boolean
   const fromMs = isToday ? Math.max(untilMs - spanMs, todayMs) : untilMs - spanMs;
   const aligned = fromMs - (fromMs % WINDOW_MS);
   const speed = (untilMs - aligned) / (minutes * 60_000);
-  return { scene: { seed, fromMs: aligned, untilMs, speed, windowMs: WINDOW_MS, rows: ROWS, simulatedHosts: SIMULATED_HOSTS }, isToday };
+  // So that of every signal there is something to lose.
+  const from = new Date(aligned).toISOString();
+  const incidents = [`oom@${from}+1h:batch`, `cpu@${from}+1h:cache`, `disk@${from}+1h:db`];
+  return { scene: { seed, fromMs: aligned, untilMs, speed, windowMs: WINDOW_MS, rows: ROWS, simulatedHosts: SIMULATED_HOSTS, incidents }, isToday };
 }
 
 const say = (line: string): void => console.log(line);
@@ -210,7 +214,11 @@ async function holdEquation(stack: Stack, scene: Scene, torn: TornWindows): Prom
     const host = agentHost(scene, index);
     known.set(host.name, host);
   }
-  const frames = (await readFrames(ask, range, pureSignals)).map((frame) => ({ ...frame, host: nameOf.get(frame.host) ?? frame.host }));
+  const frames = (await readFrames(ask, range, reportedSignals)).map((frame) => {
+    const host = nameOf.get(frame.host) ?? frame.host;
+    const compared = comparedSignals(host);
+    return { ...frame, host, signals: Object.fromEntries(Object.entries(frame.signals).filter(([name]) => compared.has(name))) };
+  });
   const givenUp = new Map([...stack.agents.keys()].map((name) => [name, readGivenUp(stack, name, scene.windowMs)]));
   const raw = compareRaw(
     frames,
@@ -250,7 +258,7 @@ function unstoredOfLedger(stack: Stack, windowMs: number, frames: readonly Store
   for (const { host, startMs, lengthMs, isAccepted } of frames)
     for (let at = startMs; isAccepted && at < startMs + lengthMs; at += windowMs) stored.add(`${host} ${at}`);
   const differences: Difference[] = [];
-  for (const [host, starts] of readLedgerWindows(join(stack.directory, "ledger.ndjson"), windowMs)) {
+  for (const [host, { starts }] of readLedgerWindows(join(stack.directory, "ledger.ndjson"), windowMs)) {
     for (const startMs of starts) {
       if (!stored.has(`${host} ${startMs}`))
         differences.push({ where: `${host} ${new Date(startMs).toISOString()}`, expected: "stored: it was acknowledged", stored: "not at all" });

@@ -123,7 +123,7 @@ export async function startStack({ scene, agents: agentCount, keep }: StackOptio
         process.execPath,
         join(root, "apps/simulator/dist/simulator.mjs"),
         ...["--hosts", String(scene.simulatedHosts), "--rows", String(scene.rows), "--window", String(scene.windowMs / 1000)],
-        ...["--seed", String(scene.seed), "--speed", String(scene.speed)],
+        ...["--seed", String(scene.seed), "--speed", String(scene.speed), ...scene.incidents.flatMap((incident) => ["--incident", incident])],
         ...["--from", new Date(scene.fromMs).toISOString(), "--until", new Date(scene.untilMs).toISOString()],
         ...["--api", simulatorProxies.map((proxy) => `127.0.0.1:${proxy.port}`).join(","), "--connections", "4", "--token-file", tokenFile],
         ...["--faults", "cut,duplicate,delay,resend,skew", "--ledger", join(directory, "ledger.ndjson"), "--resume"],

@@ -99,6 +99,11 @@ describe("kill -9 of agent, API and ClickHouse during a run", () => {
       ["tcp_connections", "opened"],
       ["tcp_rtt", "count"],
       ["syscalls", "count"],
+      ["dns_queries", "count"],
+      ["file_io", "written_bytes"],
+      ["cpu_profile", "samples"],
+      ["stack_frames", "windows"],
+      ["host_load", "cpu_user"],
       ["agent_coverage", "windows"],
     ] as const) {
       const expected = ledger.reduce((sum, line) => sum + Number(line.signals[signal]?.[measure] ?? 0), 0);

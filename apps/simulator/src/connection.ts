@@ -12,7 +12,7 @@ import {
   type Throttle,
 } from "@waggle/proto";
 import { hostSignals, schemaHash } from "@waggle/signals";
-import type { SimulatedHost } from "./fleet.ts";
+import { CPUS, MEMORY_BYTES, type SimulatedHost } from "./fleet.ts";
 
 function bearer(token: string): Metadata {
   const metadata = new Metadata();
@@ -43,8 +43,8 @@ function factsOf(host: SimulatedHost): HostFacts {
     kernelRelease: "6.12.0-simulated",
     architecture: "x86_64",
     distribution: "Waggle simulator",
-    cpuCount: 8,
-    memoryBytes: 32n * 1024n ** 3n,
+    cpuCount: CPUS,
+    memoryBytes: BigInt(MEMORY_BYTES),
     agentVersion: "simulator",
     simulated: true,
     tags: host.tags,

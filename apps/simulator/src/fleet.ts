@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { fractionOf } from "./random.ts";
 
 /** What is wrong with a host for as long as the simulation lasts. */
-export type Sickness = "lossy" | "slow-disk" | "refused";
+export type Sickness = "lossy" | "slow-disk" | "refused" | "slow-dns" | "busy-cpu" | "out-of-memory";
 
 /** A made-up host. Its name starts with `sim-` wherever it is shown. */
 export interface SimulatedHost {
@@ -48,14 +48,31 @@ export const networkOf: Readonly<Record<Role, string>> = { web: "10.1", api: "10
 
 const ADDRESSES_PER_NETWORK = 250;
 
+/** Of every simulated host. */
+export const CPUS = 8;
+export const MEMORY_BYTES = 32 * 1024 ** 3;
+/** Hosts that are machines of their own, whose processors have a meter of energy. */
+const METERED_SHARE = 0.4;
+
 /** The address of the `ordinal`-th host in a network, from 0. */
 export function addressIn(network: string, ordinal: number): string {
   return `${network}.${Math.floor(ordinal / ADDRESSES_PER_NETWORK) % 256}.${1 + (ordinal % ADDRESSES_PER_NETWORK)}`;
 }
 
-/** One host in fifty is sick; the first one always, and lossy, so that the smallest fleet has something to find. */
+/** One host in fifty is sick, and some always are, so that the smallest fleet has something to find. */
 const SICK_SHARE = 0.02;
-const sicknesses: readonly Sickness[] = ["lossy", "slow-disk", "refused"];
+const sicknesses: readonly Sickness[] = ["lossy", "slow-disk", "refused", "slow-dns", "busy-cpu", "out-of-memory"];
+/** sim-web-01, sim-db-02, sim-api-03, sim-cache-04 and sim-batch-04: of twenty hosts some have each of what shows in several signals. */
+const alwaysSick: ReadonlyMap<number, Sickness> = new Map([
+  [0, "lossy"],
+  [7, "slow-disk"],
+  [11, "slow-dns"],
+  [18, "busy-cpu"],
+  [19, "out-of-memory"],
+]);
+
+/** Algorithms of congestion control that hosts have. */
+export const CONGESTION_CONTROL = ["cubic", "bbr"] as const;
 
 /** The fleet of a seed: the same hosts every time. */
 export function makeFleet(seed: number, hostCount: number): SimulatedHost[] {
@@ -63,7 +80,7 @@ export function makeFleet(seed: number, hostCount: number): SimulatedHost[] {
     const role = roles[index % roles.length] as Role;
     const digest = createHash("sha256").update(`waggle simulated host ${seed} ${index}`).digest("hex");
     const isSick = fractionOf(seed, index, 1) < SICK_SHARE;
-    const sickness = index === 0 ? "lossy" : isSick ? sicknesses[Math.floor(fractionOf(seed, index, 2) * sicknesses.length)] : undefined;
+    const sickness = alwaysSick.get(index) ?? (isSick ? sicknesses[Math.floor(fractionOf(seed, index, 2) * sicknesses.length)] : undefined);
     const ordinal = Math.floor(index / roles.length);
     const address = addressIn(networkOf[role], ordinal);
     return {
@@ -95,6 +112,9 @@ function factsOf(sickness: Sickness | undefined, address: string, chance: number
     ["distribution", "Ubuntu 24.04.1 LTS"],
     ["cpu_model", chance < 0.4 ? "AMD EPYC 9654 96-Core Processor" : "Intel(R) Xeon(R) Platinum 8480+"],
     ["block_device:nvme0n1:scheduler", sickness === "slow-disk" || (chance > 0.5 && chance < 0.52) ? "bfq" : "none"],
-    ["sysctl:net.ipv4.tcp_congestion_control", chance > 0.3 && chance < 0.6 ? "bbr" : "cubic"],
+    ["sysctl:net.ipv4.tcp_congestion_control", chance > 0.3 && chance < 0.6 ? CONGESTION_CONTROL[1] : CONGESTION_CONTROL[0]],
+    ["cpu_online", String(CPUS)],
+    ["memory_bytes", String(MEMORY_BYTES)],
+    ["virtual_machine", chance < METERED_SHARE ? "no" : "yes"],
   ]);
 }

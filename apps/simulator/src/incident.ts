@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Role, roles } from "./fleet.ts";
 
-export const incidentKinds = ["retransmits", "rtt", "connect-failures", "syscalls"] as const;
+export const incidentKinds = ["retransmits", "rtt", "connect-failures", "syscalls", "disk", "dns", "cpu", "oom"] as const;
 export type IncidentKind = (typeof incidentKinds)[number];
 
 /** Something that goes wrong for a while on all hosts of a role, or of the fleet. */

@@ -37,26 +37,42 @@ function sumsOfBlock(signal: Signal, rows: number, columns: readonly Uint8Array[
   if (signal.kind !== "histogram") {
     const sums: Record<string, string> = {};
     signal.measures.forEach(({ name, kind }, index) => {
-      if (kind === "sum") sums[name] = String(numbers(measures[index] as Buffer).reduce((sum, value) => sum + value, 0n));
+      if (kind === "sum") sums[name] = String(totalOf(measures[index] as Buffer));
     });
     return { rows, ...sums };
   }
   const [count, sum, min, max, k, c] = measures as [Buffer, Buffer, Buffer, Buffer, Buffer, Buffer];
-  const total = (values: readonly bigint[]): string => String(values.reduce((all, value) => all + value, 0n));
-  const inBuckets = numbers(c.subarray(rows * 8));
-  let bucketIndexes = 0n;
-  inBuckets.forEach((values, item) => {
-    bucketIndexes += values * BigInt(k.readUInt16LE(rows * 8 + item * 2));
-  });
+  const inBuckets = c.subarray(rows * 8);
   return {
     rows,
-    count: total(numbers(count)),
-    sum: total(numbers(sum)),
+    count: String(totalOf(count)),
+    sum: String(totalOf(sum)),
     min: String(extreme(numbers(min), (value, least) => value < least)),
     max: String(extreme(numbers(max), (value, most) => value > most)),
-    buckets: total(inBuckets),
-    bucketIndexes: String(bucketIndexes),
+    buckets: String(totalOf(inBuckets)),
+    bucketIndexes: String(totalOf(inBuckets, (item) => k.readUInt16LE(rows * 8 + item * 2))),
   };
+}
+
+/** Items of at most 2^32 times a bucket's index, below 2^9, of which a double holds the exact sum. */
+const EXACT_ITEMS = 2 ** 12;
+
+/**
+ * Sum of UInt64 values, each times a factor below 512. Added up as two halves: a BigInt per value would be most of the cost of a ledger.
+ */
+function totalOf(bytes: Buffer, factorOf: (item: number) => number = () => 1): bigint {
+  const items = bytes.length / 8;
+  let total = 0n;
+  for (let from = 0; from < items; from += EXACT_ITEMS) {
+    let [low, high] = [0, 0];
+    for (let item = from; item < Math.min(items, from + EXACT_ITEMS); item++) {
+      const factor = factorOf(item);
+      low += bytes.readUInt32LE(item * 8) * factor;
+      high += bytes.readUInt32LE(item * 8 + 4) * factor;
+    }
+    total += (BigInt(high) << 32n) + BigInt(low);
+  }
+  return total;
 }
 
 function extreme(values: readonly bigint[], isBetter: (value: bigint, best: bigint) => boolean): bigint {
@@ -154,26 +170,35 @@ function openOrExplain(path: string): number {
   }
 }
 
+/** What a ledger holds of a host. */
+export interface DeliveredWindows {
+  /** Starts (Unix ms) of its windows, those that longer ones are made of too. */
+  readonly starts: Set<number>;
+  /** As they were sent: start (Unix ms), how many windows in one, and rows. */
+  readonly frames: { readonly startMs: number; readonly windows: number; readonly rows: number }[];
+}
+
 /**
- * Starts (Unix ms) of the windows of this length that a ledger holds, by host name, those that longer ones are made of too; empty if there is no such file. A last line that a kill cut off is taken out of
+ * The windows of this length that a ledger holds, by host name; empty if there is no such file. A last line that a kill cut off is taken out of
  * the file, so that what is appended starts on a line of its own. Throws an Error that names file and line if it is no ledger of windows.
  */
-export function readLedgerWindows(path: string, windowMs: number): Map<string, Set<number>> {
-  const windows = new Map<string, Set<number>>();
+export function readLedgerWindows(path: string, windowMs: number): Map<string, DeliveredWindows> {
+  const windows = new Map<string, DeliveredWindows>();
   if (!existsSync(path)) return windows;
   const bytes = readFileSync(path);
   const end = bytes.lastIndexOf(0x0a) + 1;
   if (end < bytes.length) truncateSync(path, end);
   for (const [index, text] of bytes.toString("utf8", 0, end).split("\n").entries()) {
     if (text === "") continue;
-    const { host, windowStart, windowMs: lengthMs } = parseLine(path, index, text);
-    let starts = windows.get(host);
-    if (starts === undefined) {
-      starts = new Set();
-      windows.set(host, starts);
+    const { host, windowStart, windowMs: lengthMs, signals } = parseLine(path, index, text);
+    let delivered = windows.get(host);
+    if (delivered === undefined) {
+      delivered = { starts: new Set(), frames: [] };
+      windows.set(host, delivered);
     }
     const startMs = Date.parse(windowStart);
-    for (let at = startMs; at < startMs + lengthMs; at += windowMs) starts.add(at);
+    delivered.frames.push({ startMs, windows: lengthMs / windowMs, rows: Object.values(signals).reduce((sum, { rows }) => sum + rows, 0) });
+    for (let at = startMs; at < startMs + lengthMs; at += windowMs) delivered.starts.add(at);
   }
   return windows;
 }
@@ -181,7 +206,8 @@ export function readLedgerWindows(path: string, windowMs: number): Map<string, S
 function parseLine(path: string, index: number, text: string): LedgerLine {
   try {
     const line = JSON.parse(text) as LedgerLine;
-    if (typeof line.host === "string" && !Number.isNaN(Date.parse(line.windowStart)) && line.windowMs > 0) return line;
+    const isWindow = typeof line.host === "string" && !Number.isNaN(Date.parse(line.windowStart)) && line.windowMs > 0;
+    if (isWindow && typeof line.signals === "object" && line.signals !== null) return line;
   } catch {
     // Said below.
   }

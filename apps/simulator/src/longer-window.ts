@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-import { decodeBlock, encodeBlock, OTHER, type Signal, type WireRow } from "@waggle/signals";
+import { decodeBlock, encodeBlock, getSignalOrThrow, OTHER, type Signal, sumsOf, type WireRow } from "@waggle/signals";
 import type { WindowBlocks } from "./workload.ts";
 
 type Row = Record<string, WireRow[string]>;
 
+const attribution = getSignalOrThrow("agent_attribution");
+const drops = getSignalOrThrow("agent_drops");
+const coverage = getSignalOrThrow("agent_coverage");
+
 /**
  * Makes one window of windows that follow each other, as an agent does that is asked for longer windows or fewer rows: what is counted adds up, a gauge
- * keeps its last value, and of the signals that kernels count rows beyond `rowsMax` go to `~other`.
+ * keeps its last value, and of the signals that kernels count rows beyond `rowsMax` go to `~other`, which its agent says.
  * @param windows oldest first; each is read before the next is asked for
  * @param rowsMax of one signal; 0: no limit
  */
@@ -28,10 +32,37 @@ export function joinWindows(windows: Iterable<WindowBlocks>, rowsMax: number): W
       }
     }
   }
-  return [...rowsOf].map(([signal, rows]) => {
-    const all = [...rows.values()];
-    return { signal, block: encodeBlock(signal, signal.bpf === null || rowsMax === 0 ? all : fold(signal, all, rowsMax)) };
-  });
+  const joined = new Map([...rowsOf].map(([signal, rows]) => [signal, [...rows.values()]]));
+  if (rowsMax > 0) foldAll(joined, rowsMax);
+  return [...joined].map(([signal, rows]) => ({ signal, block: encodeBlock(signal, rows) }));
+}
+
+/** Folds every signal that has too many rows, and lets the agent tell of it: what was merged, and how much has an owner still. */
+function foldAll(joined: Map<Signal, Row[]>, rowsMax: number): void {
+  const merged: Row[] = [];
+  for (const [signal, rows] of joined) {
+    if (signal.bpf === null || rows.length <= rowsMax) continue;
+    const kept = fold(signal, rows, rowsMax);
+    joined.set(signal, kept);
+    merged.push({ place: signal.name, cause: "row_cap", lost: 0n, merged: BigInt(rows.length - kept.length + 1) });
+    const owned = joined.get(attribution)?.find((row) => row["signal"] === signal.name);
+    const counted = signal.kind === "histogram" ? "count" : sumsOf(signal)[0]?.name;
+    if (owned === undefined || counted === undefined) continue;
+    for (const [share, name] of [
+      ["with_process", "process"],
+      ["with_unit", "unit"],
+    ] as const)
+      owned[share] = kept.reduce((sum, row) => (row[name] === "" || row[name] === OTHER ? sum : sum + (row[counted] as bigint)), 0n);
+  }
+  const isTold = joined.get(coverage)?.some((row) => row["signal"] === drops.name && row["state"] === "exact") === true;
+  if (merged.length === 0 || !isTold) return;
+  const all = joined.get(drops) ?? [];
+  for (const row of merged) {
+    const seen = all.find(({ place, cause }) => place === row["place"] && cause === row["cause"]);
+    if (seen === undefined) all.push(row);
+    else addRow(drops, seen, row);
+  }
+  joined.set(drops, all);
 }
 
 function gaugesOf(signal: Signal): string[] {
@@ -61,7 +92,9 @@ function fold(signal: Signal, rows: Row[], rowsMax: number): Row[] {
   if (rows.length <= rowsMax) return rows;
   const measures = signal.kind === "histogram" ? ["count"] : signal.measures.map(({ name }) => name);
   const rank = (row: Row): bigint => measures.reduce((most, name) => ((row[name] as bigint) > most ? (row[name] as bigint) : most), 0n);
-  const ranked = rows.map((row) => ({ row, rank: rank(row) })).sort((a, b) => (a.rank > b.rank ? -1 : a.rank < b.rank ? 1 : 0));
+  const isOther = (row: Row): boolean => signal.dimensions.every((name) => row[name] === OTHER);
+  // What had no name before is the first to be folded, whatever it counts.
+  const ranked = rows.map((row) => ({ row, rank: isOther(row) ? -1n : rank(row) })).sort((a, b) => (a.rank > b.rank ? -1 : a.rank < b.rank ? 1 : 0));
   const [other, ...folded] = ranked.splice(Math.max(0, rowsMax - 1)).map(({ row }) => row) as [Row, ...Row[]];
   for (const name of signal.dimensions) other[name] = OTHER;
   for (const row of folded) addRow(signal, other, row);

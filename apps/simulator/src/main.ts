@@ -26,12 +26,12 @@ async function run(options: SimulatorOptions): Promise<void> {
     stop.abort();
   };
   const ledger = options.ledger === undefined ? undefined : new Ledger(options.ledger, options.ledgerForm, fail);
-  const { seed, rows, windowMs, incidents } = options;
+  const { seed, rows, windowMs, incidents, signals } = options;
   const fleet = new SimulatedFleet(
     { ...options, hosts: makeFleet(seed, options.hosts), done },
     {
       token,
-      workload: new Workload({ seed, rows, windowMs, incidents }),
+      workload: new Workload({ seed, rows, windowMs, incidents, signals }),
       encoder: new FrameEncoder(),
       ledger,
       faults: new Faults(seed, options.faults),

@@ -3,11 +3,14 @@ import { Command, InvalidArgumentError } from "commander";
 import { type FaultKind, faultKinds, parseFaults } from "./faults.ts";
 import { roles } from "./fleet.ts";
 import { type Incident, incidentKinds, parseIncident, parseTime } from "./incident.ts";
-import { ROWS_DEFAULT } from "./workload.ts";
+import { rowsDefault, rowsMin } from "./workload/row-shares.ts";
+import { everySignal, parseSignals } from "./workload/selection.ts";
 
 export interface SimulatorOptions {
   readonly hosts: number;
   readonly rows: number;
+  /** Names of the signals that are made up. */
+  readonly signals: ReadonlySet<string>;
   readonly windowMs: number;
   readonly seed: number;
   /** Infinite for `max`. */
@@ -65,7 +68,16 @@ export function parseOptions(words: readonly string[], nowMs: number): Simulator
   const command = new Command("waggle simulate")
     .description("A fleet of made-up hosts over the real wire, marked as simulated. Host names start with sim-.")
     .option("--hosts <n>", "hosts in the fleet", wholeNumber(1, 100_000), 20)
-    .option("--rows <n>", "rows of a host and window on average; agent_coverage adds one per signal", wholeNumber(8, 10_000), ROWS_DEFAULT)
+    .option(
+      "--rows <n>",
+      `rows of a host and window on average, over all signals made up; agent_coverage adds one per signal; default: ${rowsDefault(everySignal)} of all signals, of some their part`,
+      wholeNumber(1, 10_000),
+    )
+    .option(
+      "--signals <list>",
+      "families (tcp, net, …) and single signals that are made up, besides what a host says of itself; default: all that agents report",
+      (text) => orExplain(() => parseSignals(text)),
+    )
     .option("--window <seconds>", "length of a window", wholeNumber(1, 60), 10)
     .option("--seed <n>", "the same seed gives the same fleet and numbers", wholeNumber(0, 2 ** 31 - 1), 1)
     .option("--backfill <minutes>", "windows of the past to send first", wholeNumber(0, 10_080), 0)
@@ -101,7 +113,8 @@ export function parseOptions(words: readonly string[], nowMs: number): Simulator
   command.parse(words, { from: "user" });
   const given = command.opts<{
     hosts: number;
-    rows: number;
+    rows?: number;
+    signals?: ReadonlySet<string>;
     window: number;
     seed: number;
     backfill: number;
@@ -129,10 +142,15 @@ export function parseOptions(words: readonly string[], nowMs: number): Simulator
   if (given.until !== undefined && given.until <= fromMs) command.error("error: --until lies before the first window");
   if (given.until !== undefined && floor(given.until) <= fromMs)
     command.error(`error: no whole window of ${given.window} s lies before --until; the first ends at ${new Date(fromMs + windowMs).toISOString()}`);
+  const signals = given.signals ?? everySignal;
+  const least = rowsMin(signals);
+  if (given.rows !== undefined && given.rows < least)
+    command.error(`error: --rows ${given.rows} is too few: one of each of these signals takes ${least}; name fewer with --signals`);
   if (fromMs > nowMs) command.error("error: --from lies in the future");
   return {
     hosts: given.hosts,
-    rows: given.rows,
+    rows: given.rows ?? rowsDefault(signals),
+    signals,
     windowMs,
     seed: given.seed,
     speed: given.speed,

@@ -8,10 +8,10 @@ import type { SimulatedHost } from "./fleet.ts";
 import type { FrameEncoder } from "./frame.ts";
 import { HourClaims } from "./hour-claims.ts";
 import type { InFlightBytes } from "./in-flight-bytes.ts";
-import type { Ledger } from "./ledger.ts";
+import type { DeliveredWindows, Ledger } from "./ledger.ts";
 import { joinWindows } from "./longer-window.ts";
-import { settingsAnswer } from "./settings-answer.ts";
-import { type DueWindow, WindowQueue } from "./window-queue.ts";
+import { settingsAnswer, signalsOffOf } from "./settings-answer.ts";
+import { type DueWindow, type WindowForm, WindowQueue } from "./window-queue.ts";
 import type { WindowBlocks, Workload } from "./workload.ts";
 
 const BACKOFF_MS_MIN = 250;
@@ -43,7 +43,7 @@ export interface FleetServices {
 }
 
 interface SentWindow extends DueWindow {
-  readonly rowsMax: number;
+  readonly form: WindowForm;
   readonly bytes: number;
   readonly rows: number;
 }
@@ -52,8 +52,10 @@ interface SentWindow extends DueWindow {
 interface WindowShape {
   readonly startMs: number;
   readonly lengthMs: number;
-  readonly rowsMax: number;
+  readonly form: WindowForm;
 }
+
+const asItIs: WindowForm = { rowsMax: 0, signalsOff: new Set() };
 
 type Phase = "closed" | "opening" | "open";
 
@@ -71,6 +73,8 @@ export class SimulatedAgent {
   #credential: string | undefined;
   #stream: HostStream | undefined;
   #config: Config | undefined;
+  /** What the API asks for. */
+  #form = asItIs;
   #phase: Phase = "closed";
   #openAtMs = 0;
   #failures = 0;
@@ -91,23 +95,28 @@ export class SimulatedAgent {
   /**
    * @param fromMs start of the first window
    * @param untilMs end of the last
-   * @param doneWindows starts of windows that an earlier run delivered. Windows stay as they are then, whatever the API asks for: that run may have sent some of which
+   * @param done what an earlier run delivered. Windows stay as they are then, whatever the API asks for: that run may have sent some of which
    * it did not hear, and sent again in another form they would count twice.
    */
   constructor(
     services: FleetServices,
     connection: ApiConnection,
     host: SimulatedHost,
-    { fromMs, untilMs, doneWindows }: { readonly fromMs: number; readonly untilMs: number; readonly doneWindows?: ReadonlySet<number> | undefined },
+    { fromMs, untilMs, done }: { readonly fromMs: number; readonly untilMs: number; readonly done?: DeliveredWindows | undefined },
   ) {
     this.#services = services;
     this.#connection = connection;
     this.host = host;
     this.#queue = new WindowQueue(services.workload.options.windowMs, fromMs, untilMs);
-    this.#isDone = doneWindows === undefined ? undefined : (startMs) => doneWindows.has(startMs);
+    this.#isDone = done === undefined ? undefined : (startMs) => done.starts.has(startMs);
     this.#clockOffsetMs = services.faults.clockOffsetMs(host.index);
     // What it says of its hours includes what it said before it was killed.
-    for (const startMs of doneWindows ?? []) this.#claims.made(startMs - this.#clockOffsetMs, rowsOf(services.workload.window(host, startMs)), 1);
+    for (const { startMs, rows, windows } of done?.frames ?? []) this.#claims.made(startMs - this.#clockOffsetMs, rows, windows);
+  }
+
+  /** Windows stay as they are, whatever the API asks for. */
+  get #isReplay(): boolean {
+    return this.#isDone !== undefined;
   }
 
   /** Windows due and neither acknowledged nor refused for good. */
@@ -203,7 +212,10 @@ export class SimulatedAgent {
     }
     this.#config = config;
     this.#heardAtMs = Date.now();
-    if (this.#isDone === undefined) this.#queue.lengthMs = this.#lengthFor(config.windowMs);
+    if (!this.#isReplay) {
+      this.#queue.lengthMs = this.#lengthFor(config.windowMs);
+      this.#form = { rowsMax: config.rowsMax, signalsOff: signalsOffOf(config) };
+    }
     if (!isFirst) return;
     this.#phase = "open";
     this.#services.opening.free++;
@@ -237,7 +249,7 @@ export class SimulatedAgent {
   #send(stream: HostStream, window: DueWindow, nowMs: number): void {
     const { faults } = this.#services;
     const { startMs } = window;
-    const shaped = { ...window, rowsMax: window.rowsMax ?? (this.#isDone === undefined ? (this.#config?.rowsMax ?? 0) : 0) };
+    const shaped = { ...window, form: window.form ?? this.#form };
     const { request, rows } = this.#encode(shaped);
     const sequence = this.#sequenceOf(startMs);
     if (!window.isRetry) this.#claims.made(startMs - this.#clockOffsetMs, rows, this.#windowsIn(window));
@@ -269,13 +281,13 @@ export class SimulatedAgent {
     return lengthMs / this.#services.workload.options.windowMs;
   }
 
-  #blocks({ startMs, lengthMs, rowsMax }: WindowShape): WindowBlocks {
+  #blocks({ startMs, lengthMs, form: { rowsMax, signalsOff } }: WindowShape): WindowBlocks {
     const { workload } = this.#services;
     const { windowMs } = workload.options;
-    if (lengthMs === windowMs && rowsMax === 0) return workload.window(this.host, startMs);
+    if (lengthMs === windowMs && rowsMax === 0) return workload.window(this.host, startMs, signalsOff);
     const { host } = this;
     function* windows(): Iterable<WindowBlocks> {
-      for (let at = startMs; at < startMs + lengthMs; at += windowMs) yield workload.window(host, at);
+      for (let at = startMs; at < startMs + lengthMs; at += windowMs) yield workload.window(host, at, signalsOff);
     }
     return joinWindows(windows(), rowsMax);
   }
@@ -390,7 +402,10 @@ export class SimulatedAgent {
       startedAtMs: BigInt(this.#services.startedAtMs),
       coarsenedWindows: 0n,
       hours: this.#claims.take(isFirst),
-      settings: this.#config?.settings === undefined ? undefined : settingsAnswer(this.#config.settings, (askedMs) => this.#lengthFor(askedMs)),
+      settings:
+        this.#config?.settings === undefined
+          ? undefined
+          : settingsAnswer(this.#config.settings, { lengthFor: (askedMs) => this.#lengthFor(askedMs), isReplay: this.#isReplay }),
     });
   }
 

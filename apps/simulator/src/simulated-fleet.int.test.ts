@@ -13,7 +13,7 @@ import {
   type StreamSnapshotsRequest,
   type StreamSnapshotsResponse,
 } from "@waggle/proto";
-import { getSignalOrThrow } from "@waggle/signals";
+import { type ColumnBlock, decodeBlock, getSignalOrThrow } from "@waggle/signals";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Faults, faultKinds } from "./faults.ts";
 import { makeFleet } from "./fleet.ts";
@@ -37,7 +37,7 @@ class DifficultApi {
   inFlightMax = 0;
   copies = 0;
   /** What it asks for behind the Hello, and what it asks for once that many snapshots have come. */
-  asks = { windowMs: WINDOW_MS, rowsMax: 0, after: 0 };
+  asks = { windowMs: WINDOW_MS, rowsMax: 0, signalsOff: [] as string[], after: 0 };
   #server = new Server();
   #received = 0;
 
@@ -77,10 +77,10 @@ class DifficultApi {
           refusedSignals: [],
           framesInFlightMax: 6,
           backlogInFlightMax: 4,
-          settings: undefined,
         };
-        const { windowMs, rowsMax } = this.#received >= this.asks.after ? this.asks : { windowMs: WINDOW_MS, rowsMax: 0 };
-        send({ $case: "config", value: { ...config, windowMs, rowsMax } });
+        const { windowMs, rowsMax, signalsOff } = this.#received >= this.asks.after ? this.asks : { windowMs: WINDOW_MS, rowsMax: 0, signalsOff: [] };
+        const settings = { revision: 1n, windowMs, rowsMax, signalsOff, watchedProcesses: [], cpuBudgetCores: undefined };
+        send({ $case: "config", value: { ...config, windowMs, rowsMax, settings } });
       } else if (message?.$case === "status") this.statuses.push(message.value);
       else if (message?.$case === "snapshot") {
         const snapshot = message.value;
@@ -147,7 +147,7 @@ describe("SimulatedFleet", () => {
         encoder: new FrameEncoder(),
         ledger,
         faults: new Faults(5, withFaults ? faultKinds : []),
-        bytes: new InFlightBytes(64 * 1024),
+        bytes: new InFlightBytes(256 * 1024),
         opening: { free: 4 },
         startedAtMs: 0,
         say: () => {},
@@ -180,21 +180,26 @@ describe("SimulatedFleet", () => {
     expect(apis.reduce((sum, api) => sum + api.copies, 0)).toBeGreaterThan(0);
   });
 
-  it("makes windows as long, and with as few rows, as the API asks for, without losing or doubling a count", async () => {
+  it("makes windows as long, with as few rows and of those signals, as the API asks for, without losing or doubling a count", async () => {
     const path = join(directory, "ledger");
     const rowsMax = 2;
-    for (const api of apis) api.asks = { windowMs: 60_000, rowsMax, after: 40 };
+    for (const api of apis) api.asks = { windowMs: 60_000, rowsMax, signalsOff: ["dns_queries"], after: 40 };
     // Four seconds for twenty minutes: what is due when the API asks stays as it is.
     await deliver(path, "windows", true, false, 300);
     const covered = new Map<string, number>();
     const frames = new Map(apis.flatMap((api) => [...api.stored]));
-    let [longer, folded] = [0, 0];
+    let [longer, folded, without] = [0, 0, 0];
     for (const [key, snapshot] of frames) {
       const [host, start] = key.split(" ") as [string, string];
       const windows = snapshot.windowMs / WINDOW_MS;
       expect(snapshot.windows).toBe(windows);
       if (windows > 1) longer++;
       if (snapshot.blocks.every((block) => getSignalOrThrow(block.signal).bpf === null || block.rows <= rowsMax)) folded++;
+      const coverage = snapshot.blocks.find((block) => block.signal === "agent_coverage");
+      const state = decodeBlock(getSignalOrThrow("agent_coverage"), coverage as ColumnBlock).find((row) => row["signal"] === "dns_queries");
+      const isOff = !snapshot.blocks.some((block) => block.signal === "dns_queries");
+      expect(state).toMatchObject(isOff ? { state: "disabled", reason: "switched off by the server" } : { state: "exact", reason: "" });
+      if (isOff) without++;
       for (let index = 0; index < windows; index++) {
         const at = `${host} ${Number(start) + index * WINDOW_MS}`;
         covered.set(at, (covered.get(at) ?? 0) + 1);
@@ -202,11 +207,13 @@ describe("SimulatedFleet", () => {
     }
     expect(longer).toBeGreaterThan(HOSTS);
     expect(folded).toBeGreaterThan(HOSTS);
+    expect(without).toBeGreaterThan(HOSTS);
+    expect(without).toBeLessThan(frames.size);
     expect(covered.size).toBe(HOSTS * WINDOWS);
     expect(new Set(covered.values())).toEqual(new Set([1]));
     // The ledger holds each once as well, with the sums of all.
     const done = readLedgerWindows(path, WINDOW_MS);
-    expect([...done.values()].map((starts) => starts.size)).toEqual(Array.from({ length: HOSTS }, () => WINDOWS));
+    expect([...done.values()].map(({ starts }) => starts.size)).toEqual(Array.from({ length: HOSTS }, () => WINDOWS));
     const total = (lines: readonly LedgerLine[]) => lines.reduce((sum, line) => sum + BigInt(line.signals["syscalls"]?.["count"] ?? 0), 0n);
     const workload = new Workload({ seed: 5, rows: 10, windowMs: WINDOW_MS, incidents: [] });
     const truth = makeFleet(5, HOSTS)

@@ -2,6 +2,7 @@
 import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
 import { ApiConnection } from "./api-nodes.ts";
 import type { SimulatedHost } from "./fleet.ts";
+import type { DeliveredWindows } from "./ledger.ts";
 import { type FleetServices, SimulatedAgent } from "./simulated-agent.ts";
 
 /** How long the fleet sends before it hears answers again. */
@@ -19,8 +20,8 @@ export interface FleetOptions {
   readonly untilMs: number;
   /** How much faster than the real time the simulated one runs until it has caught up; infinite: what is past is due at once. */
   readonly speed: number;
-  /** By host name: starts of windows that an earlier run delivered. */
-  readonly done?: ReadonlyMap<string, ReadonlySet<number>> | undefined;
+  /** By host name: what an earlier run delivered. */
+  readonly done?: ReadonlyMap<string, DeliveredWindows> | undefined;
 }
 
 /** All hosts together: gives each its turn, the oldest windows of all hosts before the next ones of any. */
@@ -40,11 +41,11 @@ export class SimulatedFleet {
           fromMs: options.fromMs,
           untilMs: options.untilMs,
           // A run that goes on has none for a host that never got one through.
-          doneWindows: options.done === undefined ? undefined : (options.done.get(host.name) ?? new Set()),
+          done: options.done === undefined ? undefined : (options.done.get(host.name) ?? { starts: new Set(), frames: [] }),
         }),
     );
     let newestDoneMs = options.fromMs;
-    for (const starts of options.done?.values() ?? []) for (const startMs of starts) newestDoneMs = Math.max(newestDoneMs, startMs);
+    for (const { starts } of options.done?.values() ?? []) for (const startMs of starts) newestDoneMs = Math.max(newestDoneMs, startMs);
     this.#firstDueMs = newestDoneMs;
   }
 

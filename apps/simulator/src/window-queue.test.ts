@@ -2,6 +2,8 @@
 import { expect, it } from "vitest";
 import { WindowQueue } from "./window-queue.ts";
 
+const form = { rowsMax: 0, signalsOff: new Set<string>() };
+
 const takeAll = (queue: WindowQueue, withBacklog = true) => {
   const taken: number[] = [];
   for (let window = queue.take(withBacklog); window !== undefined; window = queue.take(withBacklog)) taken.push(window.startMs);
@@ -21,8 +23,8 @@ it("keeps the backlog while only live windows may go", () => {
   queue.extend(50);
   expect(takeAll(queue, false)).toEqual([30, 40]);
   queue.extend(70);
-  queue.retry({ startMs: 30, lengthMs: 10, rowsMax: 0 });
-  queue.retry({ startMs: 50, lengthMs: 10, rowsMax: 0 });
+  queue.retry({ startMs: 30, lengthMs: 10, form });
+  queue.retry({ startMs: 50, lengthMs: 10, form });
   expect(takeAll(queue, false)).toEqual([50, 60, 50]);
   expect(takeAll(queue)).toEqual([30, 0, 10, 20]);
 });
@@ -91,7 +93,7 @@ it("covers all of its time once, whatever length is asked for and when", () => {
     for (let count = (step * 5) % 3; count > 0; count--) {
       const window = queue.take(step % 3 !== 0);
       if (window === undefined) break;
-      if (step % 11 === 0) queue.retry({ ...window, rowsMax: 0 });
+      if (step % 11 === 0) queue.retry({ ...window, form });
       else taken.push(window);
     }
   }

@@ -3,12 +3,19 @@
 /** The newest windows, which go out before any backlog; as with real agents. */
 const LIVE_WINDOWS = 2;
 
+/** What decides what a window is like, besides host, start and length. */
+export interface WindowForm {
+  /** Rows of one signal; 0: no limit. */
+  readonly rowsMax: number;
+  readonly signalsOff: ReadonlySet<string>;
+}
+
 /** A window to send. */
 export interface DueWindow {
   readonly startMs: number;
   readonly lengthMs: number;
-  /** Rows of one signal that it was cut to when it was sent before: sent again it must be the same. undefined: not sent yet. */
-  readonly rowsMax: number | undefined;
+  /** As it was sent before: sent again it must be the same. undefined: not sent yet. */
+  readonly form: WindowForm | undefined;
   readonly isLive: boolean;
   /** It was sent before, without an answer. */
   readonly isRetry: boolean;
@@ -62,8 +69,8 @@ export class WindowQueue {
     }
   }
 
-  retry({ startMs, lengthMs, rowsMax }: { readonly startMs: number } & SentBefore): void {
-    this.#retries.set(startMs, { lengthMs, rowsMax });
+  retry({ startMs, lengthMs, form }: { readonly startMs: number } & SentBefore): void {
+    this.#retries.set(startMs, { lengthMs, form });
   }
 
   get length(): number {
@@ -95,7 +102,7 @@ export class WindowQueue {
         this.#stretches.splice(-1, 1, { next: last.next, end: startMs, lengthMs });
         if (startMs + lengthMs < last.end) this.#stretches.push({ next: startMs + lengthMs, end: last.end, lengthMs });
       }
-      return { startMs, lengthMs, rowsMax: undefined, isLive: true, isRetry: false };
+      return { startMs, lengthMs, form: undefined, isLive: true, isRetry: false };
     }
     for (const [startMs, sent] of this.#retries) {
       const isLive = startMs >= liveFromMs(sent.lengthMs);
@@ -107,7 +114,7 @@ export class WindowQueue {
     if (!withBacklog || first === undefined) return undefined;
     const { next: startMs, lengthMs } = first;
     this.#advance(first);
-    return { startMs, lengthMs, rowsMax: undefined, isLive: false, isRetry: false };
+    return { startMs, lengthMs, form: undefined, isLive: false, isRetry: false };
   }
 
   #append(startMs: number, endMs: number, lengthMs: number): void {
@@ -131,5 +138,5 @@ interface Stretch {
 
 interface SentBefore {
   readonly lengthMs: number;
-  readonly rowsMax: number | undefined;
+  readonly form: WindowForm | undefined;
 }

@@ -8,6 +8,7 @@ export * from "./quantities.ts";
 export * from "./row-caps.ts";
 export * from "./server.ts";
 export * from "./signal.ts";
+export * from "./stack-name.ts";
 export * from "./storage.ts";
 export * from "./table.ts";
 export * from "./wire.ts";

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import { stackName } from "@waggle/signals";
 import { describe, expect, it } from "vitest";
-import { cutFrames, frameOf, joinFrames, stackName, UNKNOWN } from "./frames-text.ts";
+import { cutFrames, frameOf, joinFrames, UNKNOWN } from "./frames-text.ts";
 
 describe("frames", () => {
   it("are a function with its module, or the module alone", () => {

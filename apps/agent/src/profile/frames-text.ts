@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createHash } from "node:crypto";
 import { stringBytesMaxOf } from "@waggle/signals";
 
 /** Follows the name of a frame that is the kernel's, as flame graph tools expect it. */
@@ -27,11 +26,6 @@ export function joinFrames(frames: readonly string[]): string {
 
 /** A frame at an address where nothing is mapped: the stack was walked without frame pointers. */
 export const UNKNOWN = "[unknown]";
-
-/** 16 hex digits that name a stack: the same for the same text on every host. */
-export function stackName(text: string): string {
-  return createHash("sha256").update(text).digest("hex").slice(0, 16);
-}
 
 /** The text as the wire takes it: frames in the middle give way, the ends say what it is about. */
 export function cutFrames(text: string, bytesMax: number = stringBytesMaxOf("frames")): string {

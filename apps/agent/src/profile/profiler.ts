@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { getSignalOrThrow, type WireRow } from "@waggle/signals";
+import { getSignalOrThrow, stackName, type WireRow } from "@waggle/signals";
 import type { ProbeSet } from "../probes/probe-set.ts";
 import { fieldOf } from "../snapshot/layout.ts";
 import type { ProcessRegistry } from "../snapshot/process-registry.ts";
@@ -7,7 +7,7 @@ import type { RowMaker } from "../snapshot/window-rows.ts";
 import type { MapFill } from "../window/source.ts";
 import { AddressSpaces, keyOf, type MappedCode, type SpaceId } from "./address-spaces.ts";
 import { FrameDictionary } from "./frame-dictionary.ts";
-import { joinFrames, KERNEL_MARK, stackName, UNKNOWN } from "./frames-text.ts";
+import { joinFrames, KERNEL_MARK, UNKNOWN } from "./frames-text.ts";
 import { KernelSymbols } from "./kernel-symbols.ts";
 import { STACK_LOST, STACK_NONE, STACK_NOT_TAKEN, StackRegistry } from "./stack-registry.ts";
 import { StackRows } from "./stack-rows.ts";
