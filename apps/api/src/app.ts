@@ -13,6 +13,7 @@ import { AppError } from "./common/app-error.ts";
 import { type Log, nestLogger } from "./common/log.ts";
 import { sendProblem } from "./common/problem.filter.ts";
 import { toAppError } from "./common/problem.ts";
+import { answerUnreadable } from "./common/unreadable-request.ts";
 import type { Config } from "./config/config.ts";
 
 /** The largest request is a query object; nothing near this is honest. */
@@ -40,6 +41,10 @@ export async function createApp(config: Config, log: Log): Promise<NestFastifyAp
       reply.header("x-request-id", request.id).header("x-content-type-options", "nosniff");
       sendProblem(reply, toAppError(error) ?? new AppError("NOT_FOUND", "There is nothing at this address."), String(request.id));
     },
+    // Nor does what is no HTTP at all reach the router.
+    clientErrorHandler: answerUnreadable,
+    // A request without Host is refused below, in words.
+    http: { requireHostHeader: false },
     // Open keep-alive connections must not hold up a stop.
     forceCloseConnections: true,
   });
@@ -55,7 +60,8 @@ export async function createApp(config: Config, log: Log): Promise<NestFastifyAp
     threshold: COMPRESS_FROM_BYTES,
     encodings: ["zstd", "br", "gzip", "deflate"],
     // JSON, problems, NDJSON, CSV, Arrow and the metrics; a stream of events goes out as it comes.
-    customTypes: /^(?:application\/(?:problem\+)?json|application\/x-ndjson|text\/(?!event-stream)|application\/vnd\.apache\.arrow)/,
+    customTypes:
+      /^(?:application\/(?:problem\+|vnd\.speedscope\+)?json|application\/x-ndjson|text\/(?!event-stream)|application\/vnd\.apache\.arrow)/,
     // Answers are made for one reader each: what is fast wins over what is small.
     zlibOptions: { level: 4 },
     brotliOptions: { params: { [zlib.BROTLI_PARAM_QUALITY]: 4 } },
@@ -64,8 +70,16 @@ export async function createApp(config: Config, log: Log): Promise<NestFastifyAp
   });
   const fastify = app.getHttpAdapter().getInstance();
   fastify.removeContentTypeParser("text/plain");
+  // Node answers these two itself, without a word, where nobody else does. There is no proxy here; what a client expects besides may be ignored (RFC 9110, section 10.1.1).
+  fastify.server.on("connect", (_, socket) => answerUnreadable(new Error("CONNECT"), socket));
+  fastify.server.on("checkExpectation", (request, response) => fastify.server.emit("request", request, response));
   fastify.addHook("onRequest", async (request, reply) => {
     reply.header("x-request-id", request.id).header("x-content-type-options", "nosniff");
+    if (request.headers.host === undefined && request.raw.httpVersion === "1.1")
+      throw new AppError("MALFORMED_REQUEST", "The request has no Host header.");
+    const encoding = request.headers["content-encoding"];
+    if (encoding !== undefined && encoding.toLowerCase() !== "identity")
+      throw new AppError("VALIDATION_FAILED", "Bodies are read as they are: send this one without Content-Encoding.");
     // No name and no text has one, and Postgres takes none.
     if (request.url.includes("%00")) throw new AppError("VALIDATION_FAILED", "The address holds a NUL character (%00).");
   });

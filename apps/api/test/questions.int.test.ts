@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { bucketIndex, getSignalOrThrow } from "@waggle/signals";
 import { Profile } from "pprof-format";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Scope } from "../src/common/caller.ts";
+import type { Problem } from "../src/common/problem.ts";
 import type { DimensionValues } from "../src/features/dimensions/dimensions.schemas.ts";
 import type { Event, EventPage } from "../src/features/events/events.schemas.ts";
 import type { Explanation } from "../src/features/explain/explain.schemas.ts";
@@ -107,8 +109,71 @@ describe("shortcuts", () => {
       ["writes", "sum", 3],
       ["reads", "sum", 1],
     ]);
-    await get(organisation, "/files?aggregate=p99", 422);
+    expect((await get<Problem>(organisation, "/files?aggregate=p99", 422)).errors).toHaveLength(4);
+    expect((await get<Problem>(organisation, "/drops?aggregate=p99", 422)).errors).toMatchObject([{ pointer: "/aggregate" }]);
   });
+
+  it("take steps, an earlier window and explanations as the query object does, and refuse what it refuses at the same place", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const host = await organisation.addHost("web-1");
+    await cover(organisation, host, ["syscalls", "syscall_latency"], [-6, -5, 0, 1]);
+    const calls = (index: number, count: number) => ({ ...at(host, index), process: "nginx", unit: "", syscall: "read", count });
+    await organisation.store(getSignalOrThrow("syscalls"), [calls(-6, 3), calls(0, 5), calls(1, 7)]);
+    await organisation.store(getSignalOrThrow("syscall_latency"), [
+      { ...at(host), process: "nginx", unit: "", syscall: "read", ...histogram([1_000]) },
+      { ...at(host, -6), process: "nginx", unit: "", syscall: "read", ...histogram([1_000, 9_000]) },
+    ]);
+    const steps = await get<Answer>(organisation, `/syscalls?${range}&step=10s&compare=prev&by=process&explain=true`);
+    expect(steps.meta).toMatchObject({ stepSeconds: 10, points: 6, compare: { from: new Date(t0 - 60_000).toISOString() } });
+    expect(steps.meta.explain?.statements.length).toBeGreaterThan(2);
+    expect(steps.series).toMatchObject([{ values: [5, 7, null, null, null, null], compared: [3, 0, null, null, null, null], change: 3 }]);
+    const asRange = `compare=${new Date(t0 - 60_000).toISOString()}..${new Date(t0).toISOString()}`;
+    const ranges = await get<Answer>(organisation, `/latency?signal=syscall_latency&${range}&points=1&aggregate=count,heatmap&${asRange}`);
+    expect(ranges.series).toMatchObject([{ values: [1], compared: [2] }, { compared: expect.any(Array) }]);
+    const inBody = { signal: "syscalls", select: [{ measure: "count", aggregate: "sum" }], from: t0, to: t0 + 60_000 };
+    const wrongs: readonly Record<string, string>[] = [
+      { step: "7s" },
+      { step: "1m", points: "3" },
+      { compare: "soon" },
+      { compare: "now..then" },
+      { compare: "1d..2d..3d" },
+      { limit: "0" },
+      { by: "procss" },
+      { where: "proces:x" },
+      { where: "count>" },
+    ];
+    for (const wrong of wrongs) {
+      const { points, limit, by, compare, ...rest } = wrong;
+      const [from, to] = compare?.split("..") ?? [];
+      const body = {
+        ...inBody,
+        ...rest,
+        ...(points === undefined ? {} : { points: Number(points) }),
+        ...(limit === undefined ? {} : { limit: Number(limit) }),
+        ...(by === undefined ? {} : { by: [by] }),
+        ...(compare === undefined ? {} : { compare: compare.split("..").length === 2 ? { from, to } : compare }),
+      };
+      const address = await get<Problem>(organisation, `/syscalls?${range}&${new URLSearchParams(wrong)}`, 422);
+      const posted = (await (await organisation.request("/query", { body })).json()) as Problem;
+      expect(
+        address.errors?.map(({ pointer }) => pointer),
+        JSON.stringify(wrong),
+      ).toEqual(posted.errors?.map(({ pointer }) => pointer));
+    }
+    for (const bad of ["explain=yes", "explain=true&explain=true", "step=1m&step=2m", "compare=prev&compare=1d", "steps=1m"])
+      await get(organisation, `/syscalls?${bad}`, 422);
+    expect(await get<Problem>(organisation, "/syscalls?stap=1m", 422)).toMatchObject({ errors: [{ pointer: "/stap", suggestion: "step" }] });
+  });
+});
+
+it("every address that the documentation asks for is answered", async () => {
+  const organisation = await TestOrganisation.create(api);
+  const read = (name: string) => readFileSync(new URL(`../../../${name}`, import.meta.url), "utf8");
+  const text = ["README.md", "docs/api.md", "docs/questions.md"].map(read).join("\n");
+  const addresses = [...text.matchAll(/'http:\/\/127\.0\.0\.1:\d+\/api\/v1(\/[^']+)'/g)].map(([, address = ""]) => address);
+  const answered = addresses.filter((address) => !address.startsWith("/live"));
+  expect(answered.length).toBeGreaterThanOrEqual(3);
+  for (const address of answered) expect((await organisation.request(address)).status, address).toBe(200);
 });
 
 describe("the table of processes", () => {
@@ -167,7 +232,27 @@ describe("the table of processes", () => {
     expect(onTwo.data.map(({ labels, values }) => [labels.host, values.cpu, values.retransmits])).toEqual([["two", 301, null]]);
 
     expect((await get<ProcessTable>(stranger, `/processes?${range}`)).data).toEqual([]);
-    for (const bad of ["sort=memory", "by=peer", "limit=0", "where=peer:10.0.0.1", "from=yesterday", "x=1"])
+
+    // The minute after: whoever is in it, beside what the same row was before, and before nobody told of its first columns.
+    await cover(organisation, one, ["cpu_time"], [6]);
+    await organisation.store(getSignalOrThrow("cpu_time"), [{ ...cpu(one, "redis", 8), ...at(one, 6) }]);
+    const after = `from=${t0 + 60_000}&to=${t0 + 120_000}`;
+    const compared = await get<ProcessTable>(organisation, `/processes?${after}&compare=prev`);
+    expect(compared.meta).toMatchObject({ compare: { from: new Date(t0).toISOString(), to: new Date(t0 + 60_000).toISOString() } });
+    expect(
+      compared.data.map(({ labels, values, compared: before }) => [labels.process, values.cpu, before?.cpu, values.retransmits, before?.retransmits]),
+    ).toEqual([
+      ["redis", 9, 401, null, 13],
+      ["~other", 0, 811, null, 17],
+    ]);
+    const ofCpu = compared.columns.find(({ name }) => name === "cpu");
+    expect([ofCpu?.coverage.reporting, ofCpu?.compared?.reporting]).toEqual([1, 2]);
+    const csv = await organisation.request(`/processes?${after}&compare=prev`, { headers: { accept: "text/csv" } });
+    const [head = "", row = ""] = (await csv.text()).split("\r\n");
+    expect(head).toMatch(/^process,cpu,cpu_compared,runQueueWait,/);
+    expect(row).toMatch(/^redis,9,401,/);
+    expect(JSON.parse(csv.headers.get("waggle-meta") ?? "")).toMatchObject({ by: ["process"], sort: "cpu" });
+    for (const bad of ["sort=memory", "by=peer", "limit=0", "where=peer:10.0.0.1", "from=yesterday", "x=1", "compare=then", "compare=prev&step=1m"])
       await get(organisation, `/processes?${bad}`, 422);
     expect((await requestWith(organisation, ["hosts:read"], "/processes")).status).toBe(403);
   });
@@ -448,8 +533,41 @@ describe("profiles", () => {
     const decoded = Profile.decode(gunzipSync(Buffer.from(await pprof.arrayBuffer())));
     expect(decoded.sample.map((entry) => Number(entry.value[0]))).toEqual([49, 45]);
     expect(decoded.sample.map((entry) => Number(entry.value[1]))).toEqual([1_000_000_000, Math.round((45 / 49) * 1e9)]);
+    const decodedToo = Profile.decode(gunzipSync(Buffer.from(await (await of("", { accept: "application/x-protobuf" })).arrayBuffer())));
+    expect(decodedToo.sample.map((entry) => Number(entry.value[0]))).toEqual([49, 45]);
+    expect(pprof.headers.get("content-type")).toBe("application/vnd.google.protobuf");
+    expect(JSON.parse(pprof.headers.get("waggle-meta") ?? "")).toMatchObject({
+      unit: "samples",
+      selection: { total: 94, coverage: { reporting: 2 } },
+    });
+    expect((await of("", { accept: "application/vnd.speedscope+json" })).headers.get("content-type")).toMatch(/^application\/vnd\.speedscope\+json/);
     const speedscope = (await (await of("&format=speedscope")).json()) as { profiles: { weights: number[] }[] };
     expect(speedscope.profiles[0]?.weights).toEqual([1_000_000_000, Math.round((45 / 49) * 1e9)]);
+  });
+
+  it("are rows of nodes for whoever reads tables, and nothing for whoever reads neither", async () => {
+    const organisation = await makeProfiles();
+    const of = (accept: string, init: object = {}) =>
+      organisation.request(`/profiles?${window}&where=process:redis`, { headers: { accept }, ...init });
+    expect((await (await of("text/csv")).text()).split("\r\n")).toEqual([
+      "node,parent,depth,frame,self,total,hidden",
+      '0,,0,"",0,4,0',
+      "1,0,1,redis,0,4,0",
+      "2,1,2,[unknown stack],4,4,0",
+      "",
+    ]);
+    const refused = await of("image/svg+xml");
+    expect([refused.status, ((await refused.json()) as Problem).detail]).toEqual([406, expect.stringContaining("application/vnd.google.protobuf")]);
+    const baseline = { from: t0 + 30_000, to: t0 + 40_000 };
+    const body = { where: "process:nginx", from: t0, to: t0 + 10_000, baseline };
+    const lines = (await (await organisation.request("/profiles", { body, headers: { accept: "application/x-ndjson" } })).text())
+      .trimEnd()
+      .split("\n");
+    expect(JSON.parse(lines[1] ?? "")).toMatchObject({ frame: "", total: 94, baseline_total: 98, change: 0 });
+    const file = await organisation.request("/profiles", { body: { ...body, baseline: undefined }, headers: { accept: "text/plain" } });
+    expect((await file.text()).split("\n")).toHaveLength(3);
+    const both = await organisation.request("/profiles", { body, headers: { accept: "text/plain" } });
+    expect([both.status, ((await both.json()) as Problem).errors?.[0]?.pointer]).toEqual([422, "/baseline"]);
   });
 
   it("belong to one organisation", async () => {
@@ -460,7 +578,7 @@ describe("profiles", () => {
     // A stack of the same name is not told by another organisation's dictionary.
     await stranger.store(getSignalOrThrow("cpu_profile"), [sample(await stranger.addHost("x"), "nginx", name(1), 1)]);
     expect(nodesOf(await get<ProfileAnswer>(stranger, `/profiles?${window}`)).at(-1)).toEqual(["nginx;[unknown stack]", 1, 1]);
-    for (const bad of ["signal=tcp_rtt", "maxNodes=0", "hz=0", "format=svg", "root=file", "where=peer:1"])
+    for (const bad of ["signal=tcp_rtt", "maxNodes=0", "maxNodes=1e3", "hz=0", "format=svg", "format=csv&format=pprof", "root=file", "where=peer:1"])
       await get(stranger, `/profiles?${bad}`, 422);
     expect((await requestWith(stranger, ["hosts:read"], "/profiles")).status).toBe(403);
     expect((await requestWith(stranger, ["hosts:read"], "/profiles", {})).status).toBe(403);
@@ -546,8 +664,9 @@ describe("events", () => {
       for (let cursor = ""; ; ) {
         const page = await get<EventPage>(organisation, `/events?limit=${limit}${cursor}`);
         paged.push(...page.data);
-        if (page.meta.nextCursor === null) break;
-        cursor = `&cursor=${page.meta.nextCursor}`;
+        expect(page.page.hasMore).toBe(page.page.next !== null);
+        if (page.page.next === null) break;
+        cursor = `&cursor=${page.page.next}`;
       }
       expect(paged).toEqual(all.data);
     }
@@ -557,6 +676,30 @@ describe("events", () => {
     ]);
     expect(titles(await get<EventPage>(organisation, "/events?host=gone")).map(([kind]) => kind)).toEqual(["host.retired", "host.enrolled"]);
     expect(titles(await get<EventPage>(organisation, `/events?from=${t0}&to=${t0 + 1}&kinds=deploy`))).toHaveLength(1);
+  });
+
+  it("come as rows too, and say in the Link header where the next page is, whose cursor is good for nothing else", async () => {
+    const [organisation, stranger] = [await TestOrganisation.create(api), await TestOrganisation.create(api)];
+    for (const title of ["one", "two", "three"]) await tell(organisation, { kind: "note", title, at: t0 });
+    const first = await organisation.request("/events?limit=1&kinds=deploy,note");
+    const { page } = (await first.json()) as EventPage;
+    const link = /^<\/api\/v1(.*)>; rel="next"$/.exec(first.headers.get("link") ?? "")?.[1] ?? "";
+    expect(new URL(link, "http://x").searchParams.get("cursor")).toBe(page.next);
+    expect((await get<EventPage>(organisation, link)).data).toHaveLength(1);
+    // The same filter in another order is the same.
+    await get(organisation, `/events?limit=2&kinds=note,deploy&cursor=${page.next}`);
+    for (const [by, path] of [
+      [stranger, `/events?kinds=deploy,note&cursor=${page.next}`],
+      [organisation, `/events?kinds=note&cursor=${page.next}`],
+      [organisation, `/events?cursor=${page.next}`],
+      [organisation, `/events?kinds=deploy,note&from=now-2d&cursor=${page.next}`],
+      [organisation, `/audit?cursor=${page.next}`],
+      [organisation, `/events?kinds=deploy,note&cursor=${page.next?.slice(1)}`],
+    ] as const)
+      expect((await get<Problem>(by, path, 422)).errors?.map(({ pointer }) => pointer)).toEqual(["/cursor"]);
+    const csv = await organisation.request("/events?limit=1&kinds=note", { headers: { accept: "text/csv" } });
+    expect((await csv.text()).split("\r\n")[0]).toBe("id,at,kind,title,host.id,host.name,details,actor.tokenId,actor.tokenName");
+    expect(JSON.parse(csv.headers.get("waggle-meta") ?? "")).toMatchObject({ page: { hasMore: true }, meta: { kinds: ["note"] } });
   });
 
   it("that are told twice under one key are one, and audited once", async () => {
@@ -700,9 +843,11 @@ describe("what explains a difference", () => {
     const ask = (body: object) => explain(organisation, { signal: "tcp_rtt", selection: minute, threshold: { value: 1 }, ...body }, 422);
     await ask({ baseline: minute });
     await ask({ threshold: undefined });
-    await ask({ signal: "nope" });
-    await ask({ measure: "nope" });
-    await ask({ aggregate: "heatmap" });
+    const pointers = async (body: object) => (await ask(body)).errors?.map(({ pointer }) => pointer);
+    expect(await pointers({ signal: "nope" })).toEqual(["/signal"]);
+    expect(await pointers({ measure: "nope" })).toEqual(["/measure"]);
+    expect(await pointers({ aggregate: "heatmap" })).toEqual(["/aggregate"]);
+    expect(await pointers({ aggregate: "rate" })).toEqual(["/aggregate"]);
     await ask({ aggregate: "max" });
     expect((await ask({ selection: { where: "proces:x" } })).errors?.[0]?.pointer).toBe("/selection/where");
     expect((await ask({ threshold: undefined, baseline: { from: "x", to: "now" } })).errors?.[0]?.pointer).toBe("/baseline/from");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { nearestName } from "./nearest-name.ts";
+import { shown } from "./terms.ts";
 
 /** A number in the unit of what it is compared with, or what is wrong with it. */
 export type Amount =
@@ -52,10 +53,10 @@ export function parseAmount(text: string, unit: string): Amount {
   const isRate = unit.endsWith("/s");
   const base = isRate ? unit.slice(0, -2) : unit;
   const match = /^([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?)(.*)$/s.exec(text);
-  if (match === null) return { problem: `\`${text}\` is not a number.` };
+  if (match === null) return { problem: `\`${shown(text)}\` is not a number.` };
   const [, digits = "", written = ""] = match;
   const number = Number(digits);
-  if (!Number.isFinite(number)) return { problem: `\`${digits}\` is beyond what numbers can be.` };
+  if (!Number.isFinite(number)) return { problem: `\`${shown(digits)}\` is beyond what numbers can be.` };
   if (written.endsWith("/s") && !isRate)
     return { problem: "This is a value over the whole range and not a rate; compare `.rate` for one per second." };
   const name = isRate && written.endsWith("/s") ? written.slice(0, -2) : written;
@@ -70,7 +71,7 @@ export function parseAmount(text: string, unit: string): Amount {
   return {
     problem:
       name === ""
-        ? `\`${text}\` has no unit${known}.`
+        ? `\`${shown(text)}\` has no unit${known}.`
         : `\`${name.slice(0, 20)}\` is no unit of what is counted in ${base === "1" ? "plain numbers" : base}${known}.`,
     ...(nearest === undefined ? {} : { suggestion: `${digits}${nearest}` }),
   };

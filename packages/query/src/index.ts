@@ -18,7 +18,17 @@ export {
 } from "./host-keys.ts";
 export { globToLike, matchesFilter } from "./match.ts";
 export { editDistance, nearestName } from "./nearest-name.ts";
-export { type Comparison, keysOf, type ParsedWhere, parseWhere, type ResolvedWhere, resolveKey, resolveTerms, type Vocabulary } from "./resolve.ts";
+export {
+  COMPARISONS_MAX,
+  type Comparison,
+  keysOf,
+  type ParsedWhere,
+  parseWhere,
+  type ResolvedWhere,
+  resolveKey,
+  resolveTerms,
+  type Vocabulary,
+} from "./resolve.ts";
 export {
   type Filter,
   isComparison,

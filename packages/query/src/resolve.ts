@@ -2,7 +2,20 @@
 import { parseAmount } from "./amount.ts";
 import { hostAttributes, isTagKey, TAG_PREFIX } from "./host-keys.ts";
 import { nearestName } from "./nearest-name.ts";
-import { type Filter, isComparison, type LocatedTerm, type Operator, type Problem, type RawComparison, readTerms } from "./terms.ts";
+import {
+  type Filter,
+  isComparison,
+  type LocatedTerm,
+  type Operator,
+  PROBLEMS_MAX,
+  type Problem,
+  type RawComparison,
+  readTerms,
+  shown,
+} from "./terms.ts";
+
+/** Of one filter: each is a question of its own about all groups. */
+export const COMPARISONS_MAX = 8;
 
 /** What a filter may speak of, of one signal. */
 export interface Vocabulary {
@@ -45,7 +58,7 @@ export type ParsedWhere =
 export function parseWhere(text: string, vocabulary: Vocabulary): ParsedWhere {
   const { terms, problems } = readTerms(text);
   const resolved = resolveTerms(text, terms, vocabulary);
-  const all = [...problems, ...resolved.problems].sort((a, b) => a.start - b.start);
+  const all = [...problems, ...resolved.problems].sort((a, b) => a.start - b.start).slice(0, PROBLEMS_MAX);
   if (all.length > 0) return { problems: all.map((problem) => withKey(text, problem, vocabulary)) };
   return { filters: resolved.filters, comparisons: resolved.comparisons };
 }
@@ -75,6 +88,10 @@ export function resolveTerms(
   for (const located of terms) {
     const { term } = located;
     if (isComparison(term)) {
+      if (comparisons.length === COMPARISONS_MAX) {
+        problems.push({ start: located.start, end: located.end, detail: `A filter has at most ${COMPARISONS_MAX} comparisons.` });
+        continue;
+      }
       const resolved = resolveComparison(text, located, term, vocabulary);
       if ("detail" in resolved) problems.push(resolved);
       else comparisons.push(resolved);
@@ -89,7 +106,7 @@ export function resolveTerms(
     const tags = vocabulary.tagKeys.length === 0 ? "" : `; hosts have the tags ${some(vocabulary.tagKeys)}`;
     problems.push({
       ...located.key,
-      detail: `${vocabulary.subject ?? "This signal"} has no dimension \`${term.key}\`; it has ${some(["host", ...vocabulary.dimensions])}${tags}.`,
+      detail: `${vocabulary.subject ?? "This signal"} has no dimension \`${shown(term.key)}\`; it has ${some(["host", ...vocabulary.dimensions])}${tags}.`,
       suggestion: nearest === undefined ? undefined : `${term.negated ? "-" : ""}${nearest}:${text.slice(located.value.start, located.value.end)}`,
     });
   }
@@ -127,11 +144,11 @@ function resolveComparison(text: string, located: LocatedTerm, term: RawComparis
   if (measure === undefined) {
     const names = measures.map((candidate) => candidate.name);
     if (vocabulary.dimensions.includes(term.key) || term.key === "host")
-      return { ...located.key, detail: `\`${term.key}\` is a dimension and has no size; compare a measure: ${names.join(", ")}.` };
+      return { ...located.key, detail: `\`${shown(term.key)}\` is a dimension and has no size; compare a measure: ${names.join(", ")}.` };
     const nearest = nearestName(name, names);
     return {
       ...located.key,
-      detail: `${vocabulary.subject ?? signal} has no measure \`${name}\`; it has ${some(names)}.`,
+      detail: `${vocabulary.subject ?? signal} has no measure \`${shown(name)}\`; it has ${some(names)}.`,
       suggestion: nearest === undefined ? undefined : `${minus}${nearest}${dot < 0 ? "" : path.slice(dot)}${behind}`,
     };
   }
@@ -150,7 +167,7 @@ function resolveComparison(text: string, located: LocatedTerm, term: RawComparis
     const nearest = nearestName(wanted, names) ?? names[0];
     return {
       ...located.key,
-      detail: `\`${name}\` cannot be compared by \`${wanted}\`; it takes ${names.join(", ")}.`,
+      detail: `\`${name}\` cannot be compared by \`${shown(wanted)}\`; it takes ${names.join(", ")}.`,
       suggestion: `${minus}${name}.${nearest}${behind}`,
     };
   }

@@ -3,7 +3,9 @@
 /** Longest filter that is read, in UTF-16 units. */
 export const WHERE_LENGTH_MAX = 2_000;
 /** More problems are not looked for: nobody mends twenty at once. */
-const PROBLEMS_MAX = 20;
+export const PROBLEMS_MAX = 20;
+
+const SHOWN_MAX = 60;
 
 /** A stretch of the text, half open, in UTF-16 units as an input field counts them. */
 export interface Span {
@@ -136,7 +138,7 @@ class Reader {
       this.problems.push({
         start,
         end,
-        detail: `\`${term}\` is not a filter; write key:value, such as process:nginx, or measure>number.`,
+        detail: `\`${shown(term)}\` is not a filter; write key:value, such as process:nginx, or measure>number.`,
         suggestion: suggest(term),
       });
       this.at = end;
@@ -159,7 +161,7 @@ class Reader {
           this.problems.push({
             start: valueStart,
             end: Math.max(valueStart + 1, this.at),
-            detail: `\`${name}:\` has no value; for "unknown" write ${name}:"".`,
+            detail: `\`${shown(name)}:\` has no value; for "unknown" write ${shown(name)}:"".`,
             suggestion: `${text.slice(start, valueStart)}""`,
           });
         } else patterns.push({ text: word, glob: word.includes("*") });
@@ -190,7 +192,11 @@ class Reader {
     while (this.at < this.text.length && !isSpace(this.text[this.at])) this.at++;
     const amount = this.text.slice(value, this.at);
     if (amount === "") {
-      this.problems.push({ start: value, end: value + 1, detail: `\`${name}${operator}\` has no number behind it, such as ${name}${operator}10.` });
+      this.problems.push({
+        start: value,
+        end: value + 1,
+        detail: `\`${shown(name)}${operator}\` has no number behind it, such as ${shown(name)}${operator}10.`,
+      });
       return;
     }
     this.terms.push({ start, end: this.at, term: { key: name, negated, operator, amount }, key, value: { start: value, end: this.at } });
@@ -209,6 +215,11 @@ function suggest(term: string): string | undefined {
   const [, minus = "", key, operator, value] = /^(-?)([A-Za-z_][\w./-]*)(!=|==|=|~)(\S+)$/.exec(term) ?? [];
   if (key === undefined) return undefined;
   return `${minus === "-" || operator === "!=" ? "-" : ""}${key}:${value}`;
+}
+
+/** What somebody wrote, as far as it has to be told back for them to find it. */
+export function shown(text: string): string {
+  return text.length <= SHOWN_MAX ? text : `${text.slice(0, SHOWN_MAX)}…`;
 }
 
 function isSpace(character: string | undefined): boolean {

@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import {
   applicable,
+  COMPARISONS_MAX,
   formatTerm,
   globToLike,
   literal,
@@ -171,6 +172,13 @@ describe("problems", () => {
   it("are all reported, but never more than a person reads", () => {
     expect(problemsOf("foo:1 bar:2")).toHaveLength(2);
     expect(problemsOf("x ".repeat(900)).length).toBe(20);
+    expect(problemsOf("x:1 ".repeat(400)).length).toBe(20);
+  });
+
+  it("are more comparisons than a filter may have, from the first that is too many", () => {
+    const comparisons = (count: number) => Array.from({ length: count }, (_, index) => `segments>${index}`).join(" ");
+    expect(problemsOf(comparisons(COMPARISONS_MAX))).toEqual([]);
+    expect(at(comparisons(COMPARISONS_MAX + 2))).toEqual([`segments>${COMPARISONS_MAX}`, `segments>${COMPARISONS_MAX + 1}`]);
   });
 
   it("are found in a text that is too long, and in characters that no name has", () => {

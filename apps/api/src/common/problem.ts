@@ -44,12 +44,16 @@ export function toProblem(error: AppError, requestId: string): Problem {
   };
 }
 
+/** Of what a library says of a request. */
+const TEXT_MAX = 300;
+
 /** What a thrown value means to the caller; undefined for a bug of ours, whose text stays inside. */
 export function toAppError(thrown: unknown): AppError | undefined {
   if (thrown instanceof AppError) return thrown;
   const fastifyCode = (thrown as { code?: unknown } | null)?.code;
   const status = thrown instanceof HttpException ? thrown.getStatus() : (thrown as { statusCode?: unknown } | null)?.statusCode;
-  const text = thrown instanceof Error ? thrown.message : "";
+  // It may hold the whole address.
+  const text = thrown instanceof Error ? thrown.message.slice(0, TEXT_MAX) : "";
   if (fastifyCode === "FST_ERR_CTP_BODY_TOO_LARGE" || status === 413) {
     return new AppError("PAYLOAD_TOO_LARGE", "The request body is larger than 64 KiB.");
   }

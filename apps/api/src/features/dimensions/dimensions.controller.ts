@@ -4,12 +4,15 @@ import type { FastifyReply } from "fastify";
 import { type Caller, CurrentCaller, RequireScope } from "../../common/caller.ts";
 import { untilGone } from "../../common/until-gone.ts";
 import { parseOrThrow } from "../../common/validation.ts";
+import { Formats } from "../formats/formats.interceptor.ts";
+import { listTable } from "../formats/list-table.ts";
 import { QueryLimitInterceptor } from "../limits/query-limit.interceptor.ts";
-import { type DimensionValues, dimensionValuesParametersSchema } from "./dimensions.schemas.ts";
+import { type DimensionValues, dimensionValueSchema, dimensionValuesParametersSchema } from "./dimensions.schemas.ts";
 import { DimensionsService } from "./dimensions.service.ts";
 
 @Controller("dimensions")
 @RequireScope("metrics:read")
+@Formats(listTable(dimensionValueSchema))
 @UseInterceptors(QueryLimitInterceptor)
 export class DimensionsController {
   constructor(@Inject(DimensionsService) private readonly dimensions: DimensionsService) {}

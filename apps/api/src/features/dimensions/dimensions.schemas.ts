@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-
 import { WHERE_LENGTH_MAX } from "@waggle/query";
 import { z } from "zod";
+import { wholeNumber } from "../../common/query-string.ts";
+import { instantParameter } from "../query/query.schemas.ts";
 
 export const VALUES_MAX = 1_000;
 const text = z.string().max(256);
@@ -16,16 +17,19 @@ export const dimensionValuesParametersSchema = z.strictObject({
   prefix: text.default("").meta({ description: "What values begin with.", examples: ["ngi"] }),
   q: text.default("").meta({ description: "What values contain, in upper or lower case." }),
   where: z.string().max(WHERE_LENGTH_MAX).default("").meta({ description: "Filter on the rows that are looked at, as of the query object." }),
-  from: z.string().min(1).max(64).default("now-1h"),
-  to: z.string().min(1).max(64).default("now"),
-  limit: z
-    .string()
-    .regex(/^\d{1,4}$/, "Write a whole number.")
-    .transform(Number)
-    .pipe(z.int().min(1).max(VALUES_MAX))
-    .default(20),
+  from: instantParameter.default("now-1h"),
+  to: instantParameter.default("now"),
+  limit: wholeNumber(VALUES_MAX).default(20),
 });
 export type DimensionValuesParameters = z.output<typeof dimensionValuesParametersSchema>;
+
+export const dimensionValueSchema = z.object({
+  value: z.string(),
+  volume: z
+    .number()
+    .nullable()
+    .meta({ description: "What the rows with this value add up to; of tags and facts of hosts: how many hosts; null for `host`." }),
+});
 
 export const dimensionValuesSchema = z
   .object({
@@ -42,15 +46,7 @@ export const dimensionValuesSchema = z
       elapsedMs: z.number(),
     }),
     data: z
-      .array(
-        z.object({
-          value: z.string(),
-          volume: z
-            .number()
-            .nullable()
-            .meta({ description: "What the rows with this value add up to; of tags and facts of hosts: how many hosts; null for `host`." }),
-        }),
-      )
+      .array(dimensionValueSchema)
       .meta({ description: "Largest volume first; hosts by name. Unknown (empty) values and `~other` are left out." }),
   })
   .meta({ id: "DimensionValues" });

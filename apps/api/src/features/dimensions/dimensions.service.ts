@@ -5,8 +5,7 @@ import { catalogue, type DimensionName, dimensions, type Signal } from "@waggle/
 import { AppError } from "../../common/app-error.ts";
 import { type Caller, requireScope } from "../../common/caller.ts";
 import { measuresOf } from "../query/measures.ts";
-import { QueryRepository } from "../query/query.repository.ts";
-import { QueryService } from "../query/query.service.ts";
+import { QueryExecutor } from "../query/query-executor.ts";
 import type { DimensionValues, DimensionValuesParameters } from "./dimensions.schemas.ts";
 import { valuesStatement } from "./statements.ts";
 
@@ -31,20 +30,16 @@ interface ValueRow {
 /** What may stand behind a filter's colon. */
 @Injectable()
 export class DimensionsService {
-  constructor(
-    @Inject(QueryService) private readonly queries: QueryService,
-    @Inject(QueryRepository) private readonly repository: QueryRepository,
-  ) {}
+  constructor(@Inject(QueryExecutor) private readonly executor: QueryExecutor) {}
 
   /** Values of a dimension by volume. Throws DIMENSION_NOT_FOUND, and AppError as of `QueryService.query`. */
   async values(caller: Caller, name: string, parameters: DimensionValuesParameters, signal?: AbortSignal): Promise<DimensionValues> {
     requireScope(caller, "metrics:read");
-    const startedAt = performance.now();
+    const execution = this.executor.begin(caller, signal);
     const isOfHosts = name === HOST || isHostKey(name);
     const having = catalogue.filter((candidate) => isOfHosts || candidate.dimensions.includes(name as DimensionName));
     if (having.length === 0) throw unknownDimension(name);
     const tried = signalsToTry(having, name, parameters.signal);
-    let rowsRead = 0;
     const answer = (found: Pick<Found, "fromMs" | "toMs">, rest: Partial<DimensionValues["meta"]>, data: DimensionValues["data"], total: number) => ({
       meta: {
         dimension: name,
@@ -56,14 +51,14 @@ export class DimensionsService {
         from: new Date(found.fromMs).toISOString(),
         to: new Date(found.toMs).toISOString(),
         truncated: total > data.length ? { shown: data.length, total } : null,
-        rowsRead,
-        elapsedMs: Math.round((performance.now() - startedAt) * 10) / 10,
+        rowsRead: execution.rowsRead,
+        elapsedMs: execution.elapsedMs,
       },
       data,
     });
 
     if (isOfHosts) {
-      const { planned, matching } = await this.queries.plan(caller, queryOf(tried[0] as Signal, [], parameters), signal);
+      const { planned, matching } = await execution.plan(queryOf(tried[0] as Signal, [], parameters));
       const counts = new Map<string, number>();
       for (const host of matching) {
         const value = name === HOST ? host.name : hostValue(host, name);
@@ -78,14 +73,13 @@ export class DimensionsService {
     let found: Found | undefined;
     for (const candidate of tried) {
       const query = queryOf(candidate, [name], parameters);
-      const { planned } = await this.queries.plan(caller, query, signal);
-      const { steps, hosts } = planned.plan;
+      const chosen = await execution.plan(query);
+      const { steps } = chosen.planned.plan;
       const measure = query.select[0]?.measure as string;
       const text = { prefix: parameters.prefix, contains: parameters.q };
-      const asked = hosts?.length === 0 ? undefined : await this.repository.run<ValueRow>(valuesStatement(planned, measure, text), signal);
-      rowsRead += asked?.rowsRead ?? 0;
+      const rows = await execution.read<ValueRow>(chosen, (planned) => valuesStatement(planned, measure, text));
       const first = found;
-      found = { signal: candidate, measure, rows: asked?.rows ?? [], fromMs: steps.fromMs, toMs: steps.toMs };
+      found = { signal: candidate, measure, rows, fromMs: steps.fromMs, toMs: steps.toMs };
       if (found.rows.length > 0) break;
       // Of several without values the first one speaks.
       found = first ?? found;

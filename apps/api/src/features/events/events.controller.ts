@@ -3,7 +3,9 @@ import { Body, Controller, Get, Headers, Inject, Post, Query, Res } from "@nestj
 import type { FastifyReply } from "fastify";
 import { type Caller, CurrentCaller, RequireScope } from "../../common/caller.ts";
 import { atPointer, parseOrThrow } from "../../common/validation.ts";
-import { createEventSchema, type Event, type EventPage, eventsParametersSchema, idempotencyKeySchema } from "./events.schemas.ts";
+import { Formats } from "../formats/formats.interceptor.ts";
+import { listTable } from "../formats/list-table.ts";
+import { createEventSchema, type Event, type EventPage, eventSchema, eventsParametersSchema, idempotencyKeySchema } from "./events.schemas.ts";
 import { EventsService } from "./events.service.ts";
 
 @Controller("events")
@@ -12,6 +14,7 @@ export class EventsController {
 
   @Get()
   @RequireScope("hosts:read")
+  @Formats(listTable(eventSchema))
   async list(@CurrentCaller() caller: Caller, @Query() parameters: unknown): Promise<EventPage> {
     return this.events.list(caller, parseOrThrow(eventsParametersSchema, parameters));
   }

@@ -7,8 +7,8 @@ import { ClickHouseService } from "../../clickhouse/clickhouse.service.ts";
 import { Config } from "../../config/config.ts";
 import { Database, type Drizzle } from "../../postgres/database.ts";
 import { auditEntries, events, hosts } from "../../postgres/schema.ts";
-import type { EventPosition } from "./event-cursor.ts";
 import type { EventKind } from "./event-kinds.ts";
+import type { EventPosition } from "./event-position.ts";
 
 const DAY_MS = 86_400_000;
 const HOUR_MS = 3_600_000;

@@ -1,39 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 import { z } from "zod";
+import { commaList } from "../../common/query-string.ts";
+import { pageParameters, pageSchema } from "../lists/lists.schemas.ts";
+import { instantParameter, instantSchema } from "../query/query.schemas.ts";
 import { type EventKind, eventKindNames, eventKinds, toldKinds } from "./event-kinds.ts";
 
-export const EVENTS_PAGE_MAX = 1_000;
 const DETAILS_MAX = 20;
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is kept out of titles, logs and terminals
 const printable = /^[^\u0000-\u001f\u007f]*$/;
-const line = (max: number) => z.string().max(max).regex(printable, "Control characters are not allowed.");
-
-const kindsSchema = z
-  .union([z.string(), z.array(z.string())])
-  .transform((value) =>
-    (Array.isArray(value) ? value : [value])
-      .flatMap((text) => text.split(","))
-      .map((text) => text.trim())
-      .filter((text) => text !== ""),
-  )
-  .pipe(z.array(z.enum(eventKindNames)).max(eventKindNames.length));
+const line = (max: number) =>
+  z
+    .string()
+    .max(max)
+    .regex(printable, "Control characters are not allowed.")
+    .refine((text) => text.isWellFormed(), "It holds half of a character: a surrogate without its other half.");
 
 export const eventsParametersSchema = z.strictObject({
-  from: z.string().min(1).max(64).default("now-1d"),
-  to: z.string().min(1).max(64).default("now"),
-  kinds: kindsSchema.optional().meta({
-    description: `Only these, separated by commas: ${eventKindNames.map((kind) => `\`${kind}\``).join(", ")}.`,
-    examples: ["host.reboot,deploy"],
-  }),
+  from: instantParameter.default("now-1d"),
+  to: instantParameter.default("now"),
+  kinds: commaList
+    .pipe(z.array(z.enum(eventKindNames)).max(eventKindNames.length))
+    .optional()
+    .meta({
+      description: `Only these, separated by commas: ${eventKindNames.map((kind) => `\`${kind}\``).join(", ")}.`,
+      examples: ["host.reboot,deploy"],
+    }),
   host: z.string().min(1).max(253).optional().meta({ description: "Only what happened on this host, by its id or name." }),
-  limit: z
-    .string()
-    .regex(/^\d{1,4}$/, "Write a whole number.")
-    .transform(Number)
-    .pipe(z.int().min(1).max(EVENTS_PAGE_MAX))
-    .default(100),
-  cursor: z.string().min(1).max(256).optional().meta({ description: "`meta.nextCursor` of the page before." }),
+  ...pageParameters(100),
 });
 export type EventsParameters = z.output<typeof eventsParametersSchema>;
 
@@ -59,8 +53,8 @@ export const eventPageSchema = z
       from: z.iso.datetime(),
       to: z.iso.datetime(),
       kinds: z.array(z.enum(eventKindNames)),
-      nextCursor: z.string().nullable().meta({ description: "null: this is the last page." }),
     }),
+    page: pageSchema,
     data: z.array(eventSchema).meta({ description: "Newest first." }),
   })
   .meta({ id: "EventPage" });
@@ -72,10 +66,7 @@ export const createEventSchema = z
     title: line(200)
       .min(1)
       .meta({ examples: ["checkout 4.2.1 to production"] }),
-    at: z
-      .union([z.string().min(1).max(64), z.int()])
-      .default("now")
-      .meta({ description: "When it happened: as `from` of a query, not in the future." }),
+    at: instantSchema.default("now").meta({ description: "When it happened: as `from` of a query, not in the future." }),
     host: z.string().min(1).max(253).optional().meta({ description: "The host it happened on, by id or name; left out: not on one host." }),
     details: z
       .record(line(64).min(1), line(1_000))

@@ -7,11 +7,12 @@ import { AppError } from "../../common/app-error.ts";
 import { type Caller, requireScope } from "../../common/caller.ts";
 import { Clock } from "../../common/clock.ts";
 import { AuditRepository } from "../audit/audit.repository.ts";
+import { Cursors } from "../lists/cursors.ts";
 import type { KnownHost } from "../query/coverage.ts";
 import { QueryRepository } from "../query/query.repository.ts";
-import { parseInstant, parseTimeRange } from "../query/time-range.ts";
-import { comparePositions, readCursor, writeCursor } from "./event-cursor.ts";
+import { parseInstant, timeRangeOrThrow } from "../query/time-range.ts";
 import { type EventKind, eventKindNames } from "./event-kinds.ts";
+import { comparePositions } from "./event-position.ts";
 import { EVENT_CREATED, type EventRow, EventsRepository, type FeedRange, type FoundEvent, rowToFound } from "./events.repository.ts";
 import type { Event, EventPage, EventsParameters, NewEvent } from "./events.schemas.ts";
 
@@ -26,6 +27,7 @@ export class EventsService {
     @Inject(EventsRepository) private readonly repository: EventsRepository,
     @Inject(QueryRepository) private readonly hosts: QueryRepository,
     @Inject(AuditRepository) private readonly audit: AuditRepository,
+    @Inject(Cursors) private readonly cursors: Cursors,
     @Inject(Clock) private readonly clock: Clock,
   ) {}
 
@@ -33,18 +35,17 @@ export class EventsService {
   async list(caller: Caller, { from, to, kinds: asked, host: idOrName, limit, cursor }: EventsParameters): Promise<EventPage> {
     requireScope(caller, "hosts:read");
     const nowMs = this.clock.now();
-    const after = cursor === undefined ? undefined : readCursor(cursor);
-    const parsed = parseTimeRange(from, to, nowMs);
-    if ("problems" in parsed) {
-      const detail = parsed.problems.map((problem) => `${problem.pointer}: ${problem.detail}`).join(" ");
-      throw new AppError("VALIDATION_FAILED", detail, { errors: parsed.problems });
-    }
-    const known = await this.hosts.listHosts(caller.organisationId);
+    const { organisationId } = caller;
+    // The range may be relative to now, and moves from page to page; the place is absolute.
+    const purpose = { organisationId, list: "events", of: { from, to, kinds: asked?.toSorted(), host: idOrName } };
+    const place = cursor === undefined ? undefined : this.cursors.open(purpose, cursor);
+    const after = place === undefined ? undefined : { atMs: Number(place[0]), id: String(place[1]) };
+    const within = timeRangeOrThrow(from, to, nowMs);
+    const known = await this.hosts.listHosts(organisationId);
     const host = idOrName === undefined ? undefined : hostOrThrow(known, idOrName);
     const kinds = new Set<EventKind>(asked ?? eventKindNames);
     // One more than the page tells whether there is another.
-    const range: FeedRange = { ...parsed.range, after, hostId: host?.id, limit: limit + 1 };
-    const { organisationId } = caller;
+    const range: FeedRange = { ...within, after, hostId: host?.id, limit: limit + 1 };
     const stored = storedKinds.filter((kind) => kinds.has(kind));
     const sources = await Promise.all([
       stored.length === 0 ? [] : this.repository.listStored(organisationId, stored, range),
@@ -56,14 +57,15 @@ export class EventsService {
     const merged = sources.flat().sort(comparePositions);
     const page = merged.slice(0, limit);
     const last = page.at(-1);
+    const hasMore = merged.length > limit;
     const names = new Map(known.map((one) => [one.id, one.name]));
     return {
       meta: {
         from: new Date(range.fromMs).toISOString(),
         to: new Date(range.toMs).toISOString(),
         kinds: eventKindNames.filter((kind) => kinds.has(kind)),
-        nextCursor: merged.length > limit && last !== undefined ? writeCursor(last) : null,
       },
+      page: { next: hasMore && last !== undefined ? this.cursors.seal(purpose, [last.atMs, last.id]) : null, hasMore },
       data: page.map((found) => toEvent(found, names)),
     };
   }

@@ -3,17 +3,16 @@
 import { WHERE_LENGTH_MAX } from "@waggle/query";
 import { z } from "zod";
 import { aggregates } from "../query/measures.ts";
-import { coverageSchema } from "../query/query.schemas.ts";
+import { coverageSchema, instantSchema } from "../query/query.schemas.ts";
 
-const instant = z.union([z.string().min(1).max(64), z.int()]);
 const spanSchema = z.strictObject({
   where: z
     .string()
     .max(WHERE_LENGTH_MAX)
     .default("")
     .meta({ examples: ["host:web-*"] }),
-  from: instant.default("now-1h"),
-  to: instant.default("now"),
+  from: instantSchema.default("now-1h"),
+  to: instantSchema.default("now"),
 });
 
 export const explainSchema = z

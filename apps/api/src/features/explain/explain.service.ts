@@ -3,17 +3,13 @@ import { Inject, Injectable } from "@nestjs/common";
 import { bucketIndex, bucketUpper, dimensions, getSignal, type Signal } from "@waggle/signals";
 import { AppError } from "../../common/app-error.ts";
 import type { Caller } from "../../common/caller.ts";
-import { Clock } from "../../common/clock.ts";
-import { atPointer } from "../../common/validation.ts";
-import { Config } from "../../config/config.ts";
+import { withPointers } from "../../common/validation.ts";
 import { alignedEnds } from "../query/aligned-range.ts";
 import type { KnownHost } from "../query/coverage.ts";
-import { factSources } from "../query/fact-sources.ts";
 import { measuresOf, quantiles, type Selection } from "../query/measures.ts";
-import { QueryRepository } from "../query/query.repository.ts";
 import { type Coverage, LIMIT_MAX_ONE_POINT, type ValueSeries } from "../query/query.schemas.ts";
-import { type AskedHosts, type ChosenPlan, QueryService } from "../query/query.service.ts";
-import type { Statement } from "../query/sql.ts";
+import type { AskedHosts, ChosenPlan } from "../query/query.service.ts";
+import { type Execution, hostNames, QueryExecutor } from "../query/query-executor.ts";
 import { ADDRESS_FACT } from "../topology/address-book.ts";
 import { compareDimensions, compareFacts, type Side, withoutSelection } from "./compare.ts";
 import type { ExplainQuery, Explanation } from "./explain.schemas.ts";
@@ -36,37 +32,22 @@ interface Planned {
   readonly asked: AskedHosts & { readonly coverage: Coverage };
 }
 
-type Run = <Row>(statement: Statement) => Promise<Row[]>;
-
 /** What differs between two selections, and which hosts' facts go with it. */
 @Injectable()
 export class ExplainService {
-  constructor(
-    @Inject(QueryService) private readonly queries: QueryService,
-    @Inject(QueryRepository) private readonly queryRepository: QueryRepository,
-    @Inject(Clock) private readonly clock: Clock,
-    @Inject(Config) private readonly config: Config,
-  ) {}
+  constructor(@Inject(QueryExecutor) private readonly executor: QueryExecutor) {}
 
   /** Throws AppError as of `QueryService.query`. */
   async explain(caller: Caller, asked: ExplainQuery, signal?: AbortSignal): Promise<Explanation> {
-    const startedAt = performance.now();
-    const query = withAlignedEnds(asked, this.clock.now());
-    let rowsRead = 0;
-    const run: Run = async <Row>(statement: Statement): Promise<Row[]> => {
-      const answer = await this.queryRepository.run<Row>(statement, signal);
-      rowsRead += answer.rowsRead;
-      return answer.rows;
-    };
+    const execution = this.executor.begin(caller, signal);
+    const query = withAlignedEnds(asked, execution.nowMs);
     const base = defaultsOf(query);
     const plan = async (span: Span, by: readonly string[], pointer: string): Promise<Planned> => {
       try {
-        const chosen = await this.queries.plan(caller, queryOf(base, span, by), signal);
-        const asked = await this.queries.coverage(chosen, signal);
-        rowsRead += asked.rowsRead;
-        return { span, chosen, asked };
+        const chosen = await execution.plan(queryOf(base, span, by));
+        return { span, chosen, asked: await execution.coverage(chosen) };
       } catch (error) {
-        return atPointer(pointer, error);
+        return withPointers(error, (inner) => ownPointer(inner) ?? `${pointer}${inner}`);
       }
     };
 
@@ -81,13 +62,12 @@ export class ExplainService {
     // Said before anything is read: what cannot be added up cannot be taken apart.
     quantityOf(of, wanted, isPercentile ? 0 : undefined);
     const [passing, [baseline, above]] = await Promise.all([
-      query.threshold === undefined ? undefined : this.passing(caller, base, query, signal),
-      (async (): Promise<readonly [Planned, Awaited<ReturnType<ExplainService["cut"]>> | undefined]> => {
+      query.threshold === undefined ? undefined : hostsByThreshold(execution, base, query),
+      (async (): Promise<readonly [Planned, Cut | undefined]> => {
         const planned = query.baseline === undefined ? selection : await plan(query.baseline, fleet, "/baseline");
-        return [planned, isPercentile ? await this.cut(caller, base, planned.span, signal) : undefined];
+        return [planned, isPercentile ? await cutAtPercentile(execution, base, planned.span) : undefined];
       })(),
     ]);
-    rowsRead += (passing?.rowsRead ?? 0) + (above?.rowsRead ?? 0);
     const quantity = quantityOf(of, wanted, above?.bucket);
     const sides = passing === undefined ? { a: selection, b: baseline } : undefined;
 
@@ -108,11 +88,10 @@ export class ExplainService {
         if (names.length === 0) return [];
         // Both sides are planned by the dimensions of fleet rows; of named hosts the same rows are read, whatever they are planned by.
         const isPlanned = by === fleet || planned.chosen.planned.plan.hosts !== null;
-        const chosen = isPlanned ? planned.chosen : await this.queries.plan(caller, queryOf(base, planned.span, by), signal);
+        const chosen = isPlanned ? planned.chosen : await execution.plan(queryOf(base, planned.span, by));
         const { plan: asked } = chosen.planned;
         const narrowed = only === undefined ? chosen.planned : { ...chosen.planned, plan: { ...asked, hosts: only } };
-        if (narrowed.plan.hosts?.length === 0) return [];
-        return run<ValueRow>(valuesStatement(narrowed, names, quantity));
+        return execution.read<ValueRow>({ planned: narrowed }, (one) => valuesStatement(one, names, quantity));
       };
       // Of named hosts there are no fleet rows to read: then all at once.
       if (only !== undefined || planned.chosen.planned.plan.hosts !== null) return read(compared, ["host"]);
@@ -137,18 +116,16 @@ export class ExplainService {
         { rows: withoutSelection(all, rowsA), hostMs: reportedMs(selection.asked) - hostMs },
       ];
     };
-    const names = new Map(selection.chosen.known.map((host) => [host.id, host.name]));
+    const nameOf = hostNames(selection.chosen);
     const named = (side: Side): Side => ({
       ...side,
-      rows: side.rows.map((row) => (row.dimension === "host" ? { ...row, value: names.get(row.value) ?? row.value } : row)),
+      rows: side.rows.map((row) => (row.dimension === "host" ? { ...row, value: nameOf(row.value) } : row)),
     });
 
     const notes = [...(passing?.notes ?? [])];
     const setApart = async (): Promise<{ readonly hostsA: readonly string[]; readonly facts: Explanation["facts"] }> => {
       const [hostsA, all] =
-        passing === undefined
-          ? await Promise.all([selection, baseline].map((side) => this.hostsOfSide(caller, base, side, run, signal)))
-          : [passing.a, passing.b];
+        passing === undefined ? await Promise.all([selection, baseline].map((side) => hostsOfSide(execution, base, side))) : [passing.a, passing.b];
       const hostsB = without(all as readonly string[], hostsA as readonly string[]);
       if (hostsA === undefined || hostsA.length === 0) {
         notes.push("No host of the selection reported the signal.");
@@ -159,7 +136,7 @@ export class ExplainService {
         return { hostsA, facts: [] };
       }
       const isAllOthers = hostsA.length + hostsB.length >= selection.chosen.known.length;
-      const told = await this.facts(caller, selection, hostsA, isAllOthers ? null : hostsB, run, signal);
+      const told = await readFacts(execution, selection, hostsA, isAllOthers ? null : hostsB);
       const tags = tagRows(selection.chosen.known, hostsA, hostsB);
       const found = compareFacts([...told, ...tags], query.limit);
       if (found.note !== undefined) notes.push(found.note);
@@ -201,81 +178,70 @@ export class ExplainService {
         change: a.perHostSecond === null || b.perHostSecond === null ? null : a.perHostSecond - b.perHostSecond,
         skipped,
         notes,
-        rowsRead,
-        elapsedMs: Math.round((performance.now() - startedAt) * 10) / 10,
+        rowsRead: execution.rowsRead,
+        elapsedMs: execution.elapsedMs,
       },
       dimensions: compareDimensions(compared, sideA, sideB, query.limit),
       facts,
     };
   }
+}
 
-  /** Hosts of the selection by whether their own value passes the threshold. Hosts without a value are on neither side. */
-  private async passing(caller: Caller, base: Base, { selection, threshold }: ExplainQuery, signal: AbortSignal | undefined) {
-    const wanted = { ...queryOf(base, selection, ["host"]), points: 1, explain: false, limit: LIMIT_MAX_ONE_POINT };
-    const answer = await this.queries.query(caller, wanted, signal);
-    const { known } = await this.queries.plan(caller, queryOf(base, selection, []), signal);
-    const ids = new Map(known.map((host) => [host.name, host.id]));
-    const a: string[] = [];
-    const b: string[] = [];
-    for (const { labels, values } of answer.series as ValueSeries[]) {
-      const id = ids.get(labels["host"] ?? "");
-      const value = values[0];
-      if (id === undefined || value === undefined || value === null) continue;
-      (passes(value, threshold) ? a : b).push(id);
-    }
-    const notes =
-      answer.meta.truncated === null
-        ? []
-        : [`Only the ${answer.meta.truncated.shown} hosts with the largest values were held against the threshold.`];
-    return { a, b, notes, rowsRead: answer.meta.rowsRead };
+/** Hosts of the selection by whether their own value passes the threshold. Hosts without a value are on neither side. */
+async function hostsByThreshold(execution: Execution, base: Base, { selection, threshold }: ExplainQuery) {
+  const answer = await execution.answer({ ...queryOf(base, selection, ["host"]), limit: LIMIT_MAX_ONE_POINT });
+  const { known } = await execution.plan(queryOf(base, selection, []));
+  const ids = new Map(known.map((host) => [host.name, host.id]));
+  const a: string[] = [];
+  const b: string[] = [];
+  for (const { labels, values } of answer.series as ValueSeries[]) {
+    const id = ids.get(labels["host"] ?? "");
+    const value = values[0];
+    if (id === undefined || value === undefined || value === null) continue;
+    (passes(value, threshold) ? a : b).push(id);
   }
+  const { truncated } = answer.meta;
+  return { a, b, notes: truncated === null ? [] : [`Only the ${truncated.shown} hosts with the largest values were held against the threshold.`] };
+}
 
-  /** The bucket of the baseline's percentile: what lies above it is what makes the percentile larger. */
-  private async cut(caller: Caller, base: Base, span: Span, signal: AbortSignal | undefined) {
-    const answer = await this.queries.query(caller, { ...queryOf(base, span, []), points: 1, explain: false }, signal);
-    const value = (answer.series as ValueSeries[])[0]?.values[0] ?? 0;
-    return { value, bucket: bucketIndex(BigInt(Math.max(0, Math.round(value)))), rowsRead: answer.meta.rowsRead };
-  }
+/** A value, and the bucket it is in. */
+interface Cut {
+  readonly value: number;
+  readonly bucket: number;
+}
 
-  /** Hosts that reported; where the filter is on more than hosts, those that have rows. */
-  private async hostsOfSide(caller: Caller, base: Base, { span, chosen, asked }: Planned, run: Run, signal: AbortSignal | undefined) {
-    if (chosen.planned.plan.filters.length === 0) return reportingIds(asked);
-    if (chosen.planned.plan.hosts?.length === 0) return [];
-    const { planned } = chosen.planned.plan.hosts !== null ? chosen : await this.queries.plan(caller, queryOf(base, span, ["host"]), signal);
-    return (await run<{ host_id: string }>(hostsWithRowsStatement(planned))).map((row) => row.host_id);
-  }
+/** The bucket of the baseline's percentile: what lies above it is what makes the percentile larger. */
+async function cutAtPercentile(execution: Execution, base: Base, span: Span): Promise<Cut> {
+  const answer = await execution.answer(queryOf(base, span, []));
+  const value = (answer.series as ValueSeries[])[0]?.values[0] ?? 0;
+  return { value, bucket: bucketIndex(BigInt(Math.max(0, Math.round(value)))) };
+}
 
-  private async facts(
-    caller: Caller,
-    { chosen }: Planned,
-    hostsA: readonly string[],
-    hostsB: readonly string[] | null,
-    run: Run,
-    signal: AbortSignal | undefined,
-  ): Promise<FactRow[]> {
-    // Told once an hour: the last whole hour of the range and what came after it say it all.
-    const { toMs } = chosen.planned.plan.steps;
-    const query = {
-      signal: "host_facts",
-      select: [{ measure: "windows", aggregate: "sum" }],
-      by: ["host"],
-      // Addresses are a host's own and set no group apart.
-      where: `-fact:${ADDRESS_FACT}*`,
-      from: Math.floor((toMs - 1) / HOUR_MS) * HOUR_MS - HOUR_MS,
-      to: toMs,
-      limit: 1,
-    };
-    const { planned } = await this.queries.plan(caller, query, signal);
-    const minutesKeptDays = this.config.retention.daysOf("host_facts")["1m"];
-    const hours = planned.readings[0]?.sources ?? [];
-    const sources = await factSources(this.queryRepository, planned.plan, hours, { nowMs: this.clock.now(), minutesKeptDays }, signal);
-    return run<FactRow>(factsStatement(planned.plan, sources, hostsA, hostsB));
-  }
+/** Hosts that reported; where the filter is on more than hosts, those that have rows. */
+async function hostsOfSide(execution: Execution, base: Base, { span, chosen, asked }: Planned): Promise<readonly string[]> {
+  const { filters, hosts } = chosen.planned.plan;
+  if (filters.length === 0) return reportingIds(asked);
+  const ofHosts = hosts !== null ? chosen : await execution.plan(queryOf(base, span, ["host"]));
+  return (await execution.read<{ host_id: string }>(ofHosts, hostsWithRowsStatement)).map((row) => row.host_id);
+}
+
+async function readFacts(execution: Execution, { chosen }: Planned, hostsA: readonly string[], hostsB: readonly string[] | null): Promise<FactRow[]> {
+  // Told once an hour: the last whole hour of the range and what came after it say it all.
+  const { toMs } = chosen.planned.plan.steps;
+  const fromMs = Math.floor((toMs - 1) / HOUR_MS) * HOUR_MS - HOUR_MS;
+  // Addresses are a host's own and set no group apart.
+  const { plan, sources } = await execution.facts({ where: `-fact:${ADDRESS_FACT}*`, fromMs, toMs });
+  return execution.run<FactRow>(factsStatement(plan, sources, hostsA, hostsB));
 }
 
 function withAlignedEnds(query: ExplainQuery, nowMs: number): ExplainQuery {
   const aligned = <S extends Span>(span: S): S => ({ ...span, ...alignedEnds(span, nowMs, "down") });
   return { ...query, selection: aligned(query.selection), ...(query.baseline === undefined ? {} : { baseline: aligned(query.baseline) }) };
+}
+
+/** What both sides have in common stands in the request itself; undefined: it is of one side. */
+function ownPointer(pointer: string): string | undefined {
+  return pointer === "/signal" ? pointer : /^\/select\/0(\/.*)$/.exec(pointer)?.[1];
 }
 
 /** Tags as facts. */

@@ -8,7 +8,7 @@ const isHeatmap = (series: Answer["series"][number]): series is HeatmapSeries =>
  * A query's answer as rows: `time` (start of the step), one column per dimension, one per selection (`rtt_p99`), and `coverage`, the step's share of the
  * expected host time that was reported. A heat map becomes a row per bucket in which something was counted (`lower`, `upper`, `count`); a step in which nothing
  * was is one row without bounds, whose count is 0 where hosts reported and nothing where none did. Where an answer has both, `row` says which a row is. An earlier
- * window is a column more (`rtt_p99_compared`).
+ * window is a column more (`rtt_p99_compared`, of a heat map `count_compared`).
  */
 export function answerTable({ meta, series }: Answer): Table {
   const { coverage, compare, explain: _, ...rest } = meta;
@@ -20,12 +20,14 @@ export function answerTable({ meta, series }: Answer): Table {
   ];
   const hasHeatmaps = series.some(isHeatmap);
   const hasBoth = hasHeatmaps && valueNames.length > 0;
+  const hasCompared = series.some((one) => isHeatmap(one) && one.compared !== undefined);
   const builder = new Builder([
     ["time", "time"],
     ...labelNames.map((name) => [name, "text"] as const),
     ...(hasBoth ? [["row", "text"] as const] : []),
     ...valueNames.map((name) => [name, "number"] as const),
     ...(hasHeatmaps ? (["lower", "upper", "count"] as const).map((name) => [name, "number"] as const) : []),
+    ...(hasCompared ? [["count_compared", "number"] as const] : []),
     ["coverage", "number"],
   ]);
   const fromMs = Date.parse(meta.from);
@@ -53,18 +55,18 @@ export function answerTable({ meta, series }: Answer): Table {
   };
 }
 
-function addBuckets(builder: Builder, { buckets, cells }: HeatmapSeries, step: number, head: Record<string, unknown>): void {
+function addBuckets(builder: Builder, { buckets, cells, compared = [] }: HeatmapSeries, step: number, head: Record<string, unknown>): void {
   let counted = 0;
   for (const [index, { lower, upper }] of buckets.entries()) {
-    const count = cells[index]?.[step] ?? 0;
-    if (count === 0) continue;
+    const [count = null, before = null] = [cells[index]?.[step], compared[index]?.[step]];
+    if ((count ?? 0) === 0 && (before ?? 0) === 0) continue;
     counted++;
-    builder.add({ ...head, lower, upper, count });
+    builder.add({ ...head, lower, upper, count, count_compared: before });
   }
   if (counted > 0) return;
   // No bucket at all says nothing about single steps.
-  const isReported = cells.some((row) => row[step] !== null);
-  builder.add({ ...head, count: isReported ? 0 : null });
+  const nothing = (of: typeof cells): number | null => (of.some((row) => row[step] !== null) ? 0 : null);
+  builder.add({ ...head, count: nothing(cells), count_compared: nothing(compared) });
 }
 
 /** Coverage without what there is of each step or host. */

@@ -1,19 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type CallHandler, type ExecutionContext, Inject, Injectable, type NestInterceptor, SetMetadata } from "@nestjs/common";
+import { type CallHandler, createParamDecorator, type ExecutionContext, Inject, Injectable, type NestInterceptor, SetMetadata } from "@nestjs/common";
 import { Reflector } from "@nestjs/core";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { mergeMap, type Observable } from "rxjs";
 import { toArrow } from "./arrow.ts";
 import { toCsv } from "./csv.ts";
-import { type FlatFormat, mediaTypes, negotiateFormat } from "./media-type.ts";
+import { type EncodedAnswer, type Format, formats, mediaTypes, negotiateFormat, type OwnFormats } from "./media-type.ts";
 import { toNdjson } from "./ndjson.ts";
 import type { Table } from "./table.ts";
 
-const TO_TABLE = "waggle:table";
+const FORMS = "waggle:forms";
+const CHOSEN = Symbol("format");
 
-/** The route's answer can also be had as rows: NDJSON, CSV or Arrow, as `Accept` says. */
-// biome-ignore lint/suspicious/noExplicitAny: each route has its own answer
-export const Formats = (toTable: (answer: any) => Table) => SetMetadata(TO_TABLE, toTable);
+interface Forms {
+  // biome-ignore lint/suspicious/noExplicitAny: each route has its own answer
+  readonly toTable: (answer: any) => Table;
+  readonly own: OwnFormats;
+}
+
+/**
+ * The route's answer can also be had as rows: NDJSON, CSV or Arrow, as `Accept` says.
+ * @param own what it can be had as besides; then the route may have a parameter `format` too, which goes before `Accept`
+ */
+export const Formats = (toTable: Forms["toTable"], own: OwnFormats = {}) => SetMetadata(FORMS, { toTable, own } satisfies Forms);
+
+/** The name of the format that the answer will have: for routes whose answer depends on it. */
+export const AskedFormat = createParamDecorator((_: unknown, context: ExecutionContext): string => {
+  return context.switchToHttp().getRequest<FastifyRequest & { [CHOSEN]?: string }>()[CHOSEN] ?? "json";
+});
 
 /** Beyond this servers and proxies refuse headers. */
 const SUMMARY_BYTES_MAX = 4_096;
@@ -24,29 +38,47 @@ export class FormatsInterceptor implements NestInterceptor {
   constructor(@Inject(Reflector) private readonly reflector: Reflector) {}
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
-    const toTable = this.reflector.getAllAndOverride<((answer: unknown) => Table) | undefined>(TO_TABLE, [context.getHandler(), context.getClass()]);
-    if (toTable === undefined) return next.handle();
+    const forms = this.reflector.getAllAndOverride<Forms | undefined>(FORMS, [context.getHandler(), context.getClass()]);
+    if (forms === undefined) return next.handle();
     const reply = context.switchToHttp().getResponse<FastifyReply>();
+    const request = context.switchToHttp().getRequest<FastifyRequest & { [CHOSEN]?: string }>();
     // What nobody can read is refused before it is worked for.
-    const format = negotiateFormat(context.switchToHttp().getRequest<FastifyRequest>().headers.accept);
+    const format = namedFormat(request, forms.own) ?? negotiateFormat(request.headers.accept, forms.own);
+    request[CHOSEN] = format;
     reply.header("vary", "accept, authorization, cookie");
     if (format === "json") return next.handle();
     return next.handle().pipe(
       mergeMap(async (answer) => {
-        const table = toTable(answer);
-        reply.header("content-type", format === "csv" ? "text/csv; charset=utf-8; header=present" : mediaTypes[format]);
-        reply.header("waggle-meta", headerValue(table.summary));
-        return encode(format, table);
+        const { body, summary, fileName } = await encode(format, answer, forms);
+        reply.header("content-type", contentType(format, forms.own));
+        reply.header("waggle-meta", headerValue(summary));
+        if (fileName !== undefined) reply.header("content-disposition", `attachment; filename="${fileName}"`);
+        return typeof body === "string" ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength);
       }),
     );
   }
 }
 
-async function encode(format: FlatFormat, table: Table): Promise<string | Buffer> {
-  if (format === "csv") return toCsv(table);
-  if (format === "ndjson") return toNdjson(table);
-  const bytes = await toArrow(table);
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+/** What `?format=` names, where the route has formats of its own; what is none is the route's to refuse. */
+function namedFormat({ query, method }: FastifyRequest, own: OwnFormats): string | undefined {
+  if (Object.keys(own).length === 0 || method === "POST") return undefined;
+  const { format } = query as { format?: unknown };
+  const names = [...formats, ...Object.keys(own)];
+  return typeof format === "string" && names.includes(format) ? format : undefined;
+}
+
+function contentType(format: string, own: OwnFormats): string {
+  if (format === "csv") return "text/csv; charset=utf-8; header=present";
+  const type = own[format]?.mediaType ?? mediaTypes[format as Format];
+  return type.startsWith("text/") ? `${type}; charset=utf-8` : type;
+}
+
+async function encode(format: string, answer: unknown, { toTable, own }: Forms): Promise<EncodedAnswer> {
+  const form = own[format];
+  if (form !== undefined) return form.encode(answer);
+  const table = toTable(answer);
+  const body = format === "csv" ? toCsv(table) : format === "ndjson" ? toNdjson(table) : await toArrow(table);
+  return { body, summary: table.summary };
 }
 
 /** JSON that fits into a header: ASCII, and no longer than is safe. */

@@ -2,7 +2,7 @@
 import { tableFromIPC } from "apache-arrow";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import type { Answer } from "../query/query.schemas.ts";
+import type { Answer, HeatmapSeries, ValueSeries } from "../query/query.schemas.ts";
 import { answerTable } from "./answer-table.ts";
 import { toArrow } from "./arrow.ts";
 import { toCsv } from "./csv.ts";
@@ -38,14 +38,14 @@ const answer = (series: Answer["series"]): Answer => ({
   },
   series,
 });
-const values = (aggregate: string, process: string, numbers: (number | null)[]): Answer["series"][number] => ({
+const values = (aggregate: string, process: string, numbers: (number | null)[]): ValueSeries => ({
   measure: "rtt",
   aggregate,
   unit: "ns",
   labels: { process },
   values: numbers,
 });
-const heatmap: Answer["series"][number] = {
+const heatmap: HeatmapSeries = {
   measure: "rtt",
   aggregate: "heatmap",
   unit: "ns",
@@ -95,6 +95,21 @@ describe("an answer as CSV", () => {
       "2026-11-20T10:00:00.000Z,2,4,5,1",
       "2026-11-20T10:00:10.000Z,,,0,0.5",
       "2026-11-20T10:00:20.000Z,,,,0",
+      "",
+    ]);
+  });
+
+  it("has the earlier window's buckets beside a heat map's, where something was counted in either", () => {
+    const compared = [
+      [0, 4, null],
+      [5, 0, 0],
+    ];
+    expect(toCsv(answerTable(answer([{ ...heatmap, compared }]))).split("\r\n")).toEqual([
+      "time,lower,upper,count,count_compared,coverage",
+      "2026-11-20T10:00:00.000Z,1,2,3,0,1",
+      "2026-11-20T10:00:00.000Z,2,4,5,5,1",
+      "2026-11-20T10:00:10.000Z,1,2,0,4,0.5",
+      "2026-11-20T10:00:20.000Z,,,,0,0",
       "",
     ]);
   });
@@ -196,6 +211,19 @@ describe("Accept", () => {
     ["application/problem+json, text/csv", "csv"],
   ])("%j gets %s", (accept, format) => {
     expect(negotiateFormat(accept)).toBe(format);
+  });
+
+  it.each([
+    ["application/x-tool", "tool"],
+    ["application/tool", "tool"],
+    ["application/x-tool;q=0.4, text/csv", "csv"],
+    ["application/json, application/x-tool", "json"],
+    ["*/*", "json"],
+    [undefined, "json"],
+  ])("%j gets %s where a route has a form of its own", (accept, format) => {
+    const own = { tool: { mediaType: "application/x-tool", aliases: ["application/tool"], encode: () => ({ body: "", summary: {} }) } };
+    expect(negotiateFormat(accept, own)).toBe(format);
+    expect(() => negotiateFormat("image/png", own)).toThrow("application/x-tool");
   });
 
   it.each(["image/png", "application/json;q=0", "nonsense"])("%j is refused with the list of what there is", (accept) => {

@@ -26,7 +26,8 @@ const watchedProcesses = z
       .min(1, "must not be empty")
       .refine((name) => Buffer.byteLength(name) <= PROCESS_NAME_BYTES_MAX, `the kernel cuts names to ${PROCESS_NAME_BYTES_MAX} bytes`)
       // biome-ignore lint/suspicious/noControlCharactersInRegex: Postgres refuses NUL in text
-      .refine((name) => !/[\u0000-\u001f\u007f]/.test(name), "must not hold control characters"),
+      .refine((name) => !/[\u0000-\u001f\u007f]/.test(name), "must not hold control characters")
+      .refine((name) => name.isWellFormed(), "must not hold half of a character"),
   )
   .max(WATCHED_PROCESSES_MAX, `must be at most ${WATCHED_PROCESSES_MAX} names`)
   .transform((names) => [...new Set(names)].sort())

@@ -4,7 +4,7 @@ import { AppError } from "../../common/app-error.ts";
 import { type Caller, requireScope } from "../../common/caller.ts";
 import { Clock } from "../../common/clock.ts";
 import { Cursors } from "../lists/cursors.ts";
-import { parseTimeRange } from "../query/time-range.ts";
+import { timeRangeOrThrow } from "../query/time-range.ts";
 import { CLOCK_OFFSET_MS_MAX, HOUR_MS } from "./claims.service.ts";
 import { type LedgerRange, LedgerRepository, type LedgerRow, type LedgerTotals } from "./ledger.repository.ts";
 import { type Ledger, type LedgerEntry, type LedgerParameters, verdicts } from "./ledger.schemas.ts";
@@ -30,11 +30,8 @@ export class LedgerService {
   async read(caller: Caller, parameters: LedgerParameters): Promise<Ledger> {
     requireScope(caller, "hosts:read");
     const nowMs = this.clock.now();
-    const parsed = parseTimeRange(parameters.from, parameters.to, nowMs);
-    if ("problems" in parsed)
-      throw new AppError("VALIDATION_FAILED", parsed.problems[0]?.detail ?? "The range is not valid.", { errors: parsed.problems });
-    const fromMs = Math.floor(parsed.range.fromMs / HOUR_MS) * HOUR_MS;
-    const { toMs } = parsed.range;
+    const { fromMs: askedMs, toMs } = timeRangeOrThrow(parameters.from, parameters.to, nowMs);
+    const fromMs = Math.floor(askedMs / HOUR_MS) * HOUR_MS;
     if (toMs - fromMs > RANGE_MS_MAX + HOUR_MS) {
       const detail = "The ledger is read for at most 7 days at a time.";
       throw new AppError("VALIDATION_FAILED", detail, { errors: [{ pointer: "/from", detail }] });

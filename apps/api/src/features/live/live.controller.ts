@@ -7,6 +7,8 @@ import { Clock } from "../../common/clock.ts";
 import { liveRequest } from "./live.schemas.ts";
 import { LiveService } from "./live.service.ts";
 
+const EVENT_STREAM = "text/event-stream; charset=utf-8";
+
 @Controller("live")
 @RequireScope("metrics:read")
 export class LiveController {
@@ -23,6 +25,12 @@ export class LiveController {
     @Req() request: AuthenticatedRequest,
     @Res() reply: FastifyReply,
   ): Promise<void> {
+    // A stream has no end that the length of an answer without a body could be known by: its head is all there is to it.
+    if (request.method === "HEAD") {
+      liveRequest(parameters, this.clock.now());
+      await reply.type(EVENT_STREAM).header("cache-control", "no-store, no-transform").send();
+      return;
+    }
     const lastEventId = request.headers["last-event-id"];
     const { headers, cookies, method } = request;
     await this.live.open({
@@ -35,7 +43,7 @@ export class LiveController {
         reply.hijack();
         reply.raw.writeHead(200, {
           ...(reply.getHeaders() as Record<string, string>),
-          "content-type": "text/event-stream; charset=utf-8",
+          "content-type": EVENT_STREAM,
           // Nobody on the way may keep or pack it: an event is of use now.
           "cache-control": "no-store, no-transform",
           "x-accel-buffering": "no",

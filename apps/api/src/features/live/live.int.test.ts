@@ -193,7 +193,13 @@ describe("a live connection", () => {
     ["signal=tcp_rtt&select=rtt:p98", "/select/0/aggregate"],
     ["select=rtt:p99", "/signal"],
     ["query=%7B", "/query/0"],
-    [`query=${encodeURIComponent('{"signal":"tcp_rtt","select":[{"measure":"rtt","aggregate":"p99"}],"from":"now-1h"}')}`, "/query/from"],
+    [`query=${encodeURIComponent('{"signal":"tcp_rtt","select":[{"measure":"rtt","aggregate":"p99"}],"from":"now-1h"}')}`, "/query/0/from"],
+    [
+      `query=${encodeURIComponent('{"signal":"tcp_rtt","select":[{"measure":"rtt","aggregate":"p99"}]}')}&query=${encodeURIComponent('{"signal":"tcp_rtt","select":[{"measure":"rtt","aggregate":"p99"}],"where":"proces:x"}')}`,
+      "/query/1/where",
+    ],
+    ["signal=tcp_rtt&select=rtt:p99&limit=1e9", "/limit"],
+    ["host=web-1&select=rtt:p99&signal=__proto__", "/signal"],
     ["host=a&host=b&host=c&host=d&host=e", "/host"],
     ["host=web-1&since=yesterday", "/since"],
     ["host=web-1&format=x", "/format"],
@@ -202,6 +208,25 @@ describe("a live connection", () => {
     const response = await organisation.request(`/live?${query}`);
     expect([response.status, response.headers.get("content-type")]).toEqual([422, "application/problem+json; charset=utf-8"]);
     expect(((await response.json()) as Problem).errors?.[0]?.pointer).toContain(pointer === "/" ? "" : pointer);
+  });
+
+  it.each(["", "x", "-", "99999999999999", "1-2-3", "'; DROP TABLE hosts", "9".repeat(5_000)])(
+    "begins anew, and says so, for who comes back with the id %j",
+    async (id) => {
+      const { organisation } = await watched();
+      const source = await open(organisation, "host=web-1", { "last-event-id": id });
+      if (id !== "") expect((await source.next("reset")).data).toMatchObject({ reason: "unknown_id" });
+      await source.next("window");
+      source.close();
+    },
+  );
+
+  it("has a head that can be asked for alone, without a stream behind it", async () => {
+    const { organisation } = await watched();
+    const response = await organisation.request("/live?host=web-1", { method: "HEAD" });
+    expect([response.status, response.headers.get("content-type")]).toEqual([200, "text/event-stream; charset=utf-8"]);
+    expect(await response.text()).toBe("");
+    expect((await organisation.request("/live", { method: "HEAD" })).status).toBe(422);
   });
 
   it("is refused beyond what a token may have at once", async () => {

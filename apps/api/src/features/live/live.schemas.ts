@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { z } from "zod";
 import { AppError } from "../../common/app-error.ts";
-import { parseOrThrow } from "../../common/validation.ts";
-import { type Answer, answerSchema, type Query, querySchema } from "../query/query.schemas.ts";
-import { parseTimeRange } from "../query/time-range.ts";
+import { commaList, list, wholeNumber } from "../../common/query-string.ts";
+import { atPointer, parseOrThrow, withPointers } from "../../common/validation.ts";
+import { type Answer, answerSchema, LIMIT_MAX, type Query, querySchema } from "../query/query.schemas.ts";
+import { timeRangeOrThrow } from "../query/time-range.ts";
 
 /** Each is evaluated every second while its hosts' windows are short. */
 export const QUERIES_MAX = 8;
@@ -11,14 +12,6 @@ export const QUERIES_MAX = 8;
 export const HOSTS_MAX = 4;
 /** What is sent of the past, on resume or with `since`. */
 export const CATCH_UP_MS_MAX = 600_000;
-
-const list = z.union([z.string(), z.array(z.string())]).transform((value) => (Array.isArray(value) ? value : [value]));
-const commaList = list.transform((values) =>
-  values
-    .flatMap((text) => text.split(","))
-    .map((text) => text.trim())
-    .filter((text) => text !== ""),
-);
 
 export const liveParametersSchema = z.strictObject({
   host: list
@@ -39,11 +32,7 @@ export const liveParametersSchema = z.strictObject({
     .max(2_000)
     .optional()
     .meta({ description: "Its filter, as in POST /query. `host:` with one name watches that host.", examples: ["process:nginx"] }),
-  limit: z
-    .string()
-    .regex(/^\d{1,6}$/, "Write a whole number.")
-    .transform(Number)
-    .optional(),
+  limit: wholeNumber(LIMIT_MAX).optional(),
   query: list
     .pipe(z.array(z.string().min(2).max(4_000)).max(QUERIES_MAX))
     .optional()
@@ -60,6 +49,8 @@ export interface LiveRequest {
   readonly hosts: readonly string[];
   /** Without ranges that mean anything. */
   readonly queries: readonly Query[];
+  /** Where each of them stands in the request: `/query/0`; empty: its fields are parameters. */
+  readonly pointers: readonly string[];
   readonly sinceMs: number | null;
 }
 
@@ -88,24 +79,29 @@ export function liveRequest(parameters: unknown, nowMs: number): LiveRequest {
       ...(limit === undefined ? {} : { limit }),
     });
   }
-  const queries = bodies.map((body) => {
+  const pointers = bodies.map((_, index) => (hasFields ? "" : `/query/${index}`));
+  const queries = bodies.map((body, index) => {
+    const pointer = pointers[index] as string;
     for (const field of ["from", "to", "points", "step", "compare", "explain"])
       if (typeof body === "object" && body !== null && field in body)
-        throw invalid(`/query/${field}`, `A live query has no \`${field}\`: it is about each window in turn.`);
-    return parseOrThrow(querySchema, body);
+        throw invalid(`${pointer}/${field}`, `A live query has no \`${field}\`: it is about each window in turn.`);
+    try {
+      return parseOrThrow(querySchema, body);
+    } catch (error) {
+      return atPointer(pointer, error);
+    }
   });
   if (hosts(host, queries).length === 0 && queries.length === 0)
     throw invalid("", "Say what to look at: `?host=web-1`, or a query such as `?signal=tcp_rtt&select=rtt:p99`.");
   let sinceMs: number | null = null;
   if (since !== undefined) {
-    const parsed = parseTimeRange(since, "now", nowMs);
-    if ("problems" in parsed)
-      throw new AppError("VALIDATION_FAILED", parsed.problems[0]?.detail ?? "", {
-        errors: parsed.problems.map((problem) => ({ ...problem, pointer: "/since" })),
-      });
-    sinceMs = parsed.range.fromMs;
+    try {
+      sinceMs = timeRangeOrThrow(since, "now", nowMs).fromMs;
+    } catch (error) {
+      return withPointers(error, () => "/since");
+    }
   }
-  return { hosts: hosts(host, queries), queries, sinceMs };
+  return { hosts: hosts(host, queries), queries, pointers, sinceMs };
 }
 
 /** The hosts that were named, or the one that every query names in its filter. */

@@ -5,6 +5,7 @@ import { AppError } from "../../common/app-error.ts";
 import { type Caller, requireScope } from "../../common/caller.ts";
 import { Clock } from "../../common/clock.ts";
 import { Log } from "../../common/log.ts";
+import { atPointer } from "../../common/validation.ts";
 import { HostsRepository } from "../hosts/hosts.repository.ts";
 import { LimitsService } from "../limits/limits.service.ts";
 import type { Query } from "../query/query.schemas.ts";
@@ -18,6 +19,8 @@ import { type FeedListener, type FeedServices, type FeedSubject, LiveFeed } from
 
 const HEARTBEAT_MS = 15_000;
 const AGE_MS_MAX = 30 * 60_000;
+/** How much clocks of two nodes of the API differ at most. */
+const CLOCKS_MS_MAX = 60_000;
 const CONNECTIONS_PER_ORGANISATION_MAX = 500;
 const CONNECTIONS_PER_TOKEN_MAX = 200;
 /** Each may read every second: as many pages of hosts as may be watched, with some queries each. */
@@ -92,7 +95,7 @@ export class LiveService implements BeforeApplicationShutdown {
     const hostIds = hosts.length === 0 ? null : hosts.map(({ id }) => id).sort();
     const queries: readonly (Query | null)[] = request.queries.length === 0 ? [null] : request.queries.map((query) => aboutHosts(query, hosts));
     const subjects = queries.map((query): FeedSubject => ({ organisationId, organisationName, query, hostIds }));
-    const resumed = lastEventId === undefined ? undefined : parseEventId(lastEventId, subjects.length);
+    const resumed = lastEventId === undefined ? undefined : parseEventId(lastEventId, subjects.length, this.clock.now());
 
     const progress: Progress = { atMs: [] };
     let stream: EventStream | undefined;
@@ -114,7 +117,9 @@ export class LiveService implements BeforeApplicationShutdown {
           onProblem: (error) => stream?.send("problem", { query: position, code: error.code, detail: error.message }),
         };
         const sinceMs = resumed?.[index] ?? request.sinceMs;
-        const one = await this.feedOf(subject).subscribe(listener, sinceMs);
+        const one = await this.feedOf(subject)
+          .subscribe(listener, sinceMs)
+          .catch((error: unknown) => atPointer(request.pointers[index] ?? "", error));
         progress.atMs[index] = one.fromMs;
         joined.push(one);
       }
@@ -249,10 +254,11 @@ function aboutHosts(query: Query, hosts: readonly { readonly name: string; reado
   return { ...query, where: query.where.trim() === "" ? term : `${term} ${query.where}` };
 }
 
-/** Unix milliseconds per query, joined by dashes. */
-function parseEventId(text: string, count: number): readonly number[] | undefined {
+/** Unix milliseconds per query, joined by dashes. None of ours is of a time to come, but for the clocks of other nodes. */
+function parseEventId(text: string, count: number, nowMs: number): readonly number[] | undefined {
   const parts = text.split("-");
-  return parts.length === count && parts.every((part) => /^\d{12,14}$/.test(part)) ? parts.map(Number) : undefined;
+  const isOurs = (part: string): boolean => /^\d{12,14}$/.test(part) && Number(part) <= nowMs + CLOCKS_MS_MAX;
+  return parts.length === count && parts.every(isOurs) ? parts.map(Number) : undefined;
 }
 
 function iso(ms: number): string {

@@ -2,15 +2,15 @@
 import { z } from "zod";
 import { mediaTypes } from "../formats/media-type.ts";
 
-/** An answer that is JSON and nothing else. */
-export const json = (schema: z.ZodType) => ({ "application/json": { schema } });
+/** A body, or an answer that is JSON and nothing else. */
+export const json = (schema: z.ZodType, example?: unknown) => ({ "application/json": { schema, ...(example === undefined ? {} : { example }) } });
 
 const text = z.string();
 const bytes = z.string().meta({ format: "binary" });
 
 /** An answer that also comes as rows, where `Accept` asks for them. */
-export const rows = (schema: z.ZodType) => ({
-  ...json(schema),
+export const rows = (schema: z.ZodType, example?: unknown) => ({
+  ...json(schema, example),
   [mediaTypes.ndjson]: { schema: text.meta({ description: 'One JSON object per line: `{"meta": …}` first, then rows.' }) },
   [mediaTypes.csv]: {
     schema: text.meta({ description: "RFC 4180 with a header line; what the answer says of itself is in the header `Waggle-Meta`." }),

@@ -32,11 +32,14 @@ export const operationExamples: Readonly<Record<string, Readonly<Record<string, 
       body: { signal: "tcp_retransmits", select: [{ measure: "segments", aggregate: "sum" }], by: ["host"], from: "now-15m", points: 1 },
     },
     heatMap: {
-      summary: "Latency of system calls as a heat map",
-      body: { signal: "syscall_latency", select: [{ measure: "latency", aggregate: "heatmap" }], where: "host:web-1" },
+      summary: "Latency of system calls as a heat map, beside that of the hour before",
+      body: { signal: "syscall_latency", select: [{ measure: "latency", aggregate: "heatmap" }], where: "host:web-1", compare: "prev" },
     },
   },
-  latency: { byProcess: { summary: "Round trips by process", parameters: { by: "process", from: "now-15m", aggregate: "p50,p99" } } },
+  latency: {
+    byProcess: { summary: "Round trips by process", parameters: { by: "process", from: "now-15m", aggregate: "p50,p99" } },
+    yesterday: { summary: "Beside the same hour of yesterday, a minute at a time", parameters: { from: "now-1h", step: "1m", compare: "1d" } },
+  },
   retransmits: { byPeer: { summary: "Who is sent to again", parameters: { by: "peer", limit: "5" } } },
   syscalls: { byProcess: { summary: "Who calls the kernel", parameters: { by: "process", points: "1" } } },
   live: {
@@ -44,6 +47,17 @@ export const operationExamples: Readonly<Record<string, Readonly<Record<string, 
       summary: "Watch a host, a second at a time",
       parameters: { host: "web-1", signal: "tcp_retransmits", select: "segments:sum", by: "process" },
     },
+  },
+  listProcesses: {
+    cpu: { summary: "Who used the CPUs" },
+    compared: {
+      summary: "Who read and wrote files, beside the hour before",
+      parameters: { sort: "fileWritten", by: "process,host", compare: "prev" },
+    },
+  },
+  getProfile: {
+    tree: { summary: "Where nginx spends its time", parameters: { where: "process:nginx", from: "now-15m" } },
+    pprof: { summary: "For `go tool pprof`", parameters: { from: "now-5m", format: "pprof" } },
   },
   listHosts: {
     first: { summary: "The first ten", parameters: { limit: 10 } },

@@ -46,6 +46,7 @@ const queryProblems = problems(
   "QUERY_TIMEOUT",
   "PAYLOAD_TOO_LARGE",
   "RATE_LIMITED",
+  "OVERLOADED",
   "STORAGE_UNAVAILABLE",
 );
 const secured: Record<string, string[]>[] = [{ bearer: [] }, { session: [] }];
@@ -120,7 +121,7 @@ export function openApiDocument(): object {
     tags: ["hosts"],
     security: secured,
     request: { params: z.object({ idOrName: z.string().meta({ description: "The host's id or name." }) }) },
-    responses: { 200: { description: "The host.", content: json(hostSchema) }, ...problems("HOST_NOT_FOUND", "FORBIDDEN", "STORAGE_UNAVAILABLE") },
+    responses: { 200: { description: "The host.", content: json(hostSchema) }, ...problems("VALIDATION_FAILED", "HOST_NOT_FOUND", "FORBIDDEN", "STORAGE_UNAVAILABLE") },
   });
   registry.registerPath({
     method: "patch",
@@ -158,7 +159,7 @@ export function openApiDocument(): object {
   ] as const;
   for (const [path, name, whose, schema, params] of settingsOf) {
     const parameters = params === undefined ? {} : { params };
-    const notFound: ErrorCode[] = params === undefined ? [] : ["HOST_NOT_FOUND"];
+    const notFound: ErrorCode[] = params === undefined ? [] : ["VALIDATION_FAILED", "HOST_NOT_FOUND"];
     registry.registerPath({
       method: "get",
       path,

@@ -6,8 +6,10 @@ import { dimensionValuesParametersSchema, dimensionValuesSchema } from "../dimen
 import { createEventSchema, eventPageSchema, eventSchema, eventsParametersSchema } from "../events/events.schemas.ts";
 import { explainSchema, explanationSchema } from "../explain/explain.schemas.ts";
 import { processesParametersSchema, processTableSchema } from "../processes/processes.schemas.ts";
+import { profileFormats } from "../profiles/profile-formats.ts";
 import { profileParametersSchema, profileQuerySchema, profileSchema } from "../profiles/profiles.schemas.ts";
 import { topologyParametersSchema, topologySchema } from "../topology/topology.schemas.ts";
+import { json, rows } from "./content.ts";
 
 /** How the document describes its routes. */
 export interface DocumentParts {
@@ -15,17 +17,17 @@ export interface DocumentParts {
   readonly problems: (...codes: ErrorCode[]) => RouteConfig["responses"];
 }
 
-const json = (schema: z.ZodType, example?: unknown) => ({ "application/json": { schema, ...(example === undefined ? {} : { example }) } });
-
 /** Routes that put several signals together. */
 export function registerQuestionPaths(registry: OpenAPIRegistry, { secured, problems }: DocumentParts): void {
   const costly: ErrorCode[] = [
     "VALIDATION_FAILED",
     "FORBIDDEN",
+    "NOT_ACCEPTABLE",
     "QUERY_TOO_LARGE",
     "QUERY_TIMEOUT",
     "PAYLOAD_TOO_LARGE",
     "RATE_LIMITED",
+    "OVERLOADED",
     "STORAGE_UNAVAILABLE",
   ];
 
@@ -40,7 +42,7 @@ export function registerQuestionPaths(registry: OpenAPIRegistry, { secured, prob
     tags: ["query"],
     security: secured,
     request: { query: processesParametersSchema },
-    responses: { 200: { description: "The table.", content: json(processTableSchema) }, ...problems(...costly) },
+    responses: { 200: { description: "The table.", content: rows(processTableSchema) }, ...problems(...costly) },
   });
 
   registry.registerPath({
@@ -64,7 +66,7 @@ export function registerQuestionPaths(registry: OpenAPIRegistry, { secured, prob
     responses: {
       200: {
         description: "The values.",
-        content: json(dimensionValuesSchema, {
+        content: rows(dimensionValuesSchema, {
           meta: {
             dimension: "process",
             signal: "tcp_connections",
@@ -96,7 +98,7 @@ export function registerQuestionPaths(registry: OpenAPIRegistry, { secured, prob
     security: secured,
     request: { query: topologyParametersSchema },
     responses: {
-      200: { description: "Nodes and edges, the largest first.", content: json(topologySchema, topologyExample) },
+      200: { description: "Nodes and edges, the largest first.", content: rows(topologySchema, topologyExample) },
       ...problems(...costly),
     },
   });
@@ -107,21 +109,14 @@ export function registerQuestionPaths(registry: OpenAPIRegistry, { secured, prob
     operationId: "getProfile",
     summary: "Call stacks as a tree, or for other tools",
     description:
-      "What ran on the CPUs or where programs waited. The tree is cut to `maxNodes`; `focus` opens what was cut. `format` (or `Accept`) asks for all stacks as collapsed text, pprof (gzip) or speedscope.",
+      "What ran on the CPUs or where programs waited. As JSON or rows it is a tree, cut to `maxNodes`; `focus` opens what was cut. As collapsed text, pprof (gzip) and speedscope it has all stacks.",
     tags: ["query"],
     security: secured,
     request: { query: profileParametersSchema },
     responses: {
       200: {
         description: "The profile.",
-        content: {
-          ...json(profileSchema, profileExample),
-          "text/plain": {
-            schema: z.string().meta({ description: "Frames joined by `;`, a space, samples (or waits)." }),
-            example: "nginx;main [nginx];work [nginx] 45\n",
-          },
-          "application/vnd.google.protobuf": { schema: { type: "string", format: "binary", description: "perftools.profiles.Profile, gzip." } },
-        },
+        content: profileContent,
       },
       ...problems(...costly),
     },
@@ -131,7 +126,8 @@ export function registerQuestionPaths(registry: OpenAPIRegistry, { secured, prob
     path: "/profiles",
     operationId: "queryProfile",
     summary: "Call stacks as a tree, beside those of a baseline",
-    description: "As GET, with a body; `baseline` puts another range or filter beside the selection, node by node.",
+    description:
+      "As GET, with a body; `baseline` puts another range or filter beside the selection, node by node. Files for other tools hold one selection.",
     tags: ["query"],
     security: secured,
     request: {
@@ -145,7 +141,7 @@ export function registerQuestionPaths(registry: OpenAPIRegistry, { secured, prob
         }),
       },
     },
-    responses: { 200: { description: "The profile.", content: json(profileSchema, profileExample) }, ...problems(...costly) },
+    responses: { 200: { description: "The profile.", content: profileContent }, ...problems(...costly) },
   });
 
   registry.registerPath({
@@ -161,12 +157,13 @@ export function registerQuestionPaths(registry: OpenAPIRegistry, { secured, prob
     responses: {
       200: {
         description: "A page.",
-        content: json(eventPageSchema, {
-          meta: { from: "2026-11-19T21:00:00.000Z", to: "2026-11-20T21:00:00.000Z", kinds: ["deploy"], nextCursor: null },
+        content: rows(eventPageSchema, {
+          meta: { from: "2026-11-19T21:00:00.000Z", to: "2026-11-20T21:00:00.000Z", kinds: ["deploy"] },
+          page: { next: null, hasMore: false },
           data: [eventExample],
         }),
       },
-      ...problems("VALIDATION_FAILED", "HOST_NOT_FOUND", "FORBIDDEN", "QUERY_TIMEOUT", "STORAGE_UNAVAILABLE"),
+      ...problems("VALIDATION_FAILED", "NOT_ACCEPTABLE", "HOST_NOT_FOUND", "FORBIDDEN", "QUERY_TIMEOUT", "STORAGE_UNAVAILABLE"),
     },
   });
   registry.registerPath({
@@ -250,6 +247,16 @@ const profileExample = {
     total: [94, 94, 94, 45],
     hidden: [0, 0, 0, 0],
   },
+};
+
+const profileContent = {
+  ...rows(profileSchema, profileExample),
+  [profileFormats.collapsed.mediaType]: {
+    schema: z.string().meta({ description: "Frames joined by `;`, a space, samples (or waits)." }),
+    example: "nginx;main [nginx];work [nginx] 45\n",
+  },
+  [profileFormats.pprof.mediaType]: { schema: { type: "string" as const, format: "binary", description: "perftools.profiles.Profile, gzip." } },
+  [profileFormats.speedscope.mediaType]: { schema: { type: "object" as const, description: "A file of speedscope.app." } },
 };
 
 const viewExample = {

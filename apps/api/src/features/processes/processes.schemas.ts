@@ -2,9 +2,11 @@
 
 import { WHERE_LENGTH_MAX } from "@waggle/query";
 import { z } from "zod";
-import { coverageSchema } from "../query/query.schemas.ts";
+import { wholeNumber } from "../../common/query-string.ts";
+import { compareParameter, coverageSchema, instantParameter } from "../query/query.schemas.ts";
 import { processColumns } from "./process-columns.ts";
 
+const columnCoverageSchema = coverageSchema.pick({ hosts: true, reporting: true, note: true });
 const names = processColumns.map((column) => column.name) as [string, ...string[]];
 export const PROCESSES_MAX = 200;
 const groupings = ["process", "process,unit", "process,host", "process,unit,host"] as const;
@@ -15,18 +17,15 @@ export const processesParametersSchema = z.strictObject({
     .max(WHERE_LENGTH_MAX)
     .default("")
     .meta({ description: "Filter on `host`, `process`, `unit`.", examples: ["host:web-*"] }),
-  from: z.string().min(1).max(64).default("now-1h"),
-  to: z.string().min(1).max(64).default("now"),
+  from: instantParameter.default("now-1h"),
+  to: instantParameter.default("now"),
+  compare: compareParameter.optional(),
   by: z
     .enum(groupings)
     .default("process")
     .meta({ description: "What makes a row. The same name on several hosts is one row unless `host` is named." }),
   sort: z.enum(names).default("cpu").meta({ description: "The column whose largest values are shown." }),
-  limit: z
-    .string()
-    .regex(/^\d{1,4}$/, "Write a whole number.")
-    .transform(Number)
-    .pipe(z.int().min(1).max(PROCESSES_MAX))
+  limit: wholeNumber(PROCESSES_MAX)
     .default(25)
     .meta({ description: `Rows; at most ${PROCESSES_MAX}. The others are added up in a last row, \`~other\`.` }),
 });
@@ -39,6 +38,7 @@ export const processTableSchema = z
       to: z.iso.datetime(),
       by: z.array(z.string()),
       sort: z.string(),
+      compare: z.object({ from: z.iso.datetime(), to: z.iso.datetime() }).optional().meta({ description: "With `compare`: the earlier window." }),
       truncated: z.object({ shown: z.int(), total: z.int() }).nullable(),
       rowsRead: z.int(),
       elapsedMs: z.number(),
@@ -49,7 +49,8 @@ export const processTableSchema = z
         signal: z.string().meta({ description: "Where the column comes from." }),
         unit: z.string(),
         help: z.string(),
-        coverage: coverageSchema.pick({ hosts: true, reporting: true, note: true }),
+        coverage: columnCoverageSchema,
+        compared: columnCoverageSchema.optional().meta({ description: "With `compare`: coverage of the earlier window." }),
       }),
     ),
     data: z
@@ -59,6 +60,10 @@ export const processTableSchema = z
           values: z
             .record(z.string(), z.number().nullable())
             .meta({ description: "By column. null: nobody reported the column's signal; 0: measured, and nothing counted." }),
+          compared: z
+            .record(z.string(), z.number().nullable())
+            .optional()
+            .meta({ description: "With `compare`: by column, what the same row was in the earlier window." }),
         }),
       )
       .meta({ description: "Largest first; `~other` last: all that is not shown, and what agents had no room for." }),

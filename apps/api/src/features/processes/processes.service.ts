@@ -3,17 +3,18 @@ import { Inject, Injectable } from "@nestjs/common";
 import { getSignalOrThrow, OTHER } from "@waggle/signals";
 import type { Caller } from "../../common/caller.ts";
 import { measuresOf } from "../query/measures.ts";
-import { QueryRepository } from "../query/query.repository.ts";
-import { type Coverage, POINTS_MAX } from "../query/query.schemas.ts";
-import { type AskedHosts, type ChosenPlan, QueryService } from "../query/query.service.ts";
+import { type Coverage, POINTS_MAX, type Query } from "../query/query.schemas.ts";
+import type { AskedHosts, ChosenPlan } from "../query/query.service.ts";
+import { type Execution, hostNames, QueryExecutor } from "../query/query-executor.ts";
 import { type ProcessColumn, processColumns } from "./process-columns.ts";
 import type { ProcessesParameters, ProcessTable } from "./processes.schemas.ts";
 import { processRanking, processValues } from "./statements.ts";
 
 type Row = Readonly<Record<string, unknown>>;
+type Group = readonly string[];
 
-interface OfSignal {
-  readonly chosen: ChosenPlan;
+/** What one signal's columns are in one window. */
+interface OfWindow {
   readonly columns: readonly ProcessColumn[];
   readonly rows: readonly Row[];
   readonly asked: AskedHosts & { readonly coverage: Coverage };
@@ -22,86 +23,98 @@ interface OfSignal {
 /** Everything that is known by process in one table: who used it? */
 @Injectable()
 export class ProcessesService {
-  constructor(
-    @Inject(QueryService) private readonly queries: QueryService,
-    @Inject(QueryRepository) private readonly repository: QueryRepository,
-  ) {}
+  constructor(@Inject(QueryExecutor) private readonly executor: QueryExecutor) {}
 
   /** Throws AppError as of `QueryService.query`. */
   async table(caller: Caller, parameters: ProcessesParameters, signal?: AbortSignal): Promise<ProcessTable> {
-    const startedAt = performance.now();
+    const execution = this.executor.begin(caller, signal);
+    const { where, from, to, compare } = parameters;
     const by = parameters.by.split(",");
-    let rowsRead = 0;
-    const run = async (statement: Parameters<QueryRepository["run"]>[0]): Promise<Row[]> => {
-      const answer = await this.repository.run<Row>(statement, signal);
-      rowsRead += answer.rowsRead;
-      return answer.rows;
-    };
     const sort = processColumns.find((column) => column.name === parameters.sort) as ProcessColumn;
-    const ofSort = await this.queries.plan(caller, queryOf(sort.signal, by, parameters), signal);
-    const { fromMs, toMs } = ofSort.planned.plan.steps;
-    const isNobody = ofSort.planned.plan.hosts?.length === 0;
-    const ranked = isNobody ? [] : await run(processRanking(ofSort.planned, sort, parameters.limit));
+    const ofSort = await execution.plan(queryOf(sort.signal, by, { where, from, to, compare }));
+    const range = rangeOf(ofSort);
+    const earlierRange = ofSort.earlier === undefined ? undefined : rangeOf(ofSort.earlier);
+    const ranked = await execution.read<Row>(ofSort, (planned) => processRanking(planned, sort, parameters.limit));
     const top = ranked.map((row) => by.map((_, index) => String(row[`g${index}`])));
     const total = Number(ranked[0]?.["groups"] ?? 0);
 
     const bySignal = [...Map.groupBy(processColumns, (column) => column.signal)];
-    const found = await Promise.all(
-      bySignal.map(async ([name, columns]): Promise<OfSignal> => {
+    const read = await Promise.all(
+      bySignal.map(async ([name, columns]) => {
         // The same range for all of them, whatever ends the first one's levels gave it.
-        const chosen =
-          name === sort.signal ? ofSort : await this.queries.plan(caller, queryOf(name, by, { ...parameters, from: fromMs, to: toMs }), signal);
-        const [rows, asked] = await Promise.all([
-          isNobody ? [] : run(processValues(chosen.planned, columns, top)),
-          this.queries.coverage(chosen, signal),
-        ]);
-        rowsRead += asked.rowsRead;
-        return { chosen, columns, rows, asked };
+        const chosen = name === sort.signal ? ofSort : await execution.plan(queryOf(name, by, { where, ...range, compare: earlierRange }));
+        const [now, before] = await Promise.all(
+          [chosen, chosen.earlier].map((window) => (window === undefined ? undefined : readWindow(execution, window, columns, top))),
+        );
+        return { now: now as OfWindow, before };
       }),
     );
-    const names = new Map(ofSort.known.map((host) => [host.id, host.name]));
-    const groups = [...top, ...(found.some(({ rows }) => rows.some((row) => isOther(row, by))) ? [by.map(() => OTHER)] : [])];
+    const now = read.map((one) => one.now);
+    const before = read.flatMap((one) => one.before ?? []);
+    const isRest = ({ rows }: OfWindow): boolean => rows.some((row) => by.every((_, index) => row[`g${index}`] === OTHER));
+    const groups = [...top, ...([...now, ...before].some(isRest) ? [by.map(() => OTHER)] : [])];
+    const nameOf = hostNames(ofSort);
+    const valuesOf = (windows: readonly OfWindow[], group: Group) =>
+      Object.fromEntries(windows.flatMap((window) => valuesOfGroup(window, by, group)));
     return {
       meta: {
-        from: new Date(fromMs).toISOString(),
-        to: new Date(toMs).toISOString(),
+        from: new Date(range.from).toISOString(),
+        to: new Date(range.to).toISOString(),
         by,
         sort: sort.name,
+        ...(earlierRange === undefined
+          ? {}
+          : { compare: { from: new Date(earlierRange.from).toISOString(), to: new Date(earlierRange.to).toISOString() } }),
         truncated: total > top.length ? { shown: top.length, total } : null,
-        rowsRead,
-        elapsedMs: Math.round((performance.now() - startedAt) * 10) / 10,
+        rowsRead: execution.rowsRead,
+        elapsedMs: execution.elapsedMs,
       },
-      columns: processColumns.map(({ name, signal: of, unit, help }) => {
-        const { asked } = found.find(({ columns }) => columns.some((column) => column.name === name)) as OfSignal;
-        const { hosts, reporting, note } = asked.coverage;
-        return { name, signal: of, unit, help, coverage: { hosts, reporting, note } };
-      }),
+      columns: processColumns.map((column) => ({
+        name: column.name,
+        signal: column.signal,
+        unit: column.unit,
+        help: column.help,
+        coverage: coverageOf(now, column),
+        ...(earlierRange === undefined ? {} : { compared: coverageOf(before, column) }),
+      })),
       data: groups.map((group) => ({
-        labels: Object.fromEntries(
-          by.map((name, index) => [
-            name,
-            name === "host" ? (names.get(group[index] as string) ?? (group[index] as string)) : (group[index] as string),
-          ]),
-        ),
-        values: Object.fromEntries(found.flatMap((of) => valuesOf(of, by, group))),
+        labels: Object.fromEntries(by.map((name, index) => [name, name === "host" ? nameOf(group[index] as string) : (group[index] as string)])),
+        values: valuesOf(now, group),
+        ...(earlierRange === undefined ? {} : { compared: valuesOf(before, group) }),
       })),
     };
   }
 }
 
-/** A plan of one value over the range. */
-function queryOf(name: string, by: readonly string[], { where, from, to }: { where: string; from: string | number; to: string | number }) {
-  const [measure] = measuresOf(getSignalOrThrow(name)).filter((candidate) => candidate.kind === "sum");
-  if (measure === undefined) throw new TypeError(`${name} has no sum`);
-  return { signal: name, select: [{ measure: measure.name, aggregate: "sum" }], by: [...by], where, from, to, limit: POINTS_MAX };
+async function readWindow(execution: Execution, window: ChosenPlan, columns: readonly ProcessColumn[], top: readonly Group[]): Promise<OfWindow> {
+  const [rows, asked] = await Promise.all([
+    execution.read<Row>(window, (planned) => processValues(planned, columns, top)),
+    execution.coverage(window),
+  ]);
+  return { columns, rows, asked };
 }
 
-function isOther(row: Row, by: readonly string[]): boolean {
-  return by.every((_, index) => row[`g${index}`] === OTHER);
+/** A plan of one value over the range. */
+function queryOf(name: string, by: readonly string[], { compare, ...range }: Pick<Query, "where" | "from" | "to"> & { compare: Query["compare"] }) {
+  const [measure] = measuresOf(getSignalOrThrow(name)).filter((candidate) => candidate.kind === "sum");
+  if (measure === undefined) throw new TypeError(`${name} has no sum`);
+  const select = [{ measure: measure.name, aggregate: "sum" }];
+  return { signal: name, select, by: [...by], ...range, limit: POINTS_MAX, ...(compare === undefined ? {} : { compare }) };
+}
+
+function rangeOf({ planned }: ChosenPlan): { readonly from: number; readonly to: number } {
+  const { fromMs, toMs } = planned.plan.steps;
+  return { from: fromMs, to: toMs };
+}
+
+function coverageOf(windows: readonly OfWindow[], column: ProcessColumn): ProcessTable["columns"][number]["coverage"] {
+  const { asked } = windows.find(({ columns }) => columns.includes(column)) as OfWindow;
+  const { hosts, reporting, note } = asked.coverage;
+  return { hosts, reporting, note };
 }
 
 /** A reported signal without a row for the group counted nothing; one that nobody reported is not known. */
-function valuesOf({ columns, rows, asked }: OfSignal, by: readonly string[], group: readonly string[]): [string, number | null][] {
+function valuesOfGroup({ columns, rows, asked }: OfWindow, by: readonly string[], group: Group): [string, number | null][] {
   const row = rows.find((candidate) => by.every((_, index) => candidate[`g${index}`] === group[index]));
   const hostAt = by.indexOf("host");
   const host = hostAt < 0 ? OTHER : (group[hostAt] as string);

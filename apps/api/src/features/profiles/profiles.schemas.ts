@@ -2,15 +2,18 @@
 
 import { WHERE_LENGTH_MAX } from "@waggle/query";
 import { z } from "zod";
-import { coverageSchema } from "../query/query.schemas.ts";
+import { wholeNumber } from "../../common/query-string.ts";
+import { formats } from "../formats/media-type.ts";
+import { coverageSchema, instantParameter, instantSchema } from "../query/query.schemas.ts";
+import { profileFormats } from "./profile-formats.ts";
 
 export const profileSignals = ["cpu_profile", "off_cpu"] as const;
 export const NODES_MAX = 20_000;
 /** Unless agents are configured otherwise (WAGGLE_AGENT_PROFILE_HZ). */
 export const SAMPLE_HZ = 49;
+const HZ_MAX = 10_000;
 const FOCUS_LENGTH_MAX = 16_384;
 
-const instant = z.union([z.string().min(1).max(64), z.int()]);
 const where = z
   .string()
   .max(WHERE_LENGTH_MAX)
@@ -34,35 +37,28 @@ const hzHelp = "Samples a second that agents are configured to take: what turns 
 
 export const profileParametersSchema = z.strictObject({
   ...common,
-  from: z.string().min(1).max(64).default("now-1h"),
-  to: z.string().min(1).max(64).default("now"),
-  maxNodes: z.coerce
-    .number()
-    .int()
-    .min(1)
-    .max(NODES_MAX)
-    .default(2_000)
-    .meta({ description: "Of the tree; smaller nodes are summed in `~other` below their parent." }),
-  hz: z.coerce.number().int().min(1).max(10_000).default(SAMPLE_HZ).meta({ description: hzHelp }),
+  from: instantParameter.default("now-1h"),
+  to: instantParameter.default("now"),
+  maxNodes: wholeNumber(NODES_MAX).default(2_000).meta({ description: "Of the tree; smaller nodes are summed in `~other` below their parent." }),
+  hz: wholeNumber(HZ_MAX).default(SAMPLE_HZ).meta({ description: hzHelp }),
   format: z
-    .enum(["tree", "collapsed", "pprof", "speedscope"])
+    .enum([...formats, ...(Object.keys(profileFormats) as (keyof typeof profileFormats)[])])
     .optional()
-    .meta({ description: "Left out: by `Accept` (`application/json` = tree, `text/plain` = collapsed, `application/vnd.google.protobuf` = pprof)." }),
+    .meta({ description: "The same as `Accept` by a short name, for where a header is hard to send; goes before it." }),
 });
-export type ProfileParameters = z.output<typeof profileParametersSchema>;
 
 export const profileQuerySchema = z
   .strictObject({
     ...common,
-    from: instant.default("now-1h"),
-    to: instant.default("now"),
+    from: instantSchema.default("now-1h"),
+    to: instantSchema.default("now"),
     maxNodes: z.int().min(1).max(NODES_MAX).default(2_000),
-    hz: z.int().min(1).max(10_000).default(SAMPLE_HZ).meta({ description: hzHelp }),
+    hz: z.int().min(1).max(HZ_MAX).default(SAMPLE_HZ).meta({ description: hzHelp }),
     baseline: z
       .strictObject({
         where: where.optional().meta({ description: "Left out: as of the selection." }),
-        from: instant,
-        to: instant,
+        from: instantSchema,
+        to: instantSchema,
       })
       .optional()
       .meta({ description: "What to compare with. Its values stand beside the selection's in each node." }),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { getSignalOrThrow, OTHER } from "@waggle/signals";
 import { describe, expect, it } from "vitest";
-import { assembleSeries, type FormRows, ratesOfFleet, withCompared } from "./assemble.ts";
+import { assembleSeries, type FormRows, heatmapGrids, ratesOfFleet, withCompared } from "./assemble.ts";
 import { Reports } from "./coverage.ts";
 import { measuresOf, type Selection, toSelection } from "./measures.ts";
 import type { HeatmapSeries, ValueSeries } from "./query.schemas.ts";
@@ -140,5 +140,38 @@ describe("a compared window", () => {
 
   it("of zeros has no relative change", () => {
     expect(withCompared([one("a", [1])], [one("a", [0])])[0]).toMatchObject({ compared: [0], change: null });
+  });
+
+  describe("of a heat map", () => {
+    const of = selection("tcp_rtt", "rtt", "heatmap");
+    const ofProcess = plan("tcp_rtt", [of], ["process"]);
+    const tables = (rows: Record<string, unknown>[]): FormRows[] => [{ form: "buckets", selections: [of], rows }];
+    const both = (now: FormRows[], before: FormRows[], top: string[][], beforeReports = reports) => {
+      const grids = heatmapGrids(ofProcess, [now, before]);
+      const series = (rows: FormRows[], of: Reports) => assembleSeries(ofProcess, top, rows, { reports: of, hostName: name, groups: top, grids });
+      return withCompared(series(now, reports), series(before, beforeReports)) as HeatmapSeries[];
+    };
+
+    it("lies on the same buckets, those of the two together, also where neither has the ones between", () => {
+      const now = tables([{ step: 0, g0: "a", indexes: [80, 81], counts: [2, 3] }]);
+      const before = tables([{ step: 2, g0: "a", indexes: [84], counts: [7] }]);
+      const [heatmap] = both(now, before, [["a"]]);
+      expect(heatmap?.buckets).toHaveLength(5);
+      expect(heatmap?.buckets.slice(1).map(({ lower }) => lower)).toEqual(heatmap?.buckets.slice(0, -1).map(({ upper }) => upper));
+      expect(heatmap?.cells.map((row) => row[0])).toEqual([2, 3, 0, 0, 0]);
+      expect(heatmap?.compared?.map((row) => row[2])).toEqual([0, 0, 0, 0, 7]);
+    });
+
+    it("knows the gaps of its own window, and a window in which nothing was counted has the other's buckets", () => {
+      const now = tables([{ step: 1, g0: "a", indexes: [80], counts: [2] }]);
+      const onlyFirst = new Reports([{ step: 0, hosts: 1, covered_ms: 10_000 }], [], 4);
+      const [a, b] = both(now, tables([{ step: 0, g0: "b", indexes: [90], counts: [1] }]), [["a"], ["b"]], onlyFirst);
+      expect([a?.cells, a?.compared]).toEqual([[[0, 2, 0, null]], [[0, null, null, null]]]);
+      expect([b?.cells, b?.compared]).toEqual([[[0, 0, 0, null]], [[1, null, null, null]]]);
+    });
+
+    it("of nothing in either window has no buckets", () => {
+      expect(both(tables([]), tables([]), [["a"]])[0]).toMatchObject({ buckets: [], cells: [], compared: [] });
+    });
   });
 });

@@ -33,7 +33,18 @@ export interface Beside {
   readonly groups?: readonly (readonly string[])[];
   /** Values of all groups together per statement, also of those that are not in the answer; left out: the groups are all there are. */
   readonly totals?: readonly FormRows[];
+  /** Which buckets the heat maps have; left out: those between the lowest and the highest of each one's own rows. */
+  readonly grids?: HeatmapGrids;
 }
+
+/** Indexes of the lowest and the highest bucket in which something was counted. */
+interface Extent {
+  readonly lowest: number;
+  readonly highest: number;
+}
+
+/** By selection and group: the buckets that two windows have together, so that their heat maps can be laid upon each other. */
+export type HeatmapGrids = ReadonlyMap<Selection, ReadonlyMap<string, Extent>>;
 
 /** The keys of `by` that tell hosts apart: `host` alone if it is there, or what is known of hosts. */
 export function reporterKeys(by: readonly string[]): readonly string[] {
@@ -51,6 +62,21 @@ function keyOf(group: readonly string[]): string {
   return group.length === 1 ? (group[0] as string) : JSON.stringify(group);
 }
 
+/** The grids of heat maps whose rows were read for several windows. */
+export function heatmapGrids(plan: Plan, windows: readonly (readonly FormRows[])[]): HeatmapGrids {
+  const heatmaps = plan.selections.filter(({ aggregate }) => aggregate === "heatmap");
+  return new Map(
+    heatmaps.map((selection) => {
+      const tables = windows.flatMap((window) => window.filter(({ selections }) => selections.includes(selection)));
+      const byGroup = Map.groupBy(
+        tables.flatMap(({ rows }) => rows),
+        (row) => keyOf(groupOf(plan, row)),
+      );
+      return [selection, new Map([...byGroup].map(([group, rows]) => [group, extentOf(rows)]))];
+    }),
+  );
+}
+
 /**
  * Columnar series out of statement rows: groups in the order of `top`, `~other` last; within a group the order of the selections.
  * @param top the groups that were ranked; null = the query has no `by`, so there is exactly one group
@@ -59,7 +85,7 @@ export function assembleSeries(
   plan: Plan,
   top: readonly (readonly string[])[] | null,
   tables: readonly FormRows[],
-  { reports, hostName, groups: further = [], totals = tables }: Beside,
+  { reports, hostName, groups: further = [], totals = tables, grids }: Beside,
 ): (ValueSeries | HeatmapSeries)[] {
   const groups = new Map<string, readonly string[]>();
   const addGroup = (group: readonly string[]): string => {
@@ -100,6 +126,7 @@ export function assembleSeries(
   });
   const labelNames = plan.by.map((name, index) => plan.labels?.[index] ?? name);
   const hostAt = plan.by.indexOf("host");
+  const cellsMax = grids === undefined ? CELLS_MAX : CELLS_MAX / 2;
   let cells = 0;
   const series: (ValueSeries | HeatmapSeries)[] = [];
   for (const [key, group] of groups) {
@@ -117,12 +144,13 @@ export function assembleSeries(
       const rows = byGroup?.get(key) ?? [];
       const head = { measure: selection.measure, unit: selection.unit, labels };
       if (selection.aggregate === "heatmap") {
-        const heatmap = { ...head, aggregate: "heatmap" as const, ...heatmapOf(rows, plan.steps.count, isReported) };
+        const extent = grids?.get(selection)?.get(key) ?? extentOf(rows);
+        const heatmap = { ...head, aggregate: "heatmap" as const, ...heatmapOf(rows, extent, plan.steps.count, isReported) };
         cells += heatmap.buckets.length * plan.steps.count;
-        if (cells > CELLS_MAX) {
+        if (cells > cellsMax) {
           throw new AppError(
             "QUERY_TOO_LARGE",
-            `The heat maps have more than ${CELLS_MAX} cells. Ask for fewer points, a smaller limit, or fewer dimensions in \`by\`.`,
+            `The heat maps${grids === undefined ? "" : " of each of the two windows"} have more than ${cellsMax} cells. Ask for fewer points, a smaller limit, or fewer dimensions in \`by\`.`,
           );
         }
         series.push(heatmap);
@@ -159,7 +187,7 @@ function share(value: number | null, total = 0): number | null {
   return value === null || total === 0 ? null : value / total;
 }
 
-/** Puts the values of the earlier window beside those of the answer. A group that came up between two statements has no earlier values. */
+/** Puts the values of the earlier window beside those of the answer, cells of heat maps on the same grid. A group that came up between two statements has no earlier values. */
 export function withCompared(
   series: readonly (ValueSeries | HeatmapSeries)[],
   earlier: readonly (ValueSeries | HeatmapSeries)[],
@@ -167,8 +195,11 @@ export function withCompared(
   const nameOf = ({ measure, aggregate, labels }: ValueSeries | HeatmapSeries): string => JSON.stringify([measure, aggregate, Object.values(labels)]);
   const byName = new Map(earlier.map((one) => [nameOf(one), one]));
   return series.map((one) => {
-    if (!("values" in one)) return one;
     const other = byName.get(nameOf(one));
+    if (!("values" in one)) {
+      const before = other !== undefined && "cells" in other ? other.cells : one.cells.map((row) => row.map(() => null));
+      return { ...one, compared: before };
+    }
     const before = other !== undefined && "values" in other ? other.values : one.values.map(() => null);
     return { ...one, compared: before, change: changeOf(one.values, before) };
   });
@@ -254,18 +285,26 @@ export function ratesOfFleet(table: FormRows, reports: Reports): FormRows {
   return { ...table, rows };
 }
 
-function heatmapOf(rows: readonly SeriesRow[], count: number, isReported: (step: number) => boolean): Pick<HeatmapSeries, "buckets" | "cells"> {
+function extentOf(rows: readonly SeriesRow[]): Extent {
   let lowest = Number.POSITIVE_INFINITY;
   let highest = Number.NEGATIVE_INFINITY;
-  const hasRow = new Set<number>();
   for (const row of rows) {
-    hasRow.add(row.step as number);
     for (const index of row.indexes as number[]) {
       lowest = Math.min(lowest, index);
       highest = Math.max(highest, index);
     }
   }
+  return { lowest, highest };
+}
+
+function heatmapOf(
+  rows: readonly SeriesRow[],
+  { lowest, highest }: Extent,
+  count: number,
+  isReported: (step: number) => boolean,
+): Pick<HeatmapSeries, "buckets" | "cells"> {
   if (lowest > highest) return { buckets: [], cells: [] };
+  const hasRow = new Set(rows.map((row) => row.step as number));
   const indexes = Array.from({ length: highest - lowest + 1 }, (_, i) => lowest + i);
   const empty = Array.from({ length: count }, (_, step) => (hasRow.has(step) || isReported(step) ? 0 : null));
   const cells = indexes.map(() => [...empty]);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from "vitest";
-import { assembleCoverage, type HostReport, type KnownHost, Reports } from "./coverage.ts";
+import { assembleCoverage, coverageOfMatching, type HostReport, type KnownHost, Reports } from "./coverage.ts";
 import type { Steps } from "./time-range.ts";
 
 const minute = 60_000;
@@ -48,6 +48,40 @@ const reportsOf = (rows: readonly Row[], count: number): Reports => {
 };
 const coverageOf = (steps: Steps, hosts: readonly KnownHost[], rows: readonly Row[], nowMs: number, notes: readonly string[] = []) =>
   assembleCoverage(steps, hosts, new Map(rows.map(({ id, report }) => [id, report])), reportsOf(rows, steps.count), nowMs, notes);
+
+describe("a range in which nobody can have reported", () => {
+  it("says whether those that match were gone before it or came after it", () => {
+    const gone = host("a", { retiredAtMs: now - 90 * minute });
+    const later = host("b", { enrolledAtMs: now - 5 * minute });
+    const note = (hosts: readonly KnownHost[]) => coverageOfMatching(past, hosts, new Map(), new Reports([], [], past.count), now, []).note;
+    expect(note([])).toBe("No enrolled host matches.");
+    expect(note([gone])).toBe("No enrolled host matches. One that matches was retired before the range.");
+    expect(note([gone, later, { ...later, id: "c" }])).toBe(
+      "No enrolled host matches. One that matches was retired before the range. 2 that match were enrolled after it.",
+    );
+  });
+
+  it("expects nobody in steps that are still to come, and says so", () => {
+    const ahead = { fromMs: now - 2 * minute, toMs: now + 2 * minute, stepMs: minute, count: 4 };
+    const coverage = coverageOf(ahead, [host("a")], [row("a", [0, 1], { covered: [minute, minute] })], now);
+    expect(coverage).toMatchObject({ steps: [1, 1, 0, 0], stepHosts: { reporting: [1, 1, 0, 0], expected: [1, 1, 0, 0] }, missing: [] });
+    expect(coverage.note).toContain("still to come");
+    const whole = { fromMs: now - minute, toMs: now + 60 * minute, stepMs: 61 * minute, count: 1 };
+    expect(coverageOf(whole, [host("a")], [row("a", [0])], now).note).toContain("still to come");
+    for (const steps of [live, { ...whole, toMs: now + 9_000, stepMs: minute + 9_000 }])
+      expect(coverageOf(steps, [host("a")], [row("a", [0])], now).note).toBeNull();
+  });
+
+  it("tells a host that was retired from one that went away", () => {
+    const report = { lastReportingMs: now - 30 * minute, lastMs: now - 30 * minute };
+    const hour = { fromMs: now - 60 * minute, toMs: now, stepMs: 10 * minute, count: 6 };
+    const missing = (retiredAtMs: number | null) => coverageOf(hour, [host("a", { retiredAtMs })], [row("a", [0], report)], now).missing;
+    expect(missing(null)).toMatchObject([{ state: "offline" }]);
+    expect(missing(now - 29 * minute)).toEqual([
+      { host: "a", state: "retired", reason: "retired", since: new Date(now - 29 * minute).toISOString() },
+    ]);
+  });
+});
 
 describe("the share of expected host time", () => {
   it("counts what was reported over what was expected", () => {

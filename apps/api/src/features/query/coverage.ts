@@ -211,7 +211,8 @@ export function coverageOfMatching(
     const expected = matching.filter(
       (host) => (host.enrolledAtMs < steps.toMs || byHost.has(host.id)) && (host.retiredAtMs === null || host.retiredAtMs > steps.fromMs),
     );
-    found = saidByHosts(steps, expected, byHost, secondMs);
+    const about = saidByHosts(steps, expected, byHost, secondMs);
+    found = expected.length > 0 ? about : { ...about, notes: [...absenceNotes(steps, matching), ...about.notes] };
     ofRanges.set(key, found);
   }
   return toCoverage(found, reports, further);
@@ -223,8 +224,27 @@ function saidByHosts(steps: Steps, expected: readonly KnownHost[], byHost: Reado
     missing: expected.flatMap((host) => missingEntry(host, byHost.get(host.id), steps, nowMs) ?? []),
     wanted: wantedOf(steps, expected, byHost, nowMs),
     states: statesOf(expected, byHost),
-    notes: notesOf(expected, byHost),
+    notes: [...notesOf(expected, byHost), ...futureNotes(steps, nowMs)],
   };
+}
+
+/** Why none of the hosts that match is expected in the range. */
+function absenceNotes(steps: Steps, matching: readonly KnownHost[]): readonly string[] {
+  const retired = matching.filter(({ retiredAtMs }) => retiredAtMs !== null && retiredAtMs <= steps.fromMs).length;
+  const later = matching.length - retired;
+  return [
+    ...(retired > 0 ? [`${retired === 1 ? "One that matches was" : `${retired} that match were`} retired before the range.`] : []),
+    ...(later > 0 ? [`${later === 1 ? "One that matches was" : `${later} that match were`} enrolled after it.`] : []),
+  ];
+}
+
+/** A range that ends now ends at the next mark, which is no future. */
+const FUTURE_MS = 60_000;
+
+/** What has not happened is not missing. */
+function futureNotes({ toMs, stepMs, count }: Steps, nowMs: number): readonly string[] {
+  if (toMs - (count === 1 ? 0 : stepMs) < nowMs + FUTURE_MS) return [];
+  return [`The range reaches beyond now: what is after ${new Date(nowMs).toISOString()} is still to come.`];
 }
 
 function toCoverage({ hosts, missing, wanted, states, notes }: SaidByHosts, reports: Reports, further: readonly string[]): Coverage {
@@ -308,7 +328,8 @@ function wantedOf(steps: Steps, expected: readonly KnownHost[], byHost: Readonly
   });
   return {
     ms: expectedMs.map((ofSome, step) => ofSome + (wholeOf[step] as number) * Math.max(0, stepEndMs(step) - (steps.fromMs + step * steps.stepMs))),
-    hosts: some.map((count, step) => count + (wholeOf[step] as number)),
+    // In a step that is still to come nobody is expected.
+    hosts: some.map((count, step) => (steps.fromMs + step * steps.stepMs < nowMs ? count + (wholeOf[step] as number) : 0)),
   };
 }
 
@@ -324,6 +345,7 @@ function missingEntry(host: KnownHost, row: HostReport | undefined, steps: Steps
   const isFresh = (ms: number): boolean => ms > 0 && (!isLive || ms >= nowMs - OFFLINE_AFTER_MS);
   if (row !== undefined) {
     if (isFresh(row.lastReportingMs)) return undefined;
+    if (host.retiredAtMs !== null) return entry("retired", "retired", host.retiredAtMs);
     if (!isFresh(row.lastMs)) return entry("offline", "offline", row.lastMs);
     return entry(
       row.lastState,

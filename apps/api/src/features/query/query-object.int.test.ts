@@ -8,7 +8,7 @@ import { RollupsService } from "../rollups/rollups.service.ts";
 import { Journal } from "./journal.ts";
 import { type Asked, QueryPlanner } from "./planner.ts";
 import { QueryRepository } from "./query.repository.ts";
-import { type Answer, answerSchema, querySchema, type ValueSeries } from "./query.schemas.ts";
+import { type Answer, answerSchema, type HeatmapSeries, querySchema, type ValueSeries } from "./query.schemas.ts";
 import { resolveQuery } from "./resolve.ts";
 import { seriesStatement } from "./statements.ts";
 
@@ -216,8 +216,32 @@ describe("the earlier window", () => {
     expect((before.series as ValueSeries[])[0]).toMatchObject({ compared: [null, null, null, null, null, null], change: null });
   });
 
+  it("of a heat map has its cells on the same buckets, and null where nobody reported", async () => {
+    const select = [
+      { measure: "rtt", aggregate: "heatmap" },
+      { measure: "rtt", aggregate: "count" },
+    ];
+    const answer = await ask({ signal: "tcp_rtt", select, ...range, step: "1m", compare: { from: t0 + 60_000 - 120_000, to: t0 } });
+    const [heatmap, count] = answer.series as [HeatmapSeries, ValueSeries];
+    // Buckets 159 to 204: of a fast and a slow process in the later window, of none in the earlier, in which hosts reported.
+    expect(heatmap.buckets).toHaveLength(46);
+    const sums = (cells: HeatmapSeries["cells"] = []) => cells.reduce((sum, row) => sum + (row[0] ?? 0), 0);
+    expect([sums(heatmap.cells), sums(heatmap.compared)]).toEqual([20, 0]);
+    expect(heatmap.compared).toHaveLength(46);
+    expect([count.values, count.compared]).toEqual([[20], [0]]);
+    const long = await ask({ signal: "tcp_rtt", select: select.slice(0, 1), ...range, compare: "1h" });
+    expect((long.series as HeatmapSeries[])[0]?.compared?.flat().every((cell) => cell === null)).toBe(true);
+    // The other way round: what only the earlier window has.
+    const gone = await ask({ signal: "tcp_rtt", select: select.slice(0, 1), from: t0 + 60_000, to: t0 + 120_000, step: "1m", compare: "prev" });
+    const [later] = gone.series as HeatmapSeries[];
+    expect([later?.buckets.length, later?.cells.flat().every((cell) => cell === null), sums(later?.compared)]).toEqual([46, true, 20]);
+  });
+
   it.each([
     [{ compare: "yesterday" }, "/compare"],
+    [{ compare: 5 }, "/compare"],
+    [{ compare: "1d", from: "2000-01-01T12:00:00Z", to: "2000-01-01T13:00:00Z" }, "/compare"],
+    [{ compare: "prev", from: "2000-01-01T00:00:00Z", to: "2000-01-01T01:00:00Z" }, "/compare"],
     [{ compare: "500d" }, "/compare"],
     [{ compare: "5s" }, "/compare"],
     [{ compare: { from: t0 - 120_000, to: t0 } }, "/compare/to"],

@@ -231,7 +231,6 @@ class Generator {
       (name, _, all) => name !== "tag.env" || !all.includes("env"),
     );
     const tameTerms = [`host:${this.of(hostNames)}`, `-host:"${this.of(this.foreign.ids)}"`, `env:*`, `kernel:"6.1-${this.own.word}",x`];
-    const hasHeatmap = select.some(({ aggregate }) => aggregate === "heatmap");
     return {
       signal: signal.name,
       select,
@@ -241,7 +240,7 @@ class Generator {
       to: t0 + 60_000,
       ...this.of([{}, { points: 1 }, { points: 6 }, { step: "10s" }, { step: "30s" }]),
       ...(this.chance(0.3) ? { limit: 1 + this.whole(5) } : {}),
-      ...(this.chance(0.2) && !hasHeatmap ? { compare: this.of(["prev", "1d", { from: t0 - 60_000, to: t0 }]) } : {}),
+      ...(this.chance(0.2) ? { compare: this.of(["prev", "1d", { from: t0 - 60_000, to: t0 }]) } : {}),
       ...(this.chance(0.3) ? { explain: true } : {}),
     };
   }
@@ -303,7 +302,9 @@ async function ask(generator: Generator, own: Side, foreign: Side, tally: Tally)
   expect(data.includes(foreign.word), question).toBe(false);
   expect(data.includes(foreign.organisation.id), question).toBe(false);
   expect(meta.coverage.hosts, question).toBeLessThanOrEqual(hostNames.length);
-  const values = answer.series.flatMap((series) => ("cells" in series ? series.cells.flat() : [...series.values, ...(series.compared ?? [])]));
+  const values = answer.series.flatMap((series) =>
+    "cells" in series ? [...series.cells, ...(series.compared ?? [])].flat() : [...series.values, ...(series.compared ?? [])],
+  );
   const found = values.filter((value): value is number => value !== null && value !== 0);
   if (found.length > 0) tally.answers++;
   // The smaller side's values never come near the larger one's.

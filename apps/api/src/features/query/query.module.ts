@@ -6,12 +6,13 @@ import { QueryController } from "./query.controller.ts";
 import { QueryMetrics } from "./query.metrics.ts";
 import { QueryRepository } from "./query.repository.ts";
 import { QueryService } from "./query.service.ts";
+import { QueryExecutor } from "./query-executor.ts";
 import { StatementAdmission } from "./statement-admission.ts";
 
 @Module({
   imports: [RollupsModule],
   controllers: [QueryController],
-  providers: [QueryService, QueryPlanner, QueryRepository, QueryMetrics, StatementAdmission],
-  exports: [QueryService, QueryRepository],
+  providers: [QueryService, QueryExecutor, QueryPlanner, QueryRepository, QueryMetrics, StatementAdmission],
+  exports: [QueryService, QueryRepository, QueryExecutor],
 })
 export class QueryModule {}

@@ -2,7 +2,9 @@
 import { WHERE_LENGTH_MAX } from "@waggle/query";
 import { coverageStates, levels } from "@waggle/signals";
 import { z } from "zod";
+import { COMPARE_FORMS } from "./earlier-window.ts";
 import { aggregates } from "./measures.ts";
+import { INSTANT_FORMS } from "./time-range.ts";
 
 export const BY_MAX = 3;
 export const SELECT_MAX = 12;
@@ -13,10 +15,13 @@ export const LIMIT_DEFAULT = 10;
 export const LIMIT_MAX = 100;
 export const LIMIT_MAX_ONE_POINT = 10_000;
 
-const instantSchema = z.union([z.string().min(1).max(64), z.int()]).meta({
+/** One end of a range in a body. */
+export const instantSchema = z.union([z.string().min(1).max(64), z.int()], { error: `This is no time; ${INSTANT_FORMS}` }).meta({
   description: "`now`, `now-15m` (ms, s, m, h, d, w), RFC 3339 with an offset, or Unix milliseconds.",
   examples: ["now-1h", "2026-11-20T21:00:00Z", 1763672400000],
 });
+/** The same in an address. */
+export const instantParameter = z.string().min(1).max(64);
 
 export const selectionSchema = z.strictObject({
   measure: z
@@ -31,6 +36,20 @@ export const selectionSchema = z.strictObject({
     examples: ["p99"],
   }),
 });
+
+/** `compare` of the query object in an address, where a range is written `from..to`. */
+export const compareParameter = z
+  .string()
+  .max(140)
+  .transform((text) => {
+    const [from = "", to, ...rest] = text.split("..");
+    return to === undefined || rest.length > 0 ? text : { from, to };
+  })
+  .meta({
+    description:
+      "A second window as long as the first, whose values stand beside the first's: `prev` (right before), how much earlier (`1h`, `1d`, `7d`), or a range as `from..to`.",
+    examples: ["prev", "7d", "2026-11-20T21:00:00Z..2026-11-20T22:00:00Z"],
+  });
 
 /** The query object: what a panel, an API call and an alert rule have in common. */
 export const querySchema = z
@@ -77,7 +96,7 @@ export const querySchema = z
         examples: ["1m"],
       }),
     compare: z
-      .union([z.string().max(16), z.strictObject({ from: instantSchema, to: instantSchema })])
+      .union([z.string().max(16), z.strictObject({ from: instantSchema, to: instantSchema })], { error: COMPARE_FORMS })
       .optional()
       .meta({
         description:
@@ -167,6 +186,10 @@ export const heatmapSeriesSchema = z
     labels: labelsSchema,
     buckets: z.array(z.object({ lower: z.number(), upper: z.number() })).meta({ description: "(lower, upper], fast to slow, in `unit`." }),
     cells: z.array(z.array(z.number().nullable())).meta({ description: "cells[bucket][step]: how many; null = no data for the step." }),
+    compared: z.array(z.array(z.number().nullable())).optional().meta({
+      description:
+        "With `compare`: the cells of the earlier window. Both windows have the same buckets, those of the two together, and as many steps; null = no data for the step.",
+    }),
   })
   .meta({ id: "HeatmapSeries" });
 export type HeatmapSeries = z.infer<typeof heatmapSeriesSchema>;

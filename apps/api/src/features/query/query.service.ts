@@ -5,7 +5,7 @@ import { OTHER, RELATIVE_ERROR_MAX, SERVER_HOST } from "@waggle/signals";
 import { AppError } from "../../common/app-error.ts";
 import { type Caller, requireScope } from "../../common/caller.ts";
 import { Clock } from "../../common/clock.ts";
-import { assembleSeries, groupOf, reporterKeys, withCompared } from "./assemble.ts";
+import { assembleSeries, groupOf, type HeatmapGrids, heatmapGrids, reporterKeys, withCompared } from "./assemble.ts";
 import { coverageOfMatching, type HostReport, type HostsRow, type KnownHost, Reports } from "./coverage.ts";
 import { hostsStatement } from "./coverage-statements.ts";
 import { earlierSteps } from "./earlier-window.ts";
@@ -55,7 +55,8 @@ export class QueryService {
     const read = isNobody ? nothing(plan) : await this.read(window, journal, "", signal);
     const earlier = await this.readEarlier(window, resolved, asked, read, journal, signal);
     const further = [...groupsOfRest(window, read), ...(earlier === undefined ? [] : groupsOfRest(earlier.window, earlier.read))];
-    const series = window.series(read, earlier === undefined ? [] : further);
+    const grids = earlier === undefined ? undefined : heatmapGrids(plan, [read.tables, earlier.read.tables]);
+    const series = window.series(read, earlier === undefined ? [] : further, grids);
     const shown = read.top?.length ?? 0;
     const sources = isNobody ? [] : sourcesOf(planned.readings);
     const notes = rateNotes(planned, read.reports, nowMs);
@@ -63,7 +64,7 @@ export class QueryService {
     const compared =
       earlier === undefined
         ? undefined
-        : { series: withCompared(series, earlier.window.series(earlier.read, further)), meta: earlier.window.meta(earlier.read) };
+        : { series: withCompared(series, earlier.window.series(earlier.read, further, grids)), meta: earlier.window.meta(earlier.read) };
     const { elapsedMs, plannerMs } = journal.times();
     return {
       meta: {
@@ -105,16 +106,20 @@ export class QueryService {
   }
 
   /**
-   * What a query of one value over its range reads: names checked, hosts found, levels chosen. For answers that are put together in another way than `query` does.
+   * What a query of one value over its range reads, and the window it is compared with: names checked, hosts found, levels chosen. For answers that are put together in
+   * another way than `query` does.
    * @throws AppError as of `query`; VALIDATION_FAILED for comparisons of groups' values, which only `query` heeds
    */
   async plan(caller: Caller, query: Omit<Query, "explain" | "points">, signal?: AbortSignal): Promise<ChosenPlan> {
-    const { window } = await this.choose(caller, { ...query, points: 1, explain: false }, new Journal(), signal);
+    const { window, resolved, asked } = await this.choose(caller, { ...query, points: 1, explain: false }, new Journal(), signal);
     if (window.planned.compared.length > 0) {
       const detail = "Comparisons of values, such as `count>10`, cannot be used here; filter by dimensions, hosts and tags.";
       throw new AppError("VALIDATION_FAILED", `/where: ${detail}`, { errors: [{ pointer: "/where", detail }] });
     }
-    return window;
+    if (resolved.earlier === null) return window;
+    const { planned, known, matching, nowMs } = window;
+    const earlier = await this.planner.again(asked, earlierSteps(planned.plan.steps, resolved.earlier), nowMs, signal);
+    return { planned, known, matching, nowMs, earlier: { planned: earlier, known, matching, nowMs } };
   }
 
   /** How well a plan's signal is covered over its range. Throws as of `query`. */
@@ -137,8 +142,8 @@ export class QueryService {
     signal: AbortSignal | undefined,
   ): Promise<{ readonly window: Window; readonly read: ReadRows } | undefined> {
     const { plan } = window;
-    const steps = earlier === null ? undefined : earlierSteps(plan.steps, earlier);
-    if (steps === undefined) return undefined;
+    if (earlier === null) return undefined;
+    const steps = earlierSteps(plan.steps, earlier);
     const again = await this.planner.again({ ...asked, comparisons: [] }, steps, window.nowMs, signal);
     // What passes is what passes now: the same groups are compared.
     const planned: Planned = { ...again, plan: { ...again.plan, ...(read.passing === undefined ? {} : { passing: read.passing }) } };
@@ -202,6 +207,8 @@ export interface ChosenPlan {
   /** Those that the filter means. */
   readonly matching: readonly KnownHost[];
   readonly nowMs: number;
+  /** The same of the window that it is compared with, if there is one. */
+  readonly earlier?: ChosenPlan;
 }
 
 export interface AskedHosts {
@@ -249,9 +256,15 @@ class Window {
     return reportsOfOneStep(hosts, this.known, JSON.stringify(keys), () => Reports.ofOneStep(hosts, (id) => this.reportersOf(id, keys)));
   }
 
-  series({ top, tables, totals, reports }: ReadRows, groups: Groups): Answer["series"] {
+  series({ top, tables, totals, reports }: ReadRows, groups: Groups, grids?: HeatmapGrids): Answer["series"] {
     const hostName = (id: string): string => this.byId.get(id)?.name ?? id;
-    return assembleSeries(this.plan, top, tables, { reports, hostName, groups, ...(totals === undefined ? {} : { totals }) });
+    return assembleSeries(this.plan, top, tables, {
+      reports,
+      hostName,
+      groups,
+      ...(totals === undefined ? {} : { totals }),
+      ...(grids === undefined ? {} : { grids }),
+    });
   }
 
   coverage({ hosts, reports }: Pick<ReadRows, "hosts" | "reports">, notes: readonly string[] = []): Answer["meta"]["coverage"] {

@@ -2,6 +2,7 @@
 import { type Comparison, type Filter, isHostKey, keysOf, nearestName, type Operator, parseWhere, resolveKey, type Vocabulary } from "@waggle/query";
 import { catalogue, getSignal, type Signal } from "@waggle/signals";
 import { AppError, type FieldProblem } from "../../common/app-error.ts";
+import { summed } from "../../common/validation.ts";
 import { type EarlierWindow, parseCompare } from "./earlier-window.ts";
 import { type Aggregate, measuresOf, type QueryableMeasure, type Selection, toSelection, unitOf, usualAggregate } from "./measures.ts";
 import { POINTS_DEFAULT, POINTS_MAX, type Query } from "./query.schemas.ts";
@@ -67,12 +68,9 @@ export function resolveQuery(query: Query, nowMs: number, tagKeys: readonly stri
   const range = parseTimeRange(query.from, query.to, nowMs);
   if ("problems" in range) problems.push(...range.problems);
   const stepMs = resolveStep(query, range, problems);
-  const earlier = resolveCompare(query, selections, range, nowMs, problems);
+  const earlier = resolveCompare(query, range, nowMs, problems);
   if (problems.length > 0 || "problems" in range || where.problems !== undefined) {
-    const [first] = problems;
-    throw new AppError("VALIDATION_FAILED", problems.length === 1 ? `${first?.pointer}: ${first?.detail}` : `${problems.length} fields are wrong.`, {
-      errors: problems,
-    });
+    throw new AppError("VALIDATION_FAILED", summed(problems), { errors: problems });
   }
   const isOfHost = ({ key }: Filter): boolean => key === "host" || isHostKey(key);
   return {
@@ -125,16 +123,8 @@ function resolveStep(query: Query, range: ParsedRange, problems: FieldProblem[])
   return null;
 }
 
-function resolveCompare(
-  query: Query,
-  selections: readonly Selection[],
-  range: ParsedRange,
-  nowMs: number,
-  problems: FieldProblem[],
-): EarlierWindow | null {
+function resolveCompare(query: Query, range: ParsedRange, nowMs: number, problems: FieldProblem[]): EarlierWindow | null {
   if (query.compare === undefined) return null;
-  if (selections.some((selection) => selection.aggregate === "heatmap"))
-    problems.push({ pointer: "/compare", detail: "A heat map is not compared; ask for its two windows one by one." });
   if ("problems" in range) return null;
   const compare = parseCompare(query.compare, range.range, nowMs);
   if ("earlier" in compare) return compare.earlier;

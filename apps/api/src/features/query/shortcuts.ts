@@ -1,24 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+import { nearestName } from "@waggle/query";
 import { getSignalOrThrow } from "@waggle/signals";
 import { z } from "zod";
 import { AppError, type FieldProblem } from "../../common/app-error.ts";
-import { parseOrThrow } from "../../common/validation.ts";
+import { commaList, flag, wholeNumber } from "../../common/query-string.ts";
+import { parseOrThrow, summed } from "../../common/validation.ts";
 import { aggregates } from "./measures.ts";
-import { LIMIT_MAX_ONE_POINT, POINTS_MAX, type Query, querySchema, SELECT_MAX } from "./query.schemas.ts";
-
-const commaList = z.union([z.string(), z.array(z.string())]).transform((value) =>
-  (Array.isArray(value) ? value : [value])
-    .flatMap((text) => text.split(","))
-    .map((text) => text.trim())
-    .filter((text) => text !== ""),
-);
-
-const wholeNumber = (max: number) =>
-  z
-    .string()
-    .regex(/^\d{1,6}$/, "Write a whole number.")
-    .transform(Number)
-    .pipe(z.int().min(1).max(max));
+import { compareParameter, LIMIT_MAX_ONE_POINT, POINTS_MAX, type Query, querySchema, SELECT_MAX } from "./query.schemas.ts";
 
 /** What every shortcut takes in its query string; the rest of the query object is fixed by its path. */
 const commonParameters = {
@@ -27,8 +15,15 @@ const commonParameters = {
   from: z.string().optional(),
   to: z.string().optional(),
   points: wholeNumber(POINTS_MAX).optional(),
+  step: z
+    .string()
+    .max(16)
+    .optional()
+    .meta({ description: "Instead of `points`: the length of a step, 10s, 20s, 30s or whole minutes (`1m`, `1h`, `1d`).", examples: ["1m"] }),
   limit: wholeNumber(LIMIT_MAX_ONE_POINT).optional(),
   aggregate: commaList.optional().meta({ description: "Aggregates, separated by commas.", examples: ["p50,p99"] }),
+  compare: compareParameter.optional(),
+  explain: flag.optional().meta({ description: "`true`: say in `meta.explain` how the answer was made." }),
 };
 
 export const latencySignals = ["tcp_rtt", "tcp_connect_latency", "syscall_latency"] as const;
@@ -92,12 +87,12 @@ function toQuery(
   const problems: FieldProblem[] = [];
   if (aggregate.length === 0 || aggregate.length * names.length > SELECT_MAX)
     problems.push({ pointer: "/aggregate", detail: `Write 1 to ${SELECT_MAX / names.length} aggregates, separated by commas.` });
-  for (const name of aggregate) {
-    if (!(aggregates as readonly string[]).includes(name))
-      problems.push({ pointer: "/aggregate", detail: `\`${name}\` is no aggregate; there are ${aggregates.join(", ")}.` });
+  for (const name of aggregate.slice(0, SELECT_MAX)) {
+    if ((aggregates as readonly string[]).includes(name)) continue;
+    const detail = `\`${name.slice(0, 40)}\` is no aggregate; there are ${aggregates.join(", ")}.`;
+    problems.push({ pointer: "/aggregate", detail, suggestion: nearestName(name, aggregates) });
   }
-  if (problems.length > 0)
-    throw new AppError("VALIDATION_FAILED", problems.map((problem) => `${problem.pointer}: ${problem.detail}`).join(" "), { errors: problems });
+  if (problems.length > 0) throw new AppError("VALIDATION_FAILED", summed(problems), { errors: problems });
   const select = names.flatMap((measure) => aggregate.map((name) => ({ measure, aggregate: name })));
   return parseOrThrow(querySchema, { signal, select, ...rest });
 }

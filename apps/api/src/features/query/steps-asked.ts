@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { FieldProblem } from "../../common/app-error.ts";
-import { fixedSteps, formatLength, parseLength, planSteps, type Steps, type TimeRange, WINDOW_MS } from "./time-range.ts";
+import { fixedSteps, formatLength, parseLength, planSteps, RANGE_MS_MAX, type Steps, type TimeRange, WINDOW_MS } from "./time-range.ts";
 
 const MINUTE_MS = 60_000;
 const SUGGESTED_MS = [10_000, 30_000, 60_000, 300_000, 900_000, 3_600_000, 21_600_000, 86_400_000, 7 * 86_400_000];
@@ -22,6 +22,8 @@ export function parseStep(text: string, range: TimeRange, stepsMax: number): { r
   const isWhole = stepMs < MINUTE_MS ? MINUTE_MS % stepMs === 0 && stepMs % WINDOW_MS === 0 : stepMs % MINUTE_MS === 0;
   if (stepMs === 0 || !isWhole)
     return { problem: { pointer, detail: "A step is 10, 20 or 30 seconds or whole minutes long.", suggestion: suggestion() } };
+  if (stepMs > RANGE_MS_MAX)
+    return { problem: { pointer, detail: `A step is at most ${formatLength(RANGE_MS_MAX)} long.`, suggestion: suggestion() } };
   const { count } = fixedSteps(range, stepMs);
   if (count > stepsMax) {
     const detail = `The range has ${count} steps of ${text}; an answer has at most ${stepsMax}. Take longer steps or a shorter range.`;

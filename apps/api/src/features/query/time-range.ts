@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { FieldProblem } from "../../common/app-error.ts";
+import { AppError, type FieldProblem } from "../../common/app-error.ts";
+import { summed } from "../../common/validation.ts";
 
 /** Raw windows end on multiples of this. */
 export const WINDOW_MS = 10_000;
 /** The longest range one query may cover, in days: as long as hours are kept by default. */
 const RANGE_DAYS_MAX = 400;
 export const RANGE_MS_MAX = RANGE_DAYS_MAX * 86_400_000;
-const EPOCH_MS_MIN = Date.UTC(2000, 0, 1);
+/** No time before it is read. */
+export const EPOCH_MS_MIN = Date.UTC(2000, 0, 1);
 const EPOCH_MS_MAX = Date.UTC(2100, 0, 1);
 
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, min: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
@@ -53,7 +55,7 @@ export function parseTimeRange(from: string | number, to: string | number, nowMs
     if (instant === undefined)
       problems.push({
         pointer,
-        detail: `\`${String(value).slice(0, 60)}\` is not a time this API reads; ${FORMS}`,
+        detail: `\`${String(value).slice(0, 60)}\` is not a time this API reads; ${INSTANT_FORMS}`,
         suggestion: suggestInstant(value, nowMs),
       });
     return instant ?? Number.NaN;
@@ -90,7 +92,18 @@ export function parseTimeRange(from: string | number, to: string | number, nowMs
   return { range: { fromMs, toMs } };
 }
 
-const FORMS = "write `now`, `now-15m` (ms, s, m, h, d, w), RFC 3339 with an offset (2026-11-20T21:00:00Z) or Unix milliseconds.";
+/**
+ * The same for who has nothing else to say about the request.
+ * @throws AppError VALIDATION_FAILED
+ */
+export function timeRangeOrThrow(from: string | number, to: string | number, nowMs: number): TimeRange {
+  const parsed = parseTimeRange(from, to, nowMs);
+  if ("problems" in parsed) throw new AppError("VALIDATION_FAILED", summed(parsed.problems), { errors: parsed.problems });
+  return parsed.range;
+}
+
+/** What a time may look like. */
+export const INSTANT_FORMS = "write `now`, `now-15m` (ms, s, m, h, d, w), RFC 3339 with an offset (2026-11-20T21:00:00Z) or Unix milliseconds.";
 
 function suggestInstant(value: string | number, nowMs: number): string | undefined {
   const text = String(value).trim();

@@ -2,7 +2,8 @@
 
 import { hostAttributes, WHERE_LENGTH_MAX } from "@waggle/query";
 import { z } from "zod";
-import { coverageSchema } from "../query/query.schemas.ts";
+import { wholeNumber } from "../../common/query-string.ts";
+import { coverageSchema, instantParameter } from "../query/query.schemas.ts";
 import { rankings } from "./statements.ts";
 
 export const EDGES_MAX = 1_000;
@@ -26,14 +27,10 @@ export const topologyParametersSchema = z.strictObject({
         "Filter on what hosts tell of their connections: `host`, `process`, `unit`, `role`, `peer`, `peer_port`, `port`. With a filter on hosts alone the far ends' view is read all the same.",
       examples: ["host:web-* -peer_port:443"],
     }),
-  from: z.string().min(1).max(64).default("now-1h"),
-  to: z.string().min(1).max(64).default("now"),
+  from: instantParameter.default("now-1h"),
+  to: instantParameter.default("now"),
   sort: z.enum(rankings).default("bytes").meta({ description: "Which edges are shown: those with most of this." }),
-  limit: z
-    .string()
-    .regex(/^\d{1,4}$/, "Write a whole number.")
-    .transform(Number)
-    .pipe(z.int().min(1).max(EDGES_MAX))
+  limit: wholeNumber(EDGES_MAX)
     .default(100)
     .meta({ description: `Edges; at most ${EDGES_MAX}. The others are summed in \`rest\`.` }),
 });

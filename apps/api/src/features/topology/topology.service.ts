@@ -2,16 +2,12 @@
 import { Inject, Injectable } from "@nestjs/common";
 import { hostValue } from "@waggle/query";
 import type { Caller } from "../../common/caller.ts";
-import { Clock } from "../../common/clock.ts";
-import { Config } from "../../config/config.ts";
 import { alignedEnds } from "../query/aligned-range.ts";
 import type { KnownHost } from "../query/coverage.ts";
-import { factSources } from "../query/fact-sources.ts";
-import { QueryRepository } from "../query/query.repository.ts";
-import { QueryService } from "../query/query.service.ts";
+import { type Execution, hostNames, QueryExecutor } from "../query/query-executor.ts";
 import { SharedAnswers } from "../query/shared-answers.ts";
 import type { Source } from "../query/sources.ts";
-import type { Plan, Statement } from "../query/sql.ts";
+import type { Plan } from "../query/sql.ts";
 import { ADDRESS_FACT, type AddressesRow, addressBook, type Holder } from "./address-book.ts";
 import { assembleEdges, type Details, type FailureRow, type ListenerRow, type RoundTripRow, type TrafficRow } from "./assemble.ts";
 import { readEnd } from "./ends.ts";
@@ -47,44 +43,30 @@ type Book = ReadonlyMap<string, Holder>;
 export class TopologyService {
   private readonly books = new SharedAnswers<Book>(BOOK_KEPT_MS, BOOKS_MAX);
 
-  constructor(
-    @Inject(QueryService) private readonly queries: QueryService,
-    @Inject(QueryRepository) private readonly queryRepository: QueryRepository,
-    @Inject(Clock) private readonly clock: Clock,
-    @Inject(Config) private readonly config: Config,
-  ) {}
+  constructor(@Inject(QueryExecutor) private readonly executor: QueryExecutor) {}
 
   /** Throws AppError as of `QueryService.query`. */
   async topology(caller: Caller, parameters: TopologyParameters, signal?: AbortSignal): Promise<Topology> {
-    const startedAt = performance.now();
-    let rowsRead = 0;
-    const run = async <Row>(statement: Statement | null): Promise<Row[]> => {
-      if (statement === null) return [];
-      const answer = await this.queryRepository.run<Row>(statement, signal);
-      rowsRead += answer.rowsRead;
-      return answer.rows;
-    };
-    const chosen = await this.queries.plan(caller, queryOf({ ...parameters, ...alignedEnds(parameters, this.clock.now(), "outwards") }), signal);
+    const execution = this.executor.begin(caller, signal);
+    const chosen = await execution.plan(queryOf({ ...parameters, ...alignedEnds(parameters, execution.nowMs, "outwards") }));
     const { plan, readings } = chosen.planned;
     const sources = readings[0]?.sources ?? [];
     const { fromMs, toMs } = plan.steps;
     const grain = grainOf(parameters.by, chosen.known);
+    let rowsOfBook = 0;
     const [book, asked] = await Promise.all([
       this.book(caller, fromMs, toMs, (rows) => {
-        rowsRead += rows;
+        rowsOfBook = rows;
       }),
-      this.queries.coverage(chosen, signal),
+      execution.coverage(chosen),
     ]);
-    rowsRead += asked.rowsRead;
     const ends: Ends = { book, grain };
 
-    const isNobody = plan.hosts?.length === 0;
-    const pairs = isNobody ? [] : await run<PairRow>(pairsStatement(plan, sources, ends, parameters.sort));
-    const details = pairs.length === 0 ? nothing : await this.details(plan, sources, ends, pairs, run);
-    const names = new Map(chosen.known.map((host) => [host.id, host.name]));
+    const pairs = await execution.read<PairRow>(chosen, () => pairsStatement(plan, sources, ends, parameters.sort));
+    const details = pairs.length === 0 ? nothing : await readDetails(plan, sources, ends, pairs, execution);
     const { nodes, edges } = assembleEdges(details, {
       grain: grain.kind,
-      host: (id) => names.get(id) ?? id,
+      host: hostNames(chosen),
       holders: (address) => {
         const holder = book.get(address);
         return holder?.kind === "ambiguous" ? holder.hosts : [];
@@ -112,42 +94,12 @@ export class TopologyService {
           retransmits: rest.retransmits + cut.reduce((sum, { views }) => sum + (views.from ?? views.to ?? noView).segmentsRetransmitted, 0),
         },
         resolved: { addresses: book.size, ambiguous: [...book.values()].filter(({ kind }) => kind === "ambiguous").length },
-        rowsRead,
-        elapsedMs: Math.round((performance.now() - startedAt) * 10) / 10,
+        rowsRead: execution.rowsRead + rowsOfBook,
+        elapsedMs: execution.elapsedMs,
       },
       nodes: nodes.filter(({ id }) => used.has(id)),
       edges: shown,
     };
-  }
-
-  private async details(
-    plan: Plan,
-    sources: readonly Source[],
-    ends: Ends,
-    pairs: readonly PairRow[],
-    run: <Row>(statement: Statement | null) => Promise<Row[]>,
-  ): Promise<Details> {
-    const hostsOf = (end: string): string[] => {
-      const { kind, value } = readEnd(end);
-      return kind === "host" ? [value] : [];
-    };
-    const both = [...new Set(pairs.flatMap(({ a, b }) => [...hostsOf(a), ...hostsOf(b)]))];
-    // Of tags the hosts behind a pair are not known; a filter on more than hosts says nothing about far ends.
-    const isByHost = ends.grain.kind !== "tag";
-    const scoped: Plan = { ...plan, hosts: !isByHost ? plan.hosts : plan.filters.length === 0 ? both : intersection(both, plan.hosts) };
-    // Of hosts and tags the pairs say it all already, unless far ends were left out by a filter on hosts.
-    const isFine = ends.grain.kind === "process" || ends.grain.kind === "unit";
-    const isSaidByPairs = !isFine && (plan.hosts === null || plan.filters.length > 0 || !isByHost);
-    const servers = [...new Set(pairs.filter(({ direction }) => direction === "client-server").flatMap(({ b }) => hostsOf(b)))];
-    const ofServers: Plan = { ...plan, hosts: servers };
-    const [traffic, roundTrips, failures, accepts, drops] = await Promise.all([
-      isSaidByPairs ? trafficOf(pairs) : run<TrafficRow>(trafficStatement(scoped, sources, ends, pairs)),
-      run<RoundTripRow>(roundTripStatement(scoped, sources, ends, pairs)),
-      run<FailureRow>(failuresStatement(scoped, sources, ends, pairs)),
-      run<ListenerRow>(servers.length === 0 ? null : acceptStatement(ofServers, sources, ends)),
-      run<ListenerRow>(servers.length === 0 ? null : listenDropsStatement(ofServers, sources, ends)),
-    ]);
-    return { traffic, roundTrips, failures, accepts, drops };
   }
 
   /**
@@ -162,32 +114,45 @@ export class TopologyService {
     return this.books.get(
       JSON.stringify([caller.organisationId, hourMs, endMs]),
       async () => {
-        const query = {
-          signal: "host_facts",
-          select: [{ measure: "windows", aggregate: "sum" }],
-          by: ["host"],
-          where: `fact:${ADDRESS_FACT}*`,
-          from: hourMs - HOUR_MS,
-          to: endMs,
-          limit: 1,
-        };
-        const { planned } = await this.queries.plan(caller, query);
-        const minutesKeptDays = this.config.retention.daysOf("host_facts")["1m"];
-        const hours = planned.readings[0]?.sources ?? [];
-        const sources = await factSources(this.queryRepository, planned.plan, hours, { nowMs: this.clock.now(), minutesKeptDays }, undefined);
+        // Not this caller's to cancel: others may wait for it.
+        const execution = this.executor.begin(caller);
+        const { plan, sources } = await execution.facts({ where: `fact:${ADDRESS_FACT}*`, fromMs: hourMs - HOUR_MS, toMs: endMs });
         // Apart, as what is rolled up already is read again only when something was written to it.
         const parts = [sources.filter(({ level }) => level !== "raw"), sources.filter(({ level }) => level === "raw")].filter(
           (part) => part.length > 0,
         );
-        const answers = await Promise.all(
-          parts.map((part) => this.queryRepository.run<AddressesRow>(addressesStatement(planned.plan, part, hourMs), undefined)),
-        );
-        onRead(answers.reduce((sum, { rowsRead }) => sum + rowsRead, 0));
-        return addressBook(answers.flatMap(({ rows }) => rows));
+        const rows = await Promise.all(parts.map((part) => execution.run<AddressesRow>(addressesStatement(plan, part, hourMs))));
+        onRead(execution.rowsRead);
+        return addressBook(rows.flat());
       },
       performance.now(),
     );
   }
+}
+
+/** What each end saw of the pairs. */
+async function readDetails(plan: Plan, sources: readonly Source[], ends: Ends, pairs: readonly PairRow[], execution: Execution): Promise<Details> {
+  const hostsOf = (end: string): string[] => {
+    const { kind, value } = readEnd(end);
+    return kind === "host" ? [value] : [];
+  };
+  const both = [...new Set(pairs.flatMap(({ a, b }) => [...hostsOf(a), ...hostsOf(b)]))];
+  // Of tags the hosts behind a pair are not known; a filter on more than hosts says nothing about far ends.
+  const isByHost = ends.grain.kind !== "tag";
+  const scoped: Plan = { ...plan, hosts: !isByHost ? plan.hosts : plan.filters.length === 0 ? both : intersection(both, plan.hosts) };
+  // Of hosts and tags the pairs say it all already, unless far ends were left out by a filter on hosts.
+  const isFine = ends.grain.kind === "process" || ends.grain.kind === "unit";
+  const isSaidByPairs = !isFine && (plan.hosts === null || plan.filters.length > 0 || !isByHost);
+  const servers = [...new Set(pairs.filter(({ direction }) => direction === "client-server").flatMap(({ b }) => hostsOf(b)))];
+  const ofServers: Plan = { ...plan, hosts: servers };
+  const [traffic, roundTrips, failures, accepts, drops] = await Promise.all([
+    isSaidByPairs ? trafficOf(pairs) : execution.run<TrafficRow>(trafficStatement(scoped, sources, ends, pairs)),
+    execution.run<RoundTripRow>(roundTripStatement(scoped, sources, ends, pairs)),
+    execution.run<FailureRow>(failuresStatement(scoped, sources, ends, pairs)),
+    execution.run<ListenerRow>(servers.length === 0 ? null : acceptStatement(ofServers, sources, ends)),
+    execution.run<ListenerRow>(servers.length === 0 ? null : listenDropsStatement(ofServers, sources, ends)),
+  ]);
+  return { traffic, roundTrips, failures, accepts, drops };
 }
 
 /** @param by checked by the schema */

@@ -251,13 +251,13 @@ export interface paths {
         };
         /**
          * Call stacks as a tree, or for other tools
-         * @description What ran on the CPUs or where programs waited. The tree is cut to `maxNodes`; `focus` opens what was cut. `format` (or `Accept`) asks for all stacks as collapsed text, pprof (gzip) or speedscope.
+         * @description What ran on the CPUs or where programs waited. As JSON or rows it is a tree, cut to `maxNodes`; `focus` opens what was cut. As collapsed text, pprof (gzip) and speedscope it has all stacks.
          */
         readonly get: operations["getProfile"];
         readonly put?: never;
         /**
          * Call stacks as a tree, beside those of a baseline
-         * @description As GET, with a body; `baseline` puts another range or filter beside the selection, node by node.
+         * @description As GET, with a body; `baseline` puts another range or filter beside the selection, node by node. Files for other tools hold one selection.
          */
         readonly post: operations["queryProfile"];
         readonly delete?: never;
@@ -704,6 +704,8 @@ export interface components {
             }[];
             /** @description cells[bucket][step]: how many; null = no data for the step. */
             readonly cells: readonly (readonly (number | null)[])[];
+            /** @description With `compare`: the cells of the earlier window. Both windows have the same buckets, those of the two together, and as many steps; null = no data for the step. */
+            readonly compared?: readonly (readonly (number | null)[])[];
         };
         readonly Problem: {
             /** Format: uri */
@@ -713,7 +715,7 @@ export interface components {
             readonly detail: string;
             readonly instance: string;
             /** @enum {string} */
-            readonly code: "VALIDATION_FAILED" | "UNAUTHENTICATED" | "FORBIDDEN" | "NOT_FOUND" | "HOST_NOT_FOUND" | "DIMENSION_NOT_FOUND" | "SIGNAL_NOT_FOUND" | "NOT_ACCEPTABLE" | "PRECONDITION_FAILED" | "IDEMPOTENCY_CONFLICT" | "QUERY_TOO_LARGE" | "QUERY_TIMEOUT" | "STORAGE_UNAVAILABLE" | "PAYLOAD_TOO_LARGE" | "OVERLOADED" | "RATE_LIMITED" | "INTERNAL";
+            readonly code: "VALIDATION_FAILED" | "UNAUTHENTICATED" | "FORBIDDEN" | "NOT_FOUND" | "HOST_NOT_FOUND" | "DIMENSION_NOT_FOUND" | "SIGNAL_NOT_FOUND" | "NOT_ACCEPTABLE" | "PRECONDITION_FAILED" | "IDEMPOTENCY_CONFLICT" | "QUERY_TOO_LARGE" | "QUERY_TIMEOUT" | "STORAGE_UNAVAILABLE" | "MALFORMED_REQUEST" | "REQUEST_TIMEOUT" | "HEADERS_TOO_LARGE" | "PAYLOAD_TOO_LARGE" | "OVERLOADED" | "RATE_LIMITED" | "INTERNAL";
             readonly requestId: string;
             readonly errors?: readonly {
                 readonly pointer: string;
@@ -947,6 +949,13 @@ export interface components {
                 readonly to: string;
                 readonly by: readonly string[];
                 readonly sort: string;
+                /** @description With `compare`: the earlier window. */
+                readonly compare?: {
+                    /** Format: date-time */
+                    readonly from: string;
+                    /** Format: date-time */
+                    readonly to: string;
+                };
                 readonly truncated: {
                     readonly shown: number;
                     readonly total: number;
@@ -968,6 +977,15 @@ export interface components {
                     /** @description What else weakens the numbers. */
                     readonly note: string | null;
                 };
+                /** @description With `compare`: coverage of the earlier window. */
+                readonly compared?: {
+                    /** @description Hosts that match the filter and were enrolled before the end of the range. */
+                    readonly hosts: number;
+                    /** @description Those that reported the signal; in a range that reaches the present, those that still do. */
+                    readonly reporting: number;
+                    /** @description What else weakens the numbers. */
+                    readonly note: string | null;
+                };
             }[];
             /** @description Largest first; `~other` last: all that is not shown, and what agents had no room for. */
             readonly data: readonly {
@@ -976,6 +994,10 @@ export interface components {
                 };
                 /** @description By column. null: nobody reported the column's signal; 0: measured, and nothing counted. */
                 readonly values: {
+                    readonly [key: string]: number | null;
+                };
+                /** @description With `compare`: by column, what the same row was in the earlier window. */
+                readonly compared?: {
                     readonly [key: string]: number | null;
                 };
             }[];
@@ -1269,9 +1291,21 @@ export interface components {
              * @example nginx;main [nginx]
              */
             readonly focus: string;
-            /** @default now-1h */
+            /**
+             * @description `now`, `now-15m` (ms, s, m, h, d, w), RFC 3339 with an offset, or Unix milliseconds.
+             * @default now-1h
+             * @example now-1h
+             * @example 2026-11-20T21:00:00Z
+             * @example 1763672400000
+             */
             readonly from: string | number;
-            /** @default now */
+            /**
+             * @description `now`, `now-15m` (ms, s, m, h, d, w), RFC 3339 with an offset, or Unix milliseconds.
+             * @default now
+             * @example now-1h
+             * @example 2026-11-20T21:00:00Z
+             * @example 1763672400000
+             */
             readonly to: string | number;
             /** @default 2000 */
             readonly maxNodes: number;
@@ -1288,7 +1322,19 @@ export interface components {
                  * @example process:nginx
                  */
                 readonly where: string;
+                /**
+                 * @description `now`, `now-15m` (ms, s, m, h, d, w), RFC 3339 with an offset, or Unix milliseconds.
+                 * @example now-1h
+                 * @example 2026-11-20T21:00:00Z
+                 * @example 1763672400000
+                 */
                 readonly from: string | number;
+                /**
+                 * @description `now`, `now-15m` (ms, s, m, h, d, w), RFC 3339 with an offset, or Unix milliseconds.
+                 * @example now-1h
+                 * @example 2026-11-20T21:00:00Z
+                 * @example 1763672400000
+                 */
                 readonly to: string | number;
             };
         };
@@ -1299,11 +1345,17 @@ export interface components {
                 /** Format: date-time */
                 readonly to: string;
                 readonly kinds: readonly ("host.enrolled" | "host.retired" | "host.reboot" | "host.kernel" | "agent.version" | "oom.kill" | "settings" | "change" | "deploy" | "note")[];
-                /** @description null: this is the last page. */
-                readonly nextCursor: string | null;
             };
+            readonly page: components["schemas"]["Page"];
             /** @description Newest first. */
             readonly data: readonly components["schemas"]["Event"][];
+        };
+        readonly Page: {
+            /** @description Cursor of the next page, also in the Link header as `rel="next"`; null: this is the last one. */
+            readonly next: string | null;
+            readonly hasMore: boolean;
+            /** @description Entries of all pages, where they are counted. */
+            readonly total?: number;
         };
         readonly Event: {
             /** @description The same whenever and wherever it is asked for. */
@@ -1341,6 +1393,9 @@ export interface components {
             /**
              * @description When it happened: as `from` of a query, not in the future.
              * @default now
+             * @example now-1h
+             * @example 2026-11-20T21:00:00Z
+             * @example 1763672400000
              */
             readonly at: string | number;
             /** @description The host it happened on, by id or name; left out: not on one host. */
@@ -1539,9 +1594,21 @@ export interface components {
                  * @example host:web-*
                  */
                 readonly where: string;
-                /** @default now-1h */
+                /**
+                 * @description `now`, `now-15m` (ms, s, m, h, d, w), RFC 3339 with an offset, or Unix milliseconds.
+                 * @default now-1h
+                 * @example now-1h
+                 * @example 2026-11-20T21:00:00Z
+                 * @example 1763672400000
+                 */
                 readonly from: string | number;
-                /** @default now */
+                /**
+                 * @description `now`, `now-15m` (ms, s, m, h, d, w), RFC 3339 with an offset, or Unix milliseconds.
+                 * @default now
+                 * @example now-1h
+                 * @example 2026-11-20T21:00:00Z
+                 * @example 1763672400000
+                 */
                 readonly to: string | number;
             };
             /** @description What it is compared with. Needed unless there is a `threshold`. */
@@ -1551,9 +1618,21 @@ export interface components {
                  * @example host:web-*
                  */
                 readonly where: string;
-                /** @default now-1h */
+                /**
+                 * @description `now`, `now-15m` (ms, s, m, h, d, w), RFC 3339 with an offset, or Unix milliseconds.
+                 * @default now-1h
+                 * @example now-1h
+                 * @example 2026-11-20T21:00:00Z
+                 * @example 1763672400000
+                 */
                 readonly from: string | number;
-                /** @default now */
+                /**
+                 * @description `now`, `now-15m` (ms, s, m, h, d, w), RFC 3339 with an offset, or Unix milliseconds.
+                 * @default now
+                 * @example now-1h
+                 * @example 2026-11-20T21:00:00Z
+                 * @example 1763672400000
+                 */
                 readonly to: string | number;
             };
             /** @description Compares the hosts of the selection whose own value passes with the others of the selection; `baseline` is left out then. */
@@ -1635,13 +1714,6 @@ export interface components {
                 readonly spoolFrames: number | null;
                 readonly refusedFrames: number | null;
             };
-        };
-        readonly Page: {
-            /** @description Cursor of the next page, also in the Link header as `rel="next"`; null: this is the last one. */
-            readonly next: string | null;
-            readonly hasMore: boolean;
-            /** @description Entries of all pages, where they are counted. */
-            readonly total?: number;
         };
         readonly HostPatch: {
             /**
@@ -2141,7 +2213,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            /** @description OVERLOADED: Too many queries wait for the storage. STORAGE_UNAVAILABLE: The storage does not answer. */
             readonly 503: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -2171,9 +2243,15 @@ export interface operations {
                 readonly from?: string;
                 readonly to?: string;
                 readonly points?: string;
+                /** @description Instead of `points`: the length of a step, 10s, 20s, 30s or whole minutes (`1m`, `1h`, `1d`). */
+                readonly step?: string;
                 readonly limit?: string;
                 /** @description Aggregates, separated by commas. */
                 readonly aggregate?: string | readonly string[];
+                /** @description A second window as long as the first, whose values stand beside the first's: `prev` (right before), how much earlier (`1h`, `1d`, `7d`), or a range as `from..to`. */
+                readonly compare?: string;
+                /** @description `true`: say in `meta.explain` how the answer was made. */
+                readonly explain?: "true" | "false";
             };
             readonly header?: never;
             readonly path?: never;
@@ -2256,7 +2334,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            /** @description OVERLOADED: Too many queries wait for the storage. STORAGE_UNAVAILABLE: The storage does not answer. */
             readonly 503: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -2285,9 +2363,15 @@ export interface operations {
                 readonly from?: string;
                 readonly to?: string;
                 readonly points?: string;
+                /** @description Instead of `points`: the length of a step, 10s, 20s, 30s or whole minutes (`1m`, `1h`, `1d`). */
+                readonly step?: string;
                 readonly limit?: string;
                 /** @description Aggregates, separated by commas. */
                 readonly aggregate?: string | readonly string[];
+                /** @description A second window as long as the first, whose values stand beside the first's: `prev` (right before), how much earlier (`1h`, `1d`, `7d`), or a range as `from..to`. */
+                readonly compare?: string;
+                /** @description `true`: say in `meta.explain` how the answer was made. */
+                readonly explain?: "true" | "false";
             };
             readonly header?: never;
             readonly path?: never;
@@ -2370,7 +2454,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            /** @description OVERLOADED: Too many queries wait for the storage. STORAGE_UNAVAILABLE: The storage does not answer. */
             readonly 503: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -2399,9 +2483,15 @@ export interface operations {
                 readonly from?: string;
                 readonly to?: string;
                 readonly points?: string;
+                /** @description Instead of `points`: the length of a step, 10s, 20s, 30s or whole minutes (`1m`, `1h`, `1d`). */
+                readonly step?: string;
                 readonly limit?: string;
                 /** @description Aggregates, separated by commas. */
                 readonly aggregate?: string | readonly string[];
+                /** @description A second window as long as the first, whose values stand beside the first's: `prev` (right before), how much earlier (`1h`, `1d`, `7d`), or a range as `from..to`. */
+                readonly compare?: string;
+                /** @description `true`: say in `meta.explain` how the answer was made. */
+                readonly explain?: "true" | "false";
             };
             readonly header?: never;
             readonly path?: never;
@@ -2484,7 +2574,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            /** @description OVERLOADED: Too many queries wait for the storage. STORAGE_UNAVAILABLE: The storage does not answer. */
             readonly 503: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -2513,9 +2603,15 @@ export interface operations {
                 readonly from?: string;
                 readonly to?: string;
                 readonly points?: string;
+                /** @description Instead of `points`: the length of a step, 10s, 20s, 30s or whole minutes (`1m`, `1h`, `1d`). */
+                readonly step?: string;
                 readonly limit?: string;
                 /** @description Aggregates, separated by commas. */
                 readonly aggregate?: string | readonly string[];
+                /** @description A second window as long as the first, whose values stand beside the first's: `prev` (right before), how much earlier (`1h`, `1d`, `7d`), or a range as `from..to`. */
+                readonly compare?: string;
+                /** @description `true`: say in `meta.explain` how the answer was made. */
+                readonly explain?: "true" | "false";
             };
             readonly header?: never;
             readonly path?: never;
@@ -2598,7 +2694,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            /** @description OVERLOADED: Too many queries wait for the storage. STORAGE_UNAVAILABLE: The storage does not answer. */
             readonly 503: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -2627,9 +2723,15 @@ export interface operations {
                 readonly from?: string;
                 readonly to?: string;
                 readonly points?: string;
+                /** @description Instead of `points`: the length of a step, 10s, 20s, 30s or whole minutes (`1m`, `1h`, `1d`). */
+                readonly step?: string;
                 readonly limit?: string;
                 /** @description Aggregates, separated by commas. */
                 readonly aggregate?: string | readonly string[];
+                /** @description A second window as long as the first, whose values stand beside the first's: `prev` (right before), how much earlier (`1h`, `1d`, `7d`), or a range as `from..to`. */
+                readonly compare?: string;
+                /** @description `true`: say in `meta.explain` how the answer was made. */
+                readonly explain?: "true" | "false";
             };
             readonly header?: never;
             readonly path?: never;
@@ -2712,7 +2814,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            /** @description OVERLOADED: Too many queries wait for the storage. STORAGE_UNAVAILABLE: The storage does not answer. */
             readonly 503: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -2742,9 +2844,15 @@ export interface operations {
                 readonly from?: string;
                 readonly to?: string;
                 readonly points?: string;
+                /** @description Instead of `points`: the length of a step, 10s, 20s, 30s or whole minutes (`1m`, `1h`, `1d`). */
+                readonly step?: string;
                 readonly limit?: string;
                 /** @description Aggregates, separated by commas. */
                 readonly aggregate?: string | readonly string[];
+                /** @description A second window as long as the first, whose values stand beside the first's: `prev` (right before), how much earlier (`1h`, `1d`, `7d`), or a range as `from..to`. */
+                readonly compare?: string;
+                /** @description `true`: say in `meta.explain` how the answer was made. */
+                readonly explain?: "true" | "false";
             };
             readonly header?: never;
             readonly path?: never;
@@ -2827,7 +2935,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            /** @description OVERLOADED: Too many queries wait for the storage. STORAGE_UNAVAILABLE: The storage does not answer. */
             readonly 503: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -2856,9 +2964,15 @@ export interface operations {
                 readonly from?: string;
                 readonly to?: string;
                 readonly points?: string;
+                /** @description Instead of `points`: the length of a step, 10s, 20s, 30s or whole minutes (`1m`, `1h`, `1d`). */
+                readonly step?: string;
                 readonly limit?: string;
                 /** @description Aggregates, separated by commas. */
                 readonly aggregate?: string | readonly string[];
+                /** @description A second window as long as the first, whose values stand beside the first's: `prev` (right before), how much earlier (`1h`, `1d`, `7d`), or a range as `from..to`. */
+                readonly compare?: string;
+                /** @description `true`: say in `meta.explain` how the answer was made. */
+                readonly explain?: "true" | "false";
             };
             readonly header?: never;
             readonly path?: never;
@@ -2941,7 +3055,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            /** @description OVERLOADED: Too many queries wait for the storage. STORAGE_UNAVAILABLE: The storage does not answer. */
             readonly 503: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -3070,6 +3184,8 @@ export interface operations {
                 readonly where?: string;
                 readonly from?: string;
                 readonly to?: string;
+                /** @description A second window as long as the first, whose values stand beside the first's: `prev` (right before), how much earlier (`1h`, `1d`, `7d`), or a range as `from..to`. */
+                readonly compare?: string;
                 /** @description What makes a row. The same name on several hosts is one row unless `host` is named. */
                 readonly by?: "process" | "process,unit" | "process,host" | "process,unit,host";
                 /** @description The column whose largest values are shown. */
@@ -3090,6 +3206,9 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["ProcessTable"];
+                    readonly "application/x-ndjson": string;
+                    readonly "text/csv": string;
+                    readonly "application/vnd.apache.arrow.stream": string;
                 };
             };
             /** @description UNAUTHENTICATED: Sign in first. */
@@ -3103,6 +3222,15 @@ export interface operations {
             };
             /** @description FORBIDDEN: The token does not allow this. */
             readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -3146,7 +3274,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            /** @description OVERLOADED: Too many queries wait for the storage. STORAGE_UNAVAILABLE: The storage does not answer. */
             readonly 503: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -3222,6 +3350,9 @@ export interface operations {
                      *     }
                      */
                     readonly "application/json": components["schemas"]["DimensionValues"];
+                    readonly "application/x-ndjson": string;
+                    readonly "text/csv": string;
+                    readonly "application/vnd.apache.arrow.stream": string;
                 };
             };
             /** @description UNAUTHENTICATED: Sign in first. */
@@ -3244,6 +3375,15 @@ export interface operations {
             };
             /** @description DIMENSION_NOT_FOUND: There is no such dimension. */
             readonly 404: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -3287,7 +3427,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            /** @description OVERLOADED: Too many queries wait for the storage. STORAGE_UNAVAILABLE: The storage does not answer. */
             readonly 503: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -3423,6 +3563,9 @@ export interface operations {
                      *     }
                      */
                     readonly "application/json": components["schemas"]["Topology"];
+                    readonly "application/x-ndjson": string;
+                    readonly "text/csv": string;
+                    readonly "application/vnd.apache.arrow.stream": string;
                 };
             };
             /** @description UNAUTHENTICATED: Sign in first. */
@@ -3436,6 +3579,15 @@ export interface operations {
             };
             /** @description FORBIDDEN: The token does not allow this. */
             readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -3479,7 +3631,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            /** @description OVERLOADED: Too many queries wait for the storage. STORAGE_UNAVAILABLE: The storage does not answer. */
             readonly 503: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -3513,11 +3665,11 @@ export interface operations {
                 readonly from?: string;
                 readonly to?: string;
                 /** @description Of the tree; smaller nodes are summed in `~other` below their parent. */
-                readonly maxNodes?: number;
+                readonly maxNodes?: string;
                 /** @description Samples a second that agents are configured to take: what turns samples into CPU time. */
-                readonly hz?: number;
-                /** @description Left out: by `Accept` (`application/json` = tree, `text/plain` = collapsed, `application/vnd.google.protobuf` = pprof). */
-                readonly format?: "tree" | "collapsed" | "pprof" | "speedscope";
+                readonly hz?: string;
+                /** @description The same as `Accept` by a short name, for where a header is hard to send; goes before it. */
+                readonly format?: "json" | "ndjson" | "csv" | "arrow" | "collapsed" | "pprof" | "speedscope";
             };
             readonly header?: never;
             readonly path?: never;
@@ -3603,9 +3755,13 @@ export interface operations {
                      *     }
                      */
                     readonly "application/json": components["schemas"]["Profile"];
+                    readonly "application/x-ndjson": string;
+                    readonly "text/csv": string;
+                    readonly "application/vnd.apache.arrow.stream": string;
                     /** @example nginx;main [nginx];work [nginx] 45 */
                     readonly "text/plain": string;
                     readonly "application/vnd.google.protobuf": string;
+                    readonly "application/vnd.speedscope+json": Record<string, never>;
                 };
             };
             /** @description UNAUTHENTICATED: Sign in first. */
@@ -3619,6 +3775,15 @@ export interface operations {
             };
             /** @description FORBIDDEN: The token does not allow this. */
             readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -3662,7 +3827,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            /** @description OVERLOADED: Too many queries wait for the storage. STORAGE_UNAVAILABLE: The storage does not answer. */
             readonly 503: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -3773,6 +3938,13 @@ export interface operations {
                      *     }
                      */
                     readonly "application/json": components["schemas"]["Profile"];
+                    readonly "application/x-ndjson": string;
+                    readonly "text/csv": string;
+                    readonly "application/vnd.apache.arrow.stream": string;
+                    /** @example nginx;main [nginx];work [nginx] 45 */
+                    readonly "text/plain": string;
+                    readonly "application/vnd.google.protobuf": string;
+                    readonly "application/vnd.speedscope+json": Record<string, never>;
                 };
             };
             /** @description UNAUTHENTICATED: Sign in first. */
@@ -3786,6 +3958,15 @@ export interface operations {
             };
             /** @description FORBIDDEN: The token does not allow this. */
             readonly 403: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -3829,7 +4010,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            /** @description OVERLOADED: Too many queries wait for the storage. STORAGE_UNAVAILABLE: The storage does not answer. */
             readonly 503: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -3858,8 +4039,9 @@ export interface operations {
                 readonly kinds?: string | readonly string[];
                 /** @description Only what happened on this host, by its id or name. */
                 readonly host?: string;
-                readonly limit?: string;
-                /** @description `meta.nextCursor` of the page before. */
+                /** @description Entries per page, at most 1000. */
+                readonly limit?: number;
+                /** @description `page.next` of the page before, with the same parameters otherwise. A place in the list, not a number: it holds while entries come and go. */
                 readonly cursor?: string;
             };
             readonly header?: never;
@@ -3881,8 +4063,11 @@ export interface operations {
                      *         "to": "2026-11-20T21:00:00.000Z",
                      *         "kinds": [
                      *           "deploy"
-                     *         ],
-                     *         "nextCursor": null
+                     *         ]
+                     *       },
+                     *       "page": {
+                     *         "next": null,
+                     *         "hasMore": false
                      *       },
                      *       "data": [
                      *         {
@@ -3903,6 +4088,9 @@ export interface operations {
                      *     }
                      */
                     readonly "application/json": components["schemas"]["EventPage"];
+                    readonly "application/x-ndjson": string;
+                    readonly "text/csv": string;
+                    readonly "application/vnd.apache.arrow.stream": string;
                 };
             };
             /** @description UNAUTHENTICATED: Sign in first. */
@@ -3925,6 +4113,15 @@ export interface operations {
             };
             /** @description HOST_NOT_FOUND: There is no such host. */
             readonly 404: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -4150,6 +4347,15 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description NOT_ACCEPTABLE: There is no such format. */
+            readonly 406: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description QUERY_TOO_LARGE: The query would read too much. PAYLOAD_TOO_LARGE: The request body is too large. */
             readonly 413: {
                 headers: {
@@ -4186,7 +4392,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description STORAGE_UNAVAILABLE: The storage does not answer. */
+            /** @description OVERLOADED: Too many queries wait for the storage. STORAGE_UNAVAILABLE: The storage does not answer. */
             readonly 503: {
                 headers: {
                     readonly [name: string]: unknown;
@@ -4345,6 +4551,15 @@ export interface operations {
             };
             /** @description HOST_NOT_FOUND: There is no such host. */
             readonly 404: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description VALIDATION_FAILED: The request is not valid. */
+            readonly 422: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
@@ -4661,6 +4876,15 @@ export interface operations {
             };
             /** @description HOST_NOT_FOUND: There is no such host. */
             readonly 404: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description VALIDATION_FAILED: The request is not valid. */
+            readonly 422: {
                 headers: {
                     readonly [name: string]: unknown;
                 };
