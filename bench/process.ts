@@ -1,15 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
 /** CPU seconds of a process so far: user and system, all threads. */
 export function cpuSeconds(pid: number): number {
   return cpuSecondsIn(`/proc/${pid}/stat`);
 }
 
-/** Of these, those of its first thread, where a Node.js process runs its JavaScript. */
-export function mainThreadCpuSeconds(pid: number): number {
-  return cpuSecondsIn(`/proc/${pid}/task/${pid}/stat`);
+/** What a Node.js process's threads do. `main` runs the JavaScript, `v8` collects garbage and compiles, `libuv` does what blocks (files, names, digests). */
+export interface NodeThreads {
+  readonly main: number;
+  readonly v8: number;
+  readonly libuv: number;
+}
+
+/** CPU seconds of a Node.js process so far, by kind of thread. Threads that have ended are in none of them; Node.js keeps its own. */
+export function threadCpuSeconds(pid: number): NodeThreads {
+  const seconds = { main: 0, v8: 0, libuv: 0 };
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    const name = readFileSync(`/proc/${pid}/task/${thread}/comm`, "utf8").trim();
+    const kind = thread === String(pid) ? "main" : name.startsWith("libuv") ? "libuv" : "v8";
+    seconds[kind] += cpuSecondsIn(`/proc/${pid}/task/${thread}/stat`);
+  }
+  return seconds;
+}
+
+/** What a process used between two readings of `threadCpuSeconds`. */
+export function threadsBetween(before: NodeThreads, after: NodeThreads): NodeThreads {
+  return { main: after.main - before.main, v8: after.v8 - before.v8, libuv: after.libuv - before.libuv };
+}
+
+export function sumOfThreads({ main, v8, libuv }: NodeThreads): number {
+  return main + v8 + libuv;
 }
 
 function cpuSecondsIn(path: string): number {

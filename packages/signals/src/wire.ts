@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isAscii, isUtf8 } from "node:buffer";
+import { isUtf8 } from "node:buffer";
 import { createHash } from "node:crypto";
 import { type Dimension, dimensions } from "./dimensions.ts";
 import type { Signal } from "./signal.ts";
@@ -230,14 +230,30 @@ export function checkBlock(signal: Signal, block: ColumnBlock): string | undefin
   return checkColumns(signal, block.rows, memory, new DataView(memory.buffer, memory.byteOffset, memory.byteLength), spans);
 }
 
+/** Where `checkColumns` leaves a hash of each row's name, as it goes over those bytes anyway. */
+export interface NameHashes {
+  /** How many of the dimensions, from the first on, are the name. */
+  readonly dimensions: number;
+  /** At least one per row. Equal names have equal hashes; names are equal if their encodings are, as only the shortest length is taken. */
+  readonly hashes: Int32Array;
+}
+
 /**
  * Checks that the columns hold exactly `rows` well-formed values each, so that concatenating them can never shift another
  * host's rows. Returns undefined if so, otherwise what is wrong, naming column and row. Takes the columns as spans, because a view each costs as much
  * as checking it.
  * @param memory holds the columns at `spans`, as in `PackedColumns`
  * @param view of the same memory
+ * @param names filled if nothing is wrong
  */
-export function checkColumns(signal: Signal, rows: number, memory: Uint8Array, view: DataView, spans: readonly number[]): string | undefined {
+export function checkColumns(
+  signal: Signal,
+  rows: number,
+  memory: Uint8Array,
+  view: DataView,
+  spans: readonly number[],
+  names?: NameHashes,
+): string | undefined {
   const expected = wireColumns(signal);
   if (!Number.isInteger(rows) || rows < 0 || rows > limits.blockRowsMax) {
     return `${signal.name}: ${rows} rows, allowed are 0 to ${limits.blockRowsMax}`;
@@ -245,12 +261,14 @@ export function checkColumns(signal: Signal, rows: number, memory: Uint8Array, v
   if (spans.length !== expected.length * 2) {
     return `${signal.name}: ${spans.length / 2} columns, expected ${expected.length}`;
   }
+  names?.hashes.fill(FNV_OFFSET, 0, rows);
   let k = -1;
   let c = -1;
   for (let index = 0; index < expected.length; index++) {
     const column = expected[index] as WireColumn;
     const start = spans[index * 2] as number;
-    const problem = checkColumn(column, memory, view, start, spans[index * 2 + 1] as number, rows);
+    const hashes = names !== undefined && index < names.dimensions ? names.hashes : scratchHashes;
+    const problem = checkColumn(column, memory, view, start, spans[index * 2 + 1] as number, rows, hashes);
     if (problem !== undefined) return `${signal.name}.${column.name}: ${problem}`;
     if (column.type === "Array(UInt16)") k = start;
     else if (column.type === "Array(UInt64)") c = start;
@@ -264,12 +282,20 @@ export function checkColumns(signal: Signal, rows: number, memory: Uint8Array, v
   return undefined;
 }
 
-function checkColumn(column: WireColumn, memory: Uint8Array, view: DataView, start: number, end: number, rows: number): string | undefined {
+function checkColumn(
+  column: WireColumn,
+  memory: Uint8Array,
+  view: DataView,
+  start: number,
+  end: number,
+  rows: number,
+  hashes: Int32Array,
+): string | undefined {
   switch (column.type) {
     case "UInt64":
       return end - start === rows * 8 ? undefined : `${end - start} bytes, expected ${rows * 8}`;
     case "String":
-      return checkStrings(memory, start, end, rows, stringBytesMaxOf(column.name));
+      return checkStrings(memory, view, start, end, rows, stringBytesMaxOf(column.name), hashes);
     case "Array(UInt16)":
       return checkArrays(view, start, end, rows, 2);
     case "Array(UInt64)":
@@ -277,27 +303,59 @@ function checkColumn(column: WireColumn, memory: Uint8Array, view: DataView, sta
   }
 }
 
-function checkStrings(memory: Uint8Array, start: number, end: number, rows: number, bytesMax: number): string | undefined {
-  // Most columns hold nothing else; lengths of 128 and more are not ASCII either.
-  const mayHoldOther = !isAscii(memory.subarray(start, end));
+const FNV_OFFSET = 0x811c9dc5 | 0;
+const FNV_PRIME = 0x01000193;
+/** Bytes outside ASCII, of four at once. */
+const NOT_ASCII = 0x80808080 | 0;
+/** For hashes that nobody asked for: a loop without them would be a second one. */
+const scratchHashes = new Int32Array(limits.blockRowsMax);
+
+/** @param hashes FNV-1a of what the columns before hold of each row; goes on from there */
+function checkStrings(
+  memory: Uint8Array,
+  view: DataView,
+  start: number,
+  end: number,
+  rows: number,
+  bytesMax: number,
+  hashes: Int32Array,
+): string | undefined {
   let at = start;
   for (let row = 0; row < rows; row++) {
-    let length = 0;
-    let scale = 1;
-    for (;;) {
-      if (at >= end) return `ends inside row ${row} of ${rows}`;
-      const byte = memory[at++] as number;
-      length += (byte & 0x7f) * scale;
-      if (byte === 0 && scale > 1) return `row ${row} has a length that is not written in its shortest form`;
-      if (byte < 0x80) break;
-      scale *= 128;
-      if (scale > 128 ** 3) return `row ${row} has a length of more than 4 bytes`;
+    if (at >= end) return `ends inside row ${row} of ${rows}`;
+    let length = memory[at++] as number;
+    if (length >= 0x80) {
+      length &= 0x7f;
+      for (let scale = 128; ; scale *= 128) {
+        if (at >= end) return `ends inside row ${row} of ${rows}`;
+        if (scale > 128 ** 3) return `row ${row} has a length of more than 4 bytes`;
+        const byte = memory[at++] as number;
+        length += (byte & 0x7f) * scale;
+        if (byte === 0) return `row ${row} has a length that is not written in its shortest form`;
+        if (byte < 0x80) break;
+      }
     }
     if (length > bytesMax) return `row ${row} is ${length} bytes long, allowed are ${bytesMax}`;
-    at += length;
-    if (at > end) return `ends inside row ${row} of ${rows}`;
+    const stop = at + length;
+    if (stop > end) return `ends inside row ${row} of ${rows}`;
+    let hash = Math.imul((hashes[row] as number) ^ length, FNV_PRIME);
+    let bits = 0;
+    // Four bytes a step: a multiplication each would be most of the work.
+    for (; at + 4 <= stop; at += 4) {
+      const four = view.getInt32(at, true);
+      bits |= four;
+      hash = Math.imul(hash ^ four ^ (hash >>> 15), FNV_PRIME);
+    }
+    if (at < stop) {
+      let rest = memory[at++] as number;
+      if (at < stop) rest |= (memory[at++] as number) << 8;
+      if (at < stop) rest |= (memory[at++] as number) << 16;
+      bits |= rest;
+      hash = Math.imul(hash ^ rest, FNV_PRIME);
+    }
+    hashes[row] = hash;
     // Storage would keep the bytes; JSON has no way to give them back, so nobody could ever ask for this row by name.
-    if (mayHoldOther && !isUtf8(memory.subarray(at - length, at))) return `row ${row} is not UTF-8`;
+    if ((bits & NOT_ASCII) !== 0 && !isUtf8(memory.subarray(stop - length, stop))) return `row ${row} is not UTF-8`;
   }
   return at === end ? undefined : `${end - at} bytes left over behind ${rows} rows`;
 }

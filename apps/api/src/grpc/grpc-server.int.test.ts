@@ -41,7 +41,15 @@ function makeServer(): GrpcServer {
           messages.push(message.toString());
           call.pause();
         },
+        onHalfClose: () => {
+          messages.push("<end>");
+        },
       });
+    },
+    // As calls do whose credentials are looked up first.
+    "/t/Late": (call) => {
+      const messages: string[] = [];
+      held.push({ call, messages });
     },
   };
   return new GrpcServer({
@@ -179,6 +187,59 @@ describe("a gRPC server", () => {
       call.resume();
       await until(() => messages.length > taken);
     }
+    call.end(GrpcStatus.OK);
+    expect(await ended).toMatchObject({ status: GrpcStatus.OK });
+    session.close();
+  });
+
+  it("keeps what came before anybody listened, and says behind it that no more comes", async () => {
+    held.length = 0;
+    const session = await openSession();
+    const texts = ["a", "", "b".repeat(100_000)];
+    const calls = [texts, []].map((list) => {
+      const call = openCall(session, "/t/Late");
+      call.stream.end(Buffer.concat(list.map((text) => frameMessage(Buffer.from(text)))));
+      return call;
+    });
+    await until(() => held.length === 2);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    for (const { call, messages } of held) {
+      call.listen({
+        onMessage: (message) => void messages.push(message.toString()),
+        onHalfClose: () => {
+          messages.push("<end>");
+          call.end(GrpcStatus.OK);
+        },
+        onGone: () => {},
+      });
+    }
+    for (const { ended } of calls) expect(await ended).toMatchObject({ status: GrpcStatus.OK });
+    expect(held.map(({ messages }) => messages)).toEqual([[...texts, "<end>"], ["<end>"]]);
+    session.close();
+  });
+
+  it("says that no more comes only once a paused call has taken what came before, and takes no more than a window of it meanwhile", async () => {
+    held.length = 0;
+    const session = await openSession();
+    const { stream, ended } = openCall(session, "/t/Hold");
+    const texts = Array.from({ length: 300 }, (_, index) => String(index).repeat(200));
+    let written = 0;
+    for (const text of texts) stream.write(frameMessage(Buffer.from(text)), () => written++);
+    stream.end();
+    await until(() => held[0] !== undefined && held[0].messages.length > 0);
+    const { call, messages } = held[0] as (typeof held)[number];
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(messages).toEqual(texts.slice(0, 1));
+    // 160 KB were to be sent, a stream's window has 64.
+    expect(written).toBeLessThan(texts.length);
+    for (let taken = 1; taken < texts.length; taken++) {
+      call.resume();
+      await until(() => messages.length > taken);
+    }
+    expect(messages).toEqual(texts);
+    call.resume();
+    await until(() => messages.length > texts.length);
+    expect(messages.at(-1)).toBe("<end>");
     call.end(GrpcStatus.OK);
     expect(await ended).toMatchObject({ status: GrpcStatus.OK });
     session.close();

@@ -10,12 +10,16 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import type { AddressInfo } from "node:net";
+import { BufferPool } from "../common/buffer-pool.ts";
 import type { Log } from "../common/log.ts";
 import { type CallServices, type Connection, type GrpcCall, Http2Call } from "./grpc-call.ts";
 import { GrpcStatus, parseTimeoutMs } from "./grpc-status.ts";
 import { PartialMemory } from "./message-reader.ts";
+import { UNREAD_BYTES_MIN } from "./unread-bytes.ts";
 
 const PARTIAL_BYTES_MAX_DEFAULT = 64 * 1_024 * 1_024;
+/** Free memory kept for calls that are not read from; hundreds of busy ones use it together. */
+const UNREAD_POOL_BYTES_MAX = 16 * 1_024 * 1_024;
 /** A balancer brings many hosts over one connection; what lies beyond is no fleet. */
 const CALLS_PER_CONNECTION_MAX = 20_000;
 /** Calls of one connection read side by side: one that is not read from holds up to 64 KiB of this. */
@@ -68,6 +72,7 @@ export class GrpcServer {
     this.memory = new PartialMemory(partialBytesMax);
     this.services = {
       memory: this.memory,
+      unreadPool: new BufferPool(UNREAD_POOL_BYTES_MAX, UNREAD_BYTES_MIN),
       messageBytesMax,
       flushSoon: (call) => {
         if (this.dirty.push(call) === 1) queueMicrotask(() => this.flush());
@@ -154,8 +159,7 @@ export class GrpcServer {
     const isGrpc = /^application\/grpc(?:$|[+;])/.test(headers["content-type"] ?? "");
     if (headers[":method"] !== "POST" || !isGrpc) {
       // No gRPC status would reach whoever asks like this.
-      stream.respond({ ":status": isGrpc ? 405 : 415 }, { endStream: true });
-      stream.resume();
+      call.refuseHttp(isGrpc ? 405 : 415);
       return;
     }
     const encoding = headers["grpc-encoding"] ?? "identity";

@@ -88,7 +88,9 @@ export class FrameWriter {
     @Inject(ClickHouseService) private readonly clickhouse: ClickHouseService,
     @Inject(IngestMetrics) private readonly metrics: IngestMetrics,
     @Inject(Log) private readonly log: Log,
-  ) {}
+  ) {
+    metrics.inFlightBytes = () => this.inFlightBytes;
+  }
 
   /** The last insert failed for a reason of the storage, or one takes far too long. */
   get isFailing(): boolean {
@@ -321,7 +323,6 @@ export class FrameWriter {
     const ofTenant = (this.bytesByTenant.get(frame.tenant) ?? 0) + bytes;
     if (ofTenant > 0) this.bytesByTenant.set(frame.tenant, ofTenant);
     else this.bytesByTenant.delete(frame.tenant);
-    this.metrics.inFlightBytes.set(this.inFlightBytes);
   }
 
   private setFailing(failing: boolean): void {

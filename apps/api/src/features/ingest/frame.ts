@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Hello, type Refusal, RefusalCode, type SignalRefusal } from "@waggle/proto";
-import { type ColumnBlock, catalogue, checkColumns, getSignal, limits, packColumns, type Signal, schemaHash } from "@waggle/signals";
+import { type ColumnBlock, catalogue, getSignal, limits, packColumns, type Signal, schemaHash } from "@waggle/signals";
 import { GrpcStatus } from "../../grpc/grpc-status.ts";
 import { checkRows } from "./row-check.ts";
 import type { WireSnapshot } from "./snapshot-reader.ts";
@@ -113,7 +113,7 @@ export function checkSnapshot(snapshot: WireSnapshot, sender: Sender, nowMs: num
     if (block.schemaHash !== schemaHashOf(signal)) return refuse(RefusalCode.SCHEMA_MISMATCH, schemaMismatch(signal));
     if (block.rows > limits.blockRowsMax)
       return refuse(RefusalCode.TOO_LARGE, `${signal.name}: ${block.rows} rows, allowed are ${limits.blockRowsMax} in one window`);
-    const problem = checkColumns(signal, block.rows, memory, view, block.spans) ?? checkRows(signal, block.rows, memory, view, block.spans);
+    const problem = checkRows(signal, block.rows, memory, view, block.spans);
     if (problem !== undefined) return refuse(RefusalCode.MALFORMED, problem);
     rows += block.rows;
     if (signal.name === "agent_coverage") hasCoverage = block.rows > 0;

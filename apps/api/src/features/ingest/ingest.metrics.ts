@@ -11,11 +11,13 @@ export class IngestMetrics {
   readonly bytes: Counter;
   readonly insertSeconds: Histogram<"table">;
   readonly insertFailures: Counter<"kind">;
-  readonly inFlightBytes: Gauge;
   readonly storageFailing: Gauge;
   readonly streams: Gauge;
   readonly streamEnds: Counter<"reason">;
   readonly enrolments: Counter<"result">;
+
+  /** Asked when somebody reads the metrics: it changes with every frame. */
+  inFlightBytes: () => number = () => 0;
 
   constructor(@Inject(Registry) registry: Registry) {
     const registers = [registry];
@@ -50,7 +52,15 @@ export class IngestMetrics {
       help: "Inserts that failed: storage (kept and tried again) or data (the frame at fault is refused).",
       labelNames: ["kind"],
     });
-    this.inFlightBytes = new Gauge({ registers, name: "waggle_ingest_in_flight_bytes", help: "Bytes of snapshots accepted and not yet stored." });
+    const readInFlightBytes = (): number => this.inFlightBytes();
+    new Gauge({
+      registers,
+      name: "waggle_ingest_in_flight_bytes",
+      help: "Bytes of snapshots accepted and not yet stored.",
+      collect() {
+        this.set(readInFlightBytes());
+      },
+    });
     this.storageFailing = new Gauge({
       registers,
       name: "waggle_ingest_storage_failing",

@@ -27,7 +27,8 @@ interface Column {
   /** Name and type as they precede the values. */
   readonly head: Uint8Array;
   readonly bytes: number;
-  write(body: Buffer, at: number): void;
+  /** @param view of all of `body` */
+  write(body: Buffer, at: number, view: DataView): void;
 }
 
 /**
@@ -78,12 +79,13 @@ function assemble(table: string, parts: readonly Part[], payload: readonly Colum
   let bytes = sizeBytes;
   for (const column of columns) bytes += column.head.length + column.bytes;
   const body = memory.take(bytes);
+  const view = new DataView(body.buffer, body.byteOffset, body.length);
   body.set(size.subarray(0, sizeBytes));
   let at = sizeBytes;
   for (const column of columns) {
     body.set(column.head, at);
     at += column.head.length;
-    column.write(body, at);
+    column.write(body, at, view);
     at += column.bytes;
   }
   return { table, columns: columns.map((column) => column.name), body, rows };
@@ -94,12 +96,8 @@ function envelope(parts: readonly Part[], rows: number, names: Names): Column[] 
   return [
     dictionaryColumn("tenant", parts, rows, names.of(parts, "tenant")),
     dictionaryColumn("host", parts, rows, names.of(parts, "host")),
-    repeatedColumn("ts", "DateTime64(3, 'UTC')", parts, rows, 8, (value, frame) => {
-      value.writeBigInt64LE(BigInt(frame.tsMs));
-    }),
-    repeatedColumn("window_ms", "UInt32", parts, rows, 4, (value, frame) => {
-      value.writeUInt32LE(frame.windowMs);
-    }),
+    repeatedColumn("ts", "DateTime64(3, 'UTC')", parts, rows, 8, (part) => (parts[part] as Part).frame.tsMs),
+    repeatedColumn("window_ms", "UInt32", parts, rows, 4, (part) => (parts[part] as Part).frame.windowMs),
   ];
 }
 
@@ -119,27 +117,37 @@ function bytesColumn(name: string, type: string, values: Uint8Array): Column {
   return { name, head: headOf(name, type), bytes: values.length, write: (body, at) => body.set(values, at) };
 }
 
-/** One value per part, in each of its rows. */
+/**
+ * One value per part, in each of its rows.
+ * @param valueIn a whole number that fits; of 8 bytes one that is exact in JavaScript
+ */
 function repeatedColumn(
   name: string,
   type: string,
   parts: readonly Part[],
   rows: number,
-  valueBytes: number,
-  set: (value: Buffer, frame: Frame, part: number) => void,
+  valueBytes: 2 | 4 | 8,
+  valueIn: (part: number) => number,
 ): Column {
   return {
     name,
     head: headOf(name, type),
     bytes: rows * valueBytes,
-    write: (body, at) => {
-      const value = Buffer.allocUnsafe(valueBytes);
+    write: (_, at, view) => {
       let to = at;
       for (let part = 0; part < parts.length; part++) {
-        const { frame, rows: count } = parts[part] as Part;
-        set(value, frame, part);
-        body.fill(value, to, to + count * valueBytes);
-        to += count * valueBytes;
+        const value = valueIn(part);
+        const end = to + (parts[part] as Part).rows * valueBytes;
+        // Value by value: a part has few rows, and a call into the runtime costs more than writing them.
+        if (valueBytes === 2) for (; to < end; to += 2) view.setUint16(to, value, true);
+        else if (valueBytes === 4) for (; to < end; to += 4) view.setUint32(to, value, true);
+        else {
+          const high = Math.floor(value / 2 ** 32);
+          for (; to < end; to += 8) {
+            view.setUint32(to, value, true);
+            view.setUint32(to + 4, high, true);
+          }
+        }
       }
     },
   };
@@ -170,20 +178,22 @@ function arrayColumn(name: string, type: string, parts: readonly Part[], span: n
   const plain = plainColumn(name, type, parts, span);
   return {
     ...plain,
-    write: (body, at) => {
+    write: (body, at, out) => {
       let rows = 0;
       for (const part of parts) rows += part.rows;
-      const out = new DataView(body.buffer, body.byteOffset, body.length);
       let offsetAt = at;
       let itemsAt = at + rows * 8;
       let shift = 0;
+      // Frames of one slab share their buffer: a view each would cost more than the offsets.
+      let offsets: DataView = new DataView(new ArrayBuffer(0));
       for (const { frame, rows: count, spans } of parts) {
         const { memory } = frame;
         const start = spans[span] as number;
         const end = spans[span + 1] as number;
-        const offsets = new DataView(memory.buffer, memory.byteOffset + start, count * 8);
+        if (offsets.buffer !== memory.buffer) offsets = new DataView(memory.buffer);
+        const first = memory.byteOffset + start;
         for (let row = 0; row < count; row++, offsetAt += 8) {
-          out.setUint32(offsetAt, offsets.getUint32(row * 8, true) + shift, true);
+          out.setUint32(offsetAt, offsets.getUint32(first + row * 8, true) + shift, true);
           // The upper halves stay 0: `checkBlock` saw to it, and no body comes near 2^32 items.
           out.setUint32(offsetAt + 4, 0, true);
         }
@@ -249,20 +259,16 @@ function dictionaryColumn(name: string, parts: readonly Part[], rows: number, { 
   const before = new Uint8Array(BigUint64Array.of(SHARED_DICTIONARIES_WITH_ADDITIONAL_KEYS, flags, BigInt(size)).buffer);
   const between = new Uint8Array(BigUint64Array.of(BigInt(rows)).buffer);
   const type = "LowCardinality(String)";
-  const rowsOf = repeatedColumn(name, type, parts, rows, isWide ? 4 : 2, (value, _, part) => {
-    const index = indexes[part] as number;
-    if (isWide) value.writeUInt32LE(index);
-    else value.writeUInt16LE(index);
-  });
+  const rowsOf = repeatedColumn(name, type, parts, rows, isWide ? 4 : 2, (part) => indexes[part] as number);
   return {
     name,
     head: rowsOf.head,
     bytes: before.length + keys.length + between.length + rowsOf.bytes,
-    write: (body, at) => {
+    write: (body, at, view) => {
       body.set(before, at);
       body.set(keys, at + before.length);
       body.set(between, at + before.length + keys.length);
-      rowsOf.write(body, at + before.length + keys.length + between.length);
+      rowsOf.write(body, at + before.length + keys.length + between.length, view);
     },
   };
 }

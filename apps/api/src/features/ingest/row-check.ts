@@ -1,16 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-import { BUCKET_COUNT, type Signal } from "@waggle/signals";
+import { BUCKET_COUNT, checkColumns, limits, type NameHashes, type Signal } from "@waggle/signals";
 
 /**
- * Checks what the rows of a block say, once `checkColumns` has found their encoding good: no two rows have the same name, and the
+ * Checks a block completely: that its columns are what `checkColumns` asks for, that no two rows have the same name, and that the
  * buckets of every histogram add up to its count.
  * @param memory holds the columns at `spans`, as in `PackedColumns`
  * @param view of the same memory
  * @returns undefined if so, otherwise what is wrong, naming signal, column and row
  */
 export function checkRows(signal: Signal, rows: number, memory: Uint8Array, view: DataView, spans: readonly number[]): string | undefined {
-  return (signal.kind === "histogram" ? checkHistograms(signal, rows, view, spans) : undefined) ?? checkNames(signal, rows, memory, view, spans);
+  if (scratch.hashes.length < rows && rows <= limits.blockRowsMax) scratch.hashes = new Int32Array(rows);
+  const names = { dimensions: nameDimensions(signal), hashes: scratch.hashes };
+  const problem =
+    checkColumns(signal, rows, memory, view, spans, names) ?? (signal.kind === "histogram" ? checkHistograms(signal, rows, view, spans) : undefined);
+  return problem ?? checkNames(signal, rows, memory, spans, names);
 }
+
+/** A signal is in one state per window: two would count its time twice. */
+function nameDimensions(signal: Signal): number {
+  return signal.name === "agent_coverage" ? 1 : signal.dimensions.length;
+}
+
+/** Kept between blocks: a block needs some kilobytes of it, and there are thousands of blocks a second. */
+const scratch = { hashes: new Int32Array(0), table: new Uint32Array(0) };
 
 /** Bucket indexes beyond the grid would read back as infinite durations; ones out of order as wrong percentiles. */
 function checkHistograms(signal: Signal, rows: number, view: DataView, spans: readonly number[]): string | undefined {
@@ -55,23 +67,19 @@ function checkHistograms(signal: Signal, rows: number, view: DataView, spans: re
 const UINT32 = 2 ** 32;
 
 /** Rows of one name would replace each other in storage, and whatever all but one of them counted would be gone without a word. */
-function checkNames(signal: Signal, rows: number, memory: Uint8Array, view: DataView, spans: readonly number[]): string | undefined {
+function checkNames(
+  signal: Signal,
+  rows: number,
+  memory: Uint8Array,
+  spans: readonly number[],
+  { dimensions, hashes }: NameHashes,
+): string | undefined {
   if (rows < 2) return undefined;
-  // A signal is in one state per window: two would count its time twice.
-  const named = signal.name === "agent_coverage" ? 1 : signal.dimensions.length;
-  if (scratch.hashes.length < rows) scratch = { hashes: new Int32Array(rows), starts: [], table: scratch.table };
-  const { hashes, starts } = scratch;
-  hashes.fill(FNV_OFFSET, 0, rows);
-  for (let column = 0; column < named; column++) {
-    if ((starts[column]?.length ?? 0) <= rows) starts[column] = new Uint32Array(hashes.length + 1);
-    hashStrings(memory, view, spans[column * 2] as number, rows, hashes, starts[column] as Uint32Array);
-  }
+  /** Of the name's columns, where the encoding of each row starts; few blocks need it. */
+  let starts: Uint32Array[] | undefined;
   const isSame = (a: number, b: number): boolean => {
-    for (let column = 0; column < named; column++) {
-      const bounds = starts[column] as Uint32Array;
-      if (Buffer.compare(memory.subarray(bounds[a], bounds[a + 1]), memory.subarray(bounds[b], bounds[b + 1])) !== 0) return false;
-    }
-    return true;
+    starts ??= Array.from({ length: dimensions }, (_, column) => startsOf(memory, spans[column * 2] as number, rows));
+    return starts.every((at) => Buffer.compare(memory.subarray(at[a], at[a + 1]), memory.subarray(at[b], at[b + 1])) === 0);
   };
   // An open table of row + 1, at most half full.
   const size = 2 ** Math.ceil(Math.log2(rows * 2));
@@ -86,46 +94,29 @@ function checkNames(signal: Signal, rows: number, memory: Uint8Array, view: Data
     for (; table[slot] !== 0; slot = (slot + 1) & mask) {
       const other = (table[slot] as number) - 1;
       if (hashes[other] === hash && isSame(other, row))
-        return `${signal.name}: rows ${other} and ${row} have the same ${named === 1 ? signal.dimensions[0] : "dimensions"}; each may stand there once`;
+        return `${signal.name}: rows ${other} and ${row} have the same ${dimensions === 1 ? signal.dimensions[0] : "dimensions"}; each may stand there once`;
     }
     table[slot] = row + 1;
   }
   return undefined;
 }
 
-const FNV_OFFSET = 0x811c9dc5 | 0;
-const FNV_PRIME = 0x01000193;
-
-/** Kept between blocks: a block needs some kilobytes of it, and there are thousands of blocks a second. */
-let scratch: { hashes: Int32Array; readonly starts: Uint32Array[]; table: Uint32Array } = {
-  hashes: new Int32Array(0),
-  starts: [],
-  table: new Uint32Array(0),
-};
-
-/**
- * FNV-1a over the encoded strings, on from what the columns before have left in `hashes`; equal names have equal encodings, as `checkColumns`
- * takes the shortest length only.
- */
-function hashStrings(bytes: Uint8Array, view: DataView, start: number, rows: number, hashes: Int32Array, starts: Uint32Array): void {
+/** Where the strings of a column start, and behind them where the last one ends. */
+function startsOf(memory: Uint8Array, start: number, rows: number): Uint32Array {
+  const starts = new Uint32Array(rows + 1);
   let at = start;
-  starts[0] = start;
   for (let row = 0; row < rows; row++) {
+    starts[row] = at;
     let length = 0;
     let shift = 0;
     let byte: number;
-    let hash = hashes[row] as number;
     do {
-      byte = bytes[at++] as number;
+      byte = memory[at++] as number;
       length |= (byte & 0x7f) << shift;
       shift += 7;
-      hash = Math.imul(hash ^ byte, FNV_PRIME);
     } while (byte >= 0x80);
-    const end = at + length;
-    // Four bytes a step: a multiplication each would be most of the work.
-    for (; at + 4 <= end; at += 4) hash = Math.imul(hash ^ view.getInt32(at, true) ^ (hash >>> 15), FNV_PRIME);
-    for (; at < end; at++) hash = Math.imul(hash ^ (bytes[at] as number), FNV_PRIME);
-    hashes[row] = hash;
-    starts[row + 1] = at;
+    at += length;
   }
+  starts[rows] = at;
+  return starts;
 }

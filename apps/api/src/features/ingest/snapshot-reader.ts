@@ -66,6 +66,9 @@ const UINT32_MAX = 2 ** 32 - 1;
 const BLOCKS_MAX = 1_000;
 const COLUMNS_MAX = 1_000;
 
+/** An array that grows leaves its smaller selves behind; a copy of this has the right size at once. */
+const spanScratch: number[] = [];
+
 /**
  * Reads the snapshots that agents send: the fields there are, numbers that JavaScript holds exactly. The generated decoder makes an object for every
  * column, which takes as long as checking it and leaves 10 kB of garbage per frame of 300 rows.
@@ -139,7 +142,7 @@ class SnapshotReader {
     let signal = "";
     let schemaHash = "";
     let rows = 0;
-    const spans: number[] = [];
+    let spanCount = 0;
     while (this.at < end && !this.isOdd) {
       switch (bytes[this.at++]) {
         case BLOCK_SIGNAL:
@@ -152,9 +155,10 @@ class SnapshotReader {
           rows = this.varint();
           break;
         case BLOCK_COLUMNS: {
-          if (spans.length === COLUMNS_MAX * 2) throw new Error(`more than ${COLUMNS_MAX} columns in a block`);
+          if (spanCount === COLUMNS_MAX * 2) throw new Error(`more than ${COLUMNS_MAX} columns in a block`);
           const columnEnd = this.length();
-          spans.push(this.at, columnEnd);
+          spanScratch[spanCount++] = this.at;
+          spanScratch[spanCount++] = columnEnd;
           this.at = columnEnd;
           break;
         }
@@ -163,7 +167,7 @@ class SnapshotReader {
       }
     }
     if (this.at !== end || rows > UINT32_MAX) this.isOdd = true;
-    return { signal, schemaHash, rows, spans };
+    return { signal, schemaHash, rows, spans: spanScratch.slice(0, spanCount) };
   }
 
   /** Reads a length. @returns where what has it ends */
