@@ -179,12 +179,13 @@ export class BenchAgent {
     this.stream.write(grpcMessage(StreamSnapshotsRequest.encode({ message: { $case: "hello", value } }).finish()));
   }
 
-  /** Sends a frame; `ready` first. */
-  send(body: FrameBody, windowStartMs: number): void {
+  /** Sends a frame; `ready` first. @returns its sequence */
+  send(body: FrameBody, windowStartMs: number): number {
     const sequence = ++this.sequence;
     this.inFlight++;
     this.sentAt.set(sequence, performance.now());
     this.stream.write(frameMessage(body, sequence, windowStartMs));
+    return sequence;
   }
 
   /** Says how the agent is, as agents do with every window. */

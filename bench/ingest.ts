@@ -29,6 +29,7 @@ const FRAMES_PER_BARE_INSERT = 200;
  */
 const WARM_UP_FRAMES_PER_HOST = 50;
 const BARE_WARM_UP_FRAMES_PER_HOST = 5;
+const RETRY_MS = 1_000;
 
 /** Rows a busy host sends in one window: 300, as in the sizing of the design. */
 const ROWS_PER_FRAME: Readonly<Record<string, number>> = {
@@ -196,6 +197,8 @@ interface Stretch {
   readonly cpuSeconds: NodeThreads;
   /** At the end of it. */
   readonly apiRssBytes: number;
+  /** Frames that had to be sent again. */
+  readonly deferred: number;
 }
 
 interface EndToEnd {
@@ -204,7 +207,7 @@ interface EndToEnd {
   readonly measured: Stretch;
 }
 
-function costsOf({ rows, seconds, cpuSeconds: threads, apiRssBytes }: Stretch) {
+function costsOf({ rows, seconds, cpuSeconds: threads, apiRssBytes, deferred }: Stretch) {
   const perRow = (cpu: number): number => (cpu / rows) * 1e6;
   return {
     apiCpuMicrosecondsPerRow: perRow(sumOfThreads(threads)),
@@ -213,17 +216,19 @@ function costsOf({ rows, seconds, cpuSeconds: threads, apiRssBytes }: Stretch) {
     apiLibuvThreadsMicrosecondsPerRow: perRow(threads.libuv),
     apiRssMb: apiRssBytes / 1e6,
     rowsPerSecond: rows / seconds,
+    deferred,
   };
 }
 
 async function measureEmbedded(): Promise<EndToEnd> {
   await using clickhouse = await withTestClickHouse({ maxMemoryBytes: 4 * 1_024 ** 3 });
-  return measureEndToEnd(clickhouse, undefined);
+  return await measureEndToEnd(clickhouse, undefined);
 }
 
 async function measureEndToEnd(clickhouse: TestClickHouse, databaseUrl: string | undefined): Promise<EndToEnd> {
   await using api = await startApi(clickhouse, { databaseUrl });
   const session = await connectTo(api.ingestAddress);
+  let deferred = 0;
   const senders: { agent: BenchAgent; sendAll: (frames: number, firstMs: number) => Promise<void> }[] = [];
   for (const host of makeFleet(1, HOSTS)) {
     const agent = new BenchAgent(session, await enrol(session, api.enrolmentToken, host), host, WINDOW_MS);
@@ -231,15 +236,25 @@ async function measureEndToEnd(clickhouse: TestClickHouse, databaseUrl: string |
     const body = encodeFrameBody(rowsOf(host), WINDOW_MS);
     const sendAll = (frames: number, firstMs: number): Promise<void> =>
       new Promise((resolve, reject) => {
-        let sent = 0;
+        const waiting = Array.from({ length: frames }, (_, index) => frames - 1 - index);
+        const indexes = new Map<number, number>();
         let acknowledged = 0;
         const fill = (): void => {
-          while (sent < frames && agent.inFlight < framesInFlightMax) agent.send(body, firstMs + sent++ * WINDOW_MS);
+          while (agent.inFlight < framesInFlightMax) {
+            const index = waiting.pop();
+            if (index === undefined) return;
+            indexes.set(agent.send(body, firstMs + index * WINDOW_MS), index);
+          }
         };
         agent.onEnd = (why) => reject(new Error(`the stream of ${host.name} ended: ${why}`));
-        agent.onAnswer = (answer) => {
-          if (answer !== "ack") return reject(new Error(`a frame of ${host.name} was not stored: ${answer}`));
-          if (++acknowledged === frames) resolve();
+        agent.onAnswer = (answer, _, sequence) => {
+          if (answer === "refused") return reject(new Error(`a frame of ${host.name} was refused`));
+          if (answer === "retry") {
+            // As an agent does. On a machine of its own the API has no reason to ask for it.
+            deferred++;
+            waiting.push(indexes.get(sequence) as number);
+            setTimeout(fill, RETRY_MS);
+          } else if (++acknowledged === frames) resolve();
           else fill();
         };
         fill();
@@ -247,6 +262,7 @@ async function measureEndToEnd(clickhouse: TestClickHouse, databaseUrl: string |
     senders.push({ agent, sendAll });
   }
   const measure = async (frames: number, firstMs: number): Promise<Stretch> => {
+    deferred = 0;
     const cpuBefore = threadCpuSeconds(api.pid);
     const began = performance.now();
     await Promise.all(senders.map(({ sendAll }) => sendAll(frames, firstMs)));
@@ -255,6 +271,7 @@ async function measureEndToEnd(clickhouse: TestClickHouse, databaseUrl: string |
       seconds: (performance.now() - began) / 1_000,
       cpuSeconds: threadsBetween(cpuBefore, threadCpuSeconds(api.pid)),
       apiRssBytes: rssBytes(api.pid),
+      deferred,
     };
   };
   const newestMs = Math.floor(Date.now() / WINDOW_MS) * WINDOW_MS;

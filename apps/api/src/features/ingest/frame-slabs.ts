@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 const SLAB_BYTES = 1_024 * 1_024;
-/** Free ones that are kept: what a busy second needs. */
-const FREE_SLABS_MAX = 32;
+/** Free ones that are kept: as much as may be in flight. Given up and made again, they would be most of what makes V8 go through its heap. */
+const FREE_SLABS_MAX = 64;
 /** Larger messages would waste most of a slab. */
 const MESSAGE_BYTES_MAX = SLAB_BYTES / 4;
 
