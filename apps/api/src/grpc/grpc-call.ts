@@ -71,9 +71,9 @@ const responseHeaders = {
 /**
  * A call over an HTTP/2 stream.
  *
- * Node.js hands the transport's chunks to `push` of the stream, which this takes the place of: what a stream does besides (events, ticks, asking for more after
- * every chunk) costs several times what is done here with a chunk, and what waits in a stream of one that is not read from keeps the transport's
- * buffers, which outlive two young collections then.
+ * Node.js hands the transport's chunks to `push` of the stream, which this takes the place of: what is not read from would wait in the stream, where it keeps the
+ * transport's buffers, each for the sake of a part of it, and these outlive two young collections then. Events, ticks and a request for more behind every chunk
+ * are saved as well.
  */
 export class Http2Call implements GrpcCall, PartialHolder {
   isPaused = false;
