@@ -46,8 +46,14 @@ interface RawStack extends SpaceId {
   name: string;
   /** Empty if the name was remembered. */
   text: string;
-  /** It will have the same name when it is met again. */
-  isFinal: boolean;
+  /** Windows for which it will have the same name when it is met again. */
+  lasts: number;
+}
+
+interface RememberedName {
+  readonly name: string;
+  /** Window in which it is to be found out again. */
+  readonly until: number;
 }
 
 /** The entries of one signal's map. */
@@ -85,7 +91,8 @@ export class Profiler {
   readonly #frames = new FrameDictionary();
   /** The bytes of keys that mean the stack, numbered, and the names that are remembered by these numbers. */
   readonly #keys: KeyTable;
-  readonly #names = new Map<number, string>();
+  readonly #names = new Map<number, RememberedName>();
+  #window = 0;
   readonly #timer: NodeJS.Timeout | undefined;
   #sweeping: Promise<void> | undefined;
   #isReading = false;
@@ -141,6 +148,7 @@ export class Profiler {
   }
 
   async #read(idle: "a" | "b", endedAtMs: number, rowsMax: (signal: string) => number, watched?: ReadonlySet<string>): Promise<Profile> {
+    this.#window++;
     this.#refreshClocks();
     this.#readPace();
     this.#stacks.begin();
@@ -243,7 +251,7 @@ export class Profiler {
             weight: 0,
             name: "",
             text: "",
-            isFinal: false,
+            lasts: 0,
           };
           byKey.set(key, stack);
           raw.push(stack);
@@ -285,8 +293,9 @@ export class Profiler {
     /** The heaviest first: what there is no time for in one window shall be light. */
     const unnamed: RawStack[] = [];
     for (const stack of raw) {
-      stack.name = this.#names.get(stack.key) ?? "";
-      if (stack.name === "") unnamed.push(stack);
+      const known = this.#names.get(stack.key);
+      if (known === undefined || known.until <= this.#window) unnamed.push(stack);
+      else stack.name = known.name;
     }
     unnamed.sort((a, b) => b.weight - a.weight);
     await this.#readSpaces(unnamed);
@@ -298,7 +307,7 @@ export class Profiler {
   }
 
   #remember(raw: readonly RawStack[]): void {
-    for (const { key, name, isFinal } of raw) if (isFinal && this.#frames.has(name)) this.#names.set(key, name);
+    for (const { key, name, lasts } of raw) if (lasts > 0 && this.#frames.has(name)) this.#names.set(key, { name, until: this.#window + lasts });
   }
 
   /** Reads the mappings of processes that are not known, or have mapped more since. */
@@ -307,8 +316,8 @@ export class Profiler {
     for (const stack of stacks) {
       const innermost = addressesOf(stack.user)[0];
       if (innermost === undefined || wanted.size >= READS_PER_WINDOW) continue;
-      if (!this.#spaces.has(stack) || (this.#spaces.isOld(stack) && this.#spaces.find(stack, innermost) === undefined))
-        wanted.set(keyOf(stack), stack);
+      const mappings = this.#spaces.use(stack);
+      if (mappings === undefined || (this.#spaces.isOld(mappings) && mappings.find(innermost) < 0)) wanted.set(keyOf(stack), stack);
     }
     await this.#spaces.read([...wanted.values()]);
   }
@@ -319,15 +328,26 @@ export class Profiler {
     const files = new Map<MappedCode, { offsets: Set<number>; tgid: number }>();
     const generated = new Map<string, { id: SpaceId; addresses: number[] }>();
     for (const stack of stacks) {
-      for (const [index, address] of addressesOf(stack.kernel).entries()) kernel.add(kernelAddress(address, index));
-      for (const [index, returnAddress] of addressesOf(stack.user).entries()) {
-        const address = userAddress(returnAddress, index);
-        const place = this.#spaces.find(stack, address);
-        if (place?.code.kind === "file") {
-          const file = files.get(place.code);
-          if (file === undefined) files.set(place.code, { offsets: new Set([place.offset]), tgid: stack.tgid });
-          else file.offsets.add(place.offset);
-        } else if (place?.code.kind === "anonymous") {
+      const inKernel = addressesOf(stack.kernel);
+      for (let index = 0; index < inKernel.length; index++) {
+        const address = kernelAddress(inKernel[index] as number, index);
+        if (!this.#kernel.has(address)) kernel.add(address);
+      }
+      const mappings = this.#spaces.use(stack);
+      if (mappings === undefined) continue;
+      const inUser = addressesOf(stack.user);
+      for (let index = 0; index < inUser.length; index++) {
+        const address = userAddress(inUser[index] as number, index);
+        const mapping = mappings.find(address);
+        if (mapping < 0) continue;
+        const code = mappings.codeOf(mapping);
+        if (code.kind === "file") {
+          const offset = mappings.offsetOf(mapping, address);
+          if (!this.#user.isUnknown(code, offset)) continue;
+          const file = files.get(code);
+          if (file === undefined) files.set(code, { offsets: new Set([offset]), tgid: stack.tgid });
+          else file.offsets.add(offset);
+        } else if (code.kind === "anonymous") {
           const process = generated.get(keyOf(stack));
           if (process === undefined) generated.set(keyOf(stack), { id: stack, addresses: [address] });
           else process.addresses.push(address);
@@ -339,29 +359,34 @@ export class Profiler {
     for (const { id, addresses } of generated.values()) await this.#user.learnGenerated(id, addresses);
   }
 
-  #textOf(stack: RawStack): { text: string; isFinal: boolean } {
-    let isFinal = true;
+  #textOf(stack: RawStack): { text: string; lasts: number } {
+    let lasts = Number.POSITIVE_INFINITY;
     const frames: string[] = [];
     if (stack.user === STACK_NOT_TAKEN) frames.push(NOT_TAKEN);
     else if (stack.user !== STACK_NONE) {
       const addresses = addressesOf(stack.user);
+      const mappings = this.#spaces.use(stack);
       if (addresses.length === 0) frames.push(LOST);
-      isFinal = addresses.length > 0 && this.#spaces.has(stack);
+      if (addresses.length === 0 || mappings === undefined) lasts = 0;
       for (let index = addresses.length - 1; index >= 0; index--) {
         const address = userAddress(addresses[index] as number, index);
-        const place = this.#spaces.find(stack, address);
-        const frame = place === undefined ? { text: UNKNOWN, isFinal: true } : this.#user.frame(stack, address, place);
+        const mapping = mappings?.find(address) ?? -1;
+        if (mappings === undefined || mapping < 0) {
+          frames.push(UNKNOWN);
+          continue;
+        }
+        const frame = this.#user.frame(stack, address, mappings.codeOf(mapping), mappings.offsetOf(mapping, address));
         frames.push(frame.text);
-        isFinal &&= frame.isFinal;
+        lasts = Math.min(lasts, frame.lasts);
       }
     }
     if (stack.kernel !== STACK_NONE) {
       const addresses = addressesOf(stack.kernel);
       if (addresses.length === 0) frames.push(`${LOST}${KERNEL_MARK}`);
-      isFinal &&= addresses.length > 0 && this.#kernel.problem === "";
+      if (addresses.length === 0 || this.#kernel.problem !== "") lasts = 0;
       for (let index = addresses.length - 1; index >= 0; index--) frames.push(this.#kernel.frame(kernelAddress(addresses[index] as number, index)));
     }
-    return { text: frames.length === 0 ? LOST : joinFrames(frames), isFinal };
+    return { text: frames.length === 0 ? LOST : joinFrames(frames), lasts };
   }
 
   /** Reads the mappings of processes that stacks begin to come from: at the end of the window many are gone. */

@@ -6,8 +6,8 @@ import { KeyTable } from "./key-table.ts";
 import { fieldOf } from "./layout.ts";
 import type { ProcessName, ProcessRegistry } from "./process-registry.ts";
 
-/** Keys that are remembered before all are let go; where a window has many, four times those of the last one. */
-const KEYS_REMEMBERED_MIN = 4_096;
+/** Keys that are remembered before all are let go; where a window has many, twice those of the last one: files and peers that do not come again take memory. */
+const KEYS_REMEMBERED_MIN = 2_048;
 const KEYS_MIN = 256;
 
 /** Where the parts of a signal's keys lie. Offsets and sizes in bytes. */
@@ -75,7 +75,7 @@ export class KeyRows {
 
   /** Starts a window. */
   begin(): void {
-    if (Math.max(this.#keys.size, this.#rows.length) > Math.max(KEYS_REMEMBERED_MIN, this.#keysSeen * 4)) this.#forget();
+    if (Math.max(this.#keys.size, this.#rows.length) > Math.max(KEYS_REMEMBERED_MIN, this.#keysSeen * 2)) this.#forget();
     this.#window++;
     this.#keysSeen = 0;
   }
@@ -92,8 +92,8 @@ export class KeyRows {
         this.#row = doubled(this.#row, Uint32Array);
         this.#seenIn = doubled(this.#seenIn, Int32Array);
       }
-      this.#look(key, keys, at * 4, undefined);
-    } else if (Math.abs(this.#seenIn[key] as number) !== this.#window) this.#look(key, keys, at * 4, this.nameOf(this.rowAt(key)));
+      this.#look(key, keys, words, at, undefined);
+    } else if (Math.abs(this.#seenIn[key] as number) !== this.#window) this.#look(key, keys, words, at, this.nameOf(this.rowAt(key)));
     return key;
   }
 
@@ -111,22 +111,29 @@ export class KeyRows {
   }
 
   /** Finds out what the key means in this window. */
-  #look(key: number, keys: Buffer, at: number, before: RowName | undefined): void {
+  #look(key: number, keys: Buffer, words: Uint32Array, at: number, before: RowName | undefined): void {
     this.#keysSeen++;
     const { processAt } = this.shape;
-    const [low, high] = processAt < 0 ? [0, 0] : [keys.readUInt32LE(at + processAt), keys.readUInt32LE(at + processAt + 4)];
+    const low = processAt < 0 ? 0 : (words[at + processAt / 4] as number);
+    const high = processAt < 0 ? 0 : (words[at + processAt / 4 + 1] as number);
     const found = low === 0 && high === 0 ? this.#registry.unknown : this.#registry.find(low, high);
     this.#seenIn[key] = found === undefined ? -this.#window : this.#window;
     const name = found ?? this.#registry.unknown;
-    if (before?.name === name && this.#changing.every((index) => this.#readers[index]?.(keys, at) === before.texts[index])) return;
+    if (before?.name === name && this.#readsAs(keys, at * 4, before.texts)) return;
     this.#row[key] = this.#rowOf(
       name,
-      this.#readers.map((read) => read(keys, at)),
+      this.#readers.map((read) => read(keys, at * 4)),
     ).index;
   }
 
+  /** Whether what may have changed of a key's texts has not. */
+  #readsAs(keys: Buffer, at: number, texts: readonly string[]): boolean {
+    for (const index of this.#changing) if (this.#readers[index]?.(keys, at) !== texts[index]) return false;
+    return true;
+  }
+
   #rowOf(name: ProcessName, texts: readonly string[]): RowName {
-    const text = `${name.index} ${texts.join("\0")}`;
+    const text = [name.index, ...texts].join("\0");
     let row = this.#rowByText.get(text);
     if (row === undefined) {
       row = { index: this.#rows.length, name, texts };

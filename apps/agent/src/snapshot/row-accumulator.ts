@@ -209,23 +209,23 @@ export class RowAccumulator {
 
   /** Which groups keep a row, and for each group the one its counts are in. Folds the others' sums. */
   #cutTo(rowsMax: number, watched: ReadonlySet<string> = new Set()): { kept: number[]; home: Uint32Array } {
-    const groups = this.#names.length - 1;
-    let kept = Array.from({ length: groups }, (_, index) => index + 1);
-    const home = new Uint32Array(this.#names.length);
-    for (let group = 0; group < home.length; group++) home[group] = group;
-    if (kept.length + (this.#isOtherUsed ? 1 : 0) > rowsMax) {
-      const ranks = Float64Array.from(this.#names, (_, group) => this.#rank(group));
-      const isWatched = Uint8Array.from(this.#names, (name) => (name !== null && watched.has(name.process) ? 1 : 0));
-      kept = largest(kept, rowsMax - 1, ranks, isWatched);
-      this.#isOtherUsed = true;
-      const isKept = new Uint8Array(this.#names.length);
-      for (const group of kept) isKept[group] = 1;
-      for (let group = 1; group <= groups; group++) {
-        if (isKept[group] === 1) continue;
-        home[group] = OTHER_GROUP;
-        this.#fold(OTHER_GROUP, this.#sums, this.#sumAt(group, 0), null);
+    const count = this.#names.length;
+    const home = new Uint32Array(count);
+    for (let group = 0; group < count; group++) home[group] = group;
+    let kept: number[] = [];
+    if (count - 1 + (this.#isOtherUsed ? 1 : 0) > rowsMax) {
+      const ranks = new Float64Array(count);
+      const isWatched = new Uint8Array(count);
+      for (let group = 1; group < count; group++) {
+        ranks[group] = this.#rank(group);
+        if (watched.size > 0 && watched.has(this.#names[group]?.process ?? "")) isWatched[group] = 1;
       }
-    }
+      kept = largest(rowsMax - 1, ranks, isWatched);
+      this.#isOtherUsed = true;
+      home.fill(OTHER_GROUP);
+      for (const group of kept) home[group] = group;
+      for (let group = 1; group < count; group++) if (home[group] === OTHER_GROUP) this.#fold(OTHER_GROUP, this.#sums, this.#sumAt(group, 0), null);
+    } else for (let group = 1; group < count; group++) kept.push(group);
     if (this.#isOtherUsed) kept.push(OTHER_GROUP);
     return { kept, home };
   }
@@ -384,18 +384,24 @@ function grown<T extends Uint16Array | Uint32Array>(array: T, make: new (length:
   return larger;
 }
 
-/** The `count` largest groups: those that are watched before those that are not, then by rank, then as they came. */
-function largest(groups: readonly number[], count: number, ranks: Float64Array, isWatched: Uint8Array): number[] {
+/** The `count` largest groups of 1 to the last: those that are watched before those that are not, then by rank, then as they came. */
+function largest(count: number, ranks: Float64Array, isWatched: Uint8Array): number[] {
   const before = (a: number, b: number): number =>
     (isWatched[b] as number) - (isWatched[a] as number) || (ranks[b] as number) - (ranks[a] as number) || a - b;
-  const watched = groups.filter((group) => isWatched[group] === 1);
+  const watched: number[] = [];
+  for (let group = 1; group < ranks.length; group++) if (isWatched[group] === 1) watched.push(group);
   if (watched.length >= count) return watched.sort(before).slice(0, count);
   // Few of many are kept: what the last of them ranks is found without comparing all of them by a function.
-  const others = groups.filter((group) => isWatched[group] === 0);
   const wanted = count - watched.length;
-  const sorted = Float64Array.from(others, (group) => ranks[group] as number).sort();
-  const least = sorted[sorted.length - wanted] ?? Number.POSITIVE_INFINITY;
-  const above = others.filter((group) => (ranks[group] as number) > least);
-  const level = others.filter((group) => ranks[group] === least).slice(0, wanted - above.length);
-  return [...watched, ...above, ...level].sort(before);
+  const sorted = ranks.filter((_, group) => group > 0 && isWatched[group] === 0).sort();
+  const least = sorted[sorted.length - wanted] ?? Number.NEGATIVE_INFINITY;
+  const kept = watched;
+  let level = count - watched.length;
+  for (let group = 1; group < ranks.length; group++) if (isWatched[group] === 0 && (ranks[group] as number) > least) level--;
+  for (let group = 1; group < ranks.length; group++) {
+    const rank = ranks[group] as number;
+    if (isWatched[group] === 1 || rank < least || (rank === least && level-- <= 0)) continue;
+    kept.push(group);
+  }
+  return kept.sort(before);
 }
