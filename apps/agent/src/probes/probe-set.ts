@@ -221,7 +221,8 @@ export class ProbeSet implements Disposable {
     const all: Record<string, number> = {};
     for (const { name } of plans) {
       for (const [constant, value] of Object.entries({ ...this.#decisions.get(name)?.constants, ...this.#options.constants?.[name] })) {
-        if (all[constant] !== undefined && all[constant] !== value) throw new Error(`${constant} is ${value} to ${name} and ${all[constant]} to another program`);
+        if (all[constant] !== undefined && all[constant] !== value)
+          throw new Error(`${constant} is ${value} to ${name} and ${all[constant]} to another program`);
         all[constant] = value;
       }
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { getSignalOrThrow, stackName, type WireRow } from "@waggle/signals";
 import type { ProbeSet } from "../probes/probe-set.ts";
-import { fieldOf } from "../snapshot/layout.ts";
 import { KeyTable } from "../snapshot/key-table.ts";
+import { fieldOf } from "../snapshot/layout.ts";
 import type { ProcessName, ProcessRegistry } from "../snapshot/process-registry.ts";
 import type { RowMaker } from "../snapshot/window-rows.ts";
 import type { MapFill } from "../window/source.ts";

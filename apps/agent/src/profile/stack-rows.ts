@@ -47,7 +47,7 @@ export class StackRows {
   cutTo(rowsMax: number, watched: ReadonlySet<string> = new Set()): void {
     let groups = [...this.#groups.values()];
     const last = (this.#signal.measures.length - 1) * 2;
-    groups.sort((a, b) => valueOf(b.sums, last) - valueOf(a.sums, last));
+    groups.sort((a, b) => sizeOf(b.sums, last) - sizeOf(a.sums, last));
     if (groups.length + (this.#isOtherUsed ? 1 : 0) > rowsMax) {
       const [first, second] = [true, false].map((isWatched) => groups.filter(({ name }) => watched.has(name.process) === isWatched));
       groups = [...(first as Group[]), ...(second as Group[])];
@@ -95,7 +95,7 @@ function addTo(sums: Halves, values: readonly number[], at = 0): void {
 }
 
 /** Beyond 2^53 without the last digits. */
-function valueOf(halves: Halves, at: number): number {
+function sizeOf(halves: Halves, at: number): number {
   return (halves[at] as number) + (halves[at + 1] as number) * 2 ** 32;
 }
 

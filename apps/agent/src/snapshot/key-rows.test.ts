@@ -66,7 +66,8 @@ class Windows {
   }
 }
 
-const rowsOf = (accumulator: RowAccumulator): unknown[] => accumulator.rows(10_000).map(({ process, unit, file, count }) => [process, unit, file, count]);
+const rowsOf = (accumulator: RowAccumulator): unknown[] =>
+  accumulator.rows(10_000).map(({ process, unit, file, count }) => [process, unit, file, count]);
 
 describe("KeyRows", () => {
   it("counts each window for itself, and leaves what was counted before as it was", () => {

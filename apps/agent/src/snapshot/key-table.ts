@@ -40,8 +40,7 @@ export class KeyTable {
     if (this.#size * 2 >= this.#slots.length) this.#grow();
     const number = this.#size++;
     const count = this.#wordAt.length;
-    for (let i = 0; i < count; i++)
-      this.#words[number * count + i] = (words[at + (this.#wordAt[i] as number)] as number) & (this.#mask[i] as number);
+    for (let i = 0; i < count; i++) this.#words[number * count + i] = (words[at + (this.#wordAt[i] as number)] as number) & (this.#mask[i] as number);
     this.#place(number, this.#hashOf(words, at));
     return number;
   }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import type { Signal } from "@waggle/signals";
 import { BUCKET_COUNT, BUCKET_NONE, checkBlock, decodeBlock, encodeBlock, getSignalOrThrow, type WireRow } from "@waggle/signals";
 import { describe, expect, it } from "vitest";
 import { readKernelNames } from "../kernel/kernel-names.ts";
 import type { StructLayout } from "../libbpf/btf.ts";
-import type { Signal } from "@waggle/signals";
 import type { DimensionNames } from "./dimension-text.ts";
 import { KeyRows } from "./key-rows.ts";
 import { ProcessRegistry } from "./process-registry.ts";
@@ -86,10 +87,7 @@ describe("RowAccumulator", () => {
       [2n, read, BUCKET_NONE, 3n, 0n, 0n, 0n],
     ]);
     const registry = registryWith("nginx");
-    const [counter, histogram] = [
-      accumulate(syscalls, registry, layouts, dimensionNames),
-      accumulate(latency, registry, layouts, dimensionNames),
-    ];
+    const [counter, histogram] = [accumulate(syscalls, registry, layouts, dimensionNames), accumulate(latency, registry, layouts, dimensionNames)];
     counter.add(...entries);
     histogram.add(...entries);
     expect(counter.rows(10)).toEqual([{ process: "nginx", unit: "", syscall: "read", count: 7n }]);
@@ -194,10 +192,7 @@ describe("RowAccumulator", () => {
     fill(80, [2n, 2200n, 1050n, 1150n]);
     fill(BUCKET_COUNT, [4n, 0n, 0n, 0n]);
     const registry = registryWith();
-    const [counter, histogram] = [
-      accumulate(syscalls, registry, layouts, dimensionNames),
-      accumulate(latency, registry, layouts, dimensionNames),
-    ];
+    const [counter, histogram] = [accumulate(syscalls, registry, layouts, dimensionNames), accumulate(latency, registry, layouts, dimensionNames)];
     counter.addOther(slots, BUCKET_COUNT + 1);
     histogram.addOther(slots, BUCKET_COUNT + 1);
     expect(counter.rows(10)).toEqual([{ process: "~other", unit: "~other", syscall: "~other", count: 7n }]);

@@ -119,8 +119,8 @@ export class RowAccumulator {
     const kept = this.#isHistogram ? this.#cut.kept.toSorted((a, b) => a - b) : this.#cut.kept;
     const columns: Uint8Array[] = this.#signal.dimensions.map((dimension) => {
       const bytesMax = stringBytesMaxOf(dimension);
-      const valueOf = this.#valuesOf(dimension);
-      return encodeStrings(kept.map((group) => fitting(valueOf(group), bytesMax)));
+      const textOf = this.#textsOf(dimension);
+      return encodeStrings(kept.map((group) => fitting(textOf(group), bytesMax)));
     });
     for (let index = 0; index < this.#wanted.length; index++) {
       const numbers = new Uint32Array(kept.length * 2);
@@ -184,10 +184,10 @@ export class RowAccumulator {
     if (this.#cut !== undefined) throw new Error("total() was called after rows()");
     const index = (this.#isHistogram ? ["count", "sum"] : this.#signal.measures.map(({ name }) => name)).indexOf(measure);
     if (index < 0) throw new TypeError(`signal ${this.#signal.name} has no sum "${measure}"`);
-    const wanted = Object.entries(where).map(([dimension, value]) => [this.#valuesOf(dimension), value] as const);
+    const wanted = Object.entries(where).map(([dimension, value]) => [this.#textsOf(dimension), value] as const);
     const groups: number[] = [];
     for (let group = OTHER_GROUP; group < this.#names.length; group++)
-      if (wanted.every(([valueOf, value]) => valueOf(group) === value)) groups.push(group);
+      if (wanted.every(([textOf, value]) => textOf(group) === value)) groups.push(group);
     return this.#totalOf(index, groups);
   }
 
@@ -329,7 +329,7 @@ export class RowAccumulator {
   }
 
   /** What a dimension's value of a group is. */
-  #valuesOf(dimension: string): (group: number) => string {
+  #textsOf(dimension: string): (group: number) => string {
     if (dimension === "process" || dimension === "unit") return (group) => this.#names[group]?.[dimension] ?? OTHER;
     const others = this.#signal.dimensions.filter((name) => dimensions[name].field !== "process_id");
     const index = (others as readonly string[]).indexOf(dimension);
@@ -338,7 +338,7 @@ export class RowAccumulator {
 
   #row(group: number, histograms: ReadonlyMap<number, { k: number[]; c: bigint[] }> | null): WireRow {
     const row: Record<string, WireRow[string]> = {};
-    for (const dimension of this.#signal.dimensions) row[dimension] = this.#valuesOf(dimension)(group);
+    for (const dimension of this.#signal.dimensions) row[dimension] = this.#textsOf(dimension)(group);
     const number = (index: number): bigint => numberAt(this.#sums, this.#sumAt(group, index));
     if (histograms !== null) {
       row.count = number(0);
