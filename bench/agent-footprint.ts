@@ -50,8 +50,9 @@ export async function run(): Promise<BenchResult> {
     const statusFile = join(directory, "state/status.json");
     const status = (): StatusReport => JSON.parse(readFileSync(statusFile, "utf8")) as StatusReport;
     await until(() => existsSync(statusFile) && (status().lastWindow?.maps.length ?? 0) > 0);
-    await sleep(WARM_UP_WINDOWS * WINDOW_MS);
     const pid = status().pid;
+    const startSeconds = cpuSeconds(pid);
+    await sleep(WARM_UP_WINDOWS * WINDOW_MS);
     bytes = 0;
     frames = 0;
     bytesBySignal.clear();
@@ -88,6 +89,8 @@ export async function run(): Promise<BenchResult> {
         },
         { what: "of that pages of files", value: average(({ file }) => file) / 1e6, unit: "MB" },
         { what: "of that its own", value: average(({ anonymous }) => anonymous) / 1e6, unit: "MB" },
+        { what: "CPU until the first window, all programs loaded", value: startSeconds, unit: "s" },
+        { what: "CPU per key read", value: (cpuRatio * WINDOW_MS * 1_000) / Math.max(1, mean(keys)), unit: "µs" },
         { what: "CPU, user and system", value: cpuRatio * 100, unit: "% of a core", against: { what: "limit", value: CPU_LIMIT_RATIO * 100 } },
       ],
       json: {
@@ -102,6 +105,8 @@ export async function run(): Promise<BenchResult> {
         fileBytesMean: average(({ file }) => file),
         anonymousBytesMean: average(({ anonymous }) => anonymous),
         cpuRatio,
+        cpuSecondsUntilFirstWindow: startSeconds,
+        cpuUsPerKey: (cpuRatio * WINDOW_MS * 1_000) / Math.max(1, mean(keys)),
         rssRatio: largest.rss / RSS_LIMIT_BYTES,
         cpuLimitRatio: cpuRatio / CPU_LIMIT_RATIO,
         limits: { RSS_LIMIT_BYTES, CPU_LIMIT_RATIO },

@@ -15,6 +15,8 @@
 
 struct program_cost {
 	__u64 events;
+	/* Start of the run that is being timed, less what reading the clock takes; 0: none is. */
+	__u64 started_ns;
 	__u64 timed_events;
 	__u64 timed_ns;
 };
@@ -58,38 +60,36 @@ struct {
 	__type(value, struct program_costs);
 } program_costs SEC(".maps");
 
-struct cost_timer {
-	struct program_cost *cost;
-	__u64 started_ns;
-	__u64 clock_ns;
-};
-
-/* barrier_var: clang would take the field's address before the NULL check, which kernels up to 6.12 (seen) refuse. */
-#define cost_start(timer, program, mask)                                                    \
+/*
+ * At the start and at the end of a program. What the program carries from one to the other is a pointer that is never NULL, and not whether this run is
+ * timed: a stack slot that is 0 in one run and not in another makes the verifier walk through everything between the two once for each.
+ * barrier_var: clang would take the field's address before the NULL check, which kernels up to 6.12 (seen) refuse.
+ */
+#define cost_start(cost, program, mask)                                                     \
+	struct program_cost *cost;                                                          \
 	do {                                                                                \
 		__u32 cost_key = 0;                                                         \
 		struct program_costs *all = bpf_map_lookup_elem(&program_costs, &cost_key); \
-		(timer).cost = 0;                                                           \
-		(timer).started_ns = 0;                                                     \
-		(timer).clock_ns = 0;                                                       \
-		if (all) {                                                                  \
-			barrier_var(all);                                                   \
-			(timer).cost = &all->program;                                       \
-			if ((all->program.events++ & (mask)) == (mask) / 2) {               \
-				(timer).clock_ns = bpf_ktime_get_ns();                      \
-				(timer).started_ns = bpf_ktime_get_ns();                    \
-			}                                                                   \
+		if (!all)                                                                   \
+			return 0;                                                           \
+		barrier_var(all);                                                           \
+		cost = &all->program;                                                       \
+		if ((cost->events++ & (mask)) == (mask) / 2) {                              \
+			__u64 clock_ns = bpf_ktime_get_ns();                                \
+			__u64 started_ns = bpf_ktime_get_ns();                              \
+			cost->started_ns = started_ns + (started_ns - clock_ns);            \
 		}                                                                           \
 	} while (0)
 
-static __always_inline void cost_end(struct cost_timer *timer)
+static __always_inline void cost_end(struct program_cost *cost)
 {
-	if (timer->started_ns == 0 || !timer->cost)
+	__u64 started_ns = cost->started_ns;
+	if (!started_ns)
 		return;
-	__u64 whole = bpf_ktime_get_ns() - timer->started_ns;
-	__u64 clock = timer->started_ns - timer->clock_ns;
-	timer->cost->timed_events++;
-	timer->cost->timed_ns += whole > clock ? whole - clock : 0;
+	__u64 now_ns = bpf_ktime_get_ns();
+	cost->started_ns = 0;
+	cost->timed_events++;
+	cost->timed_ns += now_ns > started_ns ? now_ns - started_ns : 0;
 }
 
 #endif

@@ -83,29 +83,45 @@ static __always_inline struct stack_scratch *get_stack_scratch(void)
 
 #define STACK_BYTES_MAX (STACK_FRAMES_MAX * sizeof(__u64))
 
-/* Registers the `bytes` (what a helper returned: negative for an error) of frames that lie in the scratch space. Returns the stack's id. */
-static __noinline __u64 register_stack(const struct control *settings, struct stack_scratch *scratch, int bytes)
+/*
+ * The id of the first `count` frames in the scratch space; sets the rest of the last piece to 0. This and what follows are not static, so that the verifier walks
+ * through their loops once for a program, and not once for each call and for each length that a loop before may have ended with.
+ */
+__noinline __u64 hash_stack(__u32 count)
 {
-	if (!settings || !scratch || bytes < 0 || bytes > (int)STACK_BYTES_MAX)
+	const struct control *settings = get_control();
+	struct stack_scratch *scratch = get_stack_scratch();
+	if (!settings || !scratch)
+		return STACK_LOST;
+	__u64 id = settings->seed;
+	for (__u32 i = 0; i < STACK_FRAMES_MAX; i++) {
+		if (i >= count)
+			break;
+		id = (id ^ scratch->frames[i]) * 0x9e3779b97f4a7c15ull;
+		id ^= id >> 32;
+	}
+	for (__u32 i = 0; i < STACK_CHUNK_FRAMES; i++) {
+		__u32 at = count + i;
+		if ((at & (STACK_CHUNK_FRAMES - 1)) == 0)
+			break;
+		/* Never more; the verifier of Linux 6.1 wants to see it. */
+		at &= STACK_FRAMES_MAX;
+		barrier_var(at);
+		scratch->frames[at] = 0;
+	}
+	return id < STACK_ID_MIN ? id + STACK_ID_MIN : id;
+}
+
+/* Registers the `bytes` (what a helper returned: negative for an error) of frames that lie in the scratch space. Returns the stack's id. */
+__noinline __u64 register_stack(int bytes)
+{
+	struct stack_scratch *scratch = get_stack_scratch();
+	if (!scratch || bytes < 0 || bytes > (int)STACK_BYTES_MAX)
 		return STACK_LOST;
 	__u32 count = (__u32)bytes / sizeof(__u64);
 	if (count == 0)
 		return STACK_NONE;
-	__u64 id = settings->seed;
-	for (__u32 i = 0; i < STACK_FRAMES_MAX + 1; i++) {
-		if (i < count) {
-			id = (id ^ scratch->frames[i]) * 0x9e3779b97f4a7c15ull;
-			id ^= id >> 32;
-		} else {
-			/* The rest of the last piece holds an older stack. */
-			if ((i & (STACK_CHUNK_FRAMES - 1)) == 0)
-				break;
-			scratch->frames[i] = 0;
-		}
-	}
-	if (id < STACK_ID_MIN)
-		id += STACK_ID_MIN;
-	struct stack_chunk_key key = { .stack_id = id, .frames = count };
+	struct stack_chunk_key key = { .stack_id = hash_stack(count), .frames = count };
 	for (__u32 chunk = 0; chunk < (STACK_FRAMES_MAX + 1) / STACK_CHUNK_FRAMES; chunk++) {
 		if (chunk * STACK_CHUNK_FRAMES >= count)
 			break;
@@ -116,7 +132,7 @@ static __noinline __u64 register_stack(const struct control *settings, struct st
 			return STACK_LOST;
 		}
 	}
-	return id;
+	return key.stack_id;
 }
 
 /* Hash of the address of the task's memory descriptor; read as a number, because pointers cannot be calculated with. */
@@ -137,7 +153,7 @@ static __always_inline __u64 register_user_stack(void *ctx, const struct control
 	__u32 one = 1;
 	/* If there is no room, the agent asks for the mappings at the end of the window, while the process lives. */
 	bpf_map_update_elem(&stack_spaces, &key, &one, BPF_NOEXIST);
-	return register_stack(settings, scratch, bytes);
+	return register_stack(bytes);
 }
 
 #endif

@@ -52,11 +52,15 @@ export class BpfObject implements Disposable {
     throw new BpfError("open", 2, `program ${name} of ${this.path}`);
   }
 
-  /** Loads this one program only. Before load. */
-  selectProgram(name: string): BpfProgram {
+  /** Loads these programs only. Before load. */
+  selectPrograms(names: readonly string[]): BpfProgram[] {
     this.#assertNotLoaded();
-    const chosen = this.program(name);
-    for (const pointer of this.#programs()) getLibbpf().bpf_program__set_autoload(pointer, pointer === chosen.pointer);
+    const chosen = names.map((name) => this.program(name));
+    for (const pointer of this.#programs())
+      getLibbpf().bpf_program__set_autoload(
+        pointer,
+        chosen.some((program) => program.pointer === pointer),
+      );
     return chosen;
   }
 

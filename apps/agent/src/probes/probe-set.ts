@@ -111,41 +111,70 @@ export class ProbeSet implements Disposable {
     const kernel = KernelBtf.open();
     const set = new ProbeSet(options, kernel);
     const until = performance.now() + (options.loadMsMax ?? Number.POSITIVE_INFINITY);
+    const later: ProgramPlan[] = [];
+    const byObject = new Map<string, ProgramPlan[]>();
     for (const plan of set.#plans) {
-      if (performance.now() < until) set.#consider(plan, kernel);
-      else set.#failures.set(plan.name, untriedProgram(plan, options.loadMsMax ?? 0));
+      // Whether what it stands in for can be loaded is not known yet.
+      if (!isWanted(plan, set.#failures)) later.push(plan);
+      else if (set.#decide(plan, kernel)) {
+        const name = set.#objectOf(plan);
+        byObject.set(name, [...(byObject.get(name) ?? []), plan]);
+      }
     }
+    const isInTime = (plan: ProgramPlan): boolean => {
+      if (performance.now() < until) return true;
+      set.#failures.set(plan.name, untriedProgram(plan, options.loadMsMax ?? 0));
+      return false;
+    };
+    for (const [object, plans] of byObject) {
+      if (plans.length > 1 && performance.now() < until && set.#loadTogether(object, plans)) continue;
+      for (const plan of plans) if (isInTime(plan)) set.#load(plan);
+    }
+    for (const plan of later) if (isWanted(plan, set.#failures) && isInTime(plan) && set.#decide(plan, kernel)) set.#load(plan);
     // Each load has parsed the kernel's BTF (megabytes); what the allocator keeps of that counts as the agent's memory.
     getLibc().malloc_trim(0);
     return set;
   }
 
-  /** Decides by the kernel's own description whether and how the program is loaded. */
-  #consider(plan: ProgramPlan, kernel: KernelBtf | null): void {
-    if (!isWanted(plan, this.#failures)) return;
-    if (kernel !== null) {
-      const decision = decideProgram(plan, kernel);
-      this.#decisions.set(plan.name, decision);
-      if (decision.unsupported !== undefined) {
-        this.#failures.set(plan.name, unsupportedProgram(plan, decision.unsupported));
-        return;
-      }
+  /** Decides by the kernel's own description whether and how the program is loaded; false if it is not. */
+  #decide(plan: ProgramPlan, kernel: KernelBtf | null): boolean {
+    if (kernel === null) return true;
+    const decision = decideProgram(plan, kernel);
+    this.#decisions.set(plan.name, decision);
+    if (decision.unsupported === undefined) return true;
+    this.#failures.set(plan.name, unsupportedProgram(plan, decision.unsupported));
+    return false;
+  }
+
+  #objectOf(plan: ProgramPlan): string {
+    return this.#decisions.get(plan.name)?.object ?? plan.object;
+  }
+
+  /**
+   * Loads programs of one object at once, for which libbpf parses the kernel's BTF once: that takes as long as to verify most of them. If one of them is refused none is
+   * loaded, and each has to be tried alone.
+   */
+  #loadTogether(object: string, plans: readonly ProgramPlan[]): boolean {
+    try {
+      this.#loadOnce(plans, object, false);
+      return true;
+    } catch {
+      return false;
     }
-    this.#load(plan);
   }
 
   #load(plan: ProgramPlan): void {
     const better = this.#decisions.get(plan.name)?.object;
     if (better !== undefined) {
       try {
-        this.#loadOnce(plan, better, false);
+        this.#loadOnce([plan], better, false);
         return;
       } catch {
         // The object for every kernel counts the same, at a higher price; what keeps that one from running will be said.
       }
     }
     try {
-      this.#loadOnce(plan, plan.object, false);
+      this.#loadOnce([plan], plan.object, false);
     } catch (error) {
       if (error instanceof BpfError && error.op === "load") this.#loadAgain(plan);
       else this.#fail(plan, "open", error);
@@ -155,31 +184,49 @@ export class ProbeSet implements Disposable {
   /** The verifier's log costs memory and time, so it is written only for a program that was refused already. */
   #loadAgain(plan: ProgramPlan): void {
     try {
-      this.#loadOnce(plan, plan.object, true);
+      this.#loadOnce([plan], plan.object, true);
     } catch (error) {
       this.#fail(plan, "load", error);
     }
   }
 
-  #loadOnce(plan: ProgramPlan, objectName: string, withLog: boolean): void {
+  #loadOnce(plans: readonly ProgramPlan[], objectName: string, withLog: boolean): void {
     const path = join(this.#options.objectDirectory, `${objectName}.bpf.o`);
     const object = BpfObject.open(path);
+    const infoFds = new Map<string, number>();
     try {
-      const program = object.selectProgram(plan.name);
+      const programs = object.selectPrograms(plans.map(({ name }) => name));
       for (const [map, entries] of Object.entries({ ...this.mapPlan.shrunk, ...this.#options.mapEntries })) object.setMapEntries(map, entries);
       object.reuseMaps(this.maps);
-      object.setConstants({ ...this.#decisions.get(plan.name)?.constants, ...this.#options.constants?.[plan.name] });
-      if (withLog) object.captureLog(program);
+      object.setConstants(this.#constantsOf(plans));
+      if (withLog) for (const program of programs) object.captureLog(program);
       object.load();
-      const infoFd = program.duplicateFd();
-      this.#infoFds.set(plan.name, infoFd);
+      for (const program of programs) infoFds.set(program.name, program.duplicateFd());
       for (const map of object.newMaps(this.maps)) this.maps.set(map.name, map);
       this.#readLayouts(path);
-      this.#loaded.set(plan.name, { plan, object, infoFd });
     } catch (error) {
+      for (const fd of infoFds.values()) getLibc().close(fd);
       object[Symbol.dispose]();
       throw error;
     }
+    for (const plan of plans) {
+      const infoFd = infoFds.get(plan.name) as number;
+      this.#infoFds.set(plan.name, infoFd);
+      this.#loaded.set(plan.name, { plan, object, infoFd });
+    }
+  }
+
+  /** Throws an Error if two of them want one variable to be different things. */
+  #constantsOf(plans: readonly ProgramPlan[]): Record<string, number> {
+    const all: Record<string, number> = {};
+    for (const { name } of plans) {
+      for (const [constant, value] of Object.entries({ ...this.#decisions.get(name)?.constants, ...this.#options.constants?.[name] })) {
+        if (all[constant] !== undefined && all[constant] !== value)
+          throw new Error(`${constant} is ${value} to ${name} and ${all[constant]} to another program`);
+        all[constant] = value;
+      }
+    }
+    return all;
   }
 
   /** All programs of an object share its structs. */
@@ -212,9 +259,9 @@ export class ProbeSet implements Disposable {
       } catch (error) {
         this.#fail(plan, "attach", error);
       }
-      // The link holds the program, the file descriptors hold the maps: libbpf's copy of the object is not needed any more.
-      object[Symbol.dispose]();
     }
+    // The links hold the programs, the file descriptors hold the maps: libbpf's copies of the objects are not needed any more.
+    for (const { object } of this.#loaded.values()) object[Symbol.dispose]();
     this.#loaded.clear();
     getLibc().malloc_trim(0);
     return iterators;

@@ -21,18 +21,11 @@ export interface MappedCode {
   readonly bytes: number;
 }
 
-/** A place in what is mapped. */
-export interface Place {
-  readonly code: MappedCode;
-  /** Offset in the file. */
-  readonly offset: number;
-}
-
 const vdso: MappedCode = { kind: "vdso", path: "", inode: 0, bytes: 0 };
 const anonymous: MappedCode = { kind: "anonymous", path: "", inode: 0, bytes: 0 };
 
 /** The executable mappings of one address space, as they were at one moment. */
-class Mappings {
+export class Mappings {
   readonly #starts: number[] = [];
   readonly #ends: number[] = [];
   readonly #offsets: number[] = [];
@@ -58,7 +51,8 @@ class Mappings {
     return this.#codes.includes(anonymous);
   }
 
-  find(address: number): Place | undefined {
+  /** Number of the mapping that holds the address; -1: nothing is mapped there. */
+  find(address: number): number {
     let low = 0;
     let high = this.#starts.length;
     while (low < high) {
@@ -66,9 +60,16 @@ class Mappings {
       if ((this.#starts[middle] as number) <= address) low = middle + 1;
       else high = middle;
     }
-    const index = low - 1;
-    if (index < 0 || address >= (this.#ends[index] as number)) return undefined;
-    return { code: this.#codes[index] as MappedCode, offset: (this.#offsets[index] as number) + address - (this.#starts[index] as number) };
+    return low > 0 && address < (this.#ends[low - 1] as number) ? low - 1 : -1;
+  }
+
+  codeOf(mapping: number): MappedCode {
+    return this.#codes[mapping] as MappedCode;
+  }
+
+  /** Where in its file an address of the mapping lies. */
+  offsetOf(mapping: number, address: number): number {
+    return (this.#offsets[mapping] as number) + address - (this.#starts[mapping] as number);
   }
 }
 
@@ -120,9 +121,8 @@ export class AddressSpaces {
   }
 
   /** Whether the mappings are of an earlier window, so that reading them again may show more. */
-  isOld(id: SpaceId): boolean {
-    const mappings = this.#spaces.get(keyOf(id));
-    return mappings !== undefined && mappings.readIn < this.#window;
+  isOld({ readIn }: Mappings): boolean {
+    return readIn < this.#window;
   }
 
   /** Whether the process has executable memory that no file stands behind. */
@@ -130,11 +130,11 @@ export class AddressSpaces {
     return this.#spaces.get(keyOf(id))?.hasGenerated ?? false;
   }
 
-  find(id: SpaceId, address: number): Place | undefined {
+  /** What is known of the space, which is kept for it; undefined: nothing. */
+  use(id: SpaceId): Mappings | undefined {
     const mappings = this.#spaces.get(keyOf(id));
-    if (mappings === undefined) return undefined;
-    mappings.usedIn = this.#window;
-    return mappings.find(address);
+    if (mappings !== undefined) mappings.usedIn = this.#window;
+    return mappings;
   }
 
   /** Reads the mappings of processes that live. Never throws: see `problem`. */

@@ -99,11 +99,12 @@ export async function readElfIndex(file: FileHandle): Promise<ElfIndex> {
 
 /** Address, as the file counts them, of a byte of the file; undefined if it is not loaded. */
 export function addressOfOffset({ segments }: ElfIndex, offset: number): number | undefined {
-  const segment = segments.find((candidate) => offset >= candidate.offset && offset < candidate.offset + candidate.bytes);
-  return segment === undefined ? undefined : segment.address + (offset - segment.offset);
+  for (const segment of segments)
+    if (offset >= segment.offset && offset < segment.offset + segment.bytes) return segment.address + (offset - segment.offset);
+  return undefined;
 }
 
-let symbols: Buffer | undefined;
+let symbols: Uint32Array | undefined;
 
 /**
  * The ranges that the addresses lie in: one per address at most, fewer where several lie in one function. Calls take turns.
@@ -114,10 +115,11 @@ export async function findFunctions(file: FileHandle, { table }: ElfIndex, addre
   const found = new Found(wanted);
   if (table !== null && wanted.length > 0) {
     // One for all files, which are read one after the other.
-    symbols ??= Buffer.alloc(SYMBOLS_PER_READ * SYMBOL_BYTES);
+    symbols ??= new Uint32Array((SYMBOLS_PER_READ * SYMBOL_BYTES) / 4);
+    const bytes = new Uint8Array(symbols.buffer);
     for (let at = 0; at < table.count; at += SYMBOLS_PER_READ) {
       const count = Math.min(SYMBOLS_PER_READ, table.count - at);
-      const { bytesRead } = await file.read(symbols, 0, count * SYMBOL_BYTES, table.offset + at * SYMBOL_BYTES);
+      const { bytesRead } = await file.read(bytes, 0, count * SYMBOL_BYTES, table.offset + at * SYMBOL_BYTES);
       found.take(symbols, Math.floor(bytesRead / SYMBOL_BYTES));
       if (bytesRead < count * SYMBOL_BYTES) break;
     }
@@ -151,28 +153,40 @@ class Found {
     this.#startsAfter = new Float64Array(wanted.length).fill(Number.MAX_SAFE_INTEGER);
   }
 
-  take(symbols: Buffer, count: number): void {
+  /** @param words the symbols (Elf64_Sym), as words of 4 bytes */
+  take(words: Uint32Array, count: number): void {
     const wanted = this.#wanted;
-    for (let at = 0; at < count * SYMBOL_BYTES; at += SYMBOL_BYTES) {
-      const info = symbols[at + 4] as number;
+    const startsAfter = this.#startsAfter;
+    const endsBefore = this.#endsBefore;
+    const greatest = wanted[wanted.length - 1] as number;
+    for (let symbol = 0, at = 0; symbol < count; symbol++, at += SYMBOL_BYTES / 4) {
+      // st_info in the lowest byte, st_shndx in the upper half.
+      const info = words[at + 1] as number;
       const type = info & 0xf;
-      if ((type !== STT_FUNC && type !== STT_GNU_IFUNC) || symbols.readUInt16LE(at + 6) === 0) continue;
-      const start = symbols.readUInt32LE(at + 8) + symbols.readUInt32LE(at + 12) * 2 ** 32;
-      const end = start + symbols.readUInt32LE(at + 16) + symbols.readUInt32LE(at + 20) * 2 ** 32;
-      const first = lowerBound(wanted, start);
-      if (first > 0 && start < (this.#startsAfter[first - 1] as number)) this.#startsAfter[first - 1] = start;
-      let index = first;
-      for (; index < wanted.length && (wanted[index] as number) < end; index++) {
-        const known = this.#starts[index] as number;
-        const isLocal = info >> 4 === STB_LOCAL ? 1 : 0;
-        if (start < known || (start === known && isLocal >= (this.#isLocal[index] as number))) continue;
-        this.#starts[index] = start;
-        this.#ends[index] = end;
-        this.#names[index] = symbols.readUInt32LE(at);
-        this.#isLocal[index] = isLocal;
-      }
-      if (index < wanted.length && end > (this.#endsBefore[index] as number)) this.#endsBefore[index] = end;
+      if ((type !== STT_FUNC && type !== STT_GNU_IFUNC) || info >>> 16 === 0) continue;
+      const start = (words[at + 2] as number) + (words[at + 3] as number) * 2 ** 32;
+      const end = start + (words[at + 4] as number) + (words[at + 5] as number) * 2 ** 32;
+      const first = start > greatest ? wanted.length : lowerBound(wanted, start);
+      if (first > 0 && start < (startsAfter[first - 1] as number)) startsAfter[first - 1] = start;
+      if (first === wanted.length) continue;
+      const index = end > (wanted[first] as number) ? this.#cover(first, start, end, words[at] as number, (info >>> 4) & 0xf) : first;
+      if (index < wanted.length && end > (endsBefore[index] as number)) endsBefore[index] = end;
     }
+  }
+
+  /** Notes down the function for all wanted addresses from `first` on that it covers; returns the first one behind it. */
+  #cover(first: number, start: number, end: number, nameAt: number, binding: number): number {
+    const isLocal = binding === STB_LOCAL ? 1 : 0;
+    let index = first;
+    for (; index < this.#wanted.length && (this.#wanted[index] as number) < end; index++) {
+      const known = this.#starts[index] as number;
+      if (start < known || (start === known && isLocal >= (this.#isLocal[index] as number))) continue;
+      this.#starts[index] = start;
+      this.#ends[index] = end;
+      this.#names[index] = nameAt;
+      this.#isLocal[index] = isLocal;
+    }
+    return index;
   }
 
   /** Ranges without overlap: a function ends where a later one starts. */

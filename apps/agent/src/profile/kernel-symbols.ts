@@ -29,6 +29,11 @@ export class KernelSymbols {
     this.#symbols = symbols;
   }
 
+  /** Whether the name is known. */
+  has(address: number): boolean {
+    return this.#frames.has(address);
+  }
+
   /** Learns the names of those addresses that are not known. Never throws: see `problem`. */
   async learn(addresses: Iterable<number>): Promise<void> {
     const unknown = [...new Set(addresses)].filter((address) => !this.#frames.has(address));

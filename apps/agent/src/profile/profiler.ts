@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { getSignalOrThrow, stackName, type WireRow } from "@waggle/signals";
 import type { ProbeSet } from "../probes/probe-set.ts";
+import { KeyTable } from "../snapshot/key-table.ts";
 import { fieldOf } from "../snapshot/layout.ts";
-import type { ProcessRegistry } from "../snapshot/process-registry.ts";
+import type { ProcessName, ProcessRegistry } from "../snapshot/process-registry.ts";
 import type { RowMaker } from "../snapshot/window-rows.ts";
 import type { MapFill } from "../window/source.ts";
 import { AddressSpaces, keyOf, type MappedCode, type SpaceId } from "./address-spaces.ts";
@@ -31,24 +32,36 @@ const NAMES_MAX = 8_192;
 const LOST = "[lost]";
 const NOT_TAKEN = "[user]";
 
-/** What `cpu_profile_key` and `off_cpu_key` have in common (packages/bpf/src/profile/profile.h). */
-interface StackUse {
-  readonly signal: StackSignal;
-  readonly processId: bigint;
-  readonly values: readonly bigint[];
-}
+/** Addresses, or the id that says why there are none. */
+type Stack = readonly number[] | typeof STACK_NONE | typeof STACK_LOST | typeof STACK_NOT_TAKEN;
 
+/** What `cpu_profile_key` and `off_cpu_key` have in common (packages/bpf/src/profile/profile.h), without the process. */
 interface RawStack extends SpaceId {
-  readonly kernelId: bigint;
-  readonly userId: bigint;
-  readonly uses: StackUse[];
+  /** Number of these bytes in `#keys`. */
+  readonly key: number;
+  readonly kernel: Stack;
+  readonly user: Stack;
+  /** Of the first measure in the window; beyond 2^53 the last digits do not count. */
+  weight: number;
+  name: string;
+  /** Empty if the name was remembered. */
+  text: string;
+  /** Windows for which it will have the same name when it is met again. */
+  lasts: number;
 }
 
-interface NamedStack {
+interface RememberedName {
   readonly name: string;
-  readonly text: string;
-  /** It will have the same name when it is met again. */
-  readonly isFinal: boolean;
+  /** Window in which it is to be found out again. */
+  readonly until: number;
+}
+
+/** The entries of one signal's map. */
+interface Uses {
+  readonly stacks: RawStack[];
+  readonly names: ProcessName[];
+  /** Of all measures, one entry after another; each number as its lower and its upper half. */
+  readonly values: number[];
 }
 
 /** Rows of the stack signals in one window. */
@@ -76,8 +89,10 @@ export class Profiler {
   readonly #spaces: AddressSpaces;
   readonly #user: UserSymbols;
   readonly #frames = new FrameDictionary();
-  /** Names by the bytes of the key that mean the stack. */
-  readonly #names = new Map<string, string>();
+  /** The bytes of keys that mean the stack, numbered, and the names that are remembered by these numbers. */
+  readonly #keys: KeyTable;
+  readonly #names = new Map<number, RememberedName>();
+  #window = 0;
   readonly #timer: NodeJS.Timeout | undefined;
   #sweeping: Promise<void> | undefined;
   #isReading = false;
@@ -93,6 +108,7 @@ export class Profiler {
     const fdOf = (program: string): number | undefined =>
       probes.states().some((state) => state.program === program && state.attached) ? probes.programFd(program) : undefined;
     const walksAll = probes.states().some(({ program, decision }) => program === "on_task_vma" && decision.constants?.walks_all_tasks === 1);
+    this.#keys = new KeyTable(stackMask(probes));
     this.#kernel = new KernelSymbols(fdOf("on_kernel_symbols"), probes.maps.get("kernel_symbols"));
     this.#spaces = new AddressSpaces(fdOf("on_task_vma"), probes.layouts.get("mapping"), walksAll ? probes.maps.get("wanted_mappings") : undefined);
     this.#user = new UserSymbols(hostRoot);
@@ -132,6 +148,7 @@ export class Profiler {
   }
 
   async #read(idle: "a" | "b", endedAtMs: number, rowsMax: (signal: string) => number, watched?: ReadonlySet<string>): Promise<Profile> {
+    this.#window++;
     this.#refreshClocks();
     this.#readPace();
     this.#stacks.begin();
@@ -141,33 +158,36 @@ export class Profiler {
       this.#names.clear();
       this.#kernel.forget();
     }
+    if (this.#keys.size > NAMES_MAX) {
+      this.#keys.clear();
+      this.#names.clear();
+    }
     this.#startedAtMs = endedAtMs;
     const fills: MapFill[] = [];
     this.#drainChunks(fills);
 
     const signals = stackSignals.filter((signal) => this.#probes.maps.has(`${signal}_${idle}`));
     const rows = new Map(signals.map((signal) => [signal, new StackRows(getSignalOrThrow(signal))]));
-    const raw = new Map<string, RawStack>();
+    const raw: RawStack[] = [];
+    const uses = new Map<StackSignal, Uses>();
+    let unregistered = 0n;
     for (const signal of signals) {
-      this.#drainUses(signal, idle, raw, fills);
+      uses.set(signal, { stacks: [], names: [], values: [] });
+      unregistered += this.#drainUses(signal, idle, raw, uses.get(signal) as Uses, fills);
       this.#drainOther(signal, idle, rows.get(signal) as StackRows);
     }
-    const named = await this.#nameAll(raw);
+    await this.#nameAll(raw);
     const texts = new Map<string, string>();
-    let unregistered = 0n;
-    for (const [key, { uses }] of raw) {
-      const { name, text } = named.get(key) as NamedStack;
-      if (text !== "") texts.set(name, text);
-      for (const { signal, processId, values } of uses) {
-        const process = processId === 0n ? this.#registry.unknown : this.#registry.get(processId);
-        if (process === undefined) unregistered += values[0] as bigint;
-        rows.get(signal)?.add(process ?? this.#registry.unknown, name, values);
-      }
+    for (const { name, text } of raw) if (text !== "") texts.set(name, text);
+    for (const [signal, { stacks, names, values }] of uses) {
+      const made = rows.get(signal) as StackRows;
+      for (let use = 0; use < stacks.length; use++)
+        made.add(names[use] as ProcessName, (stacks[use] as RawStack).name, values, (use * values.length) / stacks.length);
     }
     for (const [signal, made] of rows) made.cutTo(rowsMax(signal), watched);
     const stacks = [...rows.values()].flatMap((made) => made.stacks());
     this.#frames.add(stacks.flatMap((stack) => (texts.has(stack) ? [[stack, texts.get(stack) as string] as const] : [])));
-    this.#remember(named);
+    this.#remember(raw);
     this.#spaces.forget(SPACE_WINDOWS);
     const frames = this.#frames.take(rowsMax(FRAMES));
     return { rows: new Map<string, RowMaker>([...rows, [FRAMES, fixed(frames)]]), unregistered, fills };
@@ -202,38 +222,59 @@ export class Profiler {
     fills.push({ map: "stack_chunks", copy: null, entries, entriesMax: chunks.entriesMax });
   }
 
-  #drainUses(signal: StackSignal, idle: "a" | "b", raw: Map<string, RawStack>, fills: MapFill[]): void {
+  /** Returns the events under processes that never registered. */
+  #drainUses(signal: StackSignal, idle: "a" | "b", raw: RawStack[], uses: Uses, fills: MapFill[]): bigint {
     const keyLayout = this.#probes.layouts.get(`${signal}_key`);
     const valueLayout = this.#probes.layouts.get(`${signal}_value`);
     const map = this.#probes.maps.get(`${signal}_${idle}`);
-    if (keyLayout === undefined || valueLayout === undefined || map === undefined) return;
+    if (keyLayout === undefined || valueLayout === undefined || map === undefined) return 0n;
     const [processAt, kernelAt, userAt, tgidAt, spaceAt] = ["process_id", "kernel_stack", "user_stack", "tgid", "space"].map(
       (name) => fieldOf(keyLayout, name).offset,
     ) as [number, number, number, number, number];
     const measures = getSignalOrThrow(signal).measures.map(({ name }) => fieldOf(valueLayout, name).offset);
+    const byKey = new Map(raw.map((stack) => [stack.key, stack]));
+    let unregistered = 0n;
     const entries = map.drain((keys, values, count) => {
+      const words = new Uint32Array(keys.buffer, keys.byteOffset, Math.floor(keys.length / 4));
       for (let i = 0; i < count; i++) {
         const at = i * keyLayout.size;
-        const key = keys.toString("latin1", at + kernelAt, at + keyLayout.size);
-        let stack = raw.get(key);
+        let key = this.#keys.find(words, at / 4);
+        if (key < 0) key = this.#keys.add(words, at / 4);
+        let stack = byKey.get(key);
         if (stack === undefined) {
           stack = {
-            kernelId: keys.readBigUInt64LE(at + kernelAt),
-            userId: keys.readBigUInt64LE(at + userAt),
+            key,
+            kernel: this.#stackOf(keys, at + kernelAt),
+            user: this.#stackOf(keys, at + userAt),
             tgid: keys.readUInt32LE(at + tgidAt),
             space: keys.readUInt32LE(at + spaceAt),
-            uses: [],
+            weight: 0,
+            name: "",
+            text: "",
+            lasts: 0,
           };
-          raw.set(key, stack);
+          byKey.set(key, stack);
+          raw.push(stack);
         }
-        stack.uses.push({
-          signal,
-          processId: keys.readBigUInt64LE(at + processAt),
-          values: measures.map((offset) => values.readBigUInt64LE(i * valueLayout.size + offset)),
-        });
+        const value = i * valueLayout.size;
+        stack.weight += values.readUInt32LE(value + (measures[0] as number)) + values.readUInt32LE(value + (measures[0] as number) + 4) * 2 ** 32;
+        const [low, high] = [keys.readUInt32LE(at + processAt), keys.readUInt32LE(at + processAt + 4)];
+        const process = low === 0 && high === 0 ? this.#registry.unknown : this.#registry.find(low, high);
+        if (process === undefined) unregistered += values.readBigUInt64LE(value + (measures[0] as number));
+        uses.stacks.push(stack);
+        uses.names.push(process ?? this.#registry.unknown);
+        for (const offset of measures) uses.values.push(values.readUInt32LE(value + offset), values.readUInt32LE(value + offset + 4));
       }
     });
     fills.push({ map: signal, copy: idle, entries, entriesMax: map.entriesMax });
+    return unregistered;
+  }
+
+  /** The stack whose id lies at `at`. */
+  #stackOf(keys: Buffer, at: number): Stack {
+    const [low, high] = [keys.readUInt32LE(at), keys.readUInt32LE(at + 4)];
+    if (high === 0 && (low === STACK_NONE || low === STACK_NOT_TAKEN)) return low;
+    return this.#stacks.get(low, high) ?? STACK_LOST;
   }
 
   #drainOther(signal: StackSignal, idle: "a" | "b", rows: StackRows): void {
@@ -242,46 +283,41 @@ export class Profiler {
     const slot = Buffer.alloc(4);
     const value = map?.get(slot);
     if (map === undefined || layout === undefined || value === undefined) return;
-    rows.addOther(getSignalOrThrow(signal).measures.map(({ name }) => value.readBigUInt64LE(fieldOf(layout, name).offset)));
+    const offsets = getSignalOrThrow(signal).measures.map(({ name }) => fieldOf(layout, name).offset);
+    rows.addOther(offsets.flatMap((offset) => [value.readUInt32LE(offset), value.readUInt32LE(offset + 4)]));
     if (value.some((byte) => byte !== 0)) map.set(slot, Buffer.alloc(map.valueSize));
   }
 
   /** Names all stacks of a window; those that are remembered have no text. */
-  async #nameAll(raw: ReadonlyMap<string, RawStack>): Promise<Map<string, NamedStack>> {
-    const named = new Map<string, NamedStack>();
+  async #nameAll(raw: readonly RawStack[]): Promise<void> {
     /** The heaviest first: what there is no time for in one window shall be light. */
-    const unnamed: [string, RawStack][] = [];
-    for (const [key, stack] of raw) {
-      const name = this.#names.get(key);
-      if (name === undefined) unnamed.push([key, stack]);
-      else named.set(key, { name, text: "", isFinal: true });
+    const unnamed: RawStack[] = [];
+    for (const stack of raw) {
+      const known = this.#names.get(stack.key);
+      if (known === undefined || known.until <= this.#window) unnamed.push(stack);
+      else stack.name = known.name;
     }
-    unnamed.sort(([, a], [, b]) => weightOf(b) - weightOf(a));
-    await this.#readSpaces(unnamed.map(([, stack]) => stack));
-    await this.#learn(unnamed.map(([, stack]) => stack));
-    for (const [key, stack] of unnamed) {
-      const { text, isFinal } = this.#textOf(stack);
-      named.set(key, { name: stackName(text), text, isFinal });
+    unnamed.sort((a, b) => b.weight - a.weight);
+    await this.#readSpaces(unnamed);
+    await this.#learn(unnamed);
+    for (const stack of unnamed) {
+      Object.assign(stack, this.#textOf(stack));
+      stack.name = stackName(stack.text);
     }
-    return named;
   }
 
-  #remember(named: ReadonlyMap<string, NamedStack>): void {
-    for (const [key, { name, isFinal }] of named) {
-      if (!isFinal || !this.#frames.has(name)) continue;
-      if (this.#names.size >= NAMES_MAX) this.#names.clear();
-      this.#names.set(key, name);
-    }
+  #remember(raw: readonly RawStack[]): void {
+    for (const { key, name, lasts } of raw) if (lasts > 0 && this.#frames.has(name)) this.#names.set(key, { name, until: this.#window + lasts });
   }
 
   /** Reads the mappings of processes that are not known, or have mapped more since. */
   async #readSpaces(stacks: readonly RawStack[]): Promise<void> {
     const wanted = new Map<string, SpaceId>();
     for (const stack of stacks) {
-      const innermost = this.#stacks.get(stack.userId)?.[0];
+      const innermost = addressesOf(stack.user)[0];
       if (innermost === undefined || wanted.size >= READS_PER_WINDOW) continue;
-      if (!this.#spaces.has(stack) || (this.#spaces.isOld(stack) && this.#spaces.find(stack, innermost) === undefined))
-        wanted.set(keyOf(stack), stack);
+      const mappings = this.#spaces.use(stack);
+      if (mappings === undefined || (this.#spaces.isOld(mappings) && mappings.find(innermost) < 0)) wanted.set(keyOf(stack), stack);
     }
     await this.#spaces.read([...wanted.values()]);
   }
@@ -292,15 +328,26 @@ export class Profiler {
     const files = new Map<MappedCode, { offsets: Set<number>; tgid: number }>();
     const generated = new Map<string, { id: SpaceId; addresses: number[] }>();
     for (const stack of stacks) {
-      for (const [index, address] of this.#addressesOf(stack.kernelId).entries()) kernel.add(kernelAddress(address, index));
-      for (const [index, returnAddress] of this.#addressesOf(stack.userId).entries()) {
-        const address = userAddress(returnAddress, index);
-        const place = this.#spaces.find(stack, address);
-        if (place?.code.kind === "file") {
-          const file = files.get(place.code);
-          if (file === undefined) files.set(place.code, { offsets: new Set([place.offset]), tgid: stack.tgid });
-          else file.offsets.add(place.offset);
-        } else if (place?.code.kind === "anonymous") {
+      const inKernel = addressesOf(stack.kernel);
+      for (let index = 0; index < inKernel.length; index++) {
+        const address = kernelAddress(inKernel[index] as number, index);
+        if (!this.#kernel.has(address)) kernel.add(address);
+      }
+      const mappings = this.#spaces.use(stack);
+      if (mappings === undefined) continue;
+      const inUser = addressesOf(stack.user);
+      for (let index = 0; index < inUser.length; index++) {
+        const address = userAddress(inUser[index] as number, index);
+        const mapping = mappings.find(address);
+        if (mapping < 0) continue;
+        const code = mappings.codeOf(mapping);
+        if (code.kind === "file") {
+          const offset = mappings.offsetOf(mapping, address);
+          if (!this.#user.isUnknown(code, offset)) continue;
+          const file = files.get(code);
+          if (file === undefined) files.set(code, { offsets: new Set([offset]), tgid: stack.tgid });
+          else file.offsets.add(offset);
+        } else if (code.kind === "anonymous") {
           const process = generated.get(keyOf(stack));
           if (process === undefined) generated.set(keyOf(stack), { id: stack, addresses: [address] });
           else process.addresses.push(address);
@@ -312,33 +359,34 @@ export class Profiler {
     for (const { id, addresses } of generated.values()) await this.#user.learnGenerated(id, addresses);
   }
 
-  #addressesOf(id: bigint): readonly number[] {
-    return this.#stacks.get(id) ?? noAddresses;
-  }
-
-  #textOf(stack: RawStack): { text: string; isFinal: boolean } {
-    let isFinal = true;
+  #textOf(stack: RawStack): { text: string; lasts: number } {
+    let lasts = Number.POSITIVE_INFINITY;
     const frames: string[] = [];
-    if (stack.userId === STACK_NOT_TAKEN) frames.push(NOT_TAKEN);
-    else if (stack.userId !== STACK_NONE) {
-      const addresses = this.#addressesOf(stack.userId);
+    if (stack.user === STACK_NOT_TAKEN) frames.push(NOT_TAKEN);
+    else if (stack.user !== STACK_NONE) {
+      const addresses = addressesOf(stack.user);
+      const mappings = this.#spaces.use(stack);
       if (addresses.length === 0) frames.push(LOST);
-      isFinal = addresses.length > 0 && this.#spaces.has(stack);
+      if (addresses.length === 0 || mappings === undefined) lasts = 0;
       for (let index = addresses.length - 1; index >= 0; index--) {
         const address = userAddress(addresses[index] as number, index);
-        const place = this.#spaces.find(stack, address);
-        const frame = place === undefined ? { text: UNKNOWN, isFinal: true } : this.#user.frame(stack, address, place);
+        const mapping = mappings?.find(address) ?? -1;
+        if (mappings === undefined || mapping < 0) {
+          frames.push(UNKNOWN);
+          continue;
+        }
+        const frame = this.#user.frame(stack, address, mappings.codeOf(mapping), mappings.offsetOf(mapping, address));
         frames.push(frame.text);
-        isFinal &&= frame.isFinal;
+        lasts = Math.min(lasts, frame.lasts);
       }
     }
-    if (stack.kernelId !== STACK_NONE) {
-      const addresses = this.#addressesOf(stack.kernelId);
+    if (stack.kernel !== STACK_NONE) {
+      const addresses = addressesOf(stack.kernel);
       if (addresses.length === 0) frames.push(`${LOST}${KERNEL_MARK}`);
-      isFinal &&= addresses.length > 0 && this.#kernel.problem === "";
+      if (addresses.length === 0 || this.#kernel.problem !== "") lasts = 0;
       for (let index = addresses.length - 1; index >= 0; index--) frames.push(this.#kernel.frame(kernelAddress(addresses[index] as number, index)));
     }
-    return { text: frames.length === 0 ? LOST : joinFrames(frames), isFinal: isFinal && stack.kernelId !== STACK_LOST };
+    return { text: frames.length === 0 ? LOST : joinFrames(frames), lasts };
   }
 
   /** Reads the mappings of processes that stacks begin to come from: at the end of the window many are gone. */
@@ -382,8 +430,24 @@ function userAddress(address: number, index: number): number {
   return index === 0 ? address : address - 1;
 }
 
-function weightOf({ uses }: RawStack): number {
-  return uses.reduce((sum, { values }) => sum + Number(values[0]), 0);
+function addressesOf(stack: Stack): readonly number[] {
+  return typeof stack === "number" ? noAddresses : stack;
+}
+
+/** The bytes of the signals' keys that mean the stack; they lie alike in all. Throws a TypeError if they do not. */
+function stackMask(probes: ProbeSet): Buffer {
+  const layouts = stackSignals.map((signal) => probes.layouts.get(`${signal}_key`)).filter((layout) => layout !== undefined);
+  const masks = layouts.map((layout) => {
+    const mask = Buffer.alloc(layout.size);
+    for (const name of ["kernel_stack", "user_stack", "tgid", "space"]) {
+      const { offset, size } = fieldOf(layout, name);
+      mask.fill(0xff, offset, offset + size);
+    }
+    return mask;
+  });
+  const [first = Buffer.alloc(0), ...others] = masks;
+  if (others.some((mask) => !mask.equals(first))) throw new TypeError(`stacks lie differently in the keys of ${stackSignals.join(" and ")}`);
+  return first;
 }
 
 function fixed(rows: readonly WireRow[]): RowMaker {

@@ -31,9 +31,9 @@ describe("StackRegistry", () => {
     const registry = new StackRegistry();
     registry.begin();
     add(registry, 77n, addresses, [2, 0]);
-    expect(registry.get(77n)).toBeUndefined();
+    expect(registry.get(77, 0)).toBeUndefined();
     add(registry, 77n, addresses, [1]);
-    expect([...(registry.get(77n) ?? [])]).toEqual(addresses);
+    expect([...(registry.get(77, 0) ?? [])]).toEqual(addresses);
   });
 
   it("keeps a stack for the next window, and no longer", () => {
@@ -41,9 +41,9 @@ describe("StackRegistry", () => {
     registry.begin();
     add(registry, 77n, [1, 2], [0]);
     registry.begin();
-    expect([...(registry.get(77n) ?? [])]).toEqual([1, 2]);
+    expect([...(registry.get(77, 0) ?? [])]).toEqual([1, 2]);
     registry.begin();
-    expect(registry.get(77n)).toBeUndefined();
+    expect(registry.get(77, 0)).toBeUndefined();
   });
 });
 

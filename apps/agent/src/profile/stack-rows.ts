@@ -2,37 +2,43 @@
 import { OTHER, type Signal, type WireRow } from "@waggle/signals";
 import type { ProcessName } from "../snapshot/process-registry.ts";
 
+/**
+ * Numbers of 64 bits, one per measure, each as the sum of its lower and the sum of its upper halves: exact for two million of them, which is more than a map
+ * holds.
+ */
+type Halves = number[];
+
 interface Group {
   readonly name: ProcessName;
   readonly stack: string;
-  readonly sums: bigint[];
+  readonly sums: Halves;
 }
 
 /** Rows of a stack signal in one window: by process, unit and stack. */
 export class StackRows {
   readonly #signal: Signal;
   readonly #groups = new Map<string, Group>();
-  readonly #other: bigint[];
+  readonly #other: Halves;
   #isOtherUsed = false;
   #kept: readonly Group[] | undefined;
   #cutRows = 0;
 
   constructor(signal: Signal) {
     this.#signal = signal;
-    this.#other = signal.measures.map(() => 0n);
+    this.#other = new Array<number>(signal.measures.length * 2).fill(0);
   }
 
-  /** Adds values, one per measure. */
-  add(name: ProcessName, stack: string, values: readonly bigint[]): void {
+  /** Adds values that lie at `at`, one per measure, the lower half of each first. */
+  add(name: ProcessName, stack: string, values: readonly number[], at = 0): void {
     const key = `${name.index} ${stack}`;
     const known = this.#groups.get(key);
-    if (known === undefined) this.#groups.set(key, { name, stack, sums: [...values] });
-    else addTo(known.sums, values);
+    if (known === undefined) this.#groups.set(key, { name, stack, sums: values.slice(at, at + this.#other.length) });
+    else addTo(known.sums, values, at);
   }
 
   /** Adds what had no room in the map. */
-  addOther(values: readonly bigint[]): void {
-    if (values.every((value) => value === 0n)) return;
+  addOther(values: readonly number[]): void {
+    if (values.every((value) => value === 0)) return;
     this.#isOtherUsed = true;
     addTo(this.#other, values);
   }
@@ -40,8 +46,8 @@ export class StackRows {
   /** Keeps at most `rowsMax` rows, those with the most of the last measure; the others are summed into `~other`, watched processes last. Once, when all is added. */
   cutTo(rowsMax: number, watched: ReadonlySet<string> = new Set()): void {
     let groups = [...this.#groups.values()];
-    const last = this.#signal.measures.length - 1;
-    groups.sort((a, b) => compare(b.sums[last] as bigint, a.sums[last] as bigint));
+    const last = (this.#signal.measures.length - 1) * 2;
+    groups.sort((a, b) => sizeOf(b.sums, last) - sizeOf(a.sums, last));
     if (groups.length + (this.#isOtherUsed ? 1 : 0) > rowsMax) {
       const [first, second] = [true, false].map((isWatched) => groups.filter(({ name }) => watched.has(name.process) === isWatched));
       groups = [...(first as Group[]), ...(second as Group[])];
@@ -79,17 +85,20 @@ export class StackRows {
       .reduce((sum, row) => sum + (row[measure] as bigint), 0n);
   }
 
-  #row(process: string, unit: string, stack: string, sums: readonly bigint[]): WireRow {
-    return { process, unit, stack, ...Object.fromEntries(this.#signal.measures.map(({ name }, index) => [name, sums[index] as bigint])) };
+  #row(process: string, unit: string, stack: string, sums: Halves): WireRow {
+    return { process, unit, stack, ...Object.fromEntries(this.#signal.measures.map(({ name }, index) => [name, exactValueOf(sums, index * 2)])) };
   }
 }
 
-function addTo(sums: bigint[], values: readonly bigint[]): void {
-  values.forEach((value, index) => {
-    sums[index] = (sums[index] as bigint) + value;
-  });
+function addTo(sums: Halves, values: readonly number[], at = 0): void {
+  for (let index = 0; index < sums.length; index++) sums[index] = (sums[index] as number) + (values[at + index] as number);
 }
 
-function compare(a: bigint, b: bigint): number {
-  return a < b ? -1 : a > b ? 1 : 0;
+/** Beyond 2^53 without the last digits. */
+function sizeOf(halves: Halves, at: number): number {
+  return (halves[at] as number) + (halves[at + 1] as number) * 2 ** 32;
+}
+
+function exactValueOf(halves: Halves, at: number): bigint {
+  return BigInt.asUintN(64, BigInt(halves[at] as number) + (BigInt(halves[at + 1] as number) << 32n));
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { basename, join } from "node:path";
-import { keyOf, type MappedCode, type Place, type SpaceId } from "./address-spaces.ts";
-import { addressOfOffset, type ElfIndex, findFunctions, openSame, passBytes, readElfIndex } from "./elf-symbols.ts";
+import { keyOf, type MappedCode, type SpaceId } from "./address-spaces.ts";
+import { addressOfOffset, type ElfIndex, type FunctionRange, findFunctions, openSame, passBytes, readElfIndex } from "./elf-symbols.ts";
 import { frameOf } from "./frames-text.ts";
 import { findGenerated, generatedName, type MapOwner, openPerfMap, readMapOwner } from "./perf-map.ts";
 import { RangeTable } from "./range-table.ts";
@@ -16,18 +16,39 @@ const PASS_BYTES_MAX = 16 * 1024 * 1024;
 const PASSES_MAX = 48;
 /** A map of generated code that has grown is read again once per this many bytes and window, so that a large one is read rarely. */
 const MAP_BYTES_PER_WINDOW = 1 << 20;
+/** The same of a file whose symbol table was streamed, when further addresses of it are met: until then these show as its module. */
+const TABLE_BYTES_PER_WINDOW = 2 << 20;
+/** Windows for which a frame of generated code is taken to stay what it is. */
+const GENERATED_WINDOWS = 6;
 
 const DELETED = " (deleted)";
 
 class FileSymbols {
+  /** The frames themselves. */
   readonly functions = new RangeTable(FUNCTIONS_MAX);
-  readonly module: string;
+  /** The frame of a place in no function that is known. */
+  readonly frame: string;
+  readonly #module: string;
   /** undefined: not opened yet; null: cannot be read, or is no ELF file. */
   index: ElfIndex | null | undefined;
+  /** Window from which on its table may be streamed again. */
+  nextIn = 0;
 
   constructor(code: MappedCode) {
     const path = code.path.endsWith(DELETED) ? code.path.slice(0, -DELETED.length) : code.path;
-    this.module = path === "" ? "file" : basename(path);
+    this.#module = path === "" ? "file" : basename(path);
+    this.frame = frameOf("", this.#module);
+  }
+
+  add({ start, end, name }: FunctionRange): void {
+    this.functions.add(start, end, name === "" ? this.frame : frameOf(name, this.#module));
+  }
+
+  /** undefined: not known yet, or at all. */
+  frameAt(offset: number): string | undefined {
+    if (this.index === undefined || this.index === null) return undefined;
+    const address = addressOfOffset(this.index, offset);
+    return address === undefined ? this.frame : this.functions.get(address);
   }
 }
 
@@ -42,11 +63,14 @@ interface GeneratedSymbols {
   nextIn: number;
 }
 
-/** A frame, and whether it will be the same when it is asked for again. */
+/** A frame, and for how many windows it will be the same when it is asked for again. */
 export interface UserFrame {
   readonly text: string;
-  readonly isFinal: boolean;
+  readonly lasts: number;
 }
+
+const vdsoFrame: UserFrame = { text: "[vdso]", lasts: Number.POSITIVE_INFINITY };
+const unknownGenerated: UserFrame = { text: "[jit]", lasts: GENERATED_WINDOWS };
 
 /** Names of functions in what processes have mapped. */
 export class UserSymbols {
@@ -69,16 +93,16 @@ export class UserSymbols {
     this.#passBytes = 0;
   }
 
-  /** Learns the functions at places of a file; `tgid` is a process that has it mapped. Never throws: what cannot be read has no names. */
+  /** Whether `learnFile` may find out more about a place of a file. */
+  isUnknown(code: MappedCode, offset: number): boolean {
+    const symbols = this.#symbolsOf(code);
+    return symbols.index !== null && symbols.nextIn <= this.#window && symbols.frameAt(offset) === undefined;
+  }
+
+  /** Learns the functions at places of a file that are unknown; `tgid` is a process that has it mapped. Never throws: what cannot be read has no names. */
   async learnFile(code: MappedCode, offsets: Iterable<number>, tgid: number): Promise<void> {
     const symbols = this.#symbolsOf(code);
-    if (symbols.index === null) return;
-    const isUnknown = (offset: number): boolean => {
-      const address = symbols.index == null ? undefined : addressOfOffset(symbols.index, offset);
-      return symbols.index === undefined || (address !== undefined && symbols.functions.get(address) === undefined);
-    };
-    const unknown = [...new Set(offsets)].filter(isUnknown);
-    if (unknown.length === 0 || this.#passes >= PASSES_MAX || this.#passBytes >= PASS_BYTES_MAX) return;
+    if (symbols.index === null || this.#passes >= PASSES_MAX || this.#passBytes >= PASS_BYTES_MAX) return;
     this.#passes++;
     const paths = [join(this.#hostRoot, code.path), join(this.#hostRoot, `proc/${tgid}/root`, code.path)];
     const file = code.path === "" ? null : await openSame(paths, code);
@@ -90,8 +114,9 @@ export class UserSymbols {
       symbols.index ??= await readElfIndex(file);
       const { index } = symbols;
       this.#passBytes += passBytes(index);
-      const addresses = unknown.map((offset) => addressOfOffset(index, offset)).filter((address) => address !== undefined);
-      for (const { start, end, name } of await findFunctions(file, index, addresses)) symbols.functions.add(start, end, name);
+      symbols.nextIn = this.#window + Math.ceil(passBytes(index) / TABLE_BYTES_PER_WINDOW);
+      const addresses = [...offsets].map((offset) => addressOfOffset(index, offset)).filter((address) => address !== undefined);
+      for (const found of await findFunctions(file, index, addresses)) symbols.add(found);
     } catch {
       symbols.index = null;
     } finally {
@@ -129,21 +154,19 @@ export class UserSymbols {
     }
   }
 
-  /** The frame at a place of a process. */
-  frame(id: SpaceId, address: number, { code, offset }: Place): UserFrame {
-    if (code.kind === "vdso") return { text: "[vdso]", isFinal: true };
+  /** The frame at an address of a process, which is at that offset of what it has mapped there. */
+  frame(id: SpaceId, address: number, code: MappedCode, offset: number): UserFrame {
+    if (code.kind === "vdso") return vdsoFrame;
     if (code.kind === "anonymous") {
       const name = this.#generated.get(keyOf(id))?.functions.get(address);
-      if (name === undefined || name === "") return { text: "[jit]", isFinal: false };
+      if (name === undefined || name === "") return unknownGenerated;
       const generated = generatedName(name);
-      return { text: frameOf(generated.name, generated.module), isFinal: false };
+      return { text: frameOf(generated.name, generated.module), lasts: GENERATED_WINDOWS };
     }
     const symbols = this.#symbolsOf(code);
-    const { index } = symbols;
-    if (index === null) return { text: frameOf("", symbols.module), isFinal: true };
-    const at = index === undefined ? undefined : addressOfOffset(index, offset);
-    const name = at === undefined ? undefined : symbols.functions.get(at);
-    return { text: frameOf(name ?? "", symbols.module), isFinal: index !== undefined && (at === undefined || name !== undefined) };
+    if (symbols.index === null) return { text: symbols.frame, lasts: Number.POSITIVE_INFINITY };
+    const text = symbols.frameAt(offset);
+    return text === undefined ? { text: symbols.frame, lasts: 0 } : { text, lasts: Number.POSITIVE_INFINITY };
   }
 
   #symbolsOf(code: MappedCode): FileSymbols {

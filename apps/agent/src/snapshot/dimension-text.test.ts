@@ -5,7 +5,7 @@ import { addressText, dimensionReader } from "./dimension-text.ts";
 
 const bytes = (hex: string): Uint8Array => Buffer.from(hex.replaceAll(" ", ""), "hex");
 
-const names = { text: (id: bigint) => (id === 7n ? "/var/log/syslog" : ""), kernel: readKernelNames(null) };
+const names = { text: (id: number) => (id === 7 ? "/var/log/syslog" : ""), kernel: readKernelNames(null) };
 
 describe("addressText", () => {
   it.each([

@@ -31,15 +31,20 @@ export type DimensionReader = (keys: Buffer, at: number) => string;
 
 /** What has to be known beyond a key's bytes to write some dimensions as text. */
 export interface DimensionNames {
-  /** Text that programs registered under an id; empty if none is known. */
-  text(id: bigint): string;
+  /** Text that programs registered under an id, given by its halves; empty if none is known. */
+  text(low: number, high: number): string;
   readonly kernel: KernelNames;
+}
+
+/** Whether the same bytes always read alike: not what programs register anew in each window, nor numbers that the kernel gives to another device. */
+export function isFixedText(dimension: DimensionName): boolean {
+  return dimensions[dimension].registered !== true && dimension !== "device";
 }
 
 /** How a dimension is written as text; `process` and `unit` are not here, they come from the registry. */
 export function dimensionReader(dimension: DimensionName, field: StructField, names: DimensionNames): DimensionReader {
   const { offset } = field;
-  if (dimensions[dimension].registered === true) return (keys, at) => names.text(keys.readBigUInt64LE(at + offset));
+  if (dimensions[dimension].registered === true) return (keys, at) => names.text(keys.readUInt32LE(at + offset), keys.readUInt32LE(at + offset + 4));
   switch (dimension) {
     case "peer":
     case "resolver":

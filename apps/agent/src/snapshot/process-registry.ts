@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { StructLayout } from "../libbpf/btf.ts";
 import { textOf } from "./c-text.ts";
+import { halvesOf, IdMap } from "./id-map.ts";
 import { fieldOf } from "./layout.ts";
 
 /** A process as the kernel side knows it: the name of the thread-group leader in a control group. */
@@ -44,7 +45,7 @@ export const PROCESSES_MAX = 16_384;
 export class ProcessRegistry {
   readonly #resolver: NameResolver;
   readonly #max: number;
-  readonly #entries = new Map<bigint, Entry>();
+  readonly #entries = new IdMap<Entry>();
   readonly #names = new Map<string, ProcessName>();
   #window = 0;
   #raisedIn = 0;
@@ -85,27 +86,33 @@ export class ProcessRegistry {
     const groups = fieldOf(layout, "v1_group_ids");
     const tgid = fieldOf(layout, "tgid");
     for (let i = 0; i < count; i++) {
-      const processId = keys.readBigUInt64LE(i * 8);
-      const known = this.#entries.get(processId);
+      const low = keys.readUInt32LE(i * 8);
+      const high = keys.readUInt32LE(i * 8 + 4);
+      const known = this.#entries.get(low, high);
       if (known !== undefined) {
         known.lastWindow = this.#window;
         continue;
       }
       const at = i * layout.size;
       const identity: ProcessIdentity = {
-        processId,
+        processId: keys.readBigUInt64LE(i * 8),
         comm: textOf(values.subarray(at + comm.offset, at + comm.offset + comm.size)),
         cgroupId: values.readBigUInt64LE(at + cgroup.offset),
         v1GroupIds: Array.from({ length: groups.size / 8 }, (_, index) => values.readBigUInt64LE(at + groups.offset + index * 8)),
         tgid: values.readUInt32LE(at + tgid.offset),
       };
-      this.#entries.set(processId, { name: this.#nameOf(identity.comm, this.#unitOf(identity)), lastWindow: this.#window });
+      this.#entries.set(low, high, { name: this.#nameOf(identity.comm, this.#unitOf(identity)), lastWindow: this.#window });
     }
   }
 
   /** Name of a process id; undefined if it never registered. */
   get(processId: bigint): ProcessName | undefined {
-    const entry = this.#entries.get(processId);
+    return this.find(...halvesOf(processId));
+  }
+
+  /** As `get`, of the id's halves. */
+  find(low: number, high: number): ProcessName | undefined {
+    const entry = this.#entries.get(low, high);
     if (entry === undefined) return undefined;
     entry.lastWindow = this.#window;
     return entry.name;
@@ -114,7 +121,7 @@ export class ProcessRegistry {
   /** Ends a window: starts or finishes forgetting if there are too many. */
   end(): void {
     if (this.#raisedIn > 0 && this.#window > this.#raisedIn + 1) {
-      for (const [id, entry] of this.#entries) if (entry.lastWindow <= this.#raisedIn) this.#entries.delete(id);
+      this.#entries.keep((entry) => entry.lastWindow > this.#raisedIn);
       const used = new Set([...this.#entries.values()].map((entry) => entry.name));
       for (const [key, name] of this.#names) if (!used.has(name) && name !== this.unknown) this.#names.delete(key);
       this.#raisedIn = 0;

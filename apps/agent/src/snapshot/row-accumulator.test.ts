@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import type { Signal } from "@waggle/signals";
 import { BUCKET_COUNT, BUCKET_NONE, checkBlock, decodeBlock, encodeBlock, getSignalOrThrow, type WireRow } from "@waggle/signals";
 import { describe, expect, it } from "vitest";
 import { readKernelNames } from "../kernel/kernel-names.ts";
 import type { StructLayout } from "../libbpf/btf.ts";
+import type { DimensionNames } from "./dimension-text.ts";
+import { KeyRows } from "./key-rows.ts";
 import { ProcessRegistry } from "./process-registry.ts";
 import { RowAccumulator } from "./row-accumulator.ts";
 
@@ -55,11 +59,14 @@ const syscalls = getSignalOrThrow("syscalls");
 const read = process.arch === "arm64" ? 63 : 0;
 const total = (rows: WireRow[]): bigint => rows.reduce((sum, row) => sum + (row.count as bigint), 0n);
 
+const accumulate = (signal: Signal, registry: ProcessRegistry, structs: typeof layouts, names: DimensionNames): RowAccumulator =>
+  new RowAccumulator(new KeyRows(signal, registry, structs, names), structs);
+
 const dimensionNames = { text: () => "", kernel: readKernelNames(null) };
 
 describe("RowAccumulator", () => {
   it("makes one histogram of the buckets of a key, over several batches, with ascending indexes", () => {
-    const accumulator = new RowAccumulator(latency, registryWith("nginx"), layouts, dimensionNames);
+    const accumulator = accumulate(latency, registryWith("nginx"), layouts, dimensionNames);
     accumulator.add(...pack([[2n, read, 90, 3n, 9000n, 2500n, 3500n]]));
     accumulator.add(
       ...pack([
@@ -80,10 +87,7 @@ describe("RowAccumulator", () => {
       [2n, read, BUCKET_NONE, 3n, 0n, 0n, 0n],
     ]);
     const registry = registryWith("nginx");
-    const [counter, histogram] = [
-      new RowAccumulator(syscalls, registry, layouts, dimensionNames),
-      new RowAccumulator(latency, registry, layouts, dimensionNames),
-    ];
+    const [counter, histogram] = [accumulate(syscalls, registry, layouts, dimensionNames), accumulate(latency, registry, layouts, dimensionNames)];
     counter.add(...entries);
     histogram.add(...entries);
     expect(counter.rows(10)).toEqual([{ process: "nginx", unit: "", syscall: "read", count: 7n }]);
@@ -91,7 +95,7 @@ describe("RowAccumulator", () => {
   });
 
   it("shows process 0 and an id that never registered as unknown, and counts the latter", () => {
-    const accumulator = new RowAccumulator(syscalls, registryWith("nginx"), layouts, dimensionNames);
+    const accumulator = accumulate(syscalls, registryWith("nginx"), layouts, dimensionNames);
     accumulator.add(
       ...pack([
         [0n, read, 80, 2n, 1n, 1n, 1n],
@@ -105,7 +109,7 @@ describe("RowAccumulator", () => {
   it("caps rows by the largest measure and conserves every sum in ~other", () => {
     const names = Array.from({ length: 10 }, (_, index) => `p${index}`);
     for (const signal of [syscalls, latency]) {
-      const accumulator = new RowAccumulator(signal, registryWith(...names), layouts, dimensionNames);
+      const accumulator = accumulate(signal, registryWith(...names), layouts, dimensionNames);
       accumulator.add(
         ...pack(names.map((_, index): Entry => [BigInt(index + 2), read, 80 + index, BigInt(index + 1), 10n, BigInt(index + 5), BigInt(index + 50)])),
       );
@@ -124,7 +128,7 @@ describe("RowAccumulator", () => {
   });
 
   it("joins buckets of one row that came in several batches, and cuts texts that the wire does not take", () => {
-    const accumulator = new RowAccumulator(latency, registryWith("nginx", "ü".repeat(7)), layouts, dimensionNames);
+    const accumulator = accumulate(latency, registryWith("nginx", "ü".repeat(7)), layouts, dimensionNames);
     accumulator.add(...pack([[3n, read, 90, 3n, 9000n, 2500n, 3500n]]));
     accumulator.add(
       ...pack([
@@ -150,7 +154,7 @@ describe("RowAccumulator", () => {
         { name: "file_opens_value", size: 8, fields: [u64("count", 0)] },
       ].map((layout) => [layout.name, layout]),
     );
-    const opens = new RowAccumulator(getSignalOrThrow("file_opens"), registryWith("nginx"), fileLayouts, names);
+    const opens = accumulate(getSignalOrThrow("file_opens"), registryWith("nginx"), fileLayouts, names);
     const key = Buffer.alloc(24);
     key.writeBigUInt64LE(2n);
     key.writeBigUInt64LE(5n, 8);
@@ -167,7 +171,7 @@ describe("RowAccumulator", () => {
     );
     for (const signal of [syscalls, latency]) {
       const capped = (watched: string[]) => {
-        const accumulator = new RowAccumulator(signal, registryWith(...names), layouts, dimensionNames);
+        const accumulator = accumulate(signal, registryWith(...names), layouts, dimensionNames);
         accumulator.add(...pack(entries));
         return accumulator.rows(4, new Set(watched));
       };
@@ -188,10 +192,7 @@ describe("RowAccumulator", () => {
     fill(80, [2n, 2200n, 1050n, 1150n]);
     fill(BUCKET_COUNT, [4n, 0n, 0n, 0n]);
     const registry = registryWith();
-    const [counter, histogram] = [
-      new RowAccumulator(syscalls, registry, layouts, dimensionNames),
-      new RowAccumulator(latency, registry, layouts, dimensionNames),
-    ];
+    const [counter, histogram] = [accumulate(syscalls, registry, layouts, dimensionNames), accumulate(latency, registry, layouts, dimensionNames)];
     counter.addOther(slots, BUCKET_COUNT + 1);
     histogram.addOther(slots, BUCKET_COUNT + 1);
     expect(counter.rows(10)).toEqual([{ process: "~other", unit: "~other", syscall: "~other", count: 7n }]);
@@ -217,8 +218,8 @@ describe("RowAccumulator", () => {
     ];
     const keys = Buffer.from(BigUint64Array.from(entries.flatMap((entry) => entry.slice(0, 2))).buffer);
     const values = Buffer.from(BigUint64Array.from(entries.flatMap((entry) => entry.slice(2))).buffer);
-    const names = { ...dimensionNames, text: (id: bigint) => (id === 7n ? "/b" : "/a") };
-    const accumulator = new RowAccumulator(getSignalOrThrow("file_io"), registryWith("nginx", "redis"), fileLayouts, names);
+    const names = { ...dimensionNames, text: (id: number) => (id === 7 ? "/b" : "/a") };
+    const accumulator = accumulate(getSignalOrThrow("file_io"), registryWith("nginx", "redis"), fileLayouts, names);
     accumulator.add(keys, values, entries.length);
     expect(accumulator.rows(10)).toEqual([
       { process: "nginx", unit: "", file: "/a", read_bytes: 24n, written_bytes: 17n, reads: 2n, writes: 1n },
@@ -227,17 +228,56 @@ describe("RowAccumulator", () => {
     ]);
   });
 
+  it("adds numbers beyond 2^53 exactly, carries from one half to the other, and compares extremes by both", () => {
+    const accumulator = accumulate(latency, registryWith("nginx"), layouts, dimensionNames);
+    const large = (1n << 53n) + 1n;
+    accumulator.add(
+      ...pack([
+        [2n, read, 80, 0xffff_ffffn, large, (7n << 32n) | 1n, (7n << 32n) | 1n],
+        [2n, read, 80, 1n, large, (6n << 32n) | 0xffff_ffffn, (6n << 32n) | 0xffff_ffffn],
+        [2n, read, 81, 3n, 5n << 60n, (7n << 32n) | 2n, (7n << 32n) | 2n],
+      ]),
+    );
+    const row = {
+      process: "nginx",
+      unit: "",
+      syscall: "read",
+      count: (1n << 32n) + 3n,
+      sum: (5n << 60n) + 2n * large,
+      min: (6n << 32n) | 0xffff_ffffn,
+      max: (7n << 32n) | 2n,
+      k: [80, 81],
+      c: [1n << 32n, 3n],
+    };
+    expect([accumulator.total("count"), accumulator.total("sum")]).toEqual([row.count, row.sum]);
+    expect(accumulator.rows(10)).toEqual([row]);
+    expect(decodeBlock(latency, accumulator.encoded(10))).toEqual([row]);
+    expect(accumulator.encoded(10).owned).toEqual({ counted: row.count, withProcess: row.count, withUnit: 0n });
+  });
+
+  it("keeps the largest rows where sizes need more than 32 bits, and of rows of one size those that came first", () => {
+    const accumulator = accumulate(syscalls, registryWith("a", "b", "c", "d", "e"), layouts, dimensionNames);
+    const counts = [7n, 1n << 33n, (1n << 33n) + 1n, 7n, 7n];
+    accumulator.add(...pack(counts.map((count, index): Entry => [BigInt(index + 2), read, 80, count, 1n, 1n, 1n])));
+    expect(accumulator.rows(4).map(({ process, count }) => [process, count])).toEqual([
+      ["c", (1n << 33n) + 1n],
+      ["b", 1n << 33n],
+      ["a", 7n],
+      ["~other", 14n],
+    ]);
+  });
+
   it("has no rows for nothing", () => {
-    const accumulator = new RowAccumulator(latency, registryWith(), layouts, dimensionNames);
+    const accumulator = accumulate(latency, registryWith(), layouts, dimensionNames);
     expect(accumulator.rows(10)).toEqual([]);
   });
 
   it("refuses a map whose structs it does not have", () => {
-    expect(() => new RowAccumulator(getSignalOrThrow("tcp_rtt"), registryWith(), layouts, dimensionNames)).toThrow("tcp_rtt");
+    expect(() => accumulate(getSignalOrThrow("tcp_rtt"), registryWith(), layouts, dimensionNames)).toThrow("tcp_rtt");
   });
 
   it("sums a measure over everything or over the rows with a value, before rows are cut to a number", () => {
-    const accumulator = new RowAccumulator(latency, registryWith("nginx", "redis"), layouts, dimensionNames);
+    const accumulator = accumulate(latency, registryWith("nginx", "redis"), layouts, dimensionNames);
     accumulator.add(
       ...pack([
         [2n, read, 90, 3n, 9000n, 2500n, 3500n],

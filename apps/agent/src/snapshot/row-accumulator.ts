@@ -3,11 +3,11 @@ import { BUCKET_COUNT, BUCKET_NONE, dimensions, encodeStrings, OTHER, type Signa
 import type { StructLayout } from "../libbpf/btf.ts";
 import { truncate } from "../window/assemble.ts";
 import type { EncodedRows, Owned } from "../window/source.ts";
-import { type DimensionNames, type DimensionReader, dimensionReader } from "./dimension-text.ts";
+import type { KeyRows } from "./key-rows.ts";
 import { fieldOf } from "./layout.ts";
-import type { ProcessName, ProcessRegistry } from "./process-registry.ts";
+import type { ProcessName } from "./process-registry.ts";
 
-const UINT64_MAX = (1n << 64n) - 1n;
+const WORD = 2 ** 32;
 /** Positions of the extremes among a histogram's sums: count, sum, min, max. */
 const MIN = 2;
 const MAX = 3;
@@ -17,107 +17,71 @@ const POSITIONS = 2 ** 20;
 const OTHER_GROUP = 0;
 
 /**
- * Turns map entries (bytes) into rows of one signal. Entries whose dimensions read alike (two process ids with one name; the
- * buckets of a histogram) become one row.
+ * Turns map entries (bytes) into rows of one signal in one window. Entries of one row (`KeyRows`) are added up.
  *
- * A busy host has ten thousand entries in a window, so numbers stay in typed arrays until the rows are made: a BigInt per
- * number, or a Map per histogram, would cost more than reading the maps.
+ * A busy host has ten thousand entries in a window, so numbers are added in typed arrays, each of 64 bits as its two halves, and go from there to the wire: a
+ * bigint per number would cost more than reading the maps.
  */
 export class RowAccumulator {
   readonly #signal: Signal;
-  readonly #registry: ProcessRegistry;
+  readonly #keyRows: KeyRows;
   readonly #isHistogram: boolean;
-  readonly #keySize: number;
-  /** Size of a value in 64-bit words, and which of them are wanted. */
+  /** Size of a value in 32-bit words, and at which of them the numbers are that are wanted. */
   readonly #valueWords: number;
-  readonly #wanted: readonly number[];
-  /** -1: the signal does not say whose it is. */
-  readonly #processAt: number;
-  readonly #bucketAt: number;
-  /** The key's bytes that are dimensions, without process and bucket. */
-  readonly #dimensionsFrom: number;
-  readonly #dimensionsTo: number;
-  readonly #readers: readonly DimensionReader[];
-  /** Position of each of their texts in `#texts`. */
-  readonly #textOf: ReadonlyMap<string, number>;
+  readonly #wanted: Uint32Array;
+  /** How many of them are added up; the others are extremes. */
+  readonly #added: number;
 
-  /** Groups by process name and dimension bytes: a number where these are 4 bytes, else a string. */
-  readonly #groups = new Map<number | string, number>();
-  /** The same groups by process name and dimension texts. */
-  readonly #groupsByText = new Map<string, number>();
+  /** Group of each row of `#keyRows`; 0: it has none yet. */
+  #groupOfRow: Uint32Array;
   readonly #names: (ProcessName | null)[] = [];
   readonly #texts: (readonly string[])[] = [];
-  /** `#wanted.length` words per group. */
-  #sums = new BigUint64Array(64);
+  /** `#wanted.length` numbers per group, the lower half of each first. */
+  #sums = new Uint32Array(128);
   #isOtherUsed = false;
   #cut: { readonly kept: readonly number[]; readonly home: Uint32Array } | undefined;
   /** Non-empty buckets of a histogram, in the order they came. */
   #bucketGroup = new Uint32Array(64);
   #bucketIndex = new Uint16Array(64);
-  #bucketCount = new BigUint64Array(64);
+  #bucketCount = new Uint32Array(128);
   #buckets = 0;
   /** Events under a process id that never registered; shown as unknown. */
   unregistered = 0n;
 
-  /** Throws a TypeError if the structs do not fit the signal. */
-  constructor(signal: Signal, registry: ProcessRegistry, layouts: ReadonlyMap<string, StructLayout>, dimensionNames: DimensionNames) {
-    if (signal.bpf === null) throw new TypeError(`signal ${signal.name} has no BPF map`);
-    const key = layouts.get(`${signal.bpf.map}_key`);
-    const value = layouts.get(`${signal.bpf.map}_value`);
-    if (key === undefined || value === undefined) throw new TypeError(`no structs of map ${signal.bpf.map}`);
+  /**
+   * Begins a window for the keys: an accumulator that was made of them before takes no more entries, and keeps what it has.
+   * Throws a TypeError if the structs do not fit the signal.
+   */
+  constructor(keyRows: KeyRows, layouts: ReadonlyMap<string, StructLayout>) {
+    const { signal } = keyRows;
+    const value = signal.bpf === null ? undefined : layouts.get(`${signal.bpf.map}_value`);
+    if (value === undefined) throw new TypeError(`no struct of the values of ${signal.name}`);
     this.#signal = signal;
-    this.#registry = registry;
+    this.#keyRows = keyRows;
     this.#isHistogram = signal.kind === "histogram";
-    this.#keySize = key.size;
-    this.#valueWords = value.size / 8;
-    this.#processAt = signal.dimensions.some((name) => dimensions[name].field === "process_id") ? fieldOf(key, "process_id").offset : -1;
-    this.#bucketAt = signal.bpf.bucketed ? fieldOf(key, "bucket").offset : -1;
-    const names = signal.dimensions.filter((name) => dimensions[name].field !== "process_id");
-    const fields = names.map((name) => fieldOf(key, dimensions[name].field ?? name));
-    this.#dimensionsFrom = fields.length === 0 ? 0 : Math.min(...fields.map((field) => field.offset));
-    this.#dimensionsTo = fields.length === 0 ? 0 : Math.max(...fields.map((field) => field.offset + field.size));
-    for (const at of [this.#processAt, this.#bucketAt]) {
-      if (at >= 0 && at >= this.#dimensionsFrom && at < this.#dimensionsTo)
-        throw new TypeError(`struct ${key.name}: process_id comes first and bucket last`);
-    }
-    this.#readers = names.map((name, index) => dimensionReader(name, fields[index] as (typeof fields)[number], dimensionNames));
-    this.#textOf = new Map(names.map((name, index) => [name, index]));
+    this.#valueWords = value.size / 4;
     const bucketedMeasures = this.#isHistogram ? ["count", "sum", "min", "max"] : ["count"];
-    const measures = signal.bpf.bucketed ? bucketedMeasures : signal.measures.map((measure) => measure.name);
-    this.#wanted = measures.map((name) => fieldOf(value, name).offset / 8);
+    const measures = signal.bpf?.bucketed === true ? bucketedMeasures : signal.measures.map((measure) => measure.name);
+    this.#wanted = Uint32Array.from(measures, (name) => fieldOf(value, name).offset / 4);
+    this.#added = this.#isHistogram ? MIN : this.#wanted.length;
+    keyRows.begin();
+    this.#groupOfRow = new Uint32Array(Math.max(64, keyRows.rows * 2));
     this.#newGroup(null, []);
   }
 
   /** Adds `count` entries as they lie in the map. */
   add(keys: Buffer, values: Buffer, count: number): void {
     const words = wordsOf(values);
-    // A word of an array is a tenth of what readBigUInt64LE() costs, and this is done for every entry.
-    const keyWords = this.#keySize % 8 === 0 && this.#processAt % 8 === 0 ? wordsOf(keys) : null;
-    const isShort = this.#dimensionsTo - this.#dimensionsFrom === 4;
+    const keyWords = wordsOf(keys);
+    const { bytes, bucketAt } = this.#keyRows.shape;
     for (let i = 0; i < count; i++) {
-      const at = i * this.#keySize;
-      const bucket = this.#bucketAt < 0 ? 0 : keys.readUInt16LE(at + this.#bucketAt);
+      const bucket = bucketAt < 0 ? 0 : keys.readUInt16LE(i * bytes + bucketAt);
       if (bucket === BUCKET_NONE && this.#isHistogram) continue;
-      const name =
-        this.#processAt < 0
-          ? this.#registry.unknown
-          : this.#nameOf(
-              keyWords === null ? keys.readBigUInt64LE(at + this.#processAt) : (keyWords[(at + this.#processAt) / 8] as bigint),
-              words,
-              i * this.#valueWords,
-            );
-      const id = isShort
-        ? name.index * 2 ** 32 + keys.readUInt32LE(at + this.#dimensionsFrom)
-        : `${name.index} ${keys.toString("latin1", at + this.#dimensionsFrom, at + this.#dimensionsTo)}`;
-      let group = this.#groups.get(id);
-      if (group === undefined) {
-        group = this.#groupOf(
-          name,
-          this.#readers.map((read) => read(keys, at)),
-        );
-        this.#groups.set(id, group);
-      }
+      const key = this.#keyRows.find(keys, keyWords, (i * bytes) / 4);
+      const row = this.#keyRows.rowAt(key);
+      const group = (row < this.#groupOfRow.length ? (this.#groupOfRow[row] as number) : 0) || this.#groupOf(row);
       this.#merge(group, bucket, words, i * this.#valueWords);
+      if (this.#keyRows.isProcessUnknown(key)) this.unregistered += numberAt(words, i * this.#valueWords + (this.#wanted[0] as number));
     }
   }
 
@@ -130,7 +94,7 @@ export class RowAccumulator {
     for (let slot = 0; slot < count; slot++) {
       if (slot === BUCKET_COUNT && this.#isHistogram) continue;
       const at = slot * this.#valueWords;
-      if (this.#wanted.every((word, index) => this.#isExtreme(index) || words[at + word] === 0n)) continue;
+      if (this.#wanted.every((word, index) => index >= this.#added || (words[at + word] === 0 && words[at + word + 1] === 0))) continue;
       this.#isOtherUsed = true;
       this.#merge(OTHER_GROUP, slot, words, at);
     }
@@ -155,11 +119,16 @@ export class RowAccumulator {
     const kept = this.#isHistogram ? this.#cut.kept.toSorted((a, b) => a - b) : this.#cut.kept;
     const columns: Uint8Array[] = this.#signal.dimensions.map((dimension) => {
       const bytesMax = stringBytesMaxOf(dimension);
-      return encodeStrings(kept.map((group) => fitting(this.#valueOf(group, dimension), bytesMax)));
+      const textOf = this.#textsOf(dimension);
+      return encodeStrings(kept.map((group) => fitting(textOf(group), bytesMax)));
     });
     for (let index = 0; index < this.#wanted.length; index++) {
-      const numbers = new BigUint64Array(kept.length);
-      for (let row = 0; row < kept.length; row++) numbers[row] = this.#sums[(kept[row] as number) * this.#wanted.length + index] as bigint;
+      const numbers = new Uint32Array(kept.length * 2);
+      for (let row = 0; row < kept.length; row++) {
+        const at = this.#sumAt(kept[row] as number, index);
+        numbers[row * 2] = this.#sums[at] as number;
+        numbers[row * 2 + 1] = this.#sums[at + 1] as number;
+      }
       columns.push(new Uint8Array(numbers.buffer));
     }
     if (this.#isHistogram) columns.push(...this.#encodedHistograms(kept, this.#cut.home));
@@ -170,15 +139,16 @@ export class RowAccumulator {
   /** How much of the first measure that adds up is somebody's. */
   #owned(kept: readonly number[]): Owned | undefined {
     const index = this.#isHistogram ? 0 : this.#signal.measures.findIndex(({ kind }) => kind === "sum");
-    if (this.#processAt < 0 || index < 0) return undefined;
-    let [counted, withProcess, withUnit] = [0n, 0n, 0n];
-    for (const group of kept) {
-      const count = this.#sums[group * this.#wanted.length + index] as bigint;
-      const name = this.#names[group] ?? null;
-      counted += count;
-      if (name !== null && name.process !== "") withProcess += count;
-      if (name !== null && name.unit !== "") withUnit += count;
-    }
+    if (this.#keyRows.shape.processAt < 0 || index < 0) return undefined;
+    const counted = this.#totalOf(index, kept);
+    const withProcess = this.#totalOf(
+      index,
+      kept.filter((group) => (this.#names[group]?.process ?? "") !== ""),
+    );
+    const withUnit = this.#totalOf(
+      index,
+      kept.filter((group) => (this.#names[group]?.unit ?? "") !== ""),
+    );
     return { counted, withProcess, withUnit };
   }
 
@@ -186,27 +156,24 @@ export class RowAccumulator {
   #encodedHistograms(kept: readonly number[], home: Uint32Array): [Uint8Array, Uint8Array] {
     const order = this.#bucketOrder(home);
     const buckets = new Uint16Array(order.length);
-    const counts = new BigUint64Array(order.length);
-    const offsets = new BigUint64Array(kept.length);
+    const counts = new Uint32Array(order.length * 2);
+    const offsets = new Uint32Array(kept.length * 2);
     let [filled, at] = [0, 0];
-    kept.forEach((group, row) => {
+    for (let row = 0; row < kept.length; row++) {
+      const group = kept[row] as number;
       const first = filled;
       for (; at < order.length; at++) {
         const entry = (order[at] as number) % POSITIONS;
         if (home[this.#bucketGroup[entry] as number] !== group) break;
         const bucket = this.#bucketIndex[entry] as number;
-        const count = this.#bucketCount[entry] as bigint;
-        if (filled > first && buckets[filled - 1] === bucket) counts[filled - 1] = (counts[filled - 1] as bigint) + count;
-        else {
-          buckets[filled] = bucket;
-          counts[filled++] = count;
-        }
+        if (filled === first || buckets[filled - 1] !== bucket) buckets[filled++] = bucket;
+        addTo(counts, (filled - 1) * 2, this.#bucketCount, entry * 2);
       }
-      offsets[row] = BigInt(filled);
-    });
-    const bytes = (values: Uint16Array | BigUint64Array): Uint8Array =>
-      Buffer.concat([new Uint8Array(offsets.buffer), new Uint8Array(values.buffer, 0, filled * values.BYTES_PER_ELEMENT)]);
-    return [bytes(buckets), bytes(counts)];
+      offsets[row * 2] = filled;
+    }
+    const column = (values: Uint16Array | Uint32Array): Uint8Array =>
+      Buffer.concat([new Uint8Array(offsets.buffer), new Uint8Array(values.buffer, 0, values.byteLength)]);
+    return [column(buckets.subarray(0, filled)), column(counts.subarray(0, filled * 2))];
   }
 
   /**
@@ -217,13 +184,22 @@ export class RowAccumulator {
     if (this.#cut !== undefined) throw new Error("total() was called after rows()");
     const index = (this.#isHistogram ? ["count", "sum"] : this.#signal.measures.map(({ name }) => name)).indexOf(measure);
     if (index < 0) throw new TypeError(`signal ${this.#signal.name} has no sum "${measure}"`);
-    const wanted = Object.entries(where);
-    let sum = 0n;
-    for (let group = OTHER_GROUP; group < this.#names.length; group++) {
-      const hasValues = wanted.every(([dimension, value]) => this.#valueOf(group, dimension) === value);
-      if (hasValues) sum += this.#sums[group * this.#wanted.length + index] as bigint;
+    const wanted = Object.entries(where).map(([dimension, value]) => [this.#textsOf(dimension), value] as const);
+    const groups: number[] = [];
+    for (let group = OTHER_GROUP; group < this.#names.length; group++)
+      if (wanted.every(([textOf, value]) => textOf(group) === value)) groups.push(group);
+    return this.#totalOf(index, groups);
+  }
+
+  #totalOf(index: number, groups: readonly number[]): bigint {
+    // Sums of 32-bit halves stay exact over 2^21 groups.
+    let [low, high] = [0, 0];
+    for (const group of groups) {
+      const at = this.#sumAt(group, index);
+      low += this.#sums[at] as number;
+      high += this.#sums[at + 1] as number;
     }
-    return sum;
+    return BigInt(low) + (BigInt(high) << 32n);
   }
 
   /** Groups that were summed into `~other`; 0 before the rows were made. */
@@ -233,83 +209,92 @@ export class RowAccumulator {
 
   /** Which groups keep a row, and for each group the one its counts are in. Folds the others' sums. */
   #cutTo(rowsMax: number, watched: ReadonlySet<string> = new Set()): { kept: number[]; home: Uint32Array } {
-    let kept = Array.from({ length: this.#names.length - 1 }, (_, index) => index + 1);
-    const home = new Uint32Array(this.#names.length).map((_, group) => group);
-    if (kept.length + (this.#isOtherUsed ? 1 : 0) > rowsMax) {
-      const ranks = this.#names.map((_, group) => this.#rank(group));
-      const isWatched = this.#names.map((name) => (name !== null && watched.has(name.process) ? 1 : 0));
-      kept.sort((a, b) => (isWatched[b] as number) - (isWatched[a] as number) || compare(ranks[b] as bigint, ranks[a] as bigint));
-      this.#isOtherUsed = true;
-      for (const group of kept.slice(rowsMax - 1)) {
-        home[group] = OTHER_GROUP;
-        for (let index = 0; index < this.#wanted.length; index++)
-          this.#fold(OTHER_GROUP, index, this.#sums[group * this.#wanted.length + index] as bigint);
+    const count = this.#names.length;
+    const home = new Uint32Array(count);
+    for (let group = 0; group < count; group++) home[group] = group;
+    let kept: number[] = [];
+    if (count - 1 + (this.#isOtherUsed ? 1 : 0) > rowsMax) {
+      const ranks = new Float64Array(count);
+      const isWatched = new Uint8Array(count);
+      for (let group = 1; group < count; group++) {
+        ranks[group] = this.#rank(group);
+        if (watched.size > 0 && watched.has(this.#names[group]?.process ?? "")) isWatched[group] = 1;
       }
-      kept = kept.slice(0, rowsMax - 1);
-    }
+      kept = largest(rowsMax - 1, ranks, isWatched);
+      this.#isOtherUsed = true;
+      home.fill(OTHER_GROUP);
+      for (const group of kept) home[group] = group;
+      for (let group = 1; group < count; group++) if (home[group] === OTHER_GROUP) this.#fold(OTHER_GROUP, this.#sums, this.#sumAt(group, 0), null);
+    } else for (let group = 1; group < count; group++) kept.push(group);
     if (this.#isOtherUsed) kept.push(OTHER_GROUP);
     return { kept, home };
   }
 
-  #nameOf(processId: bigint, words: BigUint64Array, at: number): ProcessName {
-    if (processId === 0n) return this.#registry.unknown;
-    const name = this.#registry.get(processId);
-    if (name !== undefined) return name;
-    this.unregistered += words[at + (this.#wanted[0] as number)] as bigint;
-    return this.#registry.unknown;
-  }
-
-  /** The group of these dimension values: bytes that differ may read alike, such as two files of one path in two file systems. */
-  #groupOf(name: ProcessName, texts: readonly string[]): number {
-    const values = `${name.index} ${texts.join("\0")}`;
-    let group = this.#groupsByText.get(values);
-    if (group === undefined) {
-      group = this.#newGroup(name, texts);
-      this.#groupsByText.set(values, group);
-    }
+  /** The group of a row that has none yet. */
+  #groupOf(row: number): number {
+    if (row >= this.#groupOfRow.length) this.#groupOfRow = grown(this.#groupOfRow, Uint32Array, row + 1);
+    const { name, texts } = this.#keyRows.nameOf(row);
+    const group = this.#newGroup(name, texts);
+    this.#groupOfRow[row] = group;
     return group;
   }
 
   #newGroup(name: ProcessName | null, texts: readonly string[]): number {
     const group = this.#names.push(name) - 1;
     this.#texts.push(texts);
-    const end = (group + 1) * this.#wanted.length;
-    if (end > this.#sums.length) this.#sums = grown(this.#sums, BigUint64Array);
-    if (this.#isHistogram) this.#sums[group * this.#wanted.length + MIN] = UINT64_MAX;
+    const end = this.#sumAt(group + 1, 0);
+    if (end > this.#sums.length) this.#sums = grown(this.#sums, Uint32Array, end);
+    if (this.#isHistogram) this.#sums.fill(WORD - 1, this.#sumAt(group, MIN), this.#sumAt(group, MIN) + 2);
     return group;
   }
 
-  /** min and max of a histogram are not added. */
-  #isExtreme(index: number): boolean {
-    return this.#isHistogram && index >= MIN;
+  #sumAt(group: number, index: number): number {
+    return (group * this.#wanted.length + index) * 2;
   }
 
-  #merge(group: number, bucket: number, words: BigUint64Array, at: number): void {
-    for (let index = 0; index < this.#wanted.length; index++) this.#fold(group, index, words[at + (this.#wanted[index] as number)] as bigint);
+  #merge(group: number, bucket: number, words: Uint32Array, at: number): void {
+    this.#fold(group, words, at, this.#wanted);
     if (!this.#isHistogram) return;
     if (this.#buckets === this.#bucketGroup.length) {
       this.#bucketGroup = grown(this.#bucketGroup, Uint32Array);
       this.#bucketIndex = grown(this.#bucketIndex, Uint16Array);
-      this.#bucketCount = grown(this.#bucketCount, BigUint64Array);
+      this.#bucketCount = grown(this.#bucketCount, Uint32Array);
     }
+    const count = at + (this.#wanted[0] as number);
     this.#bucketGroup[this.#buckets] = group;
     this.#bucketIndex[this.#buckets] = bucket;
-    this.#bucketCount[this.#buckets++] = words[at + (this.#wanted[0] as number)] as bigint;
+    this.#bucketCount[this.#buckets * 2] = words[count] as number;
+    this.#bucketCount[this.#buckets * 2 + 1] = words[count + 1] as number;
+    this.#buckets++;
   }
 
-  #fold(group: number, index: number, value: bigint): void {
-    const at = group * this.#wanted.length + index;
-    const seen = this.#sums[at] as bigint;
-    if (!this.#isExtreme(index)) this.#sums[at] = BigInt.asUintN(64, seen + value);
-    else if (index === MIN ? value < seen : value > seen) this.#sums[at] = value;
+  /** @param wanted words at which the numbers are, from `at` on; null: one after another */
+  #fold(group: number, words: Uint32Array, at: number, wanted: Uint32Array | null): void {
+    const sums = this.#sums;
+    let to = this.#sumAt(group, 0);
+    for (let index = 0; index < this.#wanted.length; index++, to += 2) {
+      const from = at + (wanted === null ? index * 2 : (wanted[index] as number));
+      if (index < this.#added) {
+        addTo(sums, to, words, from);
+        continue;
+      }
+      const [high, seenHigh] = [words[from + 1] as number, sums[to + 1] as number];
+      const difference = high === seenHigh ? (words[from] as number) - (sums[to] as number) : high - seenHigh;
+      if (index === MIN ? difference < 0 : difference > 0) {
+        sums[to] = words[from] as number;
+        sums[to + 1] = high;
+      }
+    }
   }
 
-  #rank(group: number): bigint {
-    const from = group * this.#wanted.length;
-    if (this.#isHistogram) return this.#sums[from] as bigint;
-    let largest = 0n;
-    for (const value of this.#sums.subarray(from, from + this.#wanted.length)) if (value > largest) largest = value;
-    return largest;
+  /** How large the group is; of a size beyond 2^53 the last digits do not count. */
+  #rank(group: number): number {
+    let most = 0;
+    for (let index = 0; index < (this.#isHistogram ? 1 : this.#wanted.length); index++) {
+      const at = this.#sumAt(group, index);
+      most = Math.max(most, (this.#sums[at] as number) + (this.#sums[at + 1] as number) * WORD);
+    }
+    return most;
   }
 
   /** Buckets of each group in ascending order; `home` says which group each one's buckets go to. */
@@ -319,7 +304,7 @@ export class RowAccumulator {
       const i = packed % POSITIONS;
       const group = home[this.#bucketGroup[i] as number] as number;
       const bucket = this.#bucketIndex[i] as number;
-      const count = this.#bucketCount[i] as bigint;
+      const count = numberAt(this.#bucketCount, i * 2);
       let histogram = histograms.get(group);
       if (histogram === undefined) {
         histogram = { k: [], c: [] };
@@ -343,28 +328,28 @@ export class RowAccumulator {
     return order.sort();
   }
 
-  #valueOf(group: number, dimension: string): string {
-    const name = this.#names[group] ?? null;
-    if (name === null) return OTHER;
-    if (dimension === "process") return name.process;
-    if (dimension === "unit") return name.unit;
-    return (this.#texts[group] as readonly string[])[this.#textOf.get(dimension) as number] as string;
+  /** What a dimension's value of a group is. */
+  #textsOf(dimension: string): (group: number) => string {
+    if (dimension === "process" || dimension === "unit") return (group) => this.#names[group]?.[dimension] ?? OTHER;
+    const others = this.#signal.dimensions.filter((name) => dimensions[name].field !== "process_id");
+    const index = (others as readonly string[]).indexOf(dimension);
+    return (group) => (group === OTHER_GROUP ? OTHER : (this.#texts[group]?.[index] as string));
   }
 
   #row(group: number, histograms: ReadonlyMap<number, { k: number[]; c: bigint[] }> | null): WireRow {
     const row: Record<string, WireRow[string]> = {};
-    for (const dimension of this.#signal.dimensions) row[dimension] = this.#valueOf(group, dimension);
-    const from = group * this.#wanted.length;
+    for (const dimension of this.#signal.dimensions) row[dimension] = this.#textsOf(dimension)(group);
+    const number = (index: number): bigint => numberAt(this.#sums, this.#sumAt(group, index));
     if (histograms !== null) {
-      row.count = this.#sums[from] as bigint;
-      row.sum = this.#sums[from + 1] as bigint;
-      row.min = this.#sums[from + MIN] as bigint;
-      row.max = this.#sums[from + MAX] as bigint;
+      row.count = number(0);
+      row.sum = number(1);
+      row.min = number(MIN);
+      row.max = number(MAX);
       row.k = histograms.get(group)?.k ?? [];
       row.c = histograms.get(group)?.c ?? [];
     } else {
       this.#signal.measures.forEach((measure, index) => {
-        row[measure.name] = this.#sums[from + index] as bigint;
+        row[measure.name] = number(index);
       });
     }
     return row;
@@ -376,18 +361,47 @@ function fitting(text: string, bytesMax: number): string {
   return text.length * 3 > bytesMax ? truncate(text, bytesMax) : text;
 }
 
-/** A buffer's bytes as 64-bit words; copied if they do not lie on an 8-byte boundary. */
-function wordsOf(buffer: Buffer): BigUint64Array {
-  const aligned = buffer.byteOffset % 8 === 0 ? buffer : Uint8Array.from(buffer);
-  return new BigUint64Array(aligned.buffer, aligned.byteOffset, Math.floor(aligned.byteLength / 8));
+/** A buffer's bytes as words of 32 bits; copied if they do not lie on a boundary of such. */
+function wordsOf(buffer: Buffer): Uint32Array {
+  const aligned = buffer.byteOffset % 4 === 0 ? buffer : Uint8Array.from(buffer);
+  return new Uint32Array(aligned.buffer, aligned.byteOffset, Math.floor(aligned.byteLength / 4));
 }
 
-function grown<T extends Uint16Array | Uint32Array | BigUint64Array>(array: T, make: new (length: number) => T): T {
-  const larger = new make(array.length * 2);
+/** Adds one number of 64 bits to another, modulo 2^64. */
+function addTo(sums: Uint32Array, at: number, words: Uint32Array, from: number): void {
+  const low = (sums[at] as number) + (words[from] as number);
+  sums[at] = low;
+  sums[at + 1] = (sums[at + 1] as number) + (words[from + 1] as number) + (low >= WORD ? 1 : 0);
+}
+
+function numberAt(words: Uint32Array, at: number): bigint {
+  return BigInt(words[at] as number) + (BigInt(words[at + 1] as number) << 32n);
+}
+
+function grown<T extends Uint16Array | Uint32Array>(array: T, make: new (length: number) => T, lengthMin = 0): T {
+  const larger = new make(Math.max(array.length * 2, lengthMin));
   (larger as { set(from: T): void }).set(array);
   return larger;
 }
 
-function compare(a: bigint, b: bigint): number {
-  return a < b ? -1 : a > b ? 1 : 0;
+/** The `count` largest groups of 1 to the last: those that are watched before those that are not, then by rank, then as they came. */
+function largest(count: number, ranks: Float64Array, isWatched: Uint8Array): number[] {
+  const before = (a: number, b: number): number =>
+    (isWatched[b] as number) - (isWatched[a] as number) || (ranks[b] as number) - (ranks[a] as number) || a - b;
+  const watched: number[] = [];
+  for (let group = 1; group < ranks.length; group++) if (isWatched[group] === 1) watched.push(group);
+  if (watched.length >= count) return watched.sort(before).slice(0, count);
+  // Few of many are kept: what the last of them ranks is found without comparing all of them by a function.
+  const wanted = count - watched.length;
+  const sorted = ranks.filter((_, group) => group > 0 && isWatched[group] === 0).sort();
+  const least = sorted[sorted.length - wanted] ?? Number.NEGATIVE_INFINITY;
+  const kept = watched;
+  let level = count - watched.length;
+  for (let group = 1; group < ranks.length; group++) if (isWatched[group] === 0 && (ranks[group] as number) > least) level--;
+  for (let group = 1; group < ranks.length; group++) {
+    const rank = ranks[group] as number;
+    if (isWatched[group] === 1 || rank < least || (rank === least && level-- <= 0)) continue;
+    kept.push(group);
+  }
+  return kept.sort(before);
 }

@@ -14,6 +14,7 @@ import { Profiler } from "../profile/profiler.ts";
 import type { MapFill } from "../window/source.ts";
 import { Control } from "./control.ts";
 import type { DimensionNames } from "./dimension-text.ts";
+import { KeyRows } from "./key-rows.ts";
 import { fieldOf, layoutProblem } from "./layout.ts";
 import { type NameResolver, ProcessRegistry } from "./process-registry.ts";
 import { RowAccumulator } from "./row-accumulator.ts";
@@ -85,6 +86,8 @@ const UINT64_MAX = (1n << 64n) - 1n;
 interface SignalMaps {
   readonly map: string;
   readonly signals: Signal[];
+  /** Of each signal. */
+  readonly keyRows: KeyRows[];
 }
 
 /** The kernel side of the agent: programs, maps, and the exact delta of each window. */
@@ -108,6 +111,8 @@ export class KernelSource implements Disposable {
   #nextMode: WindowMode = exactMode;
   /** Copies of maps that still hold what an earlier window counted, as they could not be read then; by map. */
   readonly #leftovers = new Map<string, Set<"a" | "b">>();
+  /** What overflow arrays read as while they are not used, by their shape: histograms share one. */
+  readonly #emptySlots = new Map<string, Buffer>();
   /** Signals whose structs do not fit the catalogue; they are not read. */
   readonly #misfits = new Map<string, string>();
   readonly #grace: GracePeriod | null;
@@ -133,7 +138,7 @@ export class KernelSource implements Disposable {
     this.mapPlan = { bytes: mapPlan.bytes, bytesMax: mapPlan.bytesMax };
     this.#plannedBytes = new Map(mapPlan.maps.map(({ name, bytes }) => [name, bytes]));
     for (const [reason, signals] of options.disabled ?? []) this.setDisabled(signals, reason);
-    this.#dimensionNames = { text: (id) => this.#texts.get(id), kernel: this.#probes.kernelNames };
+    this.#dimensionNames = { text: (low, high) => this.#texts.get(low, high), kernel: this.#probes.kernelNames };
     try {
       const { maps, layouts } = this.#probes;
       const control = maps.get("control");
@@ -333,9 +338,9 @@ export class KernelSource implements Disposable {
     const unread = new Map<string, string>();
     const mixed = new Set<string>();
     const maps: WindowData["maps"] = [];
-    for (const { map, signals: all } of this.#maps) {
+    for (const { map, signals: all, keyRows } of this.#maps) {
       const signals = all.filter(({ name }) => !off.has(name));
-      const accumulators = signals.map((signal) => new RowAccumulator(signal, this.#registry, this.#probes.layouts, this.#dimensionNames));
+      const accumulators = keyRows.filter(({ signal }) => signals.includes(signal)).map((keys) => new RowAccumulator(keys, this.#probes.layouts));
       try {
         const copy = this.#mapOf(`${map}_${idle}`);
         const entries = copy.drain((keys, values, count) => {
@@ -479,9 +484,13 @@ export class KernelSource implements Disposable {
         continue;
       }
       const { map } = signal.bpf;
-      const known = this.#maps.find((entry) => entry.map === map);
-      if (known === undefined) this.#maps.push({ map, signals: [signal] });
-      else known.signals.push(signal);
+      let known = this.#maps.find((entry) => entry.map === map);
+      if (known === undefined) {
+        known = { map, signals: [], keyRows: [] };
+        this.#maps.push(known);
+      }
+      known.signals.push(signal);
+      known.keyRows.push(new KeyRows(signal, this.#registry, this.#probes.layouts, this.#dimensionNames));
     }
   }
 
@@ -502,29 +511,33 @@ export class KernelSource implements Disposable {
   }
 
   #drainOther(other: BpfMap, accumulators: readonly RowAccumulator[]): void {
+    const empty = this.#emptyOthers(other);
     let isUsed = false;
-    const empty = this.#emptyOther(other);
     other.readAll((_keys, values, count) => {
-      for (let slot = 0; slot < count && !isUsed; slot++)
-        isUsed = values.compare(empty, 0, empty.length, slot * other.valueSize, (slot + 1) * other.valueSize) !== 0;
-      if (isUsed) for (const accumulator of accumulators) accumulator.addOther(values, count);
+      if (values.compare(empty, 0, count * other.valueSize, 0, count * other.valueSize) === 0) return;
+      isUsed = true;
+      for (const accumulator of accumulators) accumulator.addOther(values, count);
     });
     if (isUsed) this.#clearOther(other);
   }
 
-  /** An unused slot: zeros, but `min` at its neutral element, so that the first value wins. */
-  #emptyOther(other: BpfMap): Buffer {
-    const empty = Buffer.alloc(other.valueSize);
+  /** As many slots as the map has, unused: zeros, but `min` at its neutral element, so that the first value wins. */
+  #emptyOthers(other: BpfMap): Buffer {
     const layout = this.#probes.layouts.get(other.name.replace(/_other_[ab]$/, "_value"));
     const min = layout?.fields.find((field) => field.name === "min");
-    if (min !== undefined) empty.writeBigUInt64LE(UINT64_MAX, min.offset);
+    const shape = `${other.entriesMax} ${other.valueSize} ${min?.offset}`;
+    let empty = this.#emptySlots.get(shape);
+    if (empty === undefined) {
+      empty = Buffer.alloc(other.entriesMax * other.valueSize);
+      if (min !== undefined) for (let at = min.offset; at < empty.length; at += other.valueSize) empty.writeBigUInt64LE(UINT64_MAX, at);
+      this.#emptySlots.set(shape, empty);
+    }
     return empty;
   }
 
   #clearOther(other: BpfMap): void {
-    const empty = this.#emptyOther(other);
     const keys = Buffer.from(Uint32Array.from({ length: other.entriesMax }, (_, index) => index).buffer);
-    other.setAll(keys, Buffer.concat(Array.from({ length: other.entriesMax }, () => empty)), other.entriesMax);
+    other.setAll(keys, this.#emptyOthers(other), other.entriesMax);
   }
 
   #costs(costs: Map<string, Cost>, wasUnwanted: ReadonlySet<string>): WindowData["programs"] {

@@ -95,10 +95,9 @@ static __always_inline void handle_complete(struct request *request, __s64 statu
 SEC("tp_btf/block_rq_complete")
 int on_block_rq_complete(__u64 *ctx)
 {
-	struct cost_timer timer;
-	cost_start(timer, on_block_rq_complete, COST_OFTEN);
+	cost_start(cost, on_block_rq_complete, COST_OFTEN);
 	handle_complete((struct request *)ctx[0], ctx[1], ctx[2]);
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 

@@ -39,10 +39,9 @@ static long look_at_query(struct bpf_map *map, const struct dns_in_flight_key *i
 SEC("raw_tp")
 int on_dns_timeouts(void *ctx)
 {
-	struct cost_timer timer;
-	cost_start(timer, on_dns_timeouts, 0);
+	cost_start(cost, on_dns_timeouts, 0);
 	bpf_for_each_map_elem(&dns_in_flight, look_at_query, (void *)0, 0);
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 

@@ -30,10 +30,9 @@ static __always_inline void count_kill(struct task_struct *victim)
 SEC("tp_btf/mark_victim")
 int BPF_PROG(on_mark_victim, struct task_struct *victim)
 {
-	struct cost_timer timer;
-	cost_start(timer, on_mark_victim, COST_RARE);
+	cost_start(cost, on_mark_victim, COST_RARE);
 	count_kill(victim);
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 
@@ -41,11 +40,10 @@ int BPF_PROG(on_mark_victim, struct task_struct *victim)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_oom_exit, struct task_struct *task)
 {
-	struct cost_timer timer;
-	cost_start(timer, on_oom_exit, COST_RARE);
+	cost_start(cost, on_oom_exit, COST_RARE);
 	if (task->pid == task->tgid && task->signal->oom_mm)
 		count_kill(task);
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 

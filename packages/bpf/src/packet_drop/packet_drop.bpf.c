@@ -132,8 +132,7 @@ static __always_inline void handle_drop(const struct sk_buff *skb, __u32 reason,
 SEC("tp_btf/kfree_skb")
 int on_kfree_skb(__u64 *ctx)
 {
-	struct cost_timer timer;
-	cost_start(timer, on_kfree_skb, COST_RARE);
+	cost_start(cost, on_kfree_skb, COST_RARE);
 	const struct sk_buff *skb = (const struct sk_buff *)ctx[0];
 	__u32 reason = has_drop_reason ? (__u32)ctx[2] : 0;
 	if (skb && (!has_drop_reason || (reason != reason_not_dropped && reason != reason_consumed))) {
@@ -142,7 +141,7 @@ int on_kfree_skb(__u64 *ctx)
 		else
 			handle_drop(skb, reason, 0);
 	}
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 

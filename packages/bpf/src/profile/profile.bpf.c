@@ -28,7 +28,7 @@ static __always_inline void count_sample(void *ctx)
 	/* Not the task's own state: this may have interrupted a program that is just changing it. Registering anew 49 times a second costs nothing. */
 	struct task_state state = {};
 	struct cpu_profile_key key = { .process_id = identify(task, &state, settings) };
-	key.kernel_stack = register_stack(settings, scratch, (int)bpf_get_stack(ctx, scratch->frames, STACK_BYTES_MAX, 0));
+	key.kernel_stack = register_stack((int)bpf_get_stack(ctx, scratch->frames, STACK_BYTES_MAX, 0));
 	if (task->mm && !(task->flags & PF_KTHREAD)) {
 		key.tgid = task->tgid;
 		key.space = space_of(settings, task);
@@ -44,10 +44,9 @@ static __always_inline void count_sample(void *ctx)
 SEC("perf_event")
 int on_cpu_clock(void *ctx)
 {
-	struct cost_timer timer;
-	cost_start(timer, on_cpu_clock, COST_RARE);
+	cost_start(cost, on_cpu_clock, COST_RARE);
 	count_sample(ctx);
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 
@@ -112,10 +111,9 @@ static __always_inline void write_mapping(struct bpf_iter__task_vma *ctx)
 SEC("iter/task_vma")
 int on_task_vma(struct bpf_iter__task_vma *ctx)
 {
-	struct cost_timer timer;
-	cost_start(timer, on_task_vma, COST_RARE);
+	cost_start(cost, on_task_vma, COST_RARE);
 	write_mapping(ctx);
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 
@@ -143,8 +141,7 @@ struct {
 SEC("raw_tp")
 int on_kernel_symbols(void *ctx)
 {
-	struct cost_timer timer;
-	cost_start(timer, on_kernel_symbols, COST_RARE);
+	cost_start(cost, on_kernel_symbols, COST_RARE);
 	for (int index = 0; index < KERNEL_SYMBOLS_MAX; index++) {
 		/* A copy: the verifier does not count a loop by a variable whose address is taken. */
 		__u32 key = index;
@@ -153,7 +150,7 @@ int on_kernel_symbols(void *ctx)
 			break;
 		BPF_SNPRINTF(symbol->name, sizeof(symbol->name), "%pB", (void *)symbol->address);
 	}
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 

@@ -110,7 +110,7 @@ static __noinline int count_long_wait(const struct control *settings, struct tas
 	if (!settings || !state || !scratch)
 		return 0;
 	blocked_ns *= weight;
-	__u64 kernel_stack = register_stack(settings, scratch, (int)bpf_get_task_stack(next, scratch->frames, STACK_BYTES_MAX, 0));
+	__u64 kernel_stack = register_stack((int)bpf_get_task_stack(next, scratch->frames, STACK_BYTES_MAX, 0));
 	/* Inside of a call whose return will be seen: wait for that. */
 	if (next->mm && state->entered_ns > settings->stamps_since_ns && !mode_of(settings, *(volatile __u32 *)&settings->active)->off_calls) {
 		__u32 pid = next->pid;

@@ -90,8 +90,7 @@ static __always_inline void handle_switch(int is_preempted, struct task_struct *
 SEC("tp_btf/sched_switch")
 int on_sched_switch(__u64 *ctx)
 {
-	struct cost_timer timer;
-	cost_start(timer, on_sched_switch, COST_OFTEN);
+	cost_start(cost, on_sched_switch, COST_OFTEN);
 	struct task_struct *prev = (void *)ctx[1];
 	struct task_struct *next = (void *)ctx[2];
 	__u32 prev_state;
@@ -102,7 +101,7 @@ int on_sched_switch(__u64 *ctx)
 	else
 		prev_state = ((struct task_struct___state *)prev)->state;
 	handle_switch(ctx[0], prev, next, prev_state);
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 

@@ -14,10 +14,9 @@
 SEC("tp_btf/sock_rcvqueue_full")
 int BPF_PROG(on_sock_rcvqueue_full, const struct sock *sk)
 {
-	struct cost_timer timer;
-	cost_start(timer, on_sock_rcvqueue_full, COST_RARE);
+	cost_start(cost, on_sock_rcvqueue_full, COST_RARE);
 	count_full(sk, 0);
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 
@@ -25,10 +24,9 @@ int BPF_PROG(on_sock_rcvqueue_full, const struct sock *sk)
 SEC("tp_btf/sock_exceed_buf_limit")
 int BPF_PROG(on_sock_exceed_buf_limit, const struct sock *sk)
 {
-	struct cost_timer timer;
-	cost_start(timer, on_sock_exceed_buf_limit, COST_RARE);
+	cost_start(cost, on_sock_exceed_buf_limit, COST_RARE);
 	count_full(sk, 0);
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 
@@ -36,10 +34,9 @@ int BPF_PROG(on_sock_exceed_buf_limit, const struct sock *sk)
 SEC("tp_btf/udp_fail_queue_rcv_skb")
 int BPF_PROG(on_udp_fail_queue_rcv_skb, int error, const struct sock *sk)
 {
-	struct cost_timer timer;
-	cost_start(timer, on_udp_fail_queue_rcv_skb, COST_RARE);
+	cost_start(cost, on_udp_fail_queue_rcv_skb, COST_RARE);
 	count_full(sk, error);
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 

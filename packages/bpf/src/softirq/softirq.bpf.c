@@ -95,20 +95,18 @@ static __always_inline void handle_entry(__u32 vector)
 SEC("tp_btf/softirq_raise")
 int BPF_PROG(on_softirq_raise, unsigned int vector)
 {
-	struct cost_timer timer;
-	cost_start(timer, on_softirq_raise, COST_OFTEN);
+	cost_start(cost, on_softirq_raise, COST_OFTEN);
 	handle_raise(vector);
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 
 SEC("tp_btf/softirq_entry")
 int BPF_PROG(on_softirq_entry, unsigned int vector)
 {
-	struct cost_timer timer;
-	cost_start(timer, on_softirq_entry, COST_OFTEN);
+	cost_start(cost, on_softirq_entry, COST_OFTEN);
 	handle_entry(vector);
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 

@@ -126,20 +126,18 @@ static __always_inline void handle_enter(long number)
 SEC("tp_btf/sys_enter")
 int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
 {
-	struct cost_timer timer;
-	cost_start(timer, on_sys_enter, COST_OFTEN);
+	cost_start(cost, on_sys_enter, COST_OFTEN);
 	handle_enter(number);
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 {
-	struct cost_timer timer;
-	cost_start(timer, on_sys_exit, COST_OFTEN);
+	cost_start(cost, on_sys_exit, COST_OFTEN);
 	handle_exit(ctx, regs, ret);
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 

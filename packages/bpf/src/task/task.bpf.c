@@ -103,10 +103,9 @@ int on_task_inventory(struct bpf_iter__task *ctx)
 	struct task_struct *task = ctx->task;
 	if (!task)
 		return 0;
-	struct cost_timer timer;
-	cost_start(timer, on_task_inventory, COST_OFTEN);
+	cost_start(cost, on_task_inventory, COST_OFTEN);
 	take_stock(task);
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 
@@ -137,25 +136,23 @@ static __always_inline void handle_newtask(struct task_struct *task, __u64 clone
 SEC("tp_btf/task_newtask")
 int BPF_PROG(on_task_newtask, struct task_struct *task, __u64 clone_flags)
 {
-	struct cost_timer timer;
-	cost_start(timer, on_task_newtask, COST_RARE);
+	cost_start(cost, on_task_newtask, COST_RARE);
 	handle_newtask(task, clone_flags);
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_sched_process_exec, struct task_struct *task)
 {
-	struct cost_timer timer;
-	cost_start(timer, on_sched_process_exec, COST_RARE);
+	cost_start(cost, on_sched_process_exec, COST_RARE);
 	struct control *settings = get_control();
 	if (settings) {
 		struct process_exec_value *slot = exec_slot(settings, task);
 		if (slot)
 			add(&slot->count, 1);
 	}
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 
@@ -193,10 +190,9 @@ static __always_inline void handle_exit(struct task_struct *task)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_sched_process_exit, struct task_struct *task)
 {
-	struct cost_timer timer;
-	cost_start(timer, on_sched_process_exit, COST_RARE);
+	cost_start(cost, on_sched_process_exit, COST_RARE);
 	handle_exit(task);
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 
@@ -207,15 +203,14 @@ int BPF_PROG(on_sched_process_exit, struct task_struct *task)
 SEC("tp_btf/sched_process_free")
 int BPF_PROG(on_sched_process_free, struct task_struct *task)
 {
-	struct cost_timer timer;
-	cost_start(timer, on_sched_process_free, COST_RARE);
+	cost_start(cost, on_sched_process_free, COST_RARE);
 	struct control *settings = get_control();
 	struct task_state *state = find_task_state(task);
 	if (settings && state && (state->account.flags & TASK_ACCOUNTED)) {
 		__u32 active = *(volatile __u32 *)&settings->active;
 		count_task(settings, active, task, &state->account, state->process_id);
 	}
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 

@@ -36,10 +36,9 @@ static __always_inline void handle_state(const struct sock *sk, __u8 state)
 SEC("tp_btf/tcp_cong_state_set")
 int BPF_PROG(on_tcp_cong_state_set, const struct sock *sk, __u8 state)
 {
-	struct cost_timer timer;
-	cost_start(timer, on_tcp_cong_state_set, COST_RARE);
+	cost_start(cost, on_tcp_cong_state_set, COST_RARE);
 	handle_state(sk, state);
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 

@@ -317,10 +317,9 @@ static __always_inline void handle_state(const struct sock *sk, int old_state, i
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_inet_sock_set_state, const struct sock *sk, int old_state, int new_state)
 {
-	struct cost_timer timer;
-	cost_start(timer, on_inet_sock_set_state, COST_RARE);
+	cost_start(cost, on_inet_sock_set_state, COST_RARE);
 	handle_state(sk, old_state, new_state);
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 
@@ -531,10 +530,9 @@ int on_tcp_inventory(struct bpf_iter__task_file *ctx)
 	struct file *file = ctx->file;
 	if (!task || !file)
 		return 0;
-	struct cost_timer timer;
-	cost_start(timer, on_tcp_inventory, COST_OFTEN);
+	cost_start(cost, on_tcp_inventory, COST_OFTEN);
 	take_stock(task, file);
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 

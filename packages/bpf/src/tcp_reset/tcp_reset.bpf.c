@@ -150,21 +150,19 @@ static __always_inline void handle_received(const struct sock *sk)
 SEC("tp_btf/tcp_send_reset")
 int on_tcp_send_reset(__u64 *ctx)
 {
-	struct cost_timer timer;
-	cost_start(timer, on_tcp_send_reset, COST_RARE);
+	cost_start(cost, on_tcp_send_reset, COST_RARE);
 	__u16 reason = has_reset_reason ? (__u16)ctx[2] : RESET_REASON_UNKNOWN;
 	handle_sent((const struct sock *)ctx[0], (const struct sk_buff *)ctx[1], reason);
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 
 SEC("tp_btf/tcp_receive_reset")
 int BPF_PROG(on_tcp_receive_reset, const struct sock *sk)
 {
-	struct cost_timer timer;
-	cost_start(timer, on_tcp_receive_reset, COST_RARE);
+	cost_start(cost, on_tcp_receive_reset, COST_RARE);
 	handle_received(sk);
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 

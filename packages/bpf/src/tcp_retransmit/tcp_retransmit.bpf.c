@@ -77,20 +77,18 @@ static __always_inline void handle_synack(const struct sock *sk, const struct re
 SEC("tp_btf/tcp_retransmit_skb")
 int BPF_PROG(on_tcp_retransmit_skb, const struct sock *sk, const struct sk_buff *skb)
 {
-	struct cost_timer timer;
-	cost_start(timer, on_tcp_retransmit_skb, COST_RARE);
+	cost_start(cost, on_tcp_retransmit_skb, COST_RARE);
 	handle_retransmit(sk, skb);
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 
 SEC("tp_btf/tcp_retransmit_synack")
 int BPF_PROG(on_tcp_retransmit_synack, const struct sock *sk, const struct request_sock *request)
 {
-	struct cost_timer timer;
-	cost_start(timer, on_tcp_retransmit_synack, COST_RARE);
+	cost_start(cost, on_tcp_retransmit_synack, COST_RARE);
 	handle_synack(sk, request);
-	cost_end(&timer);
+	cost_end(cost);
 	return 0;
 }
 
