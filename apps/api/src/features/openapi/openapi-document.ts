@@ -121,7 +121,10 @@ export function openApiDocument(): object {
     tags: ["hosts"],
     security: secured,
     request: { params: z.object({ idOrName: z.string().meta({ description: "The host's id or name." }) }) },
-    responses: { 200: { description: "The host.", content: json(hostSchema) }, ...problems("VALIDATION_FAILED", "HOST_NOT_FOUND", "FORBIDDEN", "STORAGE_UNAVAILABLE") },
+    responses: {
+      200: { description: "The host.", content: json(hostSchema) },
+      ...problems("VALIDATION_FAILED", "HOST_NOT_FOUND", "FORBIDDEN", "STORAGE_UNAVAILABLE"),
+    },
   });
   registry.registerPath({
     method: "patch",
