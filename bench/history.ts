@@ -34,6 +34,7 @@ export interface History extends AsyncDisposable {
   /** A full hour. */
   readonly toMs: number;
   readonly dataDirectory: string;
+  readonly clickhousePid: number;
   /** How long it took to fill and to be rolled up; null: it was there. */
   readonly fillSeconds: number | null;
   select<Row>(sql: string): Promise<Row[]>;
@@ -101,7 +102,16 @@ export async function openHistory(options: HistoryOptions): Promise<History> {
     }
     await untilQuiet(select);
     const fillSeconds = isThere ? null : Math.round((performance.now() - began) / 1_000);
-    return { api, fromMs: state.fromMs, toMs: state.toMs, dataDirectory, fillSeconds, select, [Symbol.asyncDispose]: dispose };
+    return {
+      api,
+      fromMs: state.fromMs,
+      toMs: state.toMs,
+      dataDirectory,
+      clickhousePid: clickhouse.pid,
+      fillSeconds,
+      select,
+      [Symbol.asyncDispose]: dispose,
+    };
   } catch (error) {
     await dispose();
     throw error;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { DASHBOARD_QUERY_MS_MAX, type DashboardsResult, INGEST_ROWS_PER_SECOND, measureDashboards } from "./dashboards.ts";
 import { type History, openHistory } from "./history.ts";
+import { measurePages } from "./page-costs.ts";
 import { type Body, bodyOf, fleetPage, hostPage, type PageQuery, select } from "./page-queries.ts";
 import type { BenchOptions, BenchResult } from "./report.ts";
 import type { ApiProcess } from "./server.ts";
@@ -164,6 +165,7 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
   }
   plannerMs.sort((a, b) => a - b);
   const planner = plannerMs.length === 0 ? null : { medianMs: at(plannerMs, 0.5), p95Ms: at(plannerMs, 0.95), limitMs: PLANNER_LIMIT_MS };
+  const pageCosts = await measurePages(api, history.clickhousePid, PAGE_HOST, toMs);
   const names = await hostNames(api, 50);
   const dashboards = options.dashboards ? await measureDashboards(api, names) : null;
   const tables = await history.select<{ table: string; rows: number; bytes: number; parts: number }>(
@@ -182,11 +184,17 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
         against: { what: "limit", value: limitMs },
       })),
       ...(planner === null ? [] : [{ what: "planner, p95", value: planner.p95Ms, unit: "ms", against: { what: "limit", value: PLANNER_LIMIT_MS } }]),
+      ...pageCosts.flatMap(({ page, statements, clickhouseCpuMs, apiCpuMs }) => [
+        { what: `a refresh of the ${page} page, statements`, value: statements, unit: "statements" },
+        { what: "… CPU of ClickHouse", value: clickhouseCpuMs, unit: "ms" },
+        { what: "… CPU of the API", value: apiCpuMs, unit: "ms" },
+      ]),
       ...(dashboards === null ? [] : ofDashboards(dashboards)),
     ],
     json: {
       queries: results,
       planner,
+      pageCosts,
       dashboards,
       hosts,
       hours,

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { mkdtempSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { sql } from "drizzle-orm";
+import { eq, sql } from "drizzle-orm";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { hasPostgres, startTestPostgres, type TestPostgres } from "../../test/test-postgres.ts";
 import { HostStatusRepository } from "../features/ingest/host-status.repository.ts";
+import { KnownHosts, LARGE_FLEET_HOSTS } from "../features/query/known-hosts.ts";
 import { hashToken, mintToken } from "../features/tokens/token.ts";
 import { TokensRepository } from "../features/tokens/tokens.repository.ts";
 import { Database } from "./database.ts";
@@ -68,6 +70,48 @@ function behavesAs(open: () => Promise<Database>): void {
     await repository.save([status(ids[0] as string, 1_700_000_000_000), status(ids[1] as string, null)]);
     const rows = await database.db.select({ end: hosts.lastWindowEndAt, seen: hosts.lastSeenAt, frames: hosts.spoolFrames }).from(hosts);
     expect(rows).toEqual(ids.map(() => ({ end: new Date(1_800_000_000_000), seen: new Date(1_800_000_000_123), frames: 7 })));
+  });
+
+  it("lists many hosts as they are now, and as the same objects while nothing but their last window changes", async () => {
+    const organisation = await new TokensRepository(database).createOrganisation("test");
+    const name = (index: number): string => `node-${String(index).padStart(4, "0")}`;
+    const made = Array.from({ length: LARGE_FLEET_HOSTS }, (_, index) => ({
+      id: randomUUID(),
+      organisationId: organisation.id,
+      machineKey: randomUUID(),
+      name: name(index),
+      tags: { env: index % 2 === 0 ? "prod" : "test" },
+    }));
+    await database.db.insert(hosts).values(made);
+    const known = new KnownHosts(database, { fresh: 0, usable: 0 });
+    const list = () => known.list(organisation.id);
+    const change = (values: Partial<typeof hosts.$inferInsert>) =>
+      database.db
+        .update(hosts)
+        .set(values)
+        .where(eq(hosts.id, made[7]?.id as string));
+    await list();
+    const first = await list();
+    expect(first.map((host) => host.name)).toEqual(made.map((host) => host.name));
+    expect(first[7]).toMatchObject({ tags: { env: "test" }, lastWindowEndMs: null, retiredAtMs: null });
+    await change({ lastWindowEndAt: new Date(1_800_000_000_123) });
+    expect(await list()).toBe(first);
+    expect(first[7]?.lastWindowEndMs).toBe(1_800_000_000_123);
+    for (const values of [{ tags: { env: "dev" } }, { retiredAt: new Date(1_800_000_000_000) }, { kernel: "6.1" }, { name: "a-name" }]) {
+      await change(values);
+      const changed = await list();
+      expect(changed).not.toBe(first);
+      expect(changed.find(({ id }) => id === made[7]?.id)).toMatchObject({
+        ...("name" in values ? values : {}),
+        ...("tags" in values ? values : {}),
+        ...("retiredAt" in values ? { retiredAtMs: 1_800_000_000_000 } : {}),
+        ...("kernel" in values ? { attributes: { kernel: "6.1" } } : {}),
+        lastWindowEndMs: 1_800_000_000_123,
+      });
+    }
+    expect((await list())[0]?.name).toBe("a-name");
+    await database.db.delete(hosts).where(eq(hosts.id, made[8]?.id as string));
+    expect(await list()).toHaveLength(LARGE_FLEET_HOSTS - 1);
   });
 }
 

@@ -249,24 +249,30 @@ function reader(selection: Selection, table: FormRows): (row: SeriesRow) => numb
       return (row) => row[column] as number | null;
     }
     case "extents":
-      switch (selection.aggregate) {
-        case "count":
-          return (row) => row.n as number;
-        case "min":
-          return (row) => row.lowest as number;
-        case "max":
-          return (row) => row.highest as number;
-        default:
-          return (row) => (row.total as number) / (row.n as number);
-      }
+      return extentReader(selection, (row) => row.n as number);
     case "quantiles": {
+      if (selection.form === "extents") return extentReader(selection, (row) => row.n as number);
       const position = quantilesOf(table.selections).indexOf(selection.aggregate as QuantileName);
       return (row) => valueInBucket((row.ranks as number[])[position] as number, row.lowest as number, row.highest as number);
     }
     case "buckets": {
+      if (selection.form === "extents") return extentReader(selection, (row) => (row.counts as number[]).reduce((sum, count) => sum + count, 0));
       const q = quantiles[selection.aggregate as QuantileName];
       return (row) => quantile({ indexes: row.indexes as number[], counts: row.counts as number[] }, q, row.lowest as number, row.highest as number);
     }
+  }
+}
+
+function extentReader({ aggregate }: Selection, countOf: (row: SeriesRow) => number): (row: SeriesRow) => number {
+  switch (aggregate) {
+    case "count":
+      return countOf;
+    case "min":
+      return (row) => row.lowest as number;
+    case "max":
+      return (row) => row.highest as number;
+    default:
+      return (row) => (row.total as number) / countOf(row);
   }
 }
 

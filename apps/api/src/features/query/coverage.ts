@@ -65,6 +65,93 @@ export interface HostStepsRow {
   readonly covered_ms: readonly number[];
 }
 
+/** A row of `fewHostsStatement`. */
+export interface FewHostsRow {
+  readonly host_id: string;
+  readonly signal_name: string;
+  readonly step: number;
+  readonly covered_ms: number;
+  readonly last_reporting_ms: number;
+  readonly last_ms: number;
+  readonly first_ms: number;
+  readonly other_state: string;
+  readonly other_reason: string;
+  readonly last_other_ms: number;
+}
+
+/** What few hosts said about one signal. */
+export interface FewHosts {
+  readonly hosts: ReadonlyMap<string, HostReport>;
+  readonly ofSteps: readonly StepsRow[];
+  /** Of each host. */
+  readonly ofHosts: readonly (Pick<HostStepsRow, "steps" | "covered_ms"> & { readonly host: string })[];
+}
+
+const EXACT = "exact" satisfies CoverageState;
+const ofSignals = new WeakMap<readonly FewHostsRow[], Map<string, FewHosts>>();
+
+/** Of one answer, whose rows speak of several signals, each is put together once. */
+export function fewHostsOf(rows: readonly FewHostsRow[], signal: string): FewHosts {
+  const known = ofSignals.get(rows) ?? new Map<string, FewHosts>();
+  ofSignals.set(rows, known);
+  const found = known.get(signal) ?? putTogether(rows.filter((row) => row.signal_name === signal));
+  known.set(signal, found);
+  return found;
+}
+
+function putTogether(rows: readonly FewHostsRow[]): FewHosts {
+  const byHost = Map.groupBy(rows, (row) => row.host_id);
+  const hosts = new Map<string, HostReport>();
+  const steps = new Map<number, { step: number; hosts: number; covered_ms: number }>();
+  for (const [host, own] of byHost) {
+    const most = (of: (row: FewHostsRow) => number): number => Math.max(...own.map(of));
+    const lastMs = most((row) => row.last_ms);
+    const lastOtherMs = most((row) => row.last_other_ms);
+    const other = lastOtherMs === 0 ? undefined : own.find((row) => row.last_other_ms === lastOtherMs);
+    const isOther = other !== undefined && lastOtherMs === lastMs;
+    hosts.set(host, {
+      coveredMs: own.reduce((sum, row) => sum + row.covered_ms, 0),
+      lastReportingMs: most((row) => row.last_reporting_ms),
+      lastMs,
+      lastState: isOther ? other.other_state : EXACT,
+      lastReason: isOther ? other.other_reason : "",
+      firstMs: Math.min(...own.map((row) => row.first_ms)),
+      otherState: other?.other_state ?? "",
+      otherReason: other?.other_reason ?? "",
+      lastOtherMs,
+    });
+    for (const { step, covered_ms } of own) {
+      if (covered_ms === 0) continue;
+      const known = steps.get(step) ?? { step, hosts: 0, covered_ms: 0 };
+      steps.set(step, known);
+      known.hosts++;
+      known.covered_ms += covered_ms;
+    }
+  }
+  return {
+    hosts,
+    ofSteps: [...steps.values()],
+    ofHosts: [...byHost].map(([host, own]) => {
+      const reported = own.filter((row) => row.covered_ms > 0);
+      return { host, steps: reported.map((row) => row.step), covered_ms: reported.map((row) => row.covered_ms) };
+    }),
+  };
+}
+
+/** Rows of hosts that are told apart by the same things, as one. */
+export function byReporters(rows: FewHosts["ofHosts"], reportersOf: (host: string) => readonly string[] | undefined): readonly HostStepsRow[] {
+  const added = new Map<string, { readonly reporters: readonly string[]; readonly covered: Map<number, number> }>();
+  for (const { host, steps, covered_ms } of rows) {
+    const reporters = reportersOf(host);
+    if (reporters === undefined) continue;
+    const key = reportersKey(reporters);
+    const known = added.get(key) ?? { reporters, covered: new Map<number, number>() };
+    added.set(key, known);
+    for (const [index, step] of steps.entries()) known.covered.set(step, (known.covered.get(step) ?? 0) + (covered_ms[index] ?? 0));
+  }
+  return [...added.values()].map(({ reporters, covered }) => ({ reporters, steps: [...covered.keys()], covered_ms: [...covered.values()] }));
+}
+
 export function hostReports(row: HostsRow | undefined): ReadonlyMap<string, HostReport> {
   return new Map(
     row?.host_id.map((id, index) => [

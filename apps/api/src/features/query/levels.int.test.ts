@@ -249,6 +249,35 @@ it("a frame that comes late is in every level after the next pass, and sent twic
   }
 });
 
+it("a value over a range that reaches raw rows is put together anew where a frame has come, late or not", async () => {
+  const repository = api.app.get(QueryRepository);
+  repository.windowsAgeMs = 0;
+  const range = { from: at(0, 52, 10), to: at(3, 8, 40), points: 1 };
+  const questions = [
+    { ...everything["sums"], ...range, by: ["process"], limit: 2 },
+    { ...everything["sums"], ...range, where: "host:web-1" },
+    { ...everything["percentiles"], ...range, by: ["host"] },
+    { ...everything["extents"], ...range },
+  ];
+  const purposes = (answer: Answer) => answer.meta.explain?.statements.map(({ purpose }) => purpose);
+  for (const question of questions) {
+    expect(purposes(await ask({ ...question, explain: true }))).toContain("values of stretches");
+    const [again, raw] = [await ask(question), await askRaw(question)];
+    expectSame(again, raw);
+  }
+  for (const ts of [at(3, 4, 3), at(3, 8, 33), at(0, 52, 13)]) {
+    const late = { host: hosts.get("web-1") as string, ts, window_ms: 1 };
+    await organisation.store(getSignalOrThrow("tcp_retransmits"), [{ ...late, ...flows[2], class: "fast", segments: 10_000 }]);
+    await organisation.store(getSignalOrThrow("tcp_rtt"), [{ ...late, ...flows[0], ...histogram(`late ${ts}`) }]);
+    await organisation.storeWindows([late]);
+    for (const question of questions) {
+      const before = await ask(question);
+      expectSame(before, await askRaw(question));
+      expectSame(await ask({ ...question, to: at(3, 8, 50) }), await askRaw({ ...question, to: at(3, 8, 50) }));
+    }
+  }
+});
+
 it("what is made of rolled-up rows alone is kept, until a late frame changes it", async () => {
   const repository = api.app.get(QueryRepository);
   repository.versions.maxAgeMs = 0;

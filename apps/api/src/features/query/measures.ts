@@ -91,10 +91,18 @@ export interface Selection {
   readonly form: Form;
 }
 
-/** The selections by the statement that computes them. */
+/**
+ * The selections by the statement that computes them. Beside percentiles a histogram's count and extremes come out of the same rows; an average does not, as the sum would be
+ * counted with each bucket. A heat map's statement is nothing to rank by, so it takes them only where it comes first itself.
+ */
 export function byStatement(selections: readonly Selection[]): ReadonlyMap<StatementForm, readonly Selection[]> {
   const hasHeatmap = selections.some((selection) => selection.aggregate === "heatmap");
-  return Map.groupBy(selections, (selection): StatementForm => (selection.form === "buckets" && !hasHeatmap ? "quantiles" : selection.form));
+  const buckets: StatementForm = hasHeatmap ? "buckets" : "quantiles";
+  const hasBuckets = selections.some(({ form }) => form === "buckets") && (!hasHeatmap || selections[0]?.form === "buckets");
+  return Map.groupBy(
+    selections,
+    ({ form, aggregate }): StatementForm => (form === "buckets" || (form === "extents" && hasBuckets && aggregate !== "avg") ? buckets : form),
+  );
 }
 
 /** Resolves a measure and aggregate that fit each other. */

@@ -169,7 +169,9 @@ export class QueryPlanner {
       for (const { scope, coarsest, rowsMax } of candidates) {
         const reading: Reading = { form, selections, sources: cut(of, scope, coarsest), coverage: cut(of, "host", coarsest) };
         const estimate = await this.estimate(asked, bare, reading.sources, signal);
-        if (estimate > rowsMax) continue;
+        // Host by host a rate reads how long each host reported, too: of a large fleet that is more than the rows of a rare signal.
+        const beside = form === "sums" && scope === "host" ? reading.coverage.reduce((sum, source) => sum + rowsPerKey(source) * hostCount, 0) : 0;
+        if (estimate + beside > rowsMax) continue;
         rows += estimate;
         if (form === "gaugesByWindow" && reading.sources.some((source) => source.level !== "raw"))
           notes.add("min and max of several keys or hosts are bounds: each gives its own extreme of a minute or hour.");

@@ -16,6 +16,12 @@ export interface Buckets {
  * @returns null when nothing was counted
  */
 export function quantile(buckets: Buckets, q: number, min: number, max: number): number | null {
+  const bucket = bucketOfRank(buckets, q);
+  return bucket === null ? null : valueInBucket(bucket, min, max);
+}
+
+/** The bucket in which the q-quantile's rank lies; null when nothing was counted. */
+export function bucketOfRank(buckets: Buckets, q: number): number | null {
   const total = buckets.counts.reduce((sum, count) => sum + count, 0);
   if (total === 0) return null;
   // The product is nudged down so that 0.99 · 100 is rank 99 in spite of binary fractions.
@@ -23,10 +29,9 @@ export function quantile(buckets: Buckets, q: number, min: number, max: number):
   let seen = 0;
   for (const [position, count] of buckets.counts.entries()) {
     seen += count;
-    if (seen < rank) continue;
-    return valueInBucket(buckets.indexes[position] as number, min, max);
+    if (seen >= rank) return buckets.indexes[position] as number;
   }
-  return max;
+  return buckets.indexes.at(-1) as number;
 }
 
 /** What a value in a grid bucket is read as, in nanoseconds; min and max are the exact extremes of the distribution it belongs to. */

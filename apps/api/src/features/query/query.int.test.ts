@@ -650,6 +650,124 @@ describe("limits", () => {
   });
 });
 
+describe("the page of a host", () => {
+  const sums = { signal: "tcp_retransmits", select: [{ measure: "segments", aggregate: "sum" }], where: "host:web-1", explain: true, ...minute };
+  const read = (answer: Answer) => answer.meta.explain?.statements.filter(({ origin }) => origin === "read").map(({ purpose }) => purpose);
+
+  it("reads the steps of which a frame has come, late or not, and takes the others as they were", async () => {
+    api.app.get(QueryRepository).windowsAgeMs = 0;
+    const organisation = await TestOrganisation.create(api);
+    const [one, two] = [await organisation.addHost("web-1"), await organisation.addHost("web-2")];
+    const row = (host: string, index: number, segments: number) => ({ ...at(host, index), ...flow, class: "fast", segments });
+    await organisation.store(retransmits, [row(one, 0, 3), row(one, 3, 5)]);
+    await cover(organisation, one, ["tcp_retransmits"], [0, 1, 3]);
+    expect(values(await query(organisation, sums))).toEqual([3, 0, null, 5, null, null]);
+    const again = await query(organisation, sums);
+    expect(values(again)).toEqual([3, 0, null, 5, null, null]);
+    expect(again.meta.rowsRead).toBe(0);
+    // Another host's frames are nothing to it.
+    await organisation.store(retransmits, [row(two, 3, 1_000)]);
+    await cover(organisation, two, ["tcp_retransmits"], [3]);
+    expect((await query(organisation, sums)).meta.rowsRead).toBe(0);
+    await organisation.store(retransmits, [row(one, 2, 7)]);
+    await cover(organisation, one, ["tcp_retransmits"], [2]);
+    const late = await query(organisation, sums);
+    expect(values(late)).toEqual([3, 0, 7, 5, null, null]);
+    const [statement] = late.meta.explain?.statements.filter(({ purpose }) => purpose === "values") ?? [];
+    expect(statement?.origin).toBe("read");
+    expect(statement?.parameters.map(({ value }) => value)).toEqual(expect.arrayContaining([window(2), window(3)]));
+    // And the range moves on.
+    await organisation.store(retransmits, [row(one, 6, 11)]);
+    await cover(organisation, one, ["tcp_retransmits"], [6]);
+    const moved = await query(organisation, { ...sums, from: window(1), to: window(7) });
+    expect(values(moved)).toEqual([0, 7, 5, null, null, 11]);
+    expect(read(moved)).toContain("values");
+  });
+
+  it("asks once for what its host said about all signals, and is told of each what was said of it", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const host = await organisation.addHost("web-1");
+    await cover(organisation, host, ["tcp_retransmits"], [0, 1, 2]);
+    await cover(organisation, host, ["tcp_rtt"], [1, 2], "sampled", "1 of 8");
+    await cover(organisation, host, ["tcp_rtt"], [4, 5], "unsupported", "no such hook");
+    const ask = (signal: string, measure: string, aggregate: string) => query(organisation, { ...sums, signal, select: [{ measure, aggregate }] });
+    // A page has asked all its questions before.
+    await ask("tcp_retransmits", "segments", "sum");
+    await ask("tcp_rtt", "rtt", "count");
+    const later = { from: t0, to: window(7) };
+    const [retransmitted, trips] = await Promise.all(
+      [
+        { ...sums, ...later },
+        { ...sums, ...later, signal: "tcp_rtt", select: [{ measure: "rtt", aggregate: "count" }] },
+      ].map((body) => query(organisation, body)),
+    );
+    const said = [retransmitted, trips].map(
+      (answer) => answer?.meta.explain?.statements.filter(({ purpose }) => purpose === "what each host said") ?? [],
+    );
+    expect(said[0]?.[0]?.sql).toBe(said[1]?.[0]?.sql);
+    expect(said.flat().filter(({ origin }) => origin === "read")).toHaveLength(1);
+    expect(retransmitted?.meta.coverage).toMatchObject({ reporting: 1, steps: [1, 1, 1, 0, 0, 0, 0], states: [] });
+    expect(trips?.meta.coverage).toMatchObject({
+      steps: [0, 1, 1, 0, 0, 0, 0],
+      stepHosts: { reporting: [0, 1, 1, 0, 0, 0, 0] },
+      states: [{ state: "unsupported", hosts: 1, now: 1, reason: "no such hook" }],
+    });
+    expect(values(trips as Answer)).toEqual([null, 0, 0, null, null, null, null]);
+  });
+
+  it("ranks series as they are ranked for a fleet, few and many of them, and takes counts and extremes out of the rows of percentiles", async () => {
+    const organisation = await TestOrganisation.create(api);
+    const host = await organisation.addHost("web-1");
+    const signals = ["tcp_retransmits", "tcp_rtt", "tcp_connections"];
+    await organisation.store(retransmits, [
+      ...["a", "b", "c", "d"].flatMap((process, index) =>
+        [0, 1, 3].map((slot) => ({ ...at(host, slot), ...flow, process, class: "fast", segments: 10 + ((index * 7 + slot) % 5) })),
+      ),
+      { ...at(host, 1), ...flow, process: "~other", class: "~other", segments: 100 },
+    ]);
+    await organisation.store(
+      rtt,
+      ["a", "b"].flatMap((process, index) =>
+        [0, 1].map((slot) => ({ ...at(host, slot), ...flow, process, ...histogram([1_000 * (index + 1), 5_000 + slot, 90_000]) })),
+      ),
+    );
+    await organisation.store(
+      connections,
+      Array.from({ length: 9_000 }, (_, index) => ({
+        ...at(host, index % 6),
+        ...flow,
+        process: `p-${index % 1_500}`,
+        peer_port: String(index % 7),
+        segments_sent: 1 + ((index * 13) % 11),
+      })),
+    );
+    await cover(organisation, host, signals, [0, 1, 2, 3, 4, 5]);
+    const select = (measure: string, ...aggregates: string[]) => aggregates.map((aggregate) => ({ measure, aggregate }));
+    const questions = [
+      { signal: "tcp_retransmits", select: select("segments", "sum", "rate", "share"), by: ["process"], limit: 2 },
+      { signal: "tcp_retransmits", select: select("segments", "rate"), by: ["process", "class"], limit: 3, points: 3 },
+      { signal: "tcp_connections", select: select("segments_sent", "sum"), by: ["process", "peer_port"], limit: 5 },
+      { signal: "tcp_rtt", select: select("rtt", "p50", "count", "min", "max", "avg"), by: ["process"] },
+      { signal: "tcp_rtt", select: select("rtt", "heatmap", "count", "p99", "max") },
+      { signal: "tcp_rtt", select: select("rtt", "count", "p50"), by: ["process"], points: 1, limit: 1 },
+      { signal: "tcp_rtt", select: select("rtt", "max", "heatmap"), by: ["process"], points: 1, limit: 1 },
+    ];
+    for (const question of questions) {
+      const [few, fleet] = [
+        await query(organisation, { ...question, ...minute, where: "host:web-1" }),
+        await query(organisation, { ...question, ...minute }),
+      ];
+      expect(few.series.length, JSON.stringify(question)).toBeGreaterThan(0);
+      expect(few.series, JSON.stringify(question)).toEqual(fleet.series);
+      expect(few.meta.truncated).toEqual(fleet.meta.truncated);
+      expect(few.meta.coverage).toEqual(fleet.meta.coverage);
+    }
+    const [counts] = (await query(organisation, { signal: "tcp_rtt", select: select("rtt", "count", "p50"), ...minute, points: 1 }))
+      .series as ValueSeries[];
+    expect(counts?.values).toEqual([12]);
+  });
+});
+
 describe("statements", () => {
   it("wait their turn, leave the line with who asked, and are refused with a time to come back where it is too long", async () => {
     const [busy, organisation] = [await TestOrganisation.create(api), await TestOrganisation.create(api)];

@@ -1,23 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Inject, Injectable } from "@nestjs/common";
 import { tableName } from "@waggle/signals";
-import { asc, eq } from "drizzle-orm";
 import { ClickHouseService } from "../../clickhouse/clickhouse.service.ts";
 import { queriesYield } from "../../clickhouse/query-settings.ts";
 import { AppError } from "../../common/app-error.ts";
 import { Database } from "../../postgres/database.ts";
-import { hosts } from "../../postgres/schema.ts";
 import type { KnownHost } from "./coverage.ts";
 import type { Ticket } from "./fair-queue.ts";
-import { indexOf } from "./host-lists.ts";
 import { KeptAnswers } from "./kept-answers.ts";
+import { KeptSteps } from "./kept-steps.ts";
+import { KeptTotals } from "./kept-totals.ts";
+import { KnownHosts } from "./known-hosts.ts";
 import { QueryMetrics } from "./query.metrics.ts";
+import { RowEstimates, stretchesOf } from "./row-estimates.ts";
 import { SharedRuns } from "./shared-runs.ts";
 import type { Source } from "./sources.ts";
 import { Parameters, type Plan, rowsOf, type Statement, scopeOf } from "./sql.ts";
 import { StatementAdmission } from "./statement-admission.ts";
-import { kindOf, nameOf, tenantOf } from "./statement-name.ts";
+import { kindOf, nameOf, scopeName, tenantOf } from "./statement-name.ts";
 import { TableVersions } from "./table-versions.ts";
+import type { TimeRange } from "./time-range.ts";
+import { WindowVersions } from "./window-versions.ts";
 
 /** What one query may cost. ClickHouse knows the rows from its primary key before it reads any. */
 const defaultLimits = {
@@ -28,9 +31,11 @@ const defaultLimits = {
 };
 
 /** Of JSON that ClickHouse sent; as objects it takes some three times as much. */
-const KEPT_BYTES_MAX = 32 * 1_024 * 1_024;
-const HOST_LIST_MS = 2_000;
-export const LARGE_FLEET_HOSTS = 1_000;
+const KEPT_BYTES_MAX = 48 * 1_024 * 1_024;
+/** Values in rows of single steps: some 20 to 30 MB. */
+const KEPT_CELLS_MAX = 1_000_000;
+/** Rows of groups over a range: of ten to twenty values, so about as much again. */
+const KEPT_ROWS_MAX = 150_000;
 /** Half of how often a page that follows the present asks again, and shorter than the time in which a host counts as late. */
 const RECENT_MS = 5_000;
 /** When a statement would wait longer, an answer of the last seconds is the better one: one window's length, as then the question is another. */
@@ -83,76 +88,34 @@ export class QueryRepository {
   /** Tests lower them. */
   limits = defaultLimits;
   readonly versions: TableVersions;
+  /** Of steps that are read out of raw rows, rows of different questions beside each other. */
+  readonly keptSteps = new KeptSteps<object>(KEPT_CELLS_MAX);
+  /** Of questions of one value over their range. */
+  readonly keptTotals = new KeptTotals<object>(KEPT_ROWS_MAX);
+  /** What is known of accepted frames may be this old. Tests lower it. */
+  windowsAgeMs = 1_000;
+  private readonly windows: WindowVersions;
   private readonly running = new SharedRuns<ReadRows>();
   private readonly kept = new KeptAnswers<ReadRows>(KEPT_BYTES_MAX);
   private readonly recent = new KeptAnswers<ReadRows>(RECENT_BYTES_MAX);
-  private readonly estimating = new SharedRuns<number>();
-  private readonly hostLists = new Map<string, { readonly list: Promise<KnownHost[]>; readonly readAtMs: number }>();
+  private readonly estimating = new SharedRuns<ReadonlyMap<string, number>>();
+  private readonly estimates = new RowEstimates();
+  private readonly hosts: KnownHosts;
 
   constructor(
     @Inject(ClickHouseService) private readonly clickhouse: ClickHouseService,
-    @Inject(Database) private readonly database: Database,
+    @Inject(Database) database: Database,
     @Inject(StatementAdmission) private readonly admission: StatementAdmission,
     @Inject(QueryMetrics) private readonly metrics: QueryMetrics,
   ) {
     this.versions = new TableVersions(clickhouse);
+    this.windows = new WindowVersions(clickhouse);
+    this.hosts = new KnownHosts(database);
   }
 
-  /**
-   * All hosts of an organisation, retired ones too, by name. Of a large one up to two seconds old: a page asks a dozen questions at once, and each would
-   * read ten thousand hosts.
-   */
-  async listHosts(organisationId: string): Promise<readonly KnownHost[]> {
-    const cached = this.hostLists.get(organisationId);
-    if (cached !== undefined && performance.now() - cached.readAtMs < HOST_LIST_MS) return cached.list;
-    const list = this.readHosts(organisationId);
-    const entry = { list, readAtMs: performance.now() };
-    this.hostLists.set(organisationId, entry);
-    const forget = (): void => {
-      if (this.hostLists.get(organisationId) === entry) this.hostLists.delete(organisationId);
-    };
-    try {
-      const hosts = await list;
-      if (hosts.length < LARGE_FLEET_HOSTS) forget();
-      else setTimeout(forget, HOST_LIST_MS).unref();
-      return hosts;
-    } catch (error) {
-      forget();
-      throw error;
-    }
-  }
-
-  private async readHosts(organisationId: string): Promise<KnownHost[]> {
-    const rows = await this.database.db
-      .select({
-        id: hosts.id,
-        name: hosts.name,
-        enrolledAt: hosts.enrolledAt,
-        retiredAt: hosts.retiredAt,
-        lastWindowEndAt: hosts.lastWindowEndAt,
-        tags: hosts.tags,
-        kernel: hosts.kernel,
-        distribution: hosts.distribution,
-        architecture: hosts.architecture,
-        agentVersion: hosts.agentVersion,
-      })
-      .from(hosts)
-      .where(eq(hosts.organisationId, organisationId))
-      .orderBy(asc(hosts.name));
-    const known = rows.map(
-      (row): KnownHost => ({
-        id: row.id,
-        name: row.name,
-        enrolledAtMs: row.enrolledAt.getTime(),
-        retiredAtMs: row.retiredAt?.getTime() ?? null,
-        lastWindowEndMs: row.lastWindowEndAt?.getTime() ?? null,
-        tags: row.tags,
-        attributes: { kernel: row.kernel, distribution: row.distribution, architecture: row.architecture, agent_version: row.agentVersion },
-      }),
-    );
-    // Part of reading the list: whoever plans by it finds it ready.
-    indexOf(known);
-    return known;
+  /** All hosts of an organisation, retired ones too, by name; of a large one as of `KnownHosts`. */
+  listHosts(organisationId: string): Promise<readonly KnownHost[]> {
+    return this.hosts.list(organisationId);
   }
 
   /**
@@ -196,6 +159,15 @@ export class QueryRepository {
     if (recent === "never") return 0;
     if (this.admission.expectedWaitMs(tenant) > LONG_WAIT_MS) return RECENT_UNDER_LOAD_MS;
     return recent === "always" ? RECENT_MS : 0;
+  }
+
+  /**
+   * What names the raw rows of stretches of a range of the plan's hosts.
+   * @param recent whether an answer may be some seconds old
+   * @throws AppError STORAGE_UNAVAILABLE
+   */
+  versionsOf(plan: Plan, range: TimeRange, recent: Recent): Promise<(fromMs: number, toMs: number) => string> {
+    return this.windows.of(plan, range, Math.max(this.windowsAgeMs, this.recentMs(recent, plan.tenant)));
   }
 
   /** What names the content of all that the statement reads; undefined: it reads rows that come in at any moment. */
@@ -245,36 +217,46 @@ export class QueryRepository {
   }
 
   /**
-   * How many rows a plan would read, from the primary keys alone. Of a cluster ClickHouse knows only what lies on the server that is asked.
+   * How many rows a plan would read, from the primary keys alone; up to half a minute old. Of a cluster ClickHouse knows only what lies on the server that is asked.
    * @throws AppError as of `run`
    */
   async estimateRows(plan: Plan, sources: readonly Source[], signal: AbortSignal | undefined, ticket?: Ticket): Promise<number> {
     if (sources.length === 0) return 0;
+    const tableOf = ({ level, scope }: Source): string => tableName(plan.signal, level, scope);
+    const stretches = stretchesOf(sources, tableOf);
+    const scope = scopeName(plan);
+    const known = this.estimates.of(scope, stretches, performance.now());
+    if (known !== undefined) return known;
     const parameters = new Parameters();
     // Only conditions on the sorting key's first columns keep rows from being read.
-    const branches = sources.map(
-      (source) => `SELECT 1 ${rowsOf(tableName(plan.signal, source.level, source.scope), scopeOf(plan, source, parameters), { isFinal: false })}`,
-    );
+    const branches = sources.map((source) => `SELECT 1 ${rowsOf(tableOf(source), scopeOf(plan, source, parameters), { isFinal: false })}`);
     const statement = estimateStatement(parameters.statement(branches.join(" UNION ALL ")));
     const { answer } = await this.estimating.get(nameOf(statement), (abort) => this.readEstimate(plan.tenant, statement, abort, ticket), signal);
-    return answer;
+    for (const one of stretches) this.estimates.put(scope, one, answer.get(one.table) ?? 0, performance.now());
+    return sumOf(answer);
   }
 
-  private async readEstimate(tenant: string, { sql, parameters }: Statement, signal: AbortSignal, ticket?: Ticket): Promise<number> {
+  /** Rows by table. */
+  private async readEstimate(
+    tenant: string,
+    { sql, parameters }: Statement,
+    signal: AbortSignal,
+    ticket?: Ticket,
+  ): Promise<ReadonlyMap<string, number>> {
     const settings = { ...queriesYield, max_threads: 1 };
     const { answer } = await this.admission.run(
       tenant,
       "estimate",
-      () => this.clickhouse.query<{ rows: number }>(sql, parameters, { signal, settings }),
+      () => this.clickhouse.query<{ table_name: string; table_rows: number }>(sql, parameters, { signal, settings }),
       signal,
       ticket,
     );
-    return Number(answer.rows[0]?.rows ?? 0);
+    return new Map(answer.rows.map((row) => [row.table_name, Number(row.table_rows)]));
   }
 
   /** The same error, naming what the statement would read. */
   private async explain(error: AppError, tenant: string, statement: Statement, signal: AbortSignal): Promise<AppError> {
-    const rows = await this.readEstimate(tenant, estimateStatement(statement), signal).catch(() => 0);
+    const rows = await this.readEstimate(tenant, estimateStatement(statement), signal).then(sumOf, () => 0);
     if (rows <= this.limits.rowsReadMax) return error;
     const share = Math.floor((this.limits.rowsReadMax / rows) * 100);
     const smaller = share >= 1 ? `about ${share} % of the range` : "a much shorter range";
@@ -294,7 +276,10 @@ function tablesIn(sql: string): readonly string[] {
   return [...new Set([...sql.matchAll(/FROM `([a-z0-9_]+)`/g)].map(([, table = ""]) => table))].sort();
 }
 
-/** How many rows ClickHouse would read. Column `rows`. */
-function estimateStatement(statement: Statement): Statement {
-  return { sql: `SELECT sum(rows) AS rows FROM (EXPLAIN ESTIMATE ${statement.sql})`, parameters: statement.parameters };
+/** How many rows ClickHouse would read. Columns `table_name`, which on a cluster is that of the table it stands for, and `table_rows`. */
+function estimateStatement({ sql, parameters }: Statement): Statement {
+  const columns = "replaceRegexpOne(table, '_local$', '') AS table_name, sum(rows) AS table_rows";
+  return { sql: `SELECT ${columns} FROM (EXPLAIN ESTIMATE ${sql}) GROUP BY table_name`, parameters };
 }
+
+const sumOf = (rows: ReadonlyMap<string, number>): number => [...rows.values()].reduce((sum, count) => sum + count, 0);

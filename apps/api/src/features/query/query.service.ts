@@ -5,31 +5,50 @@ import { OTHER, RELATIVE_ERROR_MAX, SERVER_HOST } from "@waggle/signals";
 import { AppError } from "../../common/app-error.ts";
 import { type Caller, requireScope } from "../../common/caller.ts";
 import { Clock } from "../../common/clock.ts";
+import { AskedTogether } from "./asked-together.ts";
 import { assembleSeries, groupOf, type HeatmapGrids, heatmapGrids, reporterKeys, withCompared } from "./assemble.ts";
-import { coverageOfMatching, type HostReport, type HostsRow, type KnownHost, Reports } from "./coverage.ts";
-import { hostsStatement } from "./coverage-statements.ts";
+import {
+  byReporters,
+  coverageOfMatching,
+  type FewHostsRow,
+  fewHostsOf,
+  type HostReport,
+  type HostsRow,
+  type KnownHost,
+  Reports,
+} from "./coverage.ts";
+import { fewHostsStatement, hostsStatement } from "./coverage-statements.ts";
 import { earlierSteps } from "./earlier-window.ts";
 import { indexOf, matchingOf } from "./host-lists.ts";
 import { hostValuesOf } from "./host-values.ts";
 import { type EntryOrigin, Journal } from "./journal.ts";
+import type { KeptSteps } from "./kept-steps.ts";
+import type { KeptTotals } from "./kept-totals.ts";
+import { LARGE_FLEET_HOSTS } from "./known-hosts.ts";
 import { type Asked, type Planned, QueryPlanner } from "./planner.ts";
-import { LARGE_FLEET_HOSTS, QueryRepository, type Recent } from "./query.repository.ts";
+import { QueryRepository, type Recent } from "./query.repository.ts";
 import type { Answer, Coverage, Explanation, Query } from "./query.schemas.ts";
-import { type Groups, nothing, type ReadRows, type Run, readWindow, toHostReports } from "./read-answer.ts";
+import { type Groups, nothing, type ReadRows, type Run, type RunSteps, type RunTotals, readWindow, toHostReports } from "./read-answer.ts";
+import { readSteps, type StepQuestion } from "./read-steps.ts";
+import { readTotals, type TotalQuestion } from "./read-totals.ts";
 import { type ResolvedQuery, resolveQuery } from "./resolve.ts";
 import { SharedAnswers } from "./shared-answers.ts";
 import { coarsestLevel, type Source } from "./sources.ts";
 import type { Statement } from "./sql.ts";
 import { isFleet, type Reading } from "./statements.ts";
+import type { TimeRange } from "./time-range.ts";
 
 /** Shorter than the time in which a host counts as late; long enough for all panels of a page. */
 const HOSTS_KEPT_MS = 5_000;
+/** Hosts about which all that is asked of their coverage is asked at once. */
+const FEW_HOSTS = 4;
 /** Ranges and signals; an answer about 10,000 hosts takes some 3 MB. */
 const FLEETS_KEPT_MAX = 16;
 
 /** One query object in, one columnar answer out. */
 @Injectable()
 export class QueryService {
+  private readonly together = new AskedTogether();
   private readonly fleetHosts = new SharedAnswers<ReadonlyMap<string, HostReport>>(HOSTS_KEPT_MS, FLEETS_KEPT_MAX);
 
   constructor(
@@ -158,16 +177,55 @@ export class QueryService {
     // One failed statement ends the others: nobody waits for their rows any more.
     const siblings = new AbortController();
     const either = signal === undefined ? siblings.signal : AbortSignal.any([signal, siblings.signal]);
+    const recentOf = (isOfCoverage: boolean): Recent => (isOfCoverage ? window.recentOfCoverage : window.recent);
     const run: Run = async <Row>(purpose: string, statement: Statement, isOfCoverage = false) => {
       const startedAtMs = performance.now();
-      const recent = isOfCoverage ? window.recentOfCoverage : window.recent;
+      const recent = statement.asOf === undefined ? recentOf(isOfCoverage) : "never";
       const { rows, rowsRead, origin, waitedMs } = await journal.wait(() => this.repository.run<Row>(statement, either, { recent, ticket: journal }));
       journal.note({ purpose: `${prefix}${purpose}`, statement, origin, rowsRead, waitedMs, elapsedMs: performance.now() - startedAtMs });
       return rows;
     };
     const askHosts = (statement: Statement) => this.hosts(window, statement, journal, `${prefix}what each host said`, either);
+    const runSteps: RunSteps = async <Row extends { readonly step: number }>(purpose: string, question: StepQuestion, isOfCoverage = false) => {
+      const { plan } = question;
+      const recent = recentOf(isOfCoverage);
+      // Of the API's own signals no frames tell.
+      const isTold = recent !== "never" && plan.signal.source !== "server";
+      return readSteps<Row>(question, {
+        kept: this.repository.keptSteps as unknown as KeptSteps<Row>,
+        ...(isTold ? { versions: (range: TimeRange) => journal.wait(() => this.repository.versionsOf(plan, range, recent)) } : {}),
+        run: (some) => run<Row>(purpose, some, isOfCoverage),
+        onKept: (some) => journal.note({ purpose: `${prefix}${purpose}`, statement: some, origin: "kept", rowsRead: 0, waitedMs: 0, elapsedMs: 0 }),
+      });
+    };
+    const runTotals: RunTotals = async <Row extends object>(purpose: string, question: TotalQuestion<Row>) => {
+      const { plan } = question;
+      if (window.recent === "never" || plan.signal.source === "server") return undefined;
+      return readTotals<Row>(question, {
+        kept: this.repository.keptTotals as unknown as KeptTotals<Row>,
+        nowMs: window.nowMs,
+        versions: (range) => journal.wait(() => this.repository.versionsOf(plan, range, window.recent)),
+        run: (some) => run<Row>(purpose, some),
+      });
+    };
+    const askFew = async () => {
+      const { plan, hostSources, hostStepSources } = window.planned;
+      const sources = plan.steps.count === 1 ? hostSources : hostStepSources;
+      const signals = this.together.signalsFor(plan, performance.now());
+      const question: StepQuestion = { plan, sources, statement: (of, cut) => fewHostsStatement(of, cut(sources), signals) };
+      return window.reportsOfFew((await runSteps<FewHostsRow>("what each host said", question, true)) ?? []);
+    };
+    const isFew = window.plan.hosts !== null && window.plan.hosts.length <= FEW_HOSTS;
     try {
-      return await readWindow({ planned: window.planned, run, askHosts, reportsOf: (hosts) => window.reportsOf(hosts) }, shown);
+      const reader = {
+        planned: window.planned,
+        run,
+        runSteps,
+        runTotals,
+        askHosts,
+        reportsOf: (hosts: ReadonlyMap<string, HostReport>) => window.reportsOf(hosts),
+      };
+      return await readWindow(isFew ? { ...reader, askFew } : reader, shown);
     } catch (error) {
       siblings.abort(error);
       throw error;
@@ -254,6 +312,21 @@ class Window {
   reportsOf(hosts: ReadonlyMap<string, HostReport>): Reports {
     const keys = reporterKeys(this.plan.by);
     return reportsOfOneStep(hosts, this.known, JSON.stringify(keys), () => Reports.ofOneStep(hosts, (id) => this.reportersOf(id, keys)));
+  }
+
+  /** What few hosts said, and when they reported. */
+  reportsOfFew(rows: readonly FewHostsRow[]): { readonly hosts: ReadonlyMap<string, HostReport>; readonly reports: Reports } {
+    const { signal, by, steps } = this.plan;
+    const { hosts, ofSteps, ofHosts } = fewHostsOf(rows, signal.name);
+    const keys = reporterKeys(by);
+    return {
+      hosts,
+      reports: new Reports(
+        ofSteps,
+        byReporters(ofHosts, (id) => this.reportersOf(id, keys)),
+        steps.count,
+      ),
+    };
   }
 
   series({ top, tables, totals, reports }: ReadRows, groups: Groups, grids?: HeatmapGrids): Answer["series"] {

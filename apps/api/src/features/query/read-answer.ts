@@ -5,22 +5,39 @@ import { type HostReport, type HostStepsRow, type HostsRow, hostReports, Reports
 import { hostStepsStatement, hostsStatement, stepsStatement } from "./coverage-statements.ts";
 import { byStatement } from "./measures.ts";
 import type { Planned } from "./planner.ts";
+import { type RankedSeries, rankSeries } from "./rank-series.ts";
+import { cutTotals, type MergeableForm, mergeableForms, mergeStretches, rankTotals } from "./rank-totals.ts";
+import type { StepQuestion } from "./read-steps.ts";
+import type { TotalQuestion } from "./read-totals.ts";
 import type { Plan, Statement } from "./sql.ts";
 import {
   groupsCondition,
+  hasRankableSeries,
   isFleet,
   isRankable,
   passesStatement,
   passingStatement,
   type Reading,
+  rankedSeriesStatement,
   rankedStatement,
   seriesStatement,
   valueRankStatement,
   volumeStatement,
+  withVolume,
 } from "./statements.ts";
 
 /** Runs a statement and notes what for. Of coverage an answer of some seconds ago will do: what is asked of it is as old as a host may be late. */
 export type Run = <Row>(purpose: string, statement: Statement, isOfCoverage?: boolean) => Promise<readonly Row[]>;
+
+/** The same of a question whose rows are each of one step; of that what has not changed need not be read again. undefined: it has more rows than it wants. */
+export type RunSteps = <Row extends { readonly step: number }>(
+  purpose: string,
+  question: StepQuestion,
+  isOfCoverage?: boolean,
+) => Promise<readonly Row[] | undefined>;
+
+/** The same of a question of one value over its range; undefined: it is better asked at once. */
+export type RunTotals = <Row extends object>(purpose: string, question: TotalQuestion<Row>) => Promise<readonly Row[] | undefined>;
 
 /** Groups in their order. */
 export type Groups = readonly (readonly string[])[];
@@ -43,27 +60,43 @@ export interface ReadRows {
 export interface WindowReader {
   readonly planned: Planned;
   readonly run: Run;
+  readonly runSteps: RunSteps;
+  readonly runTotals: RunTotals;
   /** What each host said about the signal over the whole range. */
   readonly askHosts: (statement: Statement) => Promise<ReadonlyMap<string, HostReport>>;
   /** Who reported in a range of one step, by what each host said. */
   readonly reportsOf: (hosts: ReadonlyMap<string, HostReport>) => Reports;
+  /** Where the hosts are few: what each said and when they reported, at once. */
+  readonly askFew?: () => Promise<{ readonly hosts: ReadonlyMap<string, HostReport>; readonly reports: Reports }>;
 }
 
 /**
  * Reads a window.
  * @param shown groups to show, as of the window it is compared with; undefined: those that rank first in this one
  */
-export async function readWindow({ planned, run, askHosts, reportsOf }: WindowReader, shown?: Pick<ReadRows, "top" | "groups">): Promise<ReadRows> {
+export async function readWindow(
+  { planned, run, runSteps, runTotals, askHosts, reportsOf, askFew }: WindowReader,
+  shown?: Pick<ReadRows, "top" | "groups">,
+): Promise<ReadRows> {
   const { plan } = planned;
   const isOneStep = plan.steps.count === 1;
-  const [hosts, ofSteps, found] = await Promise.all([
-    askHosts(hostsStatement(plan, planned.hostSources)),
-    isOneStep ? [] : run<StepsRow>("who reported per step", stepsStatement(plan, planned.stepSources), true),
-    withGroups(planned, run).then(async (narrowed) => ({ ...(await readSeries(narrowed, run, shown)), passing: narrowed.plan.passing })),
+  const readFound = async () => {
+    const narrowed = await withGroups(planned, run);
+    return { ...(await readSeries(narrowed, { run, runSteps, runTotals }, shown, askFew !== undefined)), passing: narrowed.plan.passing };
+  };
+  const [said, ofSteps, found] = await Promise.all([
+    askFew === undefined ? askHosts(hostsStatement(plan, planned.hostSources)) : askFew(),
+    isOneStep || askFew !== undefined ? [] : runSteps<StepsRow>("who reported per step", whoReported(planned), true),
+    readFound(),
   ]);
-  const reports = isOneStep ? reportsOf(hosts) : new Reports(ofSteps, found.hostSteps, plan.steps.count);
+  const { hosts, reports } =
+    "reports" in said ? said : { hosts: said, reports: isOneStep ? reportsOf(said) : new Reports(ofSteps ?? [], found.hostSteps, plan.steps.count) };
   const tables = found.tables.map((table) => (table.isFleet ? ratesOfFleet(table, reports) : table));
   return { top: found.top, groups: found.groups, tables, totals: found.totals, hosts, reports, passing: found.passing };
+}
+
+function whoReported({ plan, stepSources }: Planned): StepQuestion {
+  return { plan, sources: stepSources, statement: (of, cut) => stepsStatement(of, cut(stepSources)) };
 }
 
 /** No host matches, so nothing has to be read. */
@@ -105,7 +138,13 @@ interface Found extends Pick<ReadRows, "top" | "groups" | "totals"> {
   readonly hostSteps: readonly HostStepsRow[];
 }
 
-async function readSeries(planned: Planned, run: Run, shown: Pick<ReadRows, "top" | "groups"> | undefined): Promise<Found> {
+/** @param isFew the hosts are few, and it is known already when they reported */
+async function readSeries(
+  planned: Planned,
+  { run, runSteps, runTotals }: Pick<WindowReader, "run" | "runSteps" | "runTotals">,
+  shown: Pick<ReadRows, "top" | "groups"> | undefined,
+  isFew: boolean,
+): Promise<Found> {
   const { plan, readings, compared } = planned;
   const first = readings.find((reading) => reading.selections.includes(plan.selections[0] as Reading["selections"][number])) as Reading;
   const tableOf = (reading: Reading, rows: readonly SeriesRow[]): FoundTable => ({
@@ -114,13 +153,25 @@ async function readSeries(planned: Planned, run: Run, shown: Pick<ReadRows, "top
     rows,
     isFleet: isFleet(reading),
   });
-  const valuesOf = (of: Plan, top: Groups | null, purpose = "values") =>
-    Promise.all(readings.map(async (reading) => tableOf(reading, await run<SeriesRow>(purpose, seriesStatement(of, reading, top)))));
+  const hostStepsOf = async (top: Groups): Promise<readonly HostStepsRow[]> => (isFew ? [] : readHostSteps(planned, top, run));
+  const rowsOf = async (of: Plan, reading: Reading, top: Groups | null, purpose = "values"): Promise<readonly SeriesRow[]> => {
+    // How long a moment is depends on the windows of the whole range.
+    if (of.steps.count === 1 || reading.form === "gaugesByWindow") return run<SeriesRow>(purpose, seriesStatement(of, reading, top));
+    return (
+      (await runSteps<SeriesRow & { readonly step: number }>(
+        purpose,
+        seriesQuestion(of, reading, (some, part) => seriesStatement(some, part, top)),
+      )) ?? []
+    );
+  };
+  const valuesOf = (of: Plan, top: Groups | null, purpose?: string) =>
+    Promise.all(readings.map(async (reading) => tableOf(reading, await rowsOf(of, reading, top, purpose))));
   if (plan.by.length === 0) {
     const passes = await Promise.all(compared.map((one) => run<{ passes: number }>("does it pass the comparison", passesStatement(plan, one))));
     // Its one group is not in the answer: as if it had groups, and none of them passed.
     if (passes.some(([row]) => row?.passes !== 1)) return { top: [], groups: 0, tables: [], totals: undefined, hostSteps: [] };
-    return { top: null, groups: 0, tables: await valuesOf(plan, null), totals: undefined, hostSteps: [] };
+    const merged = await totalsOf(plan, readings, runTotals);
+    return { top: null, groups: 0, tables: merged?.tables ?? (await valuesOf(plan, null)), totals: undefined, hostSteps: [] };
   }
   const totals = async (): Promise<readonly FormRows[] | undefined> => {
     if (plan.passing === undefined || !plan.selections.some((selection) => selection.aggregate === "share")) return undefined;
@@ -128,25 +179,100 @@ async function readSeries(planned: Planned, run: Run, shown: Pick<ReadRows, "top
   };
   if (shown !== undefined) {
     const top = shown.top ?? [];
-    const [hostSteps, tables, ofAll] = await Promise.all([readHostSteps(planned, top, run), valuesOf(plan, top), totals()]);
+    const [hostSteps, tables, ofAll] = await Promise.all([hostStepsOf(top), valuesOf(plan, top), totals()]);
     return { top, groups: shown.groups, tables, totals: ofAll, hostSteps };
   }
-  const isRanked = isRankable(plan, first);
-  const ranked = await run<SeriesRow>(isRanked ? "rank and values" : "rank", rankStatement(planned, first));
-  const groups = Number(ranked[0]?.["groups"] ?? 0);
-  const top = ranked.map((row) => groupOf(plan, row)).filter((group) => group.some((value) => value !== OTHER));
+  const merged = await totalsOf(plan, readings, runTotals);
+  if (merged !== undefined) return { ...merged, totals: undefined, hostSteps: [] };
+  const isRankedSeries = isFew && hasRankableSeries(plan, first);
+  const small = isRankedSeries ? await rankedFew(plan, first, runSteps) : undefined;
+  const isRanked = isRankedSeries || isRankable(plan, first);
+  const readRanked = async (): Promise<RankedSeries> => {
+    const statement = isRankedSeries ? rankedSeriesStatement(plan, first) : rankStatement(planned, first);
+    const rows = await run<SeriesRow>(isRanked ? "rank and values" : "rank", statement);
+    return { rows, top: groupsIn(plan, rows), groups: Number(rows[0]?.["groups"] ?? 0) };
+  };
+  const { rows: ranked, top, groups } = small ?? (await readRanked());
   // Where everything is shown, nothing has to be looked up per row; the agent's own overflow is called ~other already.
-  const merged = groups > top.length ? top : null;
+  const listed = groups > top.length ? top : null;
   const [hostSteps, tables, ofAll] = await Promise.all([
-    readHostSteps(planned, top, run),
-    Promise.all(
-      readings.map(async (reading) =>
-        tableOf(reading, isRanked && reading === first ? ranked : await run<SeriesRow>("values", seriesStatement(plan, reading, merged))),
-      ),
-    ),
+    hostStepsOf(top),
+    Promise.all(readings.map(async (reading) => tableOf(reading, isRanked && reading === first ? ranked : await rowsOf(plan, reading, listed)))),
     totals(),
   ]);
   return { top, groups, tables, totals: ofAll, hostSteps };
+}
+
+/** Rows of series that are ranked here; of more the ranking is done where they are. */
+const RANKED_HERE_MAX = 8_000;
+
+/** The series of few hosts, ranked; undefined: there are too many groups. The values of all groups are not much more than those of the first, and steps do not depend on each other. */
+async function rankedFew(plan: Plan, first: Reading, runSteps: RunSteps): Promise<RankedSeries | undefined> {
+  const question = seriesQuestion(plan, withVolume(plan, first), (of, part) => seriesStatement(of, part, null, RANKED_HERE_MAX + 1));
+  const rows = await runSteps<SeriesRow & { readonly step: number }>("values of all groups", { ...question, rowsMax: RANKED_HERE_MAX });
+  return rows === undefined ? undefined : rankSeries(plan, rows, first.selections.length);
+}
+
+/** @param statement of a stretch of the plan and the reading */
+function seriesQuestion(plan: Plan, reading: Reading, statement: (plan: Plan, part: Reading) => Statement): StepQuestion {
+  const { sources, coverage } = reading;
+  return {
+    plan,
+    sources: [...sources, ...coverage],
+    statement: (of, cut) => statement(of, { ...reading, sources: cut(sources), coverage: cut(coverage), isOfFleet: isFleet(reading) }),
+  };
+}
+
+/** Groups and minutes' buckets that are put together here. */
+const MERGED_HERE_MAX = 30_000;
+
+/** Values over one step, put together out of stretches, ranked and cut here; undefined: they are asked for at once. */
+async function totalsOf(
+  plan: Plan,
+  readings: readonly Reading[],
+  runTotals: RunTotals,
+): Promise<Pick<Found, "top" | "groups" | "tables"> | undefined> {
+  if (plan.steps.count !== 1) return undefined;
+  const parts = readings.flatMap((reading) => {
+    const form = mergeableForm(reading);
+    return form === undefined ? [] : [{ reading, form }];
+  });
+  if (parts.length < readings.length) return undefined;
+  const found = await Promise.all(
+    parts.map(async ({ reading, form }) => {
+      const question = seriesQuestion(plan, { ...reading, form }, (of, part) => seriesStatement(of, part, null, MERGED_HERE_MAX + 1));
+      const merge = (rows: readonly SeriesRow[]): readonly SeriesRow[] => mergeStretches(plan, form, rows);
+      const rows = await runTotals<SeriesRow>("values of stretches", { ...question, sources: reading.sources, merge, rowsMax: MERGED_HERE_MAX });
+      return rows === undefined ? [] : [{ form, rows, reading }];
+    }),
+  );
+  const all = found.flat();
+  if (all.length < parts.length) return undefined;
+  const selection = plan.selections[0] as Reading["selections"][number];
+  const first = all.find(({ reading }) => reading.selections.includes(selection)) as (typeof all)[number];
+  // A heat map is no value to rank by.
+  const rankedBy = first.reading.form === "buckets" ? null : selection;
+  const ranked = plan.by.length === 0 ? { top: [], groups: 0 } : rankTotals(plan, first.rows, rankedBy, first.reading.selections.indexOf(selection));
+  const tables = all.map(({ form, rows, reading }) => ({
+    form,
+    selections: reading.selections,
+    rows: cutTotals(plan, form, rows, ranked.top),
+    isFleet: false,
+  }));
+  return { ...ranked, top: plan.by.length === 0 ? null : ranked.top, tables };
+}
+
+/** The form in which rows of stretches can be put together; undefined: in none. Percentiles are put together out of buckets, a rate would need each host's time in each stretch. */
+function mergeableForm({ form, selections }: Reading): MergeableForm | undefined {
+  if (form === "quantiles") return "buckets";
+  if (form === "sums" && selections.some(({ aggregate }) => aggregate === "rate")) return undefined;
+  return mergeableForms.find((name) => name === form);
+}
+
+/** The groups of ranked rows but for `~other`, each once, first first. */
+function groupsIn(plan: Plan, ranked: readonly SeriesRow[]): Groups {
+  const groups = ranked.map((row) => groupOf(plan, row)).filter((group) => group.some((value) => value !== OTHER));
+  return plan.steps.count === 1 ? groups : [...new Map(groups.map((group) => [JSON.stringify(group), group])).values()];
 }
 
 /** One value per group ranks the groups itself; over many steps their volume does. */

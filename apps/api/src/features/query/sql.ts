@@ -34,6 +34,8 @@ export interface Statement {
   readonly parameters: Readonly<Record<string, unknown>>;
   /** What it reads, from first to last; left out: not known, and its answer is never kept. */
   readonly reads?: Reads;
+  /** Names what the tables held when it was asked: of two statements that differ in it neither answers the other. Left out: whoever asks takes what there is. */
+  readonly asOf?: string;
 }
 
 /** The stretch of time that a statement reads. */

@@ -14,12 +14,18 @@ function digestOf(values: readonly unknown[]): string {
   return digest;
 }
 
-/** Statements of one name ask the same: text and values are equal, and so is the tenant, which is a value of each. */
-export function nameOf({ sql, parameters }: Statement): string {
+/** Statements of one name ask the same: text and values are equal, and so is the tenant, which is a value of each; what was there when they were asked, too. */
+export function nameOf({ sql, parameters, asOf }: Statement): string {
   const name = createHash("sha256").update(sql);
+  if (asOf !== undefined) name.update(`\nas of ${asOf}`);
   for (const [parameter, value] of Object.entries(parameters))
     name.update(`\n${parameter}=${Array.isArray(value) ? `list:${digestOf(value)}` : JSON.stringify(value)}`);
   return name.digest("base64");
+}
+
+/** Names an organisation and some of its hosts. */
+export function scopeName({ tenant, hosts }: { readonly tenant: string; readonly hosts: readonly string[] | null }): string {
+  return nameOf({ sql: "", parameters: { tenant, hosts: hosts ?? "all" } });
 }
 
 /**

@@ -2,12 +2,21 @@
 import { parseWhere } from "@waggle/query";
 import { catalogue, getSignalOrThrow } from "@waggle/signals";
 import { describe, expect, it } from "vitest";
-import { hostStepsStatement, hostsStatement, stepsStatement } from "./coverage-statements.ts";
+import { fewHostsStatement, hostStepsStatement, hostsStatement, stepsStatement } from "./coverage-statements.ts";
 import { byStatement, measuresOf, toSelection } from "./measures.ts";
 import { vocabularyOf } from "./resolve.ts";
 import type { Source } from "./sources.ts";
 import type { Plan, Statement } from "./sql.ts";
-import { isRankable, type Reading, rankedStatement, seriesStatement, valueRankStatement, volumeStatement } from "./statements.ts";
+import {
+  hasRankableSeries,
+  isRankable,
+  type Reading,
+  rankedSeriesStatement,
+  rankedStatement,
+  seriesStatement,
+  valueRankStatement,
+  volumeStatement,
+} from "./statements.ts";
 
 const hour = 3_600_000;
 const t0 = 1_800_000_000_000;
@@ -42,8 +51,13 @@ function statementsOf(of: Plan, sources: readonly Source[] = hostSources): State
   const ranks = readings
     .filter((reading) => of.by.length > 0 && reading.selections.includes(of.selections[0] as never))
     .map((reading) => (isRankable(onePoint, reading) ? rankedStatement(onePoint, reading) : valueRankStatement(onePoint, reading)));
+  const series = readings.filter(
+    (reading) => of.by.length > 0 && reading.selections.includes(of.selections[0] as never) && hasRankableSeries(of, reading),
+  );
   return [
     hostsStatement(of, hostSources),
+    fewHostsStatement(of, hostSources, [of.signal.name]),
+    ...series.map((reading) => rankedSeriesStatement(of, reading)),
     stepsStatement(of, sources),
     hostStepsStatement(of, hostSources),
     ...(of.by.length === 0 ? [] : [volumeStatement(of, sources)]),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { BUCKETS_PER_OCTAVE, gaugesOf, OTHER, type Signal, tableName } from "@waggle/signals";
 import { coveredTime, slotsStatement } from "./coverage-statements.ts";
-import { type QuantileName, quantiles, type Selection, type StatementForm } from "./measures.ts";
+import { type Aggregate, type QuantileName, quantiles, type Selection, type StatementForm } from "./measures.ts";
 import type { GroupComparison } from "./resolve.ts";
 import type { Source } from "./sources.ts";
 import {
@@ -33,6 +33,8 @@ export interface Reading {
   readonly sources: readonly Source[];
   /** Host coverage over the same range, for forms that weigh each host by the time it reported. */
   readonly coverage: readonly Source[];
+  /** That it is a stretch of one that is out of rows in which hosts are added up, or of one that is not; left out: as its own sources say. */
+  readonly isOfFleet?: boolean;
 }
 
 /**
@@ -47,8 +49,8 @@ export function isRankable(plan: Plan, reading: Reading): boolean {
 }
 
 /** Whether the reading is out of rows in which hosts are added up already. */
-export function isFleet(reading: Pick<Reading, "sources">): boolean {
-  return reading.sources.some((source) => source.scope === "fleet");
+export function isFleet(reading: Pick<Reading, "sources" | "isOfFleet">): boolean {
+  return reading.isOfFleet ?? reading.sources.some((source) => source.scope === "fleet");
 }
 
 /**
@@ -126,24 +128,70 @@ export function rankedStatement(plan: Plan, reading: Reading): Statement {
   return parameters.statement(`SELECT step, groups, position, ${list([...names, ...finished])} FROM (${sql}\n)`);
 }
 
+/** Whether `rankedSeriesStatement` answers the reading. */
+export function hasRankableSeries(plan: Plan, reading: Reading): boolean {
+  return plan.steps.count > 1 && reading.form === "sums";
+}
+
+/**
+ * Values step by step of the groups with the largest volume, largest first, the rest merged into `~other`, in one pass: it holds each group's value in each step, which of few hosts are
+ * not many. Ranked as by `volumeStatement`. Columns as of `seriesStatement`, and groups (how many there are in all), position (of the group; 1 = first).
+ * @param reading must have `hasRankableSeries` and hold the first selection of the plan
+ */
+export function rankedSeriesStatement(plan: Plan, reading: Reading): Statement {
+  const parameters = new Parameters();
+  const names = groupNames(plan);
+  const values = valuesOf(plan, withVolume(plan, reading), null, parameters);
+  const columns = values.columns.slice(0, -1);
+  const amount = `v${columns.length}`;
+  const other = parameters.add("String", OTHER);
+  const limit = parameters.add("UInt32", plan.limit);
+  return parameters.statement(`
+    SELECT step, any(groups) AS groups, min(group_position) AS position,
+      ${list(names.map((name) => `shown_${name} AS ${name}`))}, ${list(columns.map(({ name, merge }) => `${merge}(ranked.${name}) AS ${name}`))}
+    FROM (
+      SELECT step, ${list(columns.map(({ name }) => name))}, group_position, maxIf(group_position, NOT is_other) OVER () AS groups,
+        ${list(names.map((name) => `if(group_position <= ${limit}, toString(${name}), ${other}) AS shown_${name}`))}
+      FROM (
+        SELECT *, dense_rank() OVER (ORDER BY ${list(["is_other", "volume DESC NULLS LAST", ...names])}) AS group_position
+        FROM (
+          SELECT *, (${isAllOther(names, parameters)}) AS is_other, sum(${amount}) OVER (PARTITION BY ${list(names)}) AS volume
+          FROM (${values.sql}
+          ) AS found
+        ) AS marked
+      ) AS placed
+    ) AS ranked
+    GROUP BY ${list(["step", ...names.map((name) => `shown_${name}`)])}
+    ORDER BY position, step`);
+}
+
 /**
  * The values of all selections of a reading. Columns: step, g0…, and by form
  * - sums, gaugesByHost, gaugesByWindow: v0… in the order of the selections (a rate of a fleet reading is a plain sum, to be divided by who reported)
  * - extents: n, total, lowest, highest
- * - quantiles: ranks (bucket index by position in `quantilesOf`), lowest, highest
+ * - quantiles: ranks (bucket index by position in `quantilesOf`), lowest, highest; n, where it is selected
  * - buckets: indexes (ascending), counts, lowest, highest
  * @param top the groups that get a series of their own; everything else becomes `~other`. null = all of them.
+ * @param rowsMax rows that are wanted, whichever they are
  */
-export function seriesStatement(plan: Plan, reading: Reading, top: readonly (readonly string[])[] | null): Statement {
+export function seriesStatement(plan: Plan, reading: Reading, top: readonly (readonly string[])[] | null, rowsMax?: number): Statement {
   const parameters = new Parameters();
   const { sql, columns } = valuesOf(plan, reading, top, parameters);
   const values = columns.map(({ name, finish }) => `${finish(`found.${name}`)} AS ${name}`);
-  return parameters.statement(`SELECT ${list(["step", ...groupNames(plan), ...values])} FROM (${sql}\n    ) AS found`);
+  const limit = rowsMax === undefined ? "" : `LIMIT ${parameters.add("UInt32", rowsMax)}`;
+  return parameters.statement(`SELECT ${list(["step", ...groupNames(plan), ...values])} FROM (${sql}\n    ) AS found ${limit}`);
+}
+
+/** The reading with the sum that groups are ranked by, behind its selections. */
+export function withVolume(plan: Plan, reading: Reading): Reading {
+  // A rate's group is as large as the sum behind it.
+  const volume: Selection = { ...(plan.selections[0] as Selection), aggregate: "sum" };
+  return { ...reading, selections: [...reading.selections, volume] };
 }
 
 /** The quantiles that a reading's statement gives, in the order of its `ranks`. */
 export function quantilesOf(selections: readonly Selection[]): readonly QuantileName[] {
-  return [...new Set(selections.map((selection) => selection.aggregate as QuantileName))];
+  return [...new Set(selections.map(({ aggregate }) => aggregate).filter((aggregate): aggregate is QuantileName => aggregate in quantiles))];
 }
 
 /** A comparison and what the value of each group is read from: its sources are those of the range as one step. */
@@ -218,7 +266,7 @@ function comparedValue(reading: Reading, selection: Selection): string {
     case "gaugesByWindow":
       return "v0";
     case "extents":
-      return aggregate === "count" ? "n" : aggregate === "min" ? "lowest" : aggregate === "max" ? "highest" : "total / n";
+      return extentOf(aggregate);
     case "quantiles":
     case "buckets": {
       // The same reading of a bucket as `valueInBucket`.
@@ -430,8 +478,12 @@ function extents({ plan, reading, parameters, groups }: Context): Values {
       { name: "lowest", merge: "min", finish: asIs },
       { name: "highest", merge: "max", finish: asIs },
     ],
-    order: ({ aggregate }) => [aggregate === "count" ? "n" : aggregate === "min" ? "lowest" : aggregate === "max" ? "highest" : "total / n"],
+    order: ({ aggregate }) => [extentOf(aggregate)],
   };
+}
+
+function extentOf(aggregate: Aggregate): string {
+  return aggregate === "count" ? "n" : aggregate === "min" ? "lowest" : aggregate === "max" ? "highest" : "total / n";
 }
 
 /**
@@ -448,10 +500,13 @@ function quantileRanks({ plan, reading, parameters, groups }: Context): Values {
     inner: `${name}State(${list(levels.map(String))})(${isMany ? "`k`, `c`" : "bucket, amount"})`,
     merge: `${name}MergeState(${list(levels.map(String))})`,
   };
+  // Buckets of a row add up to its count; ingest takes no others.
+  const isCounted = reading.selections.some(({ aggregate }) => aggregate === "count");
+  const counts = isCounted ? [sumPart("n", isMany ? "sum(`count`)" : "sum(amount)")] : [];
   const sql = aggregated({
     sources: reading.sources,
     keys: [stepKey(plan, parameters), ...groups],
-    parts: [state, minPart("lowest", "min(`min`)"), maxPart("highest", "max(`max`)")],
+    parts: [state, minPart("lowest", "min(`min`)"), maxPart("highest", "max(`max`)"), ...counts],
     table: tableOf(plan.signal),
     ...(isMany ? {} : { join: "ARRAY JOIN `k` AS bucket, `c` AS amount" }),
     where: (source) => and(conditionsOf(plan, source, parameters), "`count` > 0"),
@@ -463,9 +518,13 @@ function quantileRanks({ plan, reading, parameters, groups }: Context): Values {
       { name: "ranks", merge: state.merge, finish },
       { name: "lowest", merge: "min", finish: asIs },
       { name: "highest", merge: "max", finish: asIs },
+      ...counts.map(({ name }) => ({ name, merge: "sum", finish: asIs })),
     ],
     // Of two groups in one bucket the one that reaches higher comes first.
-    order: ({ aggregate }) => [`${finish("ranks")}[${quantilesOf(reading.selections).indexOf(aggregate as QuantileName) + 1}]`, "highest"],
+    order: ({ form, aggregate }) =>
+      form === "extents"
+        ? [extentOf(aggregate)]
+        : [`${finish("ranks")}[${quantilesOf(reading.selections).indexOf(aggregate as QuantileName) + 1}]`, "highest"],
   };
 }
 

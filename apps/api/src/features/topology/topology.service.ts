@@ -53,17 +53,19 @@ export class TopologyService {
     const sources = readings[0]?.sources ?? [];
     const { fromMs, toMs } = plan.steps;
     const grain = grainOf(parameters.by, chosen.known);
+    // Nothing that is read depends on it, so it is read beside.
+    const covering = execution.coverage(chosen);
+    // Whoever waits for it hears of a failure, unless something else failed before.
+    covering.catch(() => {});
     let rowsOfBook = 0;
-    const [book, asked] = await Promise.all([
-      this.book(caller, fromMs, toMs, (rows) => {
-        rowsOfBook = rows;
-      }),
-      execution.coverage(chosen),
-    ]);
+    const book = await this.book(caller, fromMs, toMs, (rows) => {
+      rowsOfBook = rows;
+    });
     const ends: Ends = { book, grain };
 
     const pairs = await execution.read<PairRow>(chosen, () => pairsStatement(plan, sources, ends, parameters.sort));
     const details = pairs.length === 0 ? nothing : await readDetails(plan, sources, ends, pairs, execution);
+    const asked = await covering;
     const { nodes, edges } = assembleEdges(details, {
       grain: grain.kind,
       host: hostNames(chosen),

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { KeptStep, KeptSteps } from "./kept-steps.ts";
+import type { Source } from "./sources.ts";
+import type { Plan, Statement } from "./sql.ts";
+import { nameOf } from "./statement-name.ts";
+import { type Steps, type TimeRange, WINDOW_MS } from "./time-range.ts";
+
+/** A question whose rows are each of one step, and depend on what was stored of that step alone. */
+export interface StepQuestion {
+  readonly plan: Plan;
+  /** All that it reads, of the whole range. */
+  readonly sources: readonly Source[];
+  /**
+   * The statement about some of the plan's steps.
+   * @param plan with these steps
+   * @param cut gives what lies in them
+   */
+  readonly statement: (plan: Plan, cut: (sources: readonly Source[]) => readonly Source[]) => Statement;
+  /** More rows are not wanted. The statement gives one more at most. */
+  readonly rowsMax?: number;
+}
+
+export interface StepReader<Row> {
+  readonly kept: KeptSteps<Row & object>;
+  /** What names the rows that are stored of a stretch. Left out: nobody tells, or rows must be in the answer that have come in since. */
+  readonly versions?: (range: TimeRange) => Promise<(fromMs: number, toMs: number) => string>;
+  /** Runs a statement about some steps; of `asOf` none but what is there now may be answered. */
+  readonly run: (statement: Statement) => Promise<readonly Row[]>;
+  /** Hears that nothing had to be read. */
+  readonly onKept: (statement: Statement) => void;
+}
+
+/**
+ * The rows of a question, of which those steps are read that have changed since they were read last.
+ *
+ * That is known of what is read out of raw rows, by what was accepted of their time. What is rolled up is one statement, which whoever runs it keeps (docs/adr/0015).
+ * @returns in no order; undefined where there are more rows than are wanted
+ */
+export async function readSteps<Row extends { readonly step: number }>(
+  asked: StepQuestion,
+  { kept, versions, run, onKept }: StepReader<Row>,
+): Promise<readonly Row[] | undefined> {
+  const { plan, sources, statement, rowsMax = Number.POSITIVE_INFINITY } = asked;
+  const { steps } = plan;
+  const question = questionName(asked);
+  if (kept.isWide(question)) return undefined;
+  const bounded = (rows: readonly Row[]): readonly Row[] | undefined => {
+    if (rows.length <= rowsMax) return rows;
+    kept.setWide(question);
+    return undefined;
+  };
+  const rawFrom = firstRawStep(steps, sources);
+  if (versions === undefined || rawFrom === undefined || plan.passing !== undefined || (plan.hostValues?.size ?? 0) > 0)
+    return bounded(await run(statement(plan, (all) => all)));
+  const startOf = (step: number): number => steps.fromMs + step * steps.stepMs;
+  const about = (from: number, to: number): Statement => {
+    const range = { fromMs: startOf(from), toMs: startOf(to) };
+    return statement({ ...plan, steps: { ...range, stepMs: steps.stepMs, count: to - from } }, (all) => within(all, range));
+  };
+  const read = async (from: number, to: number, asOf?: string): Promise<Row[]> => {
+    if (from >= to) return [];
+    const some = about(from, to);
+    const rows = await run(asOf === undefined ? some : { ...some, asOf });
+    return from === 0 ? [...rows] : rows.map((row) => ({ ...row, step: row.step + from }));
+  };
+  const readRaw = async (): Promise<Row[]> => {
+    // Before anything is read: what comes later has another version and is read again.
+    const version = await versions({ fromMs: startOf(rawFrom), toMs: steps.toMs });
+    const versionOf = (step: number): string => version(startOf(step), startOf(step + 1));
+    const known: Row[] = [];
+    const missing: number[] = [];
+    for (let step = rawFrom; step < steps.count; step++) {
+      const rows = kept.get(question, startOf(step), versionOf(step));
+      if (rows === undefined) missing.push(step);
+      else for (const row of rows) known.push({ ...row, step });
+    }
+    const [first] = missing;
+    if (first === undefined) {
+      onKept(about(rawFrom, steps.count));
+      return known;
+    }
+    const end = (missing.at(-1) as number) + 1;
+    const rows = await read(first, end, version(startOf(first), startOf(end)));
+    if (rows.length > rowsMax) return rows;
+    const byStep = Map.groupBy(rows, (row) => row.step);
+    const found = new Map<number, KeptStep<Row>>();
+    for (let step = first; step < end; step++) found.set(startOf(step), { version: versionOf(step), rows: byStep.get(step) ?? [] });
+    kept.put(question, found);
+    return [...known.filter(({ step }) => step < first || step >= end), ...rows];
+  };
+  const [before, raw] = await Promise.all([read(0, rawFrom), readRaw()]);
+  return bounded([...before, ...raw]);
+}
+
+/** The first step from which on there is nothing but raw rows to read; undefined: there is none, or versions are not told of such steps. */
+function firstRawStep({ fromMs, stepMs, count }: Steps, sources: readonly Source[]): number | undefined {
+  if (count === 1 || stepMs % WINDOW_MS !== 0 || fromMs % WINDOW_MS !== 0) return undefined;
+  const rolledUpUntilMs = sources.reduce((latest, source) => (source.level === "raw" ? latest : Math.max(latest, source.toMs)), fromMs);
+  const step = Math.ceil((rolledUpUntilMs - fromMs) / stepMs);
+  return step < count ? step : undefined;
+}
+
+function within(sources: readonly Source[], { fromMs, toMs }: TimeRange): readonly Source[] {
+  return sources
+    .map((source) => ({ ...source, fromMs: Math.max(source.fromMs, fromMs), toMs: Math.min(source.toMs, toMs) }))
+    .filter((source) => source.fromMs < source.toMs);
+}
+
+/** What is asked, but for the time. */
+function questionName({ plan, statement }: StepQuestion): string {
+  const { stepMs } = plan.steps;
+  const anywhere = { fromMs: 0, toMs: stepMs };
+  return nameOf(statement({ ...plan, steps: { ...anywhere, stepMs, count: 1 } }, () => [{ level: "raw", scope: "host", ...anywhere }]));
+}
