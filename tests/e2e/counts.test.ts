@@ -45,7 +45,7 @@ describe("what one host did, read through REST", () => {
   });
 
   it("attributes every retransmitted segment of a lossy path to the sending process", async () => {
-    using path = new LossyPath();
+    using path = new LossyPath(7);
     const from = new Date(Date.now() - 1_000);
     const sender = unique("wgl-snd");
     const listener = await startListener({ name: unique("wgl-rcv"), namespace: path.right, host: path.rightAddress, port: 9000 });
