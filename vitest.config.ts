@@ -22,7 +22,7 @@ const filesWithLayout = globSync("apps/api/{src,test}/**/*.int.test.ts", { cwd: 
   .toSorted();
 
 /** What takes longest and is begun first, so that no worker is left alone with it at the end. */
-const longest = ["rollups.int", "levels.int", "query-tenants.int", "real-agent.int", "query.int", "storage.int"];
+const longest = ["rollups.int", "levels.int", "query-tenants.int", "real-agent.int", "query.int", "storage.int", "browser", "kill"];
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -96,8 +96,8 @@ export default defineConfig({
           include: ["tests/e2e/**/*.test.ts"],
           exclude,
           globalSetup: ["tests/e2e/global-setup.ts"],
-          // One stack for all but the file that kills its own; each counts what has its names.
-          maxWorkers: 3,
+          // One stack for all but the file that kills its own, which mostly waits; each counts what has its names.
+          maxWorkers: 2,
           sequence: { groupOrder: 3 },
           testTimeout: 180_000,
           hookTimeout: 300_000,

@@ -150,7 +150,7 @@ describe("a person at a browser", () => {
     await other.close();
   });
 
-  it.concurrent.each(["dark", "light"] as const)("finds every page without an accessibility violation in the %s theme", async (theme: Theme) => {
+  it.each(["dark", "light"] as const)("finds every page without an accessibility violation in the %s theme", async (theme: Theme) => {
     const themed = await newContext(browser, theme);
     const visitor = await themed.newPage();
     await visitor.goto(`${stack.webUrl}/sign-in`);
