@@ -10,8 +10,8 @@ const exclude = ["**/node_modules/**", "**/dist/**", "**/.next/**"];
 /** An emulated machine takes minutes for what others do in a second; there the console's silence is what ends a run (tests/kernels). */
 const kernelTestMsMax = Number(process.env["WAGGLE_KERNEL_TEST_TIMEOUT_MS"] ?? 150_000);
 
-/** Integration tests wait most of the time, for batches, windows and leases; each file has servers of its own, some 1.5 GiB with two shards. */
-const integrationFilesAtOnce = Math.max(1, Math.min(2 * availableParallelism(), Math.floor(totalmem() / 2 ** 31)));
+/** Integration tests often wait, for batches, windows and leases; each file has servers of its own, some 1.5 GiB with two shards. */
+const integrationFilesAtOnce = Math.max(1, Math.min(availableParallelism() + 1, Math.floor(totalmem() / 2 ** 31)));
 
 /**
  * The files of the API that open their stores as WAGGLE_TEST_LAYOUT and WAGGLE_TEST_DATABASE say (apps/api/test/test-api.ts). To the others layouts are all

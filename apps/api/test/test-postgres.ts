@@ -41,11 +41,19 @@ export async function startTestPostgres(): Promise<TestPostgres> {
   execFileSync(join(programs, "initdb"), ["-D", data, "-A", "trust", "-U", "waggle", "--no-sync"], { ...ids, cwd: "/", stdio: "ignore" });
   const port = await freePort();
   const settings = ["listen_addresses=127.0.0.1", `max_connections=${CONNECTIONS_MAX}`];
-  const server = spawn(
+  const words = [
     join(programs, "postgres"),
-    ["-D", data, "-p", String(port), ...settings.flatMap((setting) => ["-c", setting]), "-k", directory, "-F"],
-    { ...ids, cwd: "/", stdio: "ignore" },
-  );
+    "-D",
+    data,
+    "-p",
+    String(port),
+    ...settings.flatMap((setting) => ["-c", setting]),
+    "-k",
+    directory,
+    "-F",
+  ];
+  // Ends with whoever started it, also when that is killed.
+  const server = spawn("setpriv", ["--pdeathsig", "INT", ...words], { ...ids, cwd: "/", stdio: "ignore" });
   const exited = new Promise((resolve) => server.once("exit", resolve));
   return {
     url: `postgres://waggle@127.0.0.1:${port}/postgres`,
