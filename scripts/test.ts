@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -10,10 +10,11 @@ import { join, resolve } from "node:path";
  * With CI=true a skipped test is a failure: everything here can run on the machines it is meant for.
  */
 const root = resolve(import.meta.dirname, "..");
-const sizes = ["unit", "integration", "kernel", "e2e"] as const;
+const sizes = ["unit", "integration", "kernel", "e2e", "chaos"] as const;
+type Size = (typeof sizes)[number];
 const asked = process.argv[2];
-if (asked !== undefined && asked !== "chaos" && asked !== "kernels" && !(sizes as readonly string[]).includes(asked)) {
-  console.error(`waggle test: unknown size "${asked}"; there are ${sizes.join(", ")}, chaos, kernels`);
+if (asked !== undefined && asked !== "kernels" && !(sizes as readonly string[]).includes(asked)) {
+  console.error(`waggle test: unknown size "${asked}"; there are ${sizes.join(", ")}, kernels`);
   process.exit(2);
 }
 
@@ -24,14 +25,44 @@ let passed = 0;
 let failed = 0;
 let skipped = 0;
 
-/** Runs a check that is one thing: it passes or fails as a whole. */
-function check(title: string, command: string, args: string[]): void {
-  const began = performance.now();
-  const { status } = spawnSync(command, args, { cwd: root, stdio: "inherit" });
-  const seconds = ((performance.now() - began) / 1000).toFixed(0);
-  console.log(`${status === 0 ? "✓" : "✗"} ${title} (${seconds} s)`);
+interface Check {
+  readonly title: string;
+  readonly command: string;
+  readonly args: readonly string[];
+}
+
+const secondsSince = (began: number): string => `${((performance.now() - began) / 1000).toFixed(0)} s`;
+
+function count({ title }: Check, status: number | null, began: number): void {
+  console.log(`${status === 0 ? "✓" : "✗"} ${title} (${secondsSince(began)})`);
   if (status === 0) passed++;
   else failed++;
+}
+
+/** Runs a check that is one thing: it passes or fails as a whole. */
+function check(one: Check): void {
+  const began = performance.now();
+  const { status } = spawnSync(one.command, one.args, { cwd: root, stdio: "inherit" });
+  count(one, status, began);
+}
+
+/** Runs checks one after the other, beside whatever else runs; what one says comes when it has ended, and only if it failed. */
+async function checkQuietly(checks: readonly Check[]): Promise<void> {
+  for (const one of checks) {
+    const began = performance.now();
+    const child = spawn(one.command, one.args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+    let said = "";
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => (said += chunk.toString()));
+    const status = await new Promise<number | null>((done) => {
+      child.once("error", (error) => {
+        said += error.message;
+        done(null);
+      });
+      child.once("close", done);
+    });
+    if (status !== 0) console.log(said);
+    count(one, status, began);
+  }
 }
 
 interface VitestReport {
@@ -43,41 +74,30 @@ interface VitestReport {
 }
 
 interface VitestOptions {
-  readonly title?: string;
-  /** Of test files; none: all of the size. */
+  readonly title: string;
+  /** As vitest.config.ts names them. */
+  readonly projects: readonly string[];
+  /** Of test files; none: all of the projects. */
   readonly paths?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
+  /** What the tests mount goes with them, whatever ends them. */
+  readonly ownMounts?: boolean;
 }
 
-/** The API's integration tests run once more on each of these; the first run is on one embedded ClickHouse and the embedded Postgres. */
-const otherStores: readonly VitestOptions[] = [
-  {
-    title: "integration, on two ClickHouse shards and a Postgres server",
-    paths: ["apps/api"],
-    environment: { WAGGLE_TEST_LAYOUT: "two-shards", WAGGLE_TEST_DATABASE: "postgres" },
-  },
-  ...(hasDocker()
-    ? [{ title: "integration, on ClickHouse's official image", paths: ["apps/api"], environment: { WAGGLE_TEST_LAYOUT: "container" } }]
-    : []),
-];
-
-function hasDocker(): boolean {
-  return spawnSync("docker", ["info"], { stdio: "ignore", timeout: 10_000 }).status === 0;
-}
-
-function vitest(size: string, { title = size, paths = [], environment = {} }: VitestOptions = {}): void {
+async function vitest({ title, projects, paths = [], environment = {}, ownMounts = false }: VitestOptions): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), "waggle-test-"));
   const file = join(directory, "report.json");
   console.log(`\n── ${title}`);
-  const { status } = spawnSync(
-    "pnpm",
-    ["exec", "vitest", "run", "--project", size, "--reporter=default", "--reporter=json", `--outputFile.json=${file}`, ...paths],
-    {
-      cwd: root,
-      env: { ...process.env, ...environment },
-      stdio: "inherit",
-    },
-  );
+  const command = [
+    ...(ownMounts && process.getuid?.() === 0 ? ["unshare", "--mount"] : []),
+    ...["pnpm", "exec", "vitest", "run", ...projects.flatMap((project) => ["--project", project])],
+    ...["--reporter=default", "--reporter=json", `--outputFile.json=${file}`, ...paths],
+  ];
+  const child = spawn(command[0] as string, command.slice(1), { cwd: root, env: { ...process.env, ...environment }, stdio: "inherit" });
+  const status = await new Promise<number | null>((done) => {
+    child.once("error", () => done(null));
+    child.once("exit", done);
+  });
   try {
     const report = JSON.parse(readFileSync(file, "utf8")) as VitestReport;
     passed += report.numPassedTests;
@@ -93,24 +113,43 @@ function vitest(size: string, { title = size, paths = [], environment = {} }: Vi
   rmSync(directory, { recursive: true });
 }
 
-if (asked === undefined || asked === "unit") {
-  check("lint and format", "pnpm", ["exec", "biome", "check", "."]);
-  check("types", "pnpm", ["-r", "--workspace-concurrency=2", "--if-present", "typecheck"]);
-  check("types of scripts and tests", "pnpm", ["exec", "tsc", "-p", "tsconfig.json"]);
-}
-for (const size of sizes) {
-  if (asked !== undefined && asked !== size) continue;
-  vitest(size);
-  if (size === "integration") for (const store of otherStores) vitest(size, store);
+function hasDocker(): boolean {
+  return spawnSync("docker", ["info"], { stdio: "ignore", timeout: 10_000 }).status === 0;
 }
 
-// One thing: everything real, killed and cut for some minutes, holds the equation or does not.
-if (asked === undefined || asked === "chaos") {
-  console.log("\n── chaos");
-  check("chaos", process.execPath, ["tests/chaos/main.ts", ...(asked === "chaos" ? process.argv.slice(3) : ["--seed", CHAOS_SEED])]);
-}
+const run: Readonly<Record<Size, () => Promise<void>>> = {
+  unit: async () => {
+    await Promise.all([
+      checkQuietly([
+        { title: "lint and format", command: "pnpm", args: ["exec", "biome", "check", "."] },
+        { title: "types", command: "pnpm", args: ["-r", "--workspace-concurrency=2", "--if-present", "typecheck"] },
+        { title: "types of scripts and tests", command: "pnpm", args: ["exec", "tsc", "-p", "tsconfig.json"] },
+      ]),
+      vitest({ title: "unit", projects: ["unit"] }),
+    ]);
+  },
+  integration: async () => {
+    await vitest({
+      title: "integration: all on one ClickHouse and the embedded Postgres, the API's on two ClickHouse shards and a Postgres server too",
+      projects: ["integration", "integration-shards"],
+    });
+    if (hasDocker()) {
+      const environment = { WAGGLE_TEST_LAYOUT: "container" };
+      await vitest({ title: "integration, on ClickHouse's official image", projects: ["integration"], paths: ["apps/api"], environment });
+    }
+  },
+  kernel: () => vitest({ title: "kernel", projects: ["kernel"], ownMounts: true }),
+  e2e: () => vitest({ title: "e2e", projects: ["e2e"] }),
+  chaos: async () => {
+    console.log("\n── chaos");
+    // One thing: everything real, killed and cut for some minutes, holds the equation or does not.
+    const words = asked === "chaos" ? process.argv.slice(3) : ["--seed", CHAOS_SEED];
+    check({ title: "chaos", command: process.execPath, args: ["tests/chaos/main.ts", ...words] });
+  },
+};
 
-if (asked === "kernels") check("kernels", process.execPath, ["tests/kernels/main.ts", ...process.argv.slice(3)]);
+for (const size of sizes) if (asked === undefined || asked === size) await run[size]();
+if (asked === "kernels") check({ title: "kernels", command: process.execPath, args: ["tests/kernels/main.ts", ...process.argv.slice(3)] });
 
 const strict = process.env["CI"] === "true";
 if (strict && skipped > 0) {

@@ -12,6 +12,8 @@ const sender = `wgl-page${process.pid % 10_000}`;
 let browser: Browser;
 let context: BrowserContext;
 let page: Page;
+/** To whom the losses are. */
+let peer: string;
 const failures: string[] = [];
 
 async function signIn(page: Page, token = client.token): Promise<void> {
@@ -21,7 +23,8 @@ async function signIn(page: Page, token = client.token): Promise<void> {
 }
 
 beforeAll(async () => {
-  using path = new LossyPath(`p${process.pid}`);
+  using path = new LossyPath(8);
+  peer = path.rightAddress;
   const from = new Date(Date.now() - 1_000);
   const listener = await startListener({ name: "wgl-page-rcv", namespace: path.right, host: path.rightAddress, port: 9001 });
   await runWorkload("connect", { name: sender, namespace: path.left, host: path.rightAddress, port: 9001, bytes: 3_000_000 });
@@ -72,7 +75,7 @@ describe("a person at a browser", () => {
     await page.waitForURL(/\/hosts\/[^/?]+/);
     const retransmits = page.getByRole("region", { name: /^Retransmits/ });
     await retransmits.getByText(sender).first().waitFor({ timeout: 30_000 });
-    await retransmits.getByText("10.213.7.2").first().waitFor();
+    await retransmits.getByText(peer).first().waitFor();
   });
 
   it("reads in the headline which process loses packets to whom", async () => {

@@ -73,7 +73,7 @@ describe("kill -9 of agent, API and ClickHouse during a run", () => {
       [
         join(root, "apps/simulator/dist/simulator.mjs"),
         ...["--hosts", "7", "--api", address.ingestAddress, "--token-file", join(address.dataDirectory, "enrolment-token")],
-        ...["--duration", "60", "--backfill", "2", "--ledger", ledgerPath],
+        ...["--duration", "45", "--backfill", "2", "--ledger", ledgerPath],
       ],
       { stdio: ["ignore", "ignore", "inherit"] },
     );

@@ -116,8 +116,14 @@ export class Client {
     });
   }
 
-  async query(query: Record<string, unknown>): Promise<Answer> {
-    const response = await this.request("/api/v1/query", { method: "POST", body: JSON.stringify(query) });
+  /** Comes again when it is told to, as the stack is others' too. */
+  async query(query: Record<string, unknown>, patienceMs = 40_000): Promise<Answer> {
+    const deadline = performance.now() + patienceMs;
+    let response = await this.request("/api/v1/query", { method: "POST", body: JSON.stringify(query) });
+    while (response.status === 503 && performance.now() < deadline) {
+      await sleep(1_000 * Number(response.headers.get("retry-after") ?? 1));
+      response = await this.request("/api/v1/query", { method: "POST", body: JSON.stringify(query) });
+    }
     if (!response.ok) throw new Error(`query answered ${response.status}: ${await response.text()}`);
     return (await response.json()) as Answer;
   }

@@ -61,10 +61,14 @@ const run = (...command: string[]): string => execFileSync(command[0] as string,
 export class LossyPath implements Disposable {
   readonly left: string;
   readonly right: string;
-  readonly leftAddress = "10.213.7.1";
-  readonly rightAddress = "10.213.7.2";
+  readonly leftAddress: string;
+  readonly rightAddress: string;
 
-  constructor(suffix = String(process.pid)) {
+  /** @param network third octet of its addresses: peers are told apart by them, so that two paths at the same time need two */
+  constructor(network: number) {
+    this.leftAddress = `10.213.${network}.1`;
+    this.rightAddress = `10.213.${network}.2`;
+    const suffix = `${network}-${process.pid}`;
     this.left = `wgl-l-${suffix}`;
     this.right = `wgl-r-${suffix}`;
     const [a, b] = [`wl${suffix}`.slice(0, 14), `wr${suffix}`.slice(0, 14)];

@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomBytes, randomUUID } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { NestFastifyApplication } from "@nestjs/platform-fastify";
-import { type TestClickHouse, withTestClickHouse, withTestCluster } from "@waggle/clickhouse-embedded/testing";
+import { copyInto, makeScratch, type TestClickHouse } from "@waggle/clickhouse-embedded/testing";
 import { type Signal, storageColumns } from "@waggle/signals";
+import { inject } from "vitest";
 import { createApp } from "../src/app.ts";
 import { ClickHouseService } from "../src/clickhouse/clickhouse.service.ts";
 import { createLog } from "../src/common/log.ts";
-import { type Config, readConfig } from "../src/config/config.ts";
+import type { Config } from "../src/config/config.ts";
 import { TokensService } from "../src/features/tokens/tokens.service.ts";
 import { Database } from "../src/postgres/database.ts";
 import { hosts } from "../src/postgres/schema.ts";
-import { startTestPostgres, type TestPostgres } from "./test-postgres.ts";
+import { createTestDatabase, startTestPostgres, type TestPostgres } from "./test-postgres.ts";
+import { databaseOf, layoutOf, openStorage, type TestStorage, testConfig } from "./test-storage.ts";
+
+export { testConfig } from "./test-storage.ts";
 
 /** The whole API on free ports, over a real ClickHouse and the embedded Postgres, all of it thrown away afterwards. */
 export interface TestApi {
@@ -25,58 +28,31 @@ export interface TestApi {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/**
- * The settings of an API of a test: free ports, no log.
- * @param environment variables as the API reads them
- */
-export function testConfig(environment: Readonly<Record<string, string>>): Config {
-  return readConfig({ WAGGLE_API_HTTP_PORT: "0", WAGGLE_API_GRPC_PORT: "0", WAGGLE_API_LOG_LEVEL: "silent", ...environment }).config;
-}
-
-/** A ClickHouse as WAGGLE_TEST_LAYOUT asks: one server, two as the shards of a cluster, or the official image in Docker. */
-export async function startTestStorage(): Promise<{ clickhouse: TestClickHouse; environment: Record<string, string> }> {
-  const layout = process.env["WAGGLE_TEST_LAYOUT"] ?? "one-server";
-  const credentials = ({ server, database }: TestClickHouse) => ({
-    WAGGLE_CLICKHOUSE_URL: server.url,
-    WAGGLE_CLICKHOUSE_USERNAME: server.username,
-    WAGGLE_CLICKHOUSE_PASSWORD: server.password,
-    WAGGLE_CLICKHOUSE_DATABASE: database,
-  });
-  if (layout === "one-server") {
-    const clickhouse = await withTestClickHouse();
-    return { clickhouse, environment: credentials(clickhouse) };
-  }
-  if (layout === "container") {
-    // Loaded only here: everybody else does without Docker's client.
-    const { startContainerClickHouse } = await import("./test-container.ts");
-    const clickhouse = await startContainerClickHouse();
-    return { clickhouse, environment: credentials(clickhouse) };
-  }
-  if (layout !== "two-shards") throw new Error(`WAGGLE_TEST_LAYOUT is "${layout}"; there are one-server, two-shards and container`);
-  const cluster = await withTestCluster();
-  return {
-    clickhouse: cluster,
-    environment: {
-      ...credentials(cluster),
-      WAGGLE_CLICKHOUSE_CLUSTER: cluster.cluster,
-      WAGGLE_CLICKHOUSE_NODE_URLS: cluster.shards.map((shard) => shard.server.url).join(","),
-    },
-  };
+/** A ClickHouse as WAGGLE_TEST_LAYOUT asks; with its tables made already, where the run has prepared them. */
+export function startTestStorage(): Promise<TestStorage> {
+  return openStorage(layoutOf(process.env["WAGGLE_TEST_LAYOUT"]), { copiesOf: inject("stores")?.clickhouse });
 }
 
 /** A Postgres as WAGGLE_TEST_DATABASE asks: undefined = the embedded one, in memory or in the data directory. */
 export async function startTestDatabase(): Promise<TestPostgres | undefined> {
-  const database = process.env["WAGGLE_TEST_DATABASE"] ?? "pglite";
-  if (database === "pglite") return undefined;
-  if (database !== "postgres") throw new Error(`WAGGLE_TEST_DATABASE is "${database}"; there are pglite and postgres`);
-  return startTestPostgres();
+  if (databaseOf(process.env["WAGGLE_TEST_DATABASE"]) === "pglite") return undefined;
+  const prepared = inject("stores")?.postgres;
+  return prepared === undefined ? startTestPostgres() : createTestDatabase(prepared);
+}
+
+/** A data directory for an API; what the embedded Postgres has of the start is there, where the run has prepared it. */
+async function makeDataDirectory(): Promise<string> {
+  const directory = await makeScratch("waggle-api-");
+  const prepared = inject("stores")?.pglite;
+  if (prepared !== undefined) await copyInto(join(prepared, "postgres"), directory);
+  return directory;
 }
 
 /** @param environment more variables of the API, such as `WAGGLE_API_RETENTION` */
 export async function startTestApi(environment: Readonly<Record<string, string>> = {}): Promise<TestApi> {
   const [storage, postgres] = await Promise.all([startTestStorage(), startTestDatabase()]);
   const { clickhouse } = storage;
-  const dataDirectory = await mkdtemp(join(tmpdir(), "waggle-api-"));
+  const dataDirectory = await makeDataDirectory();
   const config = testConfig({
     WAGGLE_API_DATA_DIRECTORY: dataDirectory,
     ...storage.environment,

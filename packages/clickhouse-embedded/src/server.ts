@@ -365,11 +365,14 @@ const invalid = (name: string, value: unknown, wanted: string): ClickHouseServer
 
 const isInUse = (error: unknown): boolean => error instanceof ClickHouseServerError && error.code === "data-directory-in-use";
 
+/** Where the engine keeps its databases within a data directory. */
+export const engineDirectory = (dataDirectory: string): string => join(dataDirectory, "engine");
+
 function filesIn(root: string): Files {
   const logs = join(root, "log");
   return {
     root,
-    engine: join(root, "engine"),
+    engine: engineDirectory(root),
     logs,
     config: join(root, "config.xml"),
     users: join(root, "users.xml"),

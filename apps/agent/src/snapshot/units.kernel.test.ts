@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -13,16 +13,23 @@ import type { KernelSource } from "./window-reader.ts";
 const id = "5eed".repeat(16);
 const container = `docker/${id.slice(0, 12)}`;
 
+/**
+ * What to have in version 1 where no controller is: a controller is in one hierarchy alone. Version 2 has no use for the first three; of the others it lets go
+ * while none of its groups has them.
+ */
+const spareControllers = ["freezer", "devices", "net_cls", "perf_event", "hugetlb", "pids", "cpuacct"];
+
 describeKernel("the unit of a process", () => {
   const made: string[] = [];
-  let ownMount: string | undefined;
+  /** Mount points of what this machine had mounted nowhere. */
+  const ownMounts: string[] = [];
   let workload: Workload;
   let sleeper: Workload;
   let source: KernelSource;
-  /** Mount points: systemd's hierarchy, the first controller's if one is in version 1, version 2. */
+  /** Mount points: systemd's hierarchy, the first controller's, version 2. */
   let systemd = "";
-  let controller: string | undefined;
-  let unified: string | undefined;
+  let controller = "";
+  let unified = "";
 
   function group(mount: string, path: string): string {
     const directory = join(mount, path);
@@ -33,17 +40,45 @@ describeKernel("the unit of a process", () => {
     return join(directory, "cgroup.procs");
   }
 
-  beforeAll(async () => {
-    if (!findUnitHierarchies("/").some(({ mount }) => mount?.endsWith("systemd"))) {
-      // Named hierarchies need nothing of a host with version 2; controllers cannot be in both.
-      ownMount = join(mkdtempSync(join(tmpdir(), "waggle-units-")), "systemd");
-      mkdirSync(ownMount);
-      execFileSync("mount", ["-t", "cgroup", "-o", "none,name=systemd", "waggle-test", ownMount]);
+  /** @throws if the kernel does not have it or has it in use elsewhere */
+  function mount(type: "cgroup" | "cgroup2", ...options: string[]): string {
+    const point = mkdtempSync(join(tmpdir(), "waggle-units-"));
+    try {
+      execFileSync("mount", ["-t", type, ...options.flatMap((option) => ["-o", option]), "waggle-test", point], { stdio: "pipe" });
+    } catch (error) {
+      rmdirSync(point);
+      throw error;
     }
+    ownMounts.push(point);
+    return point;
+  }
+
+  /** Mounts hierarchies of version 1 that there are and that are mounted nowhere, and makes those that there are not. */
+  function mountMissing(): void {
+    const named = [...readFileSync("/proc/self/cgroup", "utf8").matchAll(/^(\d+):([^:\n]+):/gm)].map(([, id, names]) => ({ id: Number(id), names }));
+    if (!named.some(({ names }) => names === "name=systemd")) mount("cgroup", "none,name=systemd");
+    if (!named.some(({ names }) => !names?.startsWith("name="))) {
+      const problems: string[] = [];
+      const isMounted = spareControllers.some((name) => {
+        try {
+          return mount("cgroup", name) !== "";
+        } catch (error) {
+          problems.push(`${name}: ${(error as Error).message}`);
+          return false;
+        }
+      });
+      if (!isMounted) throw new Error(`no controller can be had in version 1 here: ${problems.join("; ")}`);
+    }
+    for (const { id, mount: point } of findUnitHierarchies("/"))
+      if (point === undefined) mount("cgroup", named.find((hierarchy) => hierarchy.id === id)?.names as string);
+    if (findCgroup2Mount("/") === undefined) mount("cgroup2");
+  }
+
+  beforeAll(async () => {
+    mountMissing();
     const hierarchies = findUnitHierarchies("/");
-    systemd = hierarchies.at(-1)?.mount as string;
-    controller = hierarchies.length > 1 ? hierarchies[0]?.mount : undefined;
-    unified = findCgroup2Mount("/");
+    [controller, systemd] = hierarchies.map((hierarchy) => hierarchy.mount) as [string, string];
+    unified = findCgroup2Mount("/") as string;
     workload = new Workload();
     sleeper = new Workload("task-workload.c");
     const names = new UnitResolver({
@@ -61,10 +96,9 @@ describeKernel("the unit of a process", () => {
     workload?.[Symbol.dispose]();
     sleeper?.[Symbol.dispose]();
     for (const directory of made.sort((a, b) => b.length - a.length)) rmdirSync(directory);
-    if (ownMount !== undefined) {
-      execFileSync("umount", [ownMount]);
-      rmdirSync(ownMount);
-      rmdirSync(dirname(ownMount));
+    for (const point of ownMounts.reverse()) {
+      execFileSync("umount", [point]);
+      rmdirSync(point);
     }
   });
 
@@ -78,10 +112,8 @@ describeKernel("the unit of a process", () => {
     expect(await unitsOf("wgl-unit-v1")).toEqual(["wgl-test.service"]);
   });
 
-  it("is the container's that only controllers know, whatever systemd and version 2 say", async (context) => {
-    if (controller === undefined) return context.skip("no controller is in version 1 here");
-    const groups = [group(controller, `docker/${id}`), group(systemd, "system.slice/docker.service")];
-    if (unified !== undefined) groups.push(group(unified, "system.slice/docker.service"));
+  it("is the container's that only controllers know, whatever systemd and version 2 say", async () => {
+    const groups = [group(controller, `docker/${id}`), ...[systemd, unified].map((mounted) => group(mounted, "system.slice/docker.service"))];
     await workload.runAfter(groups.map((procs) => `echo $$ > ${procs}`).join(" && "), "/", "wgl-unit-box", "getppid", [1]);
     expect(await unitsOf("wgl-unit-box")).toEqual([container]);
   });
@@ -105,8 +137,7 @@ describeKernel("the unit of a process", () => {
     await sibling.finish();
   });
 
-  it("is version 2's where that tells", async (context) => {
-    if (unified === undefined) return context.skip("version 2 is not mounted here");
+  it("is version 2's where that tells", async () => {
     const procs = group(unified, "system.slice/wgl-v2.service");
     await workload.runAfter(`echo $$ > ${procs}`, "/", "wgl-unit-v2", "getppid", [1]);
     expect(await unitsOf("wgl-unit-v2")).toEqual(["wgl-v2.service"]);

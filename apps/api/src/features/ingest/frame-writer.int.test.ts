@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { status } from "@grpc/grpc-js";
 import type { NestFastifyApplication } from "@nestjs/platform-fastify";
 import { type ClickHouseServer, startClickHouseServer } from "@waggle/clickhouse-embedded";
-import { freePort } from "@waggle/clickhouse-embedded/testing";
+import { freePort, makeScratch } from "@waggle/clickhouse-embedded/testing";
 import { RefusalCode } from "@waggle/proto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { makeSnapshot, retransmits, TestIngest, windowStart } from "../../../test/test-agent.ts";
@@ -14,6 +13,7 @@ import { testConfig } from "../../../test/test-api.ts";
 import { createApp } from "../../app.ts";
 import { ClickHouseService } from "../../clickhouse/clickhouse.service.ts";
 import { createLog } from "../../common/log.ts";
+import { RollupsService } from "../rollups/rollups.service.ts";
 import { TokensService } from "../tokens/tokens.service.ts";
 import { FRAME_BYTES_MAX } from "./frame.ts";
 import { IN_FLIGHT_BYTES_MAX } from "./frame-writer.service.ts";
@@ -37,6 +37,8 @@ const startApi = async () => {
   });
   app = await createApp(config, createLog("silent"));
   await app.listen(0, "127.0.0.1");
+  // What earlier tests stored is hundreds of thousands of rows: while they are rolled up, their table cannot be dropped, which takes a busy machine a minute.
+  await app.get(RollupsService).stop();
   ingest = new TestIngest(app.get(IngestServer).port);
 };
 const killServer = async () => {
@@ -63,7 +65,7 @@ const stored = async (organisationId: string) => {
 };
 
 beforeAll(async () => {
-  directory = await mkdtemp(join(tmpdir(), "waggle-writer-"));
+  directory = await makeScratch("waggle-writer-");
   httpPort = await freePort();
 });
 afterAll(async () => {

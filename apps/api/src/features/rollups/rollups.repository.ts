@@ -156,22 +156,39 @@ export class RollupsRepository {
 
   /**
    * Signals whose source has rows in the bucket. Of forty signals most have none in most buckets (nothing failed, nobody was killed), and one question about all of them costs a
-   * fraction of a roll-up of each.
+   * fraction of a roll-up of each. It is asked about those only that have parts of that time: with two shards a question about a table takes 5 ms of CPU.
    */
   async signalsWithRows(step: RollupStep, tenant: string, bucketMs: number, signal: AbortSignal): Promise<ReadonlySet<string>> {
+    const untilMs = bucketMs + stepShapes[step].bucketMs;
+    const tables = new Map(catalogue.map((definition) => [signalTable(definition, sourceOf(step)).name, definition.name]));
+    const present = await this.tablesWithParts([...tables.keys()], bucketMs, untilMs, signal);
+    if (present.length === 0) return new Set();
     const range =
       "tenant = {tenant:String} AND ts >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND ts < fromUnixTimestamp64Milli({to:Int64}, 'UTC')";
-    const questions = catalogue.map((definition) => {
-      const { name } = definition;
-      const table = signalTable(definition, sourceOf(step)).name;
-      return `SELECT '${name}' AS signal_name FROM (SELECT 1 FROM \`${table}\` PREWHERE ${range} LIMIT 1)`;
-    });
+    const questions = present.map(
+      (table) => `SELECT '${tables.get(table)}' AS signal_name FROM (SELECT 1 FROM \`${table}\` PREWHERE ${range} LIMIT 1)`,
+    );
     const { rows } = await this.clickhouse.query<{ signal_name: string }>(
       questions.join("\nUNION ALL\n"),
-      { tenant, from: bucketMs, to: bucketMs + stepShapes[step].bucketMs },
+      { tenant, from: bucketMs, to: untilMs },
       { signal, settings: { max_threads: 1 } },
     );
     return new Set(rows.map((row) => row.signal_name));
+  }
+
+  /** Those of the tables of which some server has a part that reaches into the stretch of time, whichever tenant's its rows are. */
+  private async tablesWithParts(tables: readonly string[], fromMs: number, toMs: number, signal: AbortSignal): Promise<string[]> {
+    const { database, layout } = this.clickhouse;
+    const byLocalName = new Map(tables.map((table) => [localTableName(table, layout), table]));
+    const { rows } = await this.clickhouse.query<{ local: string }>(
+      `SELECT DISTINCT table AS local FROM ${this.clickhouse.systemTable("parts").from}
+      WHERE database = {database:String} AND table IN {tables:Array(String)} AND active
+        AND min_time < toDateTime({to:UInt32}, 'UTC') AND max_time >= toDateTime({from:UInt32}, 'UTC')`,
+      // Both in whole seconds, as the buckets are: what a part says is rounded down.
+      { database, tables: [...byLocalName.keys()], from: fromMs / 1_000, to: toMs / 1_000 },
+      { signal },
+    );
+    return rows.map(({ local }) => byLocalName.get(local) as string);
   }
 
   /** A shard knows no database of ours by itself. */
