@@ -2,6 +2,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { KernelBtf } from "../../../apps/agent/src/kernel/kernel-btf.ts";
+import { decideProgram } from "../../../apps/agent/src/probes/prediction.ts";
+import type { ProgramPlan } from "../../../apps/agent/src/probes/program-plan.ts";
 import { programPlans } from "../../../apps/agent/src/probes/programs.ts";
 import { HOST, kernels } from "../kernels.ts";
 import { readRecord } from "../results.ts";
@@ -28,6 +31,12 @@ function renamed(btf: Buffer, from: string, to: string): Buffer {
   return copy;
 }
 const stateOf = ({ coverage }: Prediction, signal: string) => coverage.find((entry) => entry.signal === signal);
+
+it("knows the steps of a flush by a constant: a macro on 6.1, of an enumeration without a name on 6.12, of one with a name since", () => {
+  const plan = programPlans.find(({ name }) => name === "on_block_rq_complete") as ProgramPlan;
+  const flag = (name: string) => decideProgram(plan, new KernelBtf(shelfOf(name))).constants?.["flush_sequence_flag"];
+  expect([flag("6.1"), flag("6.12"), flag("newest")]).toEqual([1 << 4, 1 << 1, 1 << 1]);
+});
 
 describe.skipIf(!isBuilt)("every object, held against stored BTF of kernels", () => {
   it.each(names)("predicts for %s what the agent said there", (name) => {

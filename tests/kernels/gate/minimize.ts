@@ -9,6 +9,8 @@ export interface Wanted {
   /** Tracepoints whose prototypes are kept. */
   readonly tracepoints: ReadonlySet<string>;
   readonly functions: ReadonlySet<string>;
+  /** Constants whose enumerations are kept, those without a name too. */
+  readonly enumerators: ReadonlySet<string>;
 }
 
 /** BTF with the wanted types alone, in a form that every reader of BTF takes: some 50 KB instead of 5 to 10 MB. */
@@ -55,7 +57,8 @@ export function minimize(full: BtfTypes, wanted: Wanted): Buffer {
         );
       case KIND.enum:
       case KIND.enum64: {
-        const values = isWhole && type.name !== "" ? type.values : [];
+        const isAskedFor = type.values.some(({ name }) => wanted.enumerators.has(name));
+        const values = isAskedFor || (isWhole && type.name !== "") ? type.values : [];
         return emit(`${id}`, () =>
           Buffer.concat([
             head(type.name, type.kind, values.length, type.sizeOrType, type.hasFlag),
@@ -100,6 +103,7 @@ export function minimize(full: BtfTypes, wanted: Wanted): Buffer {
   };
 
   for (const name of wanted.types) for (const id of full.find(name, [KIND.struct, KIND.union, KIND.enum, KIND.enum64])) keep(id);
+  for (let id = 1; id < full.count; id++) if (full.get(id).values.some(({ name }) => wanted.enumerators.has(name))) keep(id);
   for (const name of wanted.tracepoints) {
     for (const id of full.find(`btf_trace_${name}`, [KIND.typedef])) {
       prototypes.add(full.get(full.get(id).sizeOrType).sizeOrType);

@@ -21,6 +21,7 @@ export function readShelf(kernel: string): Buffer | null {
 export function wantedOf(objects: Objects, kernel: Buffer): Wanted {
   const types = new Set(["bpf_map_type", "bpf_func_id"]);
   const functions = new Set<string>();
+  const enumerators = new Set<string>();
   const names = (object: BtfTypes): void => {
     for (let id = 1; id < object.count; id++) {
       const { kind, name } = object.get(id);
@@ -34,38 +35,41 @@ export function wantedOf(objects: Objects, kernel: Buffer): Wanted {
     types.add(`bpf_iter__${iterator}`);
     functions.add(`bpf_iter_${iterator}`);
   }
-  for (const plan of programPlans) plan.decide?.(new AskedKernel(kernel, types, functions));
-  return { types, functions, tracepoints: new Set(programPlans.flatMap(({ tracepoint }) => tracepoint ?? [])) };
+  for (const plan of programPlans) plan.decide?.(new AskedKernel(kernel, { types, functions, enumerators }));
+  return { types, functions, enumerators, tracepoints: new Set(programPlans.flatMap(({ tracepoint }) => tracepoint ?? [])) };
 }
 
 /** Takes down what it is asked for. What a decision asks only after a certain answer is missed, so every kernel is asked for itself. */
 class AskedKernel extends KernelBtf {
-  readonly #types: Set<string>;
-  readonly #functions: Set<string>;
+  readonly #asked: Readonly<Record<"types" | "functions" | "enumerators", Set<string>>>;
 
-  constructor(bytes: Buffer, types: Set<string>, functions: Set<string>) {
+  constructor(bytes: Buffer, asked: Readonly<Record<"types" | "functions" | "enumerators", Set<string>>>) {
     super(bytes);
-    this.#types = types;
-    this.#functions = functions;
+    this.#asked = asked;
   }
 
   override hasField(struct: string, field: string): boolean {
-    this.#types.add(struct);
+    this.#asked.types.add(struct);
     return super.hasField(struct, field);
   }
 
   override hasStruct(name: string): boolean {
-    this.#types.add(name);
+    this.#asked.types.add(name);
     return super.hasStruct(name);
   }
 
   override hasFunction(name: string): boolean {
-    this.#functions.add(name);
+    this.#asked.functions.add(name);
     return super.hasFunction(name);
   }
 
   override enumeration(name: string): ReadonlyMap<number, string> | null {
-    this.#types.add(name);
+    this.#asked.types.add(name);
     return super.enumeration(name);
+  }
+
+  override enumerator(name: string): number | null {
+    this.#asked.enumerators.add(name);
+    return super.enumerator(name);
   }
 }

@@ -115,6 +115,20 @@ export class KernelBtf {
     );
   }
 
+  /** Value of the constant of that name, whatever enumeration it is of, also of one without a name; null if the kernel has no such constant. */
+  enumerator(name: string): number | null {
+    const offset = this.#nameOffset(name);
+    if (offset === null) return null;
+    for (let id = 1; id < this.#heads.length; id++) {
+      const kind = this.#kind(id);
+      if (kind !== KIND.enum && kind !== KIND.enum64) continue;
+      const size = kind === KIND.enum64 ? 12 : 8;
+      for (let index = 0, at = this.#head(id) + 12; index < this.#members(id); index++, at += size)
+        if (this.#bytes.readUInt32LE(at) === offset) return this.#bytes.readInt32LE(at + 4);
+    }
+    return null;
+  }
+
   #hasField(struct: number, field: string): boolean {
     const at = this.#head(struct) + 12;
     for (let index = 0; index < this.#members(struct); index++) {

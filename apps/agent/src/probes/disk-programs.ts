@@ -8,16 +8,17 @@ const ZONE_OPEN_STATUS = 14;
 /** RQF_FLUSH_SEQ (include/linux/blk-mq.h) before it became one of an enumeration. */
 const FLUSH_SEQUENCE_FLAG_BEFORE = 1 << 4;
 
-function decideComplete(kernel: Pick<KernelBtf, "tracepointArguments" | "enumeration" | "hasField">): ProgramDecision {
+function decideComplete(kernel: Pick<KernelBtf, "tracepointArguments" | "enumerator" | "hasField">): ProgramDecision {
   const [request, status, bytes] = kernel.tracepointArguments("block_rq_complete") ?? [];
   if (request !== "struct request *" || bytes === undefined) return { unsupported: "block_rq_complete has other arguments in this kernel" };
-  const flushStep = [...(kernel.enumeration("rqf_flags") ?? [])].find(([, name]) => name === "__RQF_FLUSH_SEQ")?.[0];
+  // Of an enumeration that has a name since 6.13 only.
+  const flushStep = kernel.enumerator("__RQF_FLUSH_SEQ");
   return {
     constants: {
       status_is_errno: status === "int" ? 1 : 0,
       // Both came at about the same time (6.10 and 6.11), and only the later one leaves a trace in BTF on every build.
       zone_open_status: kernel.hasField("queue_limits", "features") ? ZONE_OPEN_STATUS : ZONE_OPEN_STATUS_BEFORE,
-      flush_sequence_flag: flushStep === undefined ? FLUSH_SEQUENCE_FLAG_BEFORE : 1 << flushStep,
+      flush_sequence_flag: flushStep === null ? FLUSH_SEQUENCE_FLAG_BEFORE : 1 << flushStep,
     },
   };
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { asc, eq, type SQL, sql } from "drizzle-orm";
+import { and, asc, eq, isNotNull, sql } from "drizzle-orm";
 import type { Database } from "../../postgres/database.ts";
 import { hosts } from "../../postgres/schema.ts";
 import type { KnownHost } from "./coverage.ts";
@@ -99,10 +99,10 @@ export class KnownHosts {
     // Most organisations are not large, and their hosts are read at once.
     if (before === undefined) return { hosts: await this.readAll(organisationId), version: undefined };
     // Before the hosts: what changes between the two statements changes the number again.
-    const [now] = await this.select<{ version: string }>(
-      sql`SELECT concat(count(*), ' ', sum(hash_record_extended(ROW(${sql.join(Object.values(told), sql`, `)}), 0)::numeric)) AS version
-        FROM ${hosts} WHERE ${hosts.organisationId} = ${organisationId}`,
-    );
+    const [now] = await this.database.db
+      .select({ version: sql<string>`concat(count(*), ' ', sum(hash_record_extended(ROW(${sql.join(Object.values(told), sql`, `)}), 0)::numeric))` })
+      .from(hosts)
+      .where(eq(hosts.organisationId, organisationId));
     const version = now?.version;
     if (version === undefined || version !== before.version) return { hosts: await this.readAll(organisationId), version };
     await this.renewLastWindows(organisationId, before.hosts);
@@ -133,20 +133,16 @@ export class KnownHosts {
 
   /** As one text: ten thousand rows are read longer than they are looked for. */
   private async renewLastWindows(organisationId: string, known: readonly Written[]): Promise<void> {
-    const [row] = await this.select<{ said: string | null }>(
-      sql`SELECT string_agg(concat(${hosts.id}, ' ', (extract(epoch FROM ${hosts.lastWindowEndAt}) * 1000)::bigint), ',') AS said
-        FROM ${hosts} WHERE ${hosts.organisationId} = ${organisationId} AND ${hosts.lastWindowEndAt} IS NOT NULL`,
-    );
+    const reportedAtMs = sql`(date_part('epoch', ${hosts.lastWindowEndAt}) * 1000)::bigint`;
+    const [row] = await this.database.db
+      .select({ said: sql<string | null>`string_agg(concat(${hosts.id}, ' ', ${reportedAtMs}), ',')` })
+      .from(hosts)
+      .where(and(eq(hosts.organisationId, organisationId), isNotNull(hosts.lastWindowEndAt)));
     const { byId } = indexOf(known);
     for (const entry of (row?.said ?? "").split(",")) {
       const at = entry.indexOf(" ");
       const host = byId.get(entry.slice(0, at)) as Written | undefined;
       if (host !== undefined) host.lastWindowEndMs = Number(entry.slice(at + 1));
     }
-  }
-
-  private async select<Row>(statement: SQL): Promise<readonly Row[]> {
-    const { rows } = (await this.database.db.execute(statement)) as unknown as { rows: Row[] };
-    return rows;
   }
 }
