@@ -238,6 +238,8 @@ it("the whole fleet is read from rows in which hosts are added up, a host from i
 it("a frame that comes late is in every level after the next pass, and sent twice it changes nothing", async () => {
   // Where statements wait long, as on a busy machine, answers of the last seconds are handed out instead; the newest rows are what is asked for here.
   vi.spyOn(api.app.get(StatementAdmission), "expectedWaitMs").mockReturnValue(0);
+  // What was written is known at most two seconds later.
+  api.app.get(QueryRepository).versions.maxAgeMs = 0;
   const questions = [1, 4].map((points) => ({ ...everything["sums"], from: at(1), to: at(4), points }));
   const totals = async () => (await Promise.all(questions.map(ask))).map((answer) => (answer.series[0] as ValueSeries).values[0] as number);
   const before = await totals();
@@ -255,6 +257,7 @@ it("a frame that comes late is in every level after the next pass, and sent twic
 it("a value over a range that reaches raw rows is put together anew where a frame has come, late or not", async () => {
   const repository = api.app.get(QueryRepository);
   repository.windowsAgeMs = 0;
+  repository.versions.maxAgeMs = 0;
   const range = { from: at(0, 52, 10), to: at(3, 8, 40), points: 1 };
   const questions = [
     { ...everything["sums"], ...range, by: ["process"], limit: 2 },
