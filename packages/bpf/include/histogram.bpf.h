@@ -33,30 +33,28 @@ static __always_inline __u16 bucket_index(__u64 value)
 	if (value <= 1)
 		return 0;
 
-	__u32 msb = 0;
+	/*
+	 * One comparison a step, whose result shifts: with `if (rest >> 32) { rest >>= 32; msb += 32; }` clang asks twice, and the verifier of Linux 6.1
+	 * took the second answer for known where it was not, so that values below 2^32 got the bucket of values 2^32 times as large (fsync_latency there).
+	 */
 	__u64 rest = value;
-	if (rest >> 32) {
-		rest >>= 32;
-		msb += 32;
-	}
-	if (rest >> 16) {
-		rest >>= 16;
-		msb += 16;
-	}
-	if (rest >> 8) {
-		rest >>= 8;
-		msb += 8;
-	}
-	if (rest >> 4) {
-		rest >>= 4;
-		msb += 4;
-	}
-	if (rest >> 2) {
-		rest >>= 2;
-		msb += 2;
-	}
-	if (rest >> 1)
-		msb += 1;
+	__u32 msb = 0;
+	__u32 step_bits = (rest > 0xffffffffull) << 5;
+	rest >>= step_bits;
+	msb |= step_bits;
+	step_bits = (rest > 0xffff) << 4;
+	rest >>= step_bits;
+	msb |= step_bits;
+	step_bits = (rest > 0xff) << 3;
+	rest >>= step_bits;
+	msb |= step_bits;
+	step_bits = (rest > 0xf) << 2;
+	rest >>= step_bits;
+	msb |= step_bits;
+	step_bits = (rest > 3) << 1;
+	rest >>= step_bits;
+	msb |= step_bits;
+	msb |= rest > 1;
 
 	if ((value & (value - 1)) == 0)
 		return msb * BUCKETS_PER_OCTAVE - 1;
