@@ -34,8 +34,8 @@ static __always_inline __u16 bucket_index(__u64 value)
 		return 0;
 
 	/*
-	 * One comparison a step, whose result shifts: with `if (rest >> 32) { rest >>= 32; msb += 32; }` clang asks twice, and the verifier of Linux 6.1
-	 * took the second answer for known where it was not, so that values below 2^32 got the bucket of values 2^32 times as large (fsync_latency there).
+	 * One comparison a step, whose result shifts: with `if (rest >> 32) { rest >>= 32; msb += 32; }` clang asks twice, and on Linux 6.1 the second
+	 * answer came out as true whatever the value (the verifier takes it for settled, as far as the code tells), so that values below 2^32 got the bucket of values 2^32 times as large (fsync_latency there).
 	 */
 	__u64 rest = value;
 	__u32 msb = 0;

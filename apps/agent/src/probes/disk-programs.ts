@@ -11,7 +11,7 @@ const FLUSH_SEQUENCE_FLAG_BEFORE = 1 << 4;
 function decideComplete(kernel: Pick<KernelBtf, "tracepointArguments" | "enumerator" | "hasField">): ProgramDecision {
   const [request, status, bytes] = kernel.tracepointArguments("block_rq_complete") ?? [];
   if (request !== "struct request *" || bytes === undefined) return { unsupported: "block_rq_complete has other arguments in this kernel" };
-  // Of an enumeration that has a name since 6.13 only.
+  // The enumeration has no name on 6.12, and one on 6.18.
   const flushStep = kernel.enumerator("__RQF_FLUSH_SEQ");
   return {
     constants: {
