@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { WideQuestions } from "./wide-questions.ts";
 
 /** What a question's rows say of one step. */
 export interface KeptStep<Row> {
@@ -11,8 +12,6 @@ interface Kept<Row> {
   cells: number;
 }
 
-/** Questions that are remembered for having too many rows. */
-const WIDE_MAX = 1_000;
 /** Of one question; more than an answer has, so that two ranges of one question do not take each other's. */
 const STEPS_MAX = 1_500;
 
@@ -22,7 +21,7 @@ const STEPS_MAX = 1_500;
  */
 export class KeptSteps<Row extends object> {
   private readonly questions = new Map<string, Kept<Row>>();
-  private readonly wide = new Set<string>();
+  private readonly wide = new WideQuestions();
   private cells = 0;
 
   /** @param cellsMax values in all rows, and entries of arrays; a step without a row counts as one */
@@ -54,7 +53,6 @@ export class KeptSteps<Row extends object> {
 
   /** Remembers that the question has more rows than are kept. */
   setWide(question: string): void {
-    if (this.wide.size >= WIDE_MAX) this.wide.clear();
     this.wide.add(question);
   }
 

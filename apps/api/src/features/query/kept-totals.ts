@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { WideQuestions } from "./wide-questions.ts";
 
 /** What a question's rows of a stretch come to. */
 export interface KeptTotal<Row> {
@@ -11,13 +12,10 @@ export interface KeptTotal<Row> {
   readonly whole: { readonly asOf: string; readonly before: readonly Row[]; readonly rows: readonly Row[] };
 }
 
-/** Questions that are remembered for having too many rows. */
-const WIDE_MAX = 1_000;
-
 /** The newest stretch of each question that was put together; those not asked for longest go when there is no more room. */
 export class KeptTotals<Row extends object> {
   private readonly totals = new Map<string, KeptTotal<Row>>();
-  private readonly wide = new Set<string>();
+  private readonly wide = new WideQuestions();
   private rows = 0;
 
   /** @param rowsMax in all, a question without any counting as one */
@@ -54,7 +52,6 @@ export class KeptTotals<Row extends object> {
 
   /** Remembers that the question has more rows than are kept. */
   setWide(question: string): void {
-    if (this.wide.size >= WIDE_MAX) this.wide.clear();
     this.wide.add(question);
     this.letGo(question);
   }
