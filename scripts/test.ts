@@ -2,7 +2,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 
 /**
  * `./waggle test [size]`: lint and types, then the tests of one size or of all, and one closing line that counts them. Words behind `chaos` and `kernels`
@@ -24,6 +24,9 @@ const CHAOS_SEED = "2";
 let passed = 0;
 let failed = 0;
 let skipped = 0;
+/** What failed and what passed only when it was run again, named once more at the end: a run's output is long, and its end is what is kept. */
+const failures: string[] = [];
+const reruns: string[] = [];
 
 interface Check {
   readonly title: string;
@@ -36,7 +39,12 @@ const secondsSince = (began: number): string => `${((performance.now() - began) 
 function count({ title }: Check, status: number | null, began: number): void {
   console.log(`${status === 0 ? "✓" : "✗"} ${title} (${secondsSince(began)})`);
   if (status === 0) passed++;
-  else failed++;
+  else fail(title);
+}
+
+function fail(what: string): void {
+  failed++;
+  failures.push(what);
 }
 
 /** Runs a check that is one thing: it passes or fails as a whole. */
@@ -70,7 +78,7 @@ interface VitestReport {
   numFailedTests: number;
   numPendingTests: number;
   numTodoTests: number;
-  testResults: { status: string; name: string; assertionResults: unknown[] }[];
+  testResults: { status: string; name: string; assertionResults: { status: string; fullName: string; failureMessages: string[] | null }[] }[];
 }
 
 interface VitestOptions {
@@ -101,14 +109,21 @@ async function vitest({ title, projects, paths = [], environment = {}, ownMounts
   try {
     const report = JSON.parse(readFileSync(file, "utf8")) as VitestReport;
     passed += report.numPassedTests;
-    failed += report.numFailedTests;
     skipped += report.numPendingTests + report.numTodoTests;
-    // A file that broke before its first test has no test to count.
-    const broken = report.testResults.filter((result) => result.status === "failed" && result.assertionResults.length === 0).length;
-    failed += broken;
-    if (status !== 0 && report.numFailedTests + broken === 0) failed++;
+    const failedBefore = failed;
+    for (const { status: fileStatus, name, assertionResults } of report.testResults) {
+      const path = relative(root, name);
+      for (const test of assertionResults) {
+        const what = `${title.split(":", 1)[0]}: ${path}: ${test.fullName.trim()}`;
+        if (test.status === "failed") fail(what);
+        else if (test.status === "passed" && (test.failureMessages ?? []).length > 0) reruns.push(what);
+      }
+      // A file that broke before its first test has no test to count.
+      if (fileStatus === "failed" && assertionResults.length === 0) fail(`${title.split(":", 1)[0]}: ${path}`);
+    }
+    if (status !== 0 && failed === failedBefore) fail(`${title.split(":", 1)[0]}: vitest ended with ${status}`);
   } catch {
-    failed++;
+    fail(`${title.split(":", 1)[0]}: no report`);
   }
   rmSync(directory, { recursive: true });
 }
@@ -157,5 +172,7 @@ if (strict && skipped > 0) {
   failed += skipped;
   skipped = 0;
 }
+for (const what of reruns) console.log(`↻ passed when run again: ${what}`);
+for (const what of failures) console.log(`✗ ${what}`);
 console.log(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
 process.exitCode = failed > 0 || passed === 0 ? 1 : 0;

@@ -88,7 +88,8 @@ describeKernel("waiting for a CPU", () =>
       await source.readWindow();
       let waited: Schedstat;
       let rows: WireRow[];
-      // Switches that the program was not called for are counted with the next wait (sched.bpf.c); when the last ones are among them, another round brings it.
+      // Switches that the program was not called for (test/blind-spot.ts) are counted with the next wait (sched.bpf.c); when the last ones are among them, another
+      // round brings it.
       for (let round = 0; ; round++) {
         await running.next();
         const after = await settledSchedstat(running.pid);
@@ -171,7 +172,7 @@ describeKernel("CPU time and page faults", () =>
       await running.next();
       await settledSchedstat(running.pid);
       const ranNs = (ticks() - before) * TICK_NS;
-      const windows = await windowsUntil((seen) => cpuNs(seen, "wgl-threads") >= ranNs - 2 * TICK_NS);
+      const windows = await windowsUntil((seen) => cpuNs(seen, "wgl-threads") >= Math.max(7 * 30e6, ranNs - 2 * TICK_NS));
       await running.finish();
       expect(cpuNs(windows, "wgl-threads")).toBeGreaterThanOrEqual(7 * 30e6);
       expect(Math.abs(cpuNs(windows, "wgl-threads") - ranNs)).toBeLessThanOrEqual(2 * TICK_NS);
