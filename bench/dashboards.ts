@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { FleetOrder, FleetReport } from "./fleet.ts";
 import { bodyOf, fleetPage, hostPage, type PageQuery } from "./page-queries.ts";
 import type { ApiProcess } from "./server.ts";
+import { quantile } from "./statistics.ts";
 
 const DASHBOARDS = 50;
 const HOUR_MS = 3_600_000;
@@ -94,7 +95,7 @@ export async function measureDashboards(api: ApiProcess, hosts: readonly string[
     );
   });
   const sorted = times.map(({ ms }) => ms).sort((a, b) => a - b);
-  const at = (q: number): number => Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? Number.NaN);
+  const at = (q: number): number => Math.round(quantile(sorted, q));
   return {
     dashboards: DASHBOARDS,
     cores: `${process.platform}, ${(await import("node:os")).availableParallelism()} cores for everything`,

@@ -4,6 +4,7 @@ import type { ClientHttp2Session } from "node:http2";
 import { setTimeout as sleep } from "node:timers/promises";
 import { getSignalOrThrow, type WireRow } from "../packages/signals/src/index.ts";
 import { BenchAgent, type BenchHost, connectTo, encodeFrameBody, enrol, type FrameBody } from "./agents.ts";
+import { quantile } from "./statistics.ts";
 
 /** What the parent process asks for. */
 export interface FleetOrder {
@@ -131,7 +132,7 @@ async function run(order: FleetOrder, say: (report: FleetReport) => void): Promi
   for (const deadline = performance.now() + ANSWERS_WITHIN_MS; unanswered() > 0 && performance.now() < deadline; ) await sleep(100);
   const cpu = process.cpuUsage(cpuBefore);
   milliseconds.sort((a, b) => a - b);
-  const at = (share: number): number => milliseconds[Math.min(milliseconds.length - 1, Math.floor(milliseconds.length * share))] ?? Number.NaN;
+  const at = (share: number): number => quantile(milliseconds, share);
   say({
     phase: "done",
     acknowledged: counts.ack,

@@ -12,3 +12,8 @@ export function spread(values: readonly number[]): number {
   const middle = median(values);
   return median(values.map((value) => Math.abs(value - middle)));
 }
+
+/** The value at rank ⌈q n⌉ of n that are sorted upwards (nearest rank): the smallest that at least that share of them does not exceed. NaN of nothing. */
+export function quantile(sorted: readonly number[], q: number): number {
+  return sorted[Math.max(0, Math.ceil(sorted.length * q) - 1)] ?? Number.NaN;
+}

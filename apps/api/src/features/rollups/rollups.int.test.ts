@@ -11,6 +11,7 @@ import { Database } from "../../postgres/database.ts";
 import { LeasesRepository } from "../../postgres/leases.repository.ts";
 import { leases, rollupProgress, storageFloors } from "../../postgres/schema.ts";
 import { FrameWriter } from "../ingest/frame-writer.service.ts";
+import { ServerStorageService } from "../storage/server-storage.service.ts";
 import { verifyLevels } from "./level-equation.ts";
 import { RollupProgress } from "./rollup-progress.service.ts";
 import { RollupsMetrics } from "./rollups.metrics.ts";
@@ -41,6 +42,8 @@ beforeAll(async () => {
   clickhouse = api.app.get(ClickHouseService);
   rollups = api.app.get(RollupsService);
   await rollups.stop();
+  // Its minutes, one an organisation, would be among the buckets that are counted here.
+  await api.app.get(ServerStorageService).onApplicationShutdown();
 });
 afterAll(() => api?.[Symbol.asyncDispose]());
 beforeEach(async () => {
