@@ -12,7 +12,7 @@ import { checks } from "./checks.ts";
 import { DoctorFacts } from "./facts.ts";
 import { judgeLockdown, judgeOptions, judgePerfParanoid, judgeRelease, judgeUnprivilegedBpf } from "./kernel-checks.ts";
 import { describeExtras, judgeCoreCapabilities, judgeMemlock, judgeSecurity } from "./privilege-checks.ts";
-import { judgeCoverage, judgeJit, judgePrograms } from "./program-checks.ts";
+import { judgeCoverage, judgeInitSight, judgeJit, judgePrograms } from "./program-checks.ts";
 
 const facts = new DoctorFacts({});
 const check = (id: string, run: CheckDefinition["run"], more: Partial<CheckDefinition> = {}): CheckDefinition => ({
@@ -216,6 +216,12 @@ describe("programs", () => {
       found: "1 exact, 1 fallback",
     });
     expect(judgeCoverage([exact, { signal: "tcp_rtt", state: "failed", reason: "EIO" }]).result).toBe("FAIL");
+  });
+
+  it("warns where init is never seen to leave a CPU, and does not judge by a few switches", () => {
+    expect(judgeInitSight({ switchesTo: 40, switchesFrom: 39 }).result).toBe("PASS");
+    expect(judgeInitSight({ switchesTo: 40, switchesFrom: 0 }).result).toBe("WARN");
+    expect(judgeInitSight({ switchesTo: 7, switchesFrom: 0 }).result).toBe("SKIP");
   });
 
   it("tells machine code by what was loaded, and does not guess where nothing was", () => {

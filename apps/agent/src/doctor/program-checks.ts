@@ -7,6 +7,7 @@ import { missingCapabilities } from "../kernel/capabilities.ts";
 import { programPlans } from "../probes/programs.ts";
 import { type CheckDefinition, type CheckItem, fail, pass, skip, type Verdict, warn } from "./check.ts";
 import type { DoctorFacts } from "./facts.ts";
+import { type InitSight, SWITCHES_ENOUGH, watchInit } from "./init-sight.ts";
 import { readSysctl } from "./kernel-checks.ts";
 import { planOf, requireObjects, type Trial } from "./trial.ts";
 
@@ -53,6 +54,15 @@ export const programChecks: readonly CheckDefinition[] = [
     run: checkJit,
   },
   {
+    id: "init-sight",
+    group: "programs",
+    title: "sight of init",
+    about:
+      "Whether programs run while a thread of the init process has the CPU, which a hosted kernel may not let them: for up to a second, switches to init are held against switches away from it. Where they do not, nothing that happens on that CPU meanwhile is counted, interrupts included, and the kernel counts no miss.",
+    after: ["libbpf", "bpf-objects", "capabilities-core"],
+    run: async ({ config }) => judgeInitSight(await watchInit(config)),
+  },
+  {
     id: "signal-coverage",
     group: "programs",
     title: "signals",
@@ -74,6 +84,17 @@ async function checkLibbpf(): Promise<Verdict> {
       "apt install libbpf1 (Fedora: dnf install libbpf)",
     );
   }
+}
+
+export function judgeInitSight({ switchesTo, switchesFrom }: InitSight): Verdict {
+  if (switchesTo < SWITCHES_ENOUGH)
+    return skip(`init hardly ran meanwhile: it was switched to ${switchesTo} times, and away from ${switchesFrom} times`);
+  if (switchesFrom >= switchesTo / 2) return pass(`init was seen to be switched to ${switchesTo} times, and away from ${switchesFrom} times`);
+  return warn(
+    `init was seen to be switched to ${switchesTo} times, and away from ${switchesFrom} times`,
+    "this kernel runs no program while a thread of its init process has the CPU: what happens there meanwhile is missing in exact counts, interrupts of disks and the network included",
+    "nothing on this host: read shares in agent_accounting for what is missing, and expect gaps as long as init runs (/proc/1/schedstat)",
+  );
 }
 
 function checkObjects(facts: DoctorFacts): Verdict {

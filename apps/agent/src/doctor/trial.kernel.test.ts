@@ -4,6 +4,7 @@ import { expect, it } from "vitest";
 import { describeKernel, openSource, rowsOf, sumOf, Workload } from "../../test/kernel-testing.ts";
 import { loadConfig } from "../config/config.ts";
 import { programPlans } from "../probes/programs.ts";
+import { watchInit } from "./init-sight.ts";
 import { tryPrograms } from "./trial.ts";
 
 /** Programs, maps and attachments that this process holds. */
@@ -44,5 +45,15 @@ describeKernel("doctor's trial of all programs", () => {
     expect(attached(trial.programs)).toEqual(attached(source.programs()));
     for (const [program, bytes] of trial.jitedBytes) expect(bytes, program).toBeGreaterThan(0);
     expect(trial.programs.length).toBeLessThanOrEqual(programPlans.length);
+  });
+});
+
+describeKernel("doctor's look at init", () => {
+  it("sees init be switched to as often as it gets a CPU, and leaves nothing behind", async () => {
+    const before = bpfDescriptors();
+    const { switchesTo, switchesFrom } = await watchInit(loadConfig({}).config);
+    expect(bpfDescriptors()).toEqual(before);
+    // All of them are seen, or none is.
+    expect(switchesFrom === 0 || Math.abs(switchesTo - switchesFrom) <= readdirSync("/proc/1/task").length).toBe(true);
   });
 });
