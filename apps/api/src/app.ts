@@ -2,7 +2,6 @@
 import "reflect-metadata";
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
-import { constants as zlib } from "node:zlib";
 import compress from "@fastify/compress";
 import cookie from "@fastify/cookie";
 import { NestFactory } from "@nestjs/core";
@@ -10,6 +9,7 @@ import { FastifyAdapter, type NestFastifyApplication } from "@nestjs/platform-fa
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { AppModule } from "./app.module.ts";
 import { AppError } from "./common/app-error.ts";
+import { COMPRESS_FROM_BYTES, compressionOptions, encodings } from "./common/compression.ts";
 import { type Log, nestLogger } from "./common/log.ts";
 import { sendProblem } from "./common/problem.filter.ts";
 import { toAppError } from "./common/problem.ts";
@@ -18,9 +18,6 @@ import type { Config } from "./config/config.ts";
 
 /** The largest request is a query object; nothing near this is honest. */
 const BODY_BYTES_MAX = 64 * 1_024;
-
-/** Smaller answers fit into one packet anyway. */
-const COMPRESS_FROM_BYTES = 1_024;
 
 /** Routes of supervisors and scrapers, outside the versioned prefix. */
 const rootRoutes = ["healthz", "readyz", "metrics"];
@@ -58,13 +55,12 @@ export async function createApp(config: Config, log: Log): Promise<NestFastifyAp
   await app.register(cookie);
   await app.register(compress, {
     threshold: COMPRESS_FROM_BYTES,
-    encodings: ["zstd", "br", "gzip", "deflate"],
+    encodings: [...encodings],
     // JSON, problems, NDJSON, CSV, Arrow and the metrics; a stream of events goes out as it comes.
     customTypes:
       /^(?:application\/(?:problem\+|vnd\.speedscope\+)?json|application\/x-ndjson|text\/(?!event-stream)|application\/vnd\.apache\.arrow)/,
-    // Answers are made for one reader each: what is fast wins over what is small.
-    zlibOptions: { level: 4 },
-    brotliOptions: { params: { [zlib.BROTLI_PARAM_QUALITY]: 4 } },
+    zlibOptions: compressionOptions.zlib,
+    brotliOptions: compressionOptions.brotli,
     // A query object is small; what unpacks to something large is not honest.
     globalDecompression: false,
   });

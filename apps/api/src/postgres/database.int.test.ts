@@ -83,7 +83,7 @@ function behavesAs(open: () => Promise<Database>): void {
       tags: { env: index % 2 === 0 ? "prod" : "test" },
     }));
     await database.db.insert(hosts).values(made);
-    const known = new KnownHosts(database, { fresh: 0, usable: 0 });
+    const known = new KnownHosts(database, { list: 0, lastWindows: 0 });
     const list = () => known.list(organisation.id);
     const change = (values: Partial<typeof hosts.$inferInsert>) =>
       database.db
@@ -101,6 +101,9 @@ function behavesAs(open: () => Promise<Database>): void {
       await change(values);
       const changed = await list();
       expect(changed).not.toBe(first);
+      // Who has not changed is the same object, and asked again nothing has.
+      expect(changed[9]).toBe(first[9]);
+      expect(await list()).toBe(changed);
       expect(changed.find(({ id }) => id === made[7]?.id)).toMatchObject({
         ...("name" in values ? values : {}),
         ...("tags" in values ? values : {}),
@@ -110,6 +113,10 @@ function behavesAs(open: () => Promise<Database>): void {
       });
     }
     expect((await list())[0]?.name).toBe("a-name");
+    const { id, organisationId } = { id: randomUUID(), organisationId: organisation.id };
+    await database.db.insert(hosts).values({ id, organisationId, machineKey: id, name: "new" });
+    expect((await list()).find((host) => host.id === id)).toMatchObject({ name: "new", lastWindowEndMs: null });
+    await database.db.delete(hosts).where(eq(hosts.id, id));
     await database.db.delete(hosts).where(eq(hosts.id, made[8]?.id as string));
     expect(await list()).toHaveLength(LARGE_FLEET_HOSTS - 1);
   });
@@ -160,6 +167,33 @@ describe.skipIf(!hasPostgres)("a Postgres server", () => {
     const [first, second] = await Promise.all([Database.open(server.url, undefined), Database.open(server.url, undefined)]);
     await second.close();
     return first;
+  });
+
+  it("lists a host that was changed by a transaction which was under way at the last look", async () => {
+    const [database, other] = [await Database.open(server.url, undefined), await Database.open(server.url, undefined)];
+    try {
+      const organisation = await new TokensRepository(database).createOrganisation("test");
+      const made = Array.from({ length: LARGE_FLEET_HOSTS }, (_, index) => ({ id: randomUUID(), machineKey: randomUUID(), name: `node-${index}` }));
+      await database.db.insert(hosts).values(made.map((host) => ({ ...host, organisationId: organisation.id })));
+      const known = new KnownHosts(database, { list: 0, lastWindows: 0 });
+      const kernels = async () => new Set((await known.list(organisation.id)).map(({ attributes }) => attributes.kernel));
+      const change = (db: Database["db"], at: number) =>
+        db
+          .update(hosts)
+          .set({ kernel: `6.${at}` })
+          .where(eq(hosts.id, made[at]?.id as string));
+      expect(await kernels()).toEqual(new Set([""]));
+      await other.db.transaction(async (earlier) => {
+        await change(earlier as unknown as Database["db"], 1);
+        // Begins later and ends earlier.
+        await change(database.db, 2);
+        expect(await kernels()).toEqual(new Set(["", "6.2"]));
+      });
+      expect(await kernels()).toEqual(new Set(["", "6.1", "6.2"]));
+    } finally {
+      await database.close();
+      await other.close();
+    }
   });
 
   it("that does not know the database is reported without the URL", async () => {

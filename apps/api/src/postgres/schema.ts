@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+import { sql } from "drizzle-orm";
 import {
   bigint,
   boolean,
+  customType,
   doublePrecision,
   index,
   integer,
@@ -17,6 +19,8 @@ import {
 import type { Scope } from "../common/caller.ts";
 
 const time = (name: string) => timestamp(name, { withTimezone: true, precision: 3, mode: "date" });
+/** Number of a transaction. Which of two are over is known from a snapshot, not from their order. */
+const transaction = customType<{ data: string }>({ dataType: () => "xid8" });
 const createdAt = () => time("created_at").notNull().defaultNow();
 
 /** A tenant. Its id is the `tenant` of every ClickHouse row. */
@@ -112,10 +116,13 @@ export const hosts = pgTable(
     /** What `tags` is made of: those of its agent's last Hello, and before them those that people set. */
     agentTags: jsonb("agent_tags").$type<Record<string, string>>().notNull().default({}),
     ownTags: jsonb("own_tags").$type<Record<string, string>>().notNull().default({}),
+    /** Which transaction was the last to change what queries know of the host (name, tags, kernel, …, not what it reports every few seconds). A trigger writes it, whoever changes the row. */
+    toldIn: transaction("told_in").notNull().default(sql`pg_current_xact_id()`),
   },
   (table) => [
     uniqueIndex("hosts_organisation_machine_key").on(table.organisationId, table.machineKey),
     uniqueIndex("hosts_organisation_name").on(table.organisationId, table.name),
+    index("hosts_organisation_told_in").on(table.organisationId, table.toldIn),
   ],
 );
 

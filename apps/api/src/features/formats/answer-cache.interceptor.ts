@@ -3,6 +3,7 @@ import { type CallHandler, type ExecutionContext, Inject, Injectable, type NestI
 import type { FastifyReply } from "fastify";
 import { type Observable, tap } from "rxjs";
 import { Clock } from "../../common/clock.ts";
+import { AnswerBodies } from "./answer-bodies.ts";
 
 /** An answer that reaches the present changes with each window, whatever its step. */
 const MAX_AGE_OF_PRESENT_SECONDS = 60;
@@ -10,10 +11,13 @@ const MAX_AGE_OF_PRESENT_SECONDS = 60;
 const MAX_AGE_SECONDS = 3_600;
 const SETTLED_MS = 10 * 60_000;
 
-/** Says how long a query's answer stays as it is: a step, and only in the cache of who asked. */
+/** Says how long a query's answer stays as it is: a step, and only in the cache of who asked. Of one that others get, too, how old it is. */
 @Injectable()
 export class AnswerCacheInterceptor implements NestInterceptor {
-  constructor(@Inject(Clock) private readonly clock: Clock) {}
+  constructor(
+    @Inject(Clock) private readonly clock: Clock,
+    @Inject(AnswerBodies) private readonly bodies: AnswerBodies,
+  ) {}
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const reply = context.switchToHttp().getResponse<FastifyReply>();
@@ -21,6 +25,8 @@ export class AnswerCacheInterceptor implements NestInterceptor {
       tap((answer: { meta?: { stepSeconds?: number; to?: string } } | undefined) => {
         const { stepSeconds, to } = answer?.meta ?? {};
         if (stepSeconds === undefined || to === undefined || reply.hasHeader("cache-control")) return;
+        const ageMs = this.bodies.ageMs(answer);
+        if (ageMs !== undefined && ageMs >= 1_000) reply.header("age", String(Math.floor(ageMs / 1_000)));
         const isSettled = Date.parse(to) < this.clock.now() - SETTLED_MS;
         reply.header(
           "cache-control",

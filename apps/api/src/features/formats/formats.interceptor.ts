@@ -3,6 +3,8 @@ import { type CallHandler, createParamDecorator, type ExecutionContext, Inject, 
 import { Reflector } from "@nestjs/core";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { mergeMap, type Observable } from "rxjs";
+import { COMPRESS_FROM_BYTES, compressed, encodingFor } from "../../common/compression.ts";
+import { AnswerBodies, type Body } from "./answer-bodies.ts";
 import { toArrow } from "./arrow.ts";
 import { toCsv } from "./csv.ts";
 import { type EncodedAnswer, type Format, formats, mediaTypes, negotiateFormat, type OwnFormats } from "./media-type.ts";
@@ -32,10 +34,16 @@ export const AskedFormat = createParamDecorator((_: unknown, context: ExecutionC
 /** Beyond this servers and proxies refuse headers. */
 const SUMMARY_BYTES_MAX = 4_096;
 
-/** Answers routes that are marked `@Formats(…)` in the format the client asks for. It goes around all other interceptors: they see the answer, not its bytes. */
+/**
+ * Answers routes that are marked `@Formats(…)` in the format the client asks for. It goes around all other interceptors: they see the answer, not its bytes.
+ * An answer that several get is written and compressed once for all who want the same form.
+ */
 @Injectable()
 export class FormatsInterceptor implements NestInterceptor {
-  constructor(@Inject(Reflector) private readonly reflector: Reflector) {}
+  constructor(
+    @Inject(Reflector) private readonly reflector: Reflector,
+    @Inject(AnswerBodies) private readonly bodies: AnswerBodies,
+  ) {}
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const forms = this.reflector.getAllAndOverride<Forms | undefined>(FORMS, [context.getHandler(), context.getClass()]);
@@ -45,18 +53,42 @@ export class FormatsInterceptor implements NestInterceptor {
     // What nobody can read is refused before it is worked for.
     const format = namedFormat(request, forms.own) ?? negotiateFormat(request.headers.accept, forms.own);
     request[CHOSEN] = format;
-    reply.header("vary", "accept, authorization, cookie");
-    if (format === "json") return next.handle();
+    reply.header("vary", VARY);
+    const encoding = encodingFor(request.headers);
     return next.handle().pipe(
       mergeMap(async (answer) => {
-        const { body, summary, fileName } = await encode(format, answer, forms);
-        reply.header("content-type", contentType(format, forms.own));
-        reply.header("waggle-meta", headerValue(summary));
-        if (fileName !== undefined) reply.header("content-disposition", `attachment; filename="${fileName}"`);
-        return typeof body === "string" ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+        const shared = await this.bodies.get(answer, `${format} ${encoding ?? "identity"}`, async () => {
+          const { bytes, headers } = await toBody(format, answer, forms);
+          if (encoding === undefined || bytes.length < COMPRESS_FROM_BYTES) return { bytes, headers };
+          return {
+            bytes: await compressed(bytes, encoding),
+            headers: { ...headers, "content-encoding": encoding, vary: `${VARY}, accept-encoding` },
+          };
+        });
+        // Fastify writes it, and compresses it, too.
+        if (shared === undefined && format === "json") return answer;
+        const { bytes, headers } = shared ?? (await toBody(format, answer, forms));
+        reply.headers(headers);
+        return bytes;
       }),
     );
   }
+}
+
+const VARY = "accept, authorization, cookie";
+
+/** The answer in a format, not compressed. */
+async function toBody(format: string, answer: unknown, forms: Forms): Promise<Body> {
+  if (format === "json") return { bytes: Buffer.from(JSON.stringify(answer)), headers: { "content-type": "application/json; charset=utf-8" } };
+  const { body, summary, fileName } = await encode(format, answer, forms);
+  return {
+    bytes: typeof body === "string" ? Buffer.from(body) : Buffer.from(body.buffer, body.byteOffset, body.byteLength),
+    headers: {
+      "content-type": contentType(format, forms.own),
+      "waggle-meta": headerValue(summary),
+      ...(fileName === undefined ? {} : { "content-disposition": `attachment; filename="${fileName}"` }),
+    },
+  };
 }
 
 /** What `?format=` names, where the route has formats of its own; what is none is the route's to refuse. */

@@ -4,6 +4,7 @@ import type { FastifyReply } from "fastify";
 import { finalize, type Observable, tap } from "rxjs";
 import { AppError, type ErrorCode } from "../../common/app-error.ts";
 import type { AuthenticatedRequest } from "../../common/caller.ts";
+import { rowsToCount } from "../query/answer-cost.ts";
 import { LimitsService } from "./limits.service.ts";
 import { setRateLimits } from "./rate-limit-headers.ts";
 
@@ -37,7 +38,7 @@ export class QueryLimitInterceptor implements NestInterceptor {
     return next.handle().pipe(
       tap({
         next: (answer: { meta?: { rowsRead?: number } }) => {
-          done(answer.meta?.rowsRead ?? 0);
+          done(rowsToCount(answer));
           tell();
         },
         error: (error: unknown) => {

@@ -2,6 +2,7 @@
 import type { Ticket } from "./fair-queue.ts";
 import type { Explanation } from "./query.schemas.ts";
 import type { Statement } from "./sql.ts";
+import type { Content } from "./table-versions.ts";
 
 /** Values of a list that are shown. */
 const VALUES_SHOWN_MAX = 20;
@@ -22,6 +23,10 @@ interface Entry {
 export class Journal implements Ticket {
   readonly sinceMs = performance.now();
   isAdmitted = false;
+  /** When all that the answer was made of was so, by `performance.now()`, but for `contents`. */
+  asOfMs = this.sinceMs;
+  /** What else the answer is right by. */
+  readonly contents: Content[] = [];
   private readonly entries: Entry[] = [];
   private waiting = 0;
   private waitingSinceMs = 0;
@@ -35,6 +40,12 @@ export class Journal implements Ticket {
     } finally {
       if (--this.waiting === 0) this.waitedMs += performance.now() - this.waitingSinceMs;
     }
+  }
+
+  /** Notes how old something is that the answer is made of. */
+  madeOf(part: { readonly asOfMs: number; readonly content?: Content | undefined }): void {
+    if (part.content === undefined) this.asOfMs = Math.min(this.asOfMs, part.asOfMs);
+    else this.contents.push(part.content);
   }
 
   note(entry: Entry): void {

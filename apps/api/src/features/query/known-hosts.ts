@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { and, asc, eq, isNotNull, sql } from "drizzle-orm";
+import { and, eq, type SQL, sql } from "drizzle-orm";
 import type { Database } from "../../postgres/database.ts";
 import { hosts } from "../../postgres/schema.ts";
 import type { KnownHost } from "./coverage.ts";
@@ -8,45 +8,38 @@ import { indexOf } from "./host-lists.ts";
 export const LARGE_FLEET_HOSTS = 1_000;
 /** Fewer are read in about a millisecond. */
 const KEPT_FROM_HOSTS = 200;
-/** fresh: a list this young is handed out as it is. usable: an older one too, while it is looked whether it is still right; beyond, that is waited for. */
-const agesMs = { fresh: 2_000, usable: 5_000 };
+/** list: nobody gets one that is older. lastWindows: when each host reported last, which only says why one is missing that said nothing in a range. */
+const agesMs = { list: 2_000, lastWindows: 10_000 };
 /** One that nobody asks for is let go. */
 const FORGOTTEN_MS = 60_000;
-
-/** All that is known of a host but when it reported last, which is said anew every few seconds. */
-const told = {
-  id: hosts.id,
-  name: hosts.name,
-  enrolledAt: hosts.enrolledAt,
-  retiredAt: hosts.retiredAt,
-  tags: hosts.tags,
-  kernel: hosts.kernel,
-  distribution: hosts.distribution,
-  architecture: hosts.architecture,
-  agentVersion: hosts.agentVersion,
-};
 
 /** What the last window of a host is written into; to all others it is a `KnownHost`. */
 type Written = { -readonly [K in keyof KnownHost]: KnownHost[K] };
 
 interface List {
   readonly hosts: readonly Written[];
-  /** Of what is told of them; undefined: not known. */
-  readonly version: string | undefined;
+  /** Of Postgres, from before they were read: which transactions had ended. */
+  readonly snapshot: string;
+  /** When it was begun to look whether it is right, by `performance.now()`. */
+  readonly readAtMs: number;
+  readonly lastWindowsAtMs: number;
 }
 
 interface Entry {
   readonly list: List;
-  readonly readAtMs: number;
+  askedAtMs: number;
+  readonly timer: NodeJS.Timeout | undefined;
 }
 
 /**
  * The hosts of an organisation. Many are kept: ten thousand rows take a tenth of a second to read, a page asks two dozen questions, and hardly anything about the hosts has
- * changed since. So every two seconds one statement asks for a number made of all of it, and another when each host reported last; the hosts are read when the number has changed.
- * Until then the list and its hosts are the same objects, and what is found by them is found again.
+ * changed since. Rows say which transaction told of them last (`hosts.told_in`), whichever node of the API it was; those that had not ended at the last look are read. As long as
+ * there are none, the list and its hosts are the same objects, and what is found by them is found again.
+ *
+ * While somebody asks, it is looked every second, beside what is asked: nobody waits for it. After a pause the first one does.
  */
 export class KnownHosts {
-  private readonly lists = new Map<string, Entry>();
+  private readonly entries = new Map<string, Entry>();
   private readonly reading = new Map<string, Promise<List>>();
 
   /** @param ages tests lower them */
@@ -55,30 +48,32 @@ export class KnownHosts {
     private readonly ages: typeof agesMs = agesMs,
   ) {}
 
-  /** Retired ones too, by name. Where they are many up to two seconds old, or five where nobody asked for longer. */
+  /** Retired ones too, by name. Where they are many up to two seconds old. */
   async list(organisationId: string): Promise<readonly KnownHost[]> {
-    const entry = this.lists.get(organisationId);
-    const ageMs = entry === undefined ? Number.POSITIVE_INFINITY : performance.now() - entry.readAtMs;
-    if (entry !== undefined && ageMs < this.ages.fresh) return entry.list.hosts;
-    const reading = this.read(organisationId);
-    if (entry === undefined || ageMs >= this.ages.usable) return (await reading).hosts;
-    // Whoever waits for it hears of a failure.
-    reading.catch(() => {});
-    return entry.list.hosts;
+    const entry = this.entries.get(organisationId);
+    const nowMs = performance.now();
+    if (entry !== undefined && nowMs - entry.list.readAtMs < this.ages.list) {
+      entry.askedAtMs = nowMs;
+      return entry.list.hosts;
+    }
+    return (await this.read(organisationId, nowMs)).hosts;
   }
 
-  private read(organisationId: string): Promise<List> {
+  /** @param askedAtMs when somebody asked last */
+  private read(organisationId: string, askedAtMs: number): Promise<List> {
     const known = this.reading.get(organisationId);
     if (known !== undefined) return known;
-    const readAtMs = performance.now();
-    const reading = this.renewed(organisationId, this.lists.get(organisationId)?.list).then(
+    const before = this.entries.get(organisationId);
+    const reading = this.renewed(organisationId, before?.list).then(
       (list) => {
-        this.lists.delete(organisationId);
-        if (list.hosts.length >= KEPT_FROM_HOSTS) this.keep(organisationId, { list, readAtMs });
+        clearTimeout(before?.timer);
+        this.entries.delete(organisationId);
+        if (list.hosts.length >= KEPT_FROM_HOSTS) this.keep(organisationId, list, Math.max(askedAtMs, before?.askedAtMs ?? askedAtMs));
         return list;
       },
       (error) => {
-        this.lists.delete(organisationId);
+        clearTimeout(before?.timer);
+        this.entries.delete(organisationId);
         throw error;
       },
     );
@@ -88,35 +83,70 @@ export class KnownHosts {
     return reading;
   }
 
-  private keep(organisationId: string, entry: Entry): void {
-    this.lists.set(organisationId, entry);
-    setTimeout(() => {
-      if (this.lists.get(organisationId) === entry) this.lists.delete(organisationId);
-    }, FORGOTTEN_MS).unref();
+  private keep(organisationId: string, list: List, askedAtMs: number): void {
+    const timer = this.ages.list === 0 ? undefined : setTimeout(() => this.lookAgain(organisationId, list), this.ages.list / 2).unref();
+    this.entries.set(organisationId, { list, askedAtMs, timer });
+  }
+
+  /** Before it is too old for whoever asks next, if anybody does. */
+  private lookAgain(organisationId: string, list: List): void {
+    const entry = this.entries.get(organisationId);
+    if (entry?.list !== list) return;
+    const silentMs = performance.now() - entry.askedAtMs;
+    // Who asks next waits for it, and hears of a failure.
+    if (silentMs < this.ages.list) void this.read(organisationId, entry.askedAtMs).catch(() => {});
+    else if (silentMs < FORGOTTEN_MS)
+      this.entries.set(organisationId, { ...entry, timer: setTimeout(() => this.lookAgain(organisationId, list), FORGOTTEN_MS - silentMs).unref() });
+    else this.entries.delete(organisationId);
   }
 
   private async renewed(organisationId: string, before: List | undefined): Promise<List> {
+    const readAtMs = performance.now();
     // Most organisations are not large, and their hosts are read at once.
-    if (before === undefined) return { hosts: await this.readAll(organisationId), version: undefined };
-    // Before the hosts: what changes between the two statements changes the number again.
+    if (before === undefined) return this.readAll(organisationId, readAtMs);
+    const isChanged = toldSince(before.snapshot);
     const [now] = await this.database.db
-      .select({ version: sql<string>`concat(count(*), ' ', sum(hash_record_extended(ROW(${sql.join(Object.values(told), sql`, `)}), 0)::numeric))` })
+      .select({ snapshot: SNAPSHOT, changes: sql<number>`count(*)::int` })
       .from(hosts)
-      .where(eq(hosts.organisationId, organisationId));
-    const version = now?.version;
-    if (version === undefined || version !== before.version) return { hosts: await this.readAll(organisationId), version };
-    await this.renewLastWindows(organisationId, before.hosts);
-    return before;
+      .where(and(eq(hosts.organisationId, organisationId), isChanged));
+    // Where most of it is another, all of it is read as fast.
+    if (now === undefined || now.changes > before.hosts.length / 4) return this.readAll(organisationId, readAtMs);
+    const isDue = readAtMs - before.lastWindowsAtMs >= this.ages.lastWindows;
+    // One that is gone tells of nothing.
+    if (isDue && !(await this.renewLastWindows(organisationId, before.hosts))) return this.readAll(organisationId, readAtMs);
+    const list = { ...before, snapshot: now.snapshot, readAtMs, lastWindowsAtMs: isDue ? readAtMs : before.lastWindowsAtMs };
+    if (now.changes === 0) return list;
+    // What changes between the two statements is read again.
+    const changed = (await this.rowsOf(organisationId, isChanged)).map(({ host }) => host);
+    const ids = new Set(changed.map(({ id }) => id));
+    return { ...list, hosts: arranged([...before.hosts.filter(({ id }) => !ids.has(id)), ...changed]) };
   }
 
-  private async readAll(organisationId: string): Promise<Written[]> {
+  private async readAll(organisationId: string, readAtMs: number): Promise<List> {
+    const rows = await this.rowsOf(organisationId);
+    return { hosts: arranged(rows.map(({ host }) => host)), snapshot: rows[0]?.snapshot ?? "", readAtMs, lastWindowsAtMs: readAtMs };
+  }
+
+  private async rowsOf(organisationId: string, condition?: SQL): Promise<{ readonly host: Written; readonly snapshot: string }[]> {
     const rows = await this.database.db
-      .select({ ...told, lastWindowEndAt: hosts.lastWindowEndAt })
+      .select({
+        snapshot: SNAPSHOT,
+        id: hosts.id,
+        name: hosts.name,
+        enrolledAt: hosts.enrolledAt,
+        retiredAt: hosts.retiredAt,
+        lastWindowEndAt: hosts.lastWindowEndAt,
+        tags: hosts.tags,
+        kernel: hosts.kernel,
+        distribution: hosts.distribution,
+        architecture: hosts.architecture,
+        agentVersion: hosts.agentVersion,
+      })
       .from(hosts)
-      .where(eq(hosts.organisationId, organisationId))
-      .orderBy(asc(hosts.name));
-    const known = rows.map(
-      (row): Written => ({
+      .where(and(eq(hosts.organisationId, organisationId), condition));
+    return rows.map((row) => ({
+      snapshot: row.snapshot,
+      host: {
         id: row.id,
         name: row.name,
         enrolledAtMs: row.enrolledAt.getTime(),
@@ -124,25 +154,44 @@ export class KnownHosts {
         lastWindowEndMs: row.lastWindowEndAt?.getTime() ?? null,
         tags: row.tags,
         attributes: { kernel: row.kernel, distribution: row.distribution, architecture: row.architecture, agent_version: row.agentVersion },
-      }),
-    );
-    // Part of reading the list: whoever plans by it finds it ready.
-    indexOf(known);
-    return known;
+      },
+    }));
   }
 
-  /** As one text: ten thousand rows are read longer than they are looked for. */
-  private async renewLastWindows(organisationId: string, known: readonly Written[]): Promise<void> {
+  /**
+   * As one text: ten thousand rows are read longer than they are looked for.
+   * @returns false: some of these hosts are gone
+   */
+  private async renewLastWindows(organisationId: string, known: readonly Written[]): Promise<boolean> {
     const reportedAtMs = sql`(date_part('epoch', ${hosts.lastWindowEndAt}) * 1000)::bigint`;
     const [row] = await this.database.db
       .select({ said: sql<string | null>`string_agg(concat(${hosts.id}, ' ', ${reportedAtMs}), ',')` })
       .from(hosts)
-      .where(and(eq(hosts.organisationId, organisationId), isNotNull(hosts.lastWindowEndAt)));
+      .where(eq(hosts.organisationId, organisationId));
     const { byId } = indexOf(known);
+    let found = 0;
     for (const entry of (row?.said ?? "").split(",")) {
       const at = entry.indexOf(" ");
       const host = byId.get(entry.slice(0, at)) as Written | undefined;
-      if (host !== undefined) host.lastWindowEndMs = Number(entry.slice(at + 1));
+      if (host === undefined) continue;
+      found++;
+      if (at < entry.length - 1) host.lastWindowEndMs = Number(entry.slice(at + 1));
     }
+    return found === known.length;
   }
+}
+
+const SNAPSHOT = sql<string>`pg_current_snapshot()::text`;
+
+/** Rows that were told of by transactions that had not ended then. Those of none that ever was here came with a copy of another installation's database. */
+function toldSince(snapshot: string): SQL {
+  const then = sql`${snapshot}::pg_snapshot`;
+  return sql`${hosts.toldIn} >= pg_snapshot_xmin(${then}) AND ${hosts.toldIn} < pg_snapshot_xmax(pg_current_snapshot()) AND NOT pg_visible_in_snapshot(${hosts.toldIn}, ${then})`;
+}
+
+/** By name, whatever a database's collation is. Looking them up is made ready: whoever plans by the list finds it so. */
+function arranged(list: Written[]): readonly Written[] {
+  list.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  indexOf(list);
+  return list;
 }

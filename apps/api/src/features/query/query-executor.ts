@@ -3,6 +3,7 @@ import { Inject, Injectable } from "@nestjs/common";
 import type { Caller } from "../../common/caller.ts";
 import { Clock } from "../../common/clock.ts";
 import { Config } from "../../config/config.ts";
+import { rowsToCount } from "./answer-cost.ts";
 import { factSources } from "./fact-sources.ts";
 import { indexOf } from "./host-lists.ts";
 import type { Planned } from "./planner.ts";
@@ -75,7 +76,7 @@ export class Execution {
   /** The one value of each group over the range. */
   async answer(query: RangeQuery): Promise<Answer> {
     const answer = await this.services.queries.query(this.caller, { ...query, points: 1, explain: false }, this.signal);
-    this.rows += answer.meta.rowsRead;
+    this.rows += rowsToCount(answer);
     return answer;
   }
 

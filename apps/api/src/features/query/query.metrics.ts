@@ -2,6 +2,7 @@
 import { Inject, Injectable } from "@nestjs/common";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { FairQueue } from "./fair-queue.ts";
+import type { WholeOrigin } from "./whole-answers.ts";
 
 /** What queries ask of ClickHouse, and how long they wait until they may. */
 @Injectable()
@@ -9,6 +10,7 @@ export class QueryMetrics {
   readonly waitSeconds: Histogram;
   readonly refused: Counter<"reason">;
   readonly answers: Counter<"origin">;
+  readonly wholeAnswers: Counter<"origin">;
 
   constructor(@Inject(Registry) private readonly registry: Registry) {
     const registers = [registry];
@@ -30,6 +32,16 @@ export class QueryMetrics {
       help: "Answers of statements by where they came from: run (read), somebody else's run (shared), nothing changed since (kept), of the last seconds (recent).",
       labelNames: ["origin"],
     });
+    this.wholeAnswers = new Counter({
+      registers,
+      name: "waggle_query_whole_answers_total",
+      help: "Answers about whole fleets by where they came from: made for their caller (made), being made for another (shared), made for another some seconds ago (recent).",
+      labelNames: ["origin"],
+    });
+  }
+
+  countWhole(origin: WholeOrigin): void {
+    this.wholeAnswers.inc({ origin });
   }
 
   observe(queue: Pick<FairQueue, "running" | "waiting">): void {

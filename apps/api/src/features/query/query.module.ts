@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Module } from "@nestjs/common";
+import { FormatsModule } from "../formats/formats.module.ts";
 import { RollupsModule } from "../rollups/rollups.module.ts";
 import { QueryPlanner } from "./planner.ts";
 import { QueryController } from "./query.controller.ts";
@@ -10,7 +11,7 @@ import { QueryExecutor } from "./query-executor.ts";
 import { StatementAdmission } from "./statement-admission.ts";
 
 @Module({
-  imports: [RollupsModule],
+  imports: [RollupsModule, FormatsModule],
   controllers: [QueryController],
   providers: [QueryService, QueryExecutor, QueryPlanner, QueryRepository, QueryMetrics, StatementAdmission],
   exports: [QueryService, QueryRepository, QueryExecutor],

@@ -18,9 +18,9 @@ import type { Source } from "./sources.ts";
 import { Parameters, type Plan, rowsOf, type Statement, scopeOf } from "./sql.ts";
 import { StatementAdmission } from "./statement-admission.ts";
 import { kindOf, nameOf, scopeName, tenantOf } from "./statement-name.ts";
-import { TableVersions } from "./table-versions.ts";
+import { type Content, TableVersions } from "./table-versions.ts";
 import type { TimeRange } from "./time-range.ts";
-import { WindowVersions } from "./window-versions.ts";
+import { type NamedWindows, WindowVersions } from "./window-versions.ts";
 
 /** What one query may cost. ClickHouse knows the rows from its primary key before it reads any. */
 const defaultLimits = {
@@ -40,7 +40,7 @@ const KEPT_ROWS_MAX = 150_000;
 const RECENT_MS = 5_000;
 /** When a statement would wait longer, an answer of the last seconds is the better one: one window's length, as then the question is another. */
 const LONG_WAIT_MS = 250;
-const RECENT_UNDER_LOAD_MS = 10_000;
+export const RECENT_UNDER_LOAD_MS = 10_000;
 /** As of `KEPT_BYTES_MAX`; they are pushed out by newer ones. */
 const RECENT_BYTES_MAX = 16 * 1_024 * 1_024;
 
@@ -69,6 +69,10 @@ export interface RunAnswer<Row> {
   readonly origin: Origin;
   /** Until ClickHouse was given the statement. */
   readonly waitedMs: number;
+  /** When this was what there is, by `performance.now()`. */
+  readonly asOfMs: number;
+  /** Of rows that are right as long as it is the same. */
+  readonly content: Content | undefined;
 }
 
 interface ReadRows {
@@ -141,21 +145,29 @@ export class QueryRepository {
   ): Promise<RunAnswer<Row>> {
     const tenant = tenantOf(statement);
     const key = nameOf(statement);
-    const version = await this.versionOf(statement);
-    if (version !== undefined) {
-      const kept = this.kept.get(key, version);
-      if (kept !== undefined) return { rows: kept.rows as Row[], rowsRead: 0, origin: "kept", waitedMs: 0 };
+    const content = await this.contentOf(statement);
+    if (content !== undefined) {
+      const kept = this.kept.get(key, content.version);
+      if (kept !== undefined) return { rows: kept.rows as Row[], rowsRead: 0, origin: "kept", waitedMs: 0, asOfMs: content.asOfMs, content };
     }
     const known = this.recent.get(key, tenant);
     if (known !== undefined && performance.now() - known.readAtMs < this.recentMs(recent, tenant))
-      return { rows: known.rows as Row[], rowsRead: 0, origin: "recent", waitedMs: 0 };
-    const { answer, isShared } = await this.running.get(key, (abort) => this.read(tenant, statement, key, version, abort, ticket), signal);
-    const { rows, rowsRead, waitedMs } = answer;
-    return { rows: rows as Row[], rowsRead, origin: isShared ? "shared" : "read", waitedMs };
+      return { rows: known.rows as Row[], rowsRead: 0, origin: "recent", waitedMs: 0, asOfMs: known.readAtMs, content: undefined };
+    const work = (abort: AbortSignal): Promise<ReadRows> => this.read(tenant, statement, key, content?.version, abort, ticket);
+    const { answer, isShared } = await this.running.get(key, work, signal);
+    const { rows, rowsRead, waitedMs, readAtMs } = answer;
+    return {
+      rows: rows as Row[],
+      rowsRead,
+      origin: isShared ? "shared" : "read",
+      waitedMs,
+      asOfMs: readAtMs,
+      content: isShared ? undefined : content,
+    };
   }
 
   /** How old an answer may be that is handed out again, ms. */
-  private recentMs(recent: Recent, tenant: string): number {
+  recentMs(recent: Recent, tenant: string): number {
     if (recent === "never") return 0;
     if (this.admission.expectedWaitMs(tenant) > LONG_WAIT_MS) return RECENT_UNDER_LOAD_MS;
     return recent === "always" ? RECENT_MS : 0;
@@ -166,14 +178,22 @@ export class QueryRepository {
    * @param recent whether an answer may be some seconds old
    * @throws AppError STORAGE_UNAVAILABLE
    */
-  versionsOf(plan: Plan, range: TimeRange, recent: Recent): Promise<(fromMs: number, toMs: number) => string> {
+  versionsOf(plan: Plan, range: TimeRange, recent: Recent): Promise<NamedWindows> {
     return this.windows.of(plan, range, Math.max(this.windowsAgeMs, this.recentMs(recent, plan.tenant)));
   }
 
   /** What names the content of all that the statement reads; undefined: it reads rows that come in at any moment. */
-  private async versionOf({ sql, reads }: Statement): Promise<string | undefined> {
+  private async contentOf({ sql, reads }: Statement): Promise<Content | undefined> {
     if (reads?.isRolledUp !== true) return undefined;
     return this.versions.of(tablesIn(sql), reads.fromMs, reads.toMs);
+  }
+
+  /**
+   * Whether it is what there is now, or was two seconds ago.
+   * @throws AppError STORAGE_UNAVAILABLE
+   */
+  async isStillThere({ tables, fromMs, toMs, version }: Content): Promise<boolean> {
+    return (await this.versions.of(tables, fromMs, toMs)).version === version;
   }
 
   private async read(

@@ -248,8 +248,10 @@ export const answerSchema = z
         .object({ from: timeSchema, to: timeSchema, coverage: coverageSchema })
         .optional()
         .meta({ description: "With `compare`: the earlier window. Its distance is a whole number of steps." }),
-      rowsRead: z.int(),
-      elapsedMs: z.number(),
+      rowsRead: z.int().meta({ description: "Rows that were read to make the answer; 0 = all of it was known." }),
+      elapsedMs: z
+        .number()
+        .meta({ description: "How long it took to make; of an answer that was made for somebody who asked the same (header `Age`), then." }),
       plannerMs: z.number().meta({ description: "Of `elapsedMs`: what was spent outside of the databases." }),
       explain: explanationSchema.optional(),
     }),

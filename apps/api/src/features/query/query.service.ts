@@ -5,6 +5,7 @@ import { OTHER, RELATIVE_ERROR_MAX, SERVER_HOST } from "@waggle/signals";
 import { AppError } from "../../common/app-error.ts";
 import { type Caller, requireScope } from "../../common/caller.ts";
 import { Clock } from "../../common/clock.ts";
+import { AnswerBodies } from "../formats/answer-bodies.ts";
 import { AskedTogether } from "./asked-together.ts";
 import { assembleSeries, groupOf, type HeatmapGrids, heatmapGrids, reporterKeys, withCompared } from "./assemble.ts";
 import {
@@ -25,8 +26,10 @@ import { type EntryOrigin, Journal } from "./journal.ts";
 import type { KeptSteps } from "./kept-steps.ts";
 import type { KeptTotals } from "./kept-totals.ts";
 import { LARGE_FLEET_HOSTS } from "./known-hosts.ts";
+import type { Selection } from "./measures.ts";
 import { type Asked, type Planned, QueryPlanner } from "./planner.ts";
-import { QueryRepository, type Recent } from "./query.repository.ts";
+import { QueryMetrics } from "./query.metrics.ts";
+import { QueryRepository, RECENT_UNDER_LOAD_MS, type Recent } from "./query.repository.ts";
 import type { Answer, Coverage, Explanation, Query } from "./query.schemas.ts";
 import { type Groups, nothing, type ReadRows, type Run, type RunSteps, type RunTotals, readWindow, toHostReports } from "./read-answer.ts";
 import { readSteps, type StepQuestion } from "./read-steps.ts";
@@ -34,9 +37,10 @@ import { readTotals, type TotalQuestion } from "./read-totals.ts";
 import { type ResolvedQuery, resolveQuery } from "./resolve.ts";
 import { SharedAnswers } from "./shared-answers.ts";
 import { coarsestLevel, type Source } from "./sources.ts";
-import type { Statement } from "./sql.ts";
+import type { Plan, Statement } from "./sql.ts";
 import { isFleet, type Reading } from "./statements.ts";
-import type { TimeRange } from "./time-range.ts";
+import { type TimeRange, WINDOW_MS } from "./time-range.ts";
+import { type Made, WholeAnswers } from "./whole-answers.ts";
 
 /** Shorter than the time in which a host counts as late; long enough for all panels of a page. */
 const HOSTS_KEPT_MS = 5_000;
@@ -44,31 +48,72 @@ const HOSTS_KEPT_MS = 5_000;
 const FEW_HOSTS = 4;
 /** Ranges and signals; an answer about 10,000 hosts takes some 3 MB. */
 const FLEETS_KEPT_MAX = 16;
+/** Answers as objects; one of two values of each of 10,000 hosts takes some 5 MB. */
+const WHOLE_BYTES_MAX = 48 * 1_024 * 1_024;
+
+/** What several reports of the same are made of. */
+interface SaidHosts {
+  readonly reports: ReadonlyMap<string, HostReport>;
+  readonly asOfMs: number;
+}
+
+/** A query whose names are known, and all hosts of the organisation. */
+interface Resolved {
+  readonly tenant: string;
+  readonly nowMs: number;
+  readonly resolved: ResolvedQuery;
+  readonly enrolled: readonly KnownHost[];
+}
 
 /** One query object in, one columnar answer out. */
 @Injectable()
 export class QueryService {
   private readonly together = new AskedTogether();
-  private readonly fleetHosts = new SharedAnswers<ReadonlyMap<string, HostReport>>(HOSTS_KEPT_MS, FLEETS_KEPT_MAX);
+  private readonly fleetHosts = new SharedAnswers<SaidHosts>(HOSTS_KEPT_MS, FLEETS_KEPT_MAX);
+  private readonly whole: WholeAnswers<Answer>;
 
   constructor(
     @Inject(QueryRepository) private readonly repository: QueryRepository,
     @Inject(QueryPlanner) private readonly planner: QueryPlanner,
     @Inject(Clock) private readonly clock: Clock,
-  ) {}
+    @Inject(QueryMetrics) private readonly metrics: QueryMetrics,
+    @Inject(AnswerBodies) bodies: AnswerBodies,
+  ) {
+    this.whole = new WholeAnswers<Answer>({
+      bytesMax: WHOLE_BYTES_MAX,
+      keptMs: RECENT_UNDER_LOAD_MS,
+      isStillThere: (content) => repository.isStillThere(content),
+      onKept: ({ answer, asOfMs }) => bodies.share(answer, asOfMs),
+      onLetGo: (answer) => bodies.letGo(answer),
+    });
+  }
 
   /**
-   * Answers a query out of the caller's organisation.
+   * Answers a query out of the caller's organisation. The answer may be others' too (docs/adr/0019): nobody changes it, and `rowsToCount` says what it costs whom.
    * @param signal aborts the query in ClickHouse too, unless somebody else waits for the same
    * @param rawGrainMs shortest step of raw rows, where the caller knows that the windows of these hosts are shorter than others'
    * @throws AppError VALIDATION_FAILED, SIGNAL_NOT_FOUND, QUERY_TOO_LARGE, QUERY_TIMEOUT, STORAGE_UNAVAILABLE, FORBIDDEN
    */
   async query(caller: Caller, query: Query, signal?: AbortSignal, rawGrainMs?: number): Promise<Answer> {
     const journal = new Journal();
-    const { window, resolved, asked } = await this.choose(caller, query, journal, signal, rawGrainMs);
+    const question = await this.resolve(caller, query, journal);
+    const key = query.explain || rawGrainMs !== undefined ? undefined : wholeKey(question);
+    if (key === undefined) return (await this.make(question, journal, { isExplained: query.explain, rawGrainMs }, signal)).answer;
+    const make = (abort: AbortSignal) => this.make(aligned(question), journal, {}, abort);
+    const { made, origin } = await this.whole.get(key, this.repository.recentMs("always", question.tenant), make, signal);
+    this.metrics.countWhole(origin);
+    return made.answer;
+  }
+
+  private async make(
+    question: Resolved,
+    journal: Journal,
+    { isExplained = false, rawGrainMs }: { readonly isExplained?: boolean; readonly rawGrainMs?: number | undefined },
+    signal: AbortSignal | undefined,
+  ): Promise<Made<Answer>> {
+    const { window, resolved, asked } = await this.choose(question, journal, signal, rawGrainMs);
     const { plan, planned, nowMs } = window;
     const { steps, hosts } = plan;
-    const tenant = caller.organisationId;
 
     const isNobody = hosts?.length === 0;
     const read = isNobody ? nothing(plan) : await this.read(window, journal, "", signal);
@@ -85,7 +130,7 @@ export class QueryService {
         ? undefined
         : { series: withCompared(series, earlier.window.series(earlier.read, further, grids)), meta: earlier.window.meta(earlier.read) };
     const { elapsedMs, plannerMs } = journal.times();
-    return {
+    const answer: Answer = {
       meta: {
         signal: plan.signal.name,
         from: iso(steps.fromMs),
@@ -103,18 +148,22 @@ export class QueryService {
         rowsRead: journal.rowsRead,
         elapsedMs,
         plannerMs,
-        ...(query.explain ? { explain: explanation(planned, journal, tenant) } : {}),
+        ...(isExplained ? { explain: explanation(planned, journal, question.tenant) } : {}),
       },
       series: compared === undefined ? series : compared.series,
     };
+    return { answer, asOfMs: journal.asOfMs, contents: journal.contents, bytes: bytesOf(answer) };
   }
 
-  private async choose(caller: Caller, query: Query, journal: Journal, signal: AbortSignal | undefined, rawGrainMs?: number) {
+  private async resolve(caller: Caller, query: Query, journal: Journal): Promise<Resolved> {
     requireScope(caller, "metrics:read");
     const nowMs = this.clock.now();
     const tenant = caller.organisationId;
     const enrolled = await journal.wait(() => this.repository.listHosts(tenant));
-    const resolved = resolveQuery(query, nowMs, indexOf(enrolled).tagKeys);
+    return { tenant, nowMs, resolved: resolveQuery(query, nowMs, indexOf(enrolled).tagKeys), enrolled };
+  }
+
+  private async choose({ tenant, nowMs, resolved, enrolled }: Resolved, journal: Journal, signal: AbortSignal | undefined, rawGrainMs?: number) {
     const known = resolved.signal.source === "server" ? serverHosts : enrolled;
     const { hosts: matching, ids } = matchingOf(known, resolved.hostFilters);
     const hosts = resolved.hostFilters.length === 0 ? null : ids;
@@ -130,7 +179,9 @@ export class QueryService {
    * @throws AppError as of `query`; VALIDATION_FAILED for comparisons of groups' values, which only `query` heeds
    */
   async plan(caller: Caller, query: Omit<Query, "explain" | "points">, signal?: AbortSignal): Promise<ChosenPlan> {
-    const { window, resolved, asked } = await this.choose(caller, { ...query, points: 1, explain: false }, new Journal(), signal);
+    const journal = new Journal();
+    const question = await this.resolve(caller, { ...query, points: 1, explain: false }, journal);
+    const { window, resolved, asked } = await this.choose(question, journal, signal);
     if (window.planned.compared.length > 0) {
       const detail = "Comparisons of values, such as `count>10`, cannot be used here; filter by dimensions, hosts and tags.";
       throw new AppError("VALIDATION_FAILED", `/where: ${detail}`, { errors: [{ pointer: "/where", detail }] });
@@ -181,11 +232,19 @@ export class QueryService {
     const run: Run = async <Row>(purpose: string, statement: Statement, isOfCoverage = false) => {
       const startedAtMs = performance.now();
       const recent = statement.asOf === undefined ? recentOf(isOfCoverage) : "never";
-      const { rows, rowsRead, origin, waitedMs } = await journal.wait(() => this.repository.run<Row>(statement, either, { recent, ticket: journal }));
+      const answer = await journal.wait(() => this.repository.run<Row>(statement, either, { recent, ticket: journal }));
+      const { rows, rowsRead, origin, waitedMs } = answer;
+      // Coverage that was read for another is not read again because rows have come meanwhile.
+      journal.madeOf(isOfCoverage ? { asOfMs: answer.asOfMs } : answer);
       journal.note({ purpose: `${prefix}${purpose}`, statement, origin, rowsRead, waitedMs, elapsedMs: performance.now() - startedAtMs });
       return rows;
     };
     const askHosts = (statement: Statement) => this.hosts(window, statement, journal, `${prefix}what each host said`, either);
+    const versionsOf = async (plan: Plan, range: TimeRange, recent: Recent) => {
+      const named = await journal.wait(() => this.repository.versionsOf(plan, range, recent));
+      journal.madeOf(named);
+      return named.nameOf;
+    };
     const runSteps: RunSteps = async <Row extends { readonly step: number }>(purpose: string, question: StepQuestion, isOfCoverage = false) => {
       const { plan } = question;
       const recent = recentOf(isOfCoverage);
@@ -193,7 +252,7 @@ export class QueryService {
       const isTold = recent !== "never" && plan.signal.source !== "server";
       return readSteps<Row>(question, {
         kept: this.repository.keptSteps as unknown as KeptSteps<Row>,
-        ...(isTold ? { versions: (range: TimeRange) => journal.wait(() => this.repository.versionsOf(plan, range, recent)) } : {}),
+        ...(isTold ? { versions: (range: TimeRange) => versionsOf(plan, range, recent) } : {}),
         run: (some) => run<Row>(purpose, some, isOfCoverage),
         onKept: (some) => journal.note({ purpose: `${prefix}${purpose}`, statement: some, origin: "kept", rowsRead: 0, waitedMs: 0, elapsedMs: 0 }),
       });
@@ -204,7 +263,7 @@ export class QueryService {
       return readTotals<Row>(question, {
         kept: this.repository.keptTotals as unknown as KeptTotals<Row>,
         nowMs: window.nowMs,
-        versions: (range) => journal.wait(() => this.repository.versionsOf(plan, range, window.recent)),
+        versions: (range) => versionsOf(plan, range, window.recent),
         run: (some) => run<Row>(purpose, some),
       });
     };
@@ -242,19 +301,71 @@ export class QueryService {
   ): Promise<ReadonlyMap<string, HostReport>> {
     const startedAtMs = performance.now();
     let [origin, rowsRead, waitedMs]: [EntryOrigin, number, number] = ["recent", 0, 0];
-    const ask = async (abort: AbortSignal | undefined): Promise<ReadonlyMap<string, HostReport>> => {
+    const ask = async (abort: AbortSignal | undefined): Promise<SaidHosts> => {
       const answer = await this.repository.run<HostsRow>(statement, abort, { recent: recentOfCoverage, ticket: journal });
       ({ origin, rowsRead, waitedMs } = answer);
-      return toHostReports(answer.rows);
+      return { reports: toHostReports(answer.rows), asOfMs: answer.asOfMs };
     };
-    const reports = await journal.wait(() =>
+    const { reports, asOfMs } = await journal.wait(() =>
       plan.hosts === null
         ? this.fleetHosts.get(JSON.stringify([statement.sql, statement.parameters]), () => ask(undefined), performance.now())
         : ask(signal),
     );
+    journal.madeOf({ asOfMs });
     journal.note({ purpose, statement, origin, rowsRead, waitedMs, elapsedMs: performance.now() - startedAtMs });
     return reports;
   }
+}
+
+/** Numbers lists of hosts, which are the same objects as long as nothing about their hosts has changed. */
+const listNumbers = new WeakMap<readonly KnownHost[], number>();
+let lists = 0;
+
+function numberOf(list: readonly KnownHost[]): number {
+  let number = listNumbers.get(list);
+  if (number === undefined) {
+    number = ++lists;
+    listNumbers.set(list, number);
+  }
+  return number;
+}
+
+/** Names what a question about all hosts of a large fleet asks; undefined: it is another one, whose answer is its caller's alone. */
+function wholeKey({ tenant, resolved, enrolled }: Resolved): string | undefined {
+  const { signal, selections, by, labels, filters, hostFilters, comparisons, points, stepMs, limit, earlier } = resolved;
+  if (enrolled.length < LARGE_FLEET_HOSTS || hostFilters.length > 0 || signal.source === "server") return undefined;
+  const { fromMs, toMs } = alignedRange(resolved.range);
+  const name = ({ measure, aggregate }: Pick<Selection, "measure" | "aggregate">): readonly string[] => [measure, aggregate];
+  return JSON.stringify([
+    tenant,
+    numberOf(enrolled),
+    signal.name,
+    selections.map(name),
+    by,
+    labels,
+    filters,
+    comparisons.map(({ selection, operator, value }) => [...name(selection), operator, value]),
+    fromMs,
+    toMs,
+    points,
+    stepMs,
+    limit,
+    earlier,
+  ]);
+}
+
+/** Steps begin and end on marks of windows: who asks some seconds later asks the same. */
+function alignedRange({ fromMs, toMs }: TimeRange): TimeRange {
+  return { fromMs: Math.floor(fromMs / WINDOW_MS) * WINDOW_MS, toMs: Math.ceil(toMs / WINDOW_MS) * WINDOW_MS };
+}
+
+function aligned(question: Resolved): Resolved {
+  return { ...question, resolved: { ...question.resolved, range: alignedRange(question.resolved.range) } };
+}
+
+/** What an answer takes as objects, about. */
+function bytesOf({ series }: Answer): number {
+  return series.reduce((sum, one) => sum + 200 + 24 * ("values" in one ? one.values.length : one.cells.length * (one.cells[0]?.length ?? 0)), 0);
 }
 
 /** What a query reads. */

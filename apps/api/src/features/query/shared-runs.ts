@@ -3,7 +3,9 @@
 interface Run<T> {
   readonly answer: Promise<T>;
   readonly abort: AbortController;
+  readonly begunAtMs: number;
   callers: number;
+  isOver: boolean;
 }
 
 /**
@@ -16,6 +18,7 @@ export class SharedRuns<T> {
   /**
    * @param key names everything the answer depends on, the tenant included
    * @param work gets the signal that ends it
+   * @param sinceMs work that began before, by `performance.now()`, is another's
    * @returns the answer, and whether somebody else had begun the work
    * @throws what the work throws, to all of its callers; the caller's signal's reason
    */
@@ -23,9 +26,11 @@ export class SharedRuns<T> {
     key: string,
     work: (signal: AbortSignal) => Promise<T>,
     signal: AbortSignal | undefined,
+    sinceMs = Number.NEGATIVE_INFINITY,
   ): Promise<{ readonly answer: T; readonly isShared: boolean }> {
     signal?.throwIfAborted();
-    const known = this.runs.get(key);
+    const begun = this.runs.get(key);
+    const known = begun !== undefined && begun.begunAtMs >= sinceMs ? begun : undefined;
     const run = known ?? this.begin(key, work);
     run.callers++;
     let leave: (() => void) | undefined;
@@ -38,8 +43,8 @@ export class SharedRuns<T> {
       return { answer: await Promise.race([run.answer, gone]), isShared: known !== undefined };
     } finally {
       if (leave !== undefined) signal?.removeEventListener("abort", leave);
-      if (--run.callers === 0 && this.runs.get(key) === run) {
-        this.runs.delete(key);
+      if (--run.callers === 0 && !run.isOver) {
+        if (this.runs.get(key) === run) this.runs.delete(key);
         run.abort.abort(signal?.reason ?? new Error("nobody waits for it any more"));
       }
     }
@@ -47,9 +52,10 @@ export class SharedRuns<T> {
 
   private begin(key: string, work: (signal: AbortSignal) => Promise<T>): Run<T> {
     const abort = new AbortController();
-    const run: Run<T> = { answer: work(abort.signal), abort, callers: 0 };
+    const run: Run<T> = { answer: work(abort.signal), abort, begunAtMs: performance.now(), callers: 0, isOver: false };
     this.runs.set(key, run);
     const forget = (): void => {
+      run.isOver = true;
       if (this.runs.get(key) === run) this.runs.delete(key);
     };
     // Also keeps a failure that nobody waits for from being unhandled.

@@ -9,6 +9,22 @@ interface PartitionRow {
   readonly version: string;
 }
 
+/** What tables' stretches of time held. */
+export interface Content {
+  readonly tables: readonly string[];
+  readonly fromMs: number;
+  readonly toMs: number;
+  /** Equal ones, equal rows. */
+  readonly version: string;
+  /** When that was so, by `performance.now()`. */
+  readonly asOfMs: number;
+}
+
+interface Partitions {
+  readonly asOfMs: number;
+  readonly byTable: ReadonlyMap<string, readonly PartitionRow[]>;
+}
+
 const DAY_MS = 86_400_000;
 
 /**
@@ -21,25 +37,26 @@ const DAY_MS = 86_400_000;
 export class TableVersions {
   /** A version may be this old. Tests lower it. */
   maxAgeMs = 2_000;
-  private known: { readonly readAtMs: number; readonly partitions: Promise<ReadonlyMap<string, readonly PartitionRow[]>> } | undefined;
+  private known: { readonly readAtMs: number; readonly partitions: Promise<Partitions> } | undefined;
 
   constructor(private readonly clickhouse: ClickHouseService) {}
 
   /** @throws AppError STORAGE_UNAVAILABLE */
-  async of(tables: readonly string[], fromMs: number, toMs: number): Promise<string> {
-    const partitions = await this.partitions();
-    return tables
+  async of(tables: readonly string[], fromMs: number, toMs: number): Promise<Content> {
+    const { asOfMs, byTable } = await this.partitions();
+    const version = tables
       .map((table) => {
-        const touched = (partitions.get(table) ?? []).filter((row) => row.first_day * DAY_MS < toMs && (row.last_day + 1) * DAY_MS > fromMs);
+        const touched = (byTable.get(table) ?? []).filter((row) => row.first_day * DAY_MS < toMs && (row.last_day + 1) * DAY_MS > fromMs);
         return `${table}=${touched.map((row) => row.version).join(",")}`;
       })
       .join(" ");
+    return { tables, fromMs, toMs, version, asOfMs };
   }
 
-  private partitions(): Promise<ReadonlyMap<string, readonly PartitionRow[]>> {
+  private partitions(): Promise<Partitions> {
     const nowMs = performance.now();
     if (this.known !== undefined && nowMs - this.known.readAtMs < this.maxAgeMs) return this.known.partitions;
-    const partitions = this.read();
+    const partitions = this.read(nowMs);
     const known = { readAtMs: nowMs, partitions };
     this.known = known;
     partitions.catch(() => {
@@ -48,7 +65,7 @@ export class TableVersions {
     return partitions;
   }
 
-  private async read(): Promise<ReadonlyMap<string, readonly PartitionRow[]>> {
+  private async read(asOfMs: number): Promise<Partitions> {
     const { from, node } = this.clickhouse.systemTable("parts");
     const { rows } = await this.clickhouse.query<PartitionRow>(
       `SELECT replaceRegexpOne(table, '_local$', '') AS table_name, toInt32(toDate(min(min_time))) AS first_day, toInt32(toDate(max(max_time))) AS last_day,
@@ -59,6 +76,6 @@ export class TableVersions {
        ORDER BY table_name, version`,
       { database: this.clickhouse.database },
     );
-    return Map.groupBy(rows, (row) => row.table_name);
+    return { asOfMs, byTable: Map.groupBy(rows, (row) => row.table_name) };
   }
 }

@@ -13,6 +13,13 @@ interface SlotRow {
 
 type Slots = ReadonlyMap<number, string>;
 
+/** What names the rows of a stretch within a range: equal names, equal rows. */
+export interface NamedWindows {
+  readonly nameOf: (fromMs: number, toMs: number) => string;
+  /** When that was so, by `performance.now()`. */
+  readonly asOfMs: number;
+}
+
 interface Known extends TimeRange {
   readonly readAtMs: number;
   readonly slots: Promise<Slots>;
@@ -38,23 +45,24 @@ export class WindowVersions {
   /**
    * @param range whole default windows
    * @param maxAgeMs how old what is known of them may be
-   * @returns what names the rows of a stretch within the range: equal names, equal rows
    * @throws AppError STORAGE_UNAVAILABLE
    */
-  async of(plan: Pick<Plan, "tenant" | "hosts">, range: TimeRange, maxAgeMs: number): Promise<(fromMs: number, toMs: number) => string> {
-    const slots = await this.slots(plan, range, maxAgeMs);
-    return (fromMs, toMs) => {
+  async of(plan: Pick<Plan, "tenant" | "hosts">, range: TimeRange, maxAgeMs: number): Promise<NamedWindows> {
+    const known = this.around(plan, range, maxAgeMs);
+    const slots = await known.slots;
+    const nameOf = (fromMs: number, toMs: number): string => {
       const names: string[] = [];
       for (let slot = fromMs / WINDOW_MS; slot < toMs / WINDOW_MS; slot++) names.push(slots.get(slot) ?? "");
       return names.join(" ");
     };
+    return { nameOf, asOfMs: known.readAtMs };
   }
 
-  private slots(plan: Pick<Plan, "tenant" | "hosts">, { fromMs, toMs }: TimeRange, maxAgeMs: number): Promise<Slots> {
+  private around(plan: Pick<Plan, "tenant" | "hosts">, { fromMs, toMs }: TimeRange, maxAgeMs: number): Known {
     const nowMs = performance.now();
     const key = scopeName(plan);
     const before = this.known.get(key);
-    if (before !== undefined && nowMs - before.readAtMs < maxAgeMs && before.fromMs <= fromMs && before.toMs >= toMs) return before.slots;
+    if (before !== undefined && nowMs - before.readAtMs < maxAgeMs && before.fromMs <= fromMs && before.toMs >= toMs) return before;
     const range = { fromMs: Math.floor(fromMs / AROUND_MS) * AROUND_MS, toMs: Math.ceil(toMs / AROUND_MS) * AROUND_MS };
     const entry: Known = { ...range, readAtMs: nowMs, slots: this.read(plan, range) };
     this.known.delete(key);
@@ -64,7 +72,7 @@ export class WindowVersions {
     entry.slots.catch(() => {
       if (this.known.get(key) === entry) this.known.delete(key);
     });
-    return entry.slots;
+    return entry;
   }
 
   private async read(plan: Pick<Plan, "tenant" | "hosts">, range: TimeRange): Promise<Slots> {
