@@ -49,11 +49,14 @@ const RECENT_BYTES_MAX = 16 * 1_024 * 1_024;
  */
 export type Origin = "read" | "shared" | "kept" | "recent";
 
+/** Of as old as an answer may be: what one is made of that will be handed out again may be this old, so that it is not too old at once. */
+const RECENT_PART = 1 / 5;
+
 /**
  * Whether an answer that was read some seconds ago will do. never: rows must be in it that have come in since; rather-than-wait: where statements wait long
- * for ClickHouse, up to ten seconds; always: up to five also where none do.
+ * for ClickHouse, up to ten seconds; always: up to five also where none do; as-a-part: for what is itself handed out again so long, a fifth of that.
  */
-export type Recent = "never" | "rather-than-wait" | "always";
+export type Recent = "never" | "rather-than-wait" | "always" | "as-a-part";
 
 export interface RunOptions {
   readonly recent?: Recent;
@@ -169,6 +172,7 @@ export class QueryRepository {
   /** How old an answer may be that is handed out again, ms. */
   recentMs(recent: Recent, tenant: string): number {
     if (recent === "never") return 0;
+    if (recent === "as-a-part") return this.recentMs("always", tenant) * RECENT_PART;
     if (this.admission.expectedWaitMs(tenant) > LONG_WAIT_MS) return RECENT_UNDER_LOAD_MS;
     return recent === "always" ? RECENT_MS : 0;
   }

@@ -38,6 +38,7 @@ import { type ResolvedQuery, resolveQuery } from "./resolve.ts";
 import { SharedAnswers } from "./shared-answers.ts";
 import { coarsestLevel, type Source } from "./sources.ts";
 import type { Plan, Statement } from "./sql.ts";
+import { nameOf } from "./statement-name.ts";
 import { isFleet, type Reading } from "./statements.ts";
 import { type TimeRange, WINDOW_MS } from "./time-range.ts";
 import { type Made, WholeAnswers } from "./whole-answers.ts";
@@ -99,7 +100,7 @@ export class QueryService {
     const question = await this.resolve(caller, query, journal);
     const key = query.explain || rawGrainMs !== undefined ? undefined : wholeKey(question);
     if (key === undefined) return (await this.make(question, journal, { isExplained: query.explain, rawGrainMs }, signal)).answer;
-    const make = (abort: AbortSignal) => this.make(aligned(question), journal, {}, abort);
+    const make = (abort: AbortSignal) => this.make(aligned(question), journal, { isWhole: true }, abort);
     const { made, origin } = await this.whole.get(key, this.repository.recentMs("always", question.tenant), make, signal);
     this.metrics.countWhole(origin);
     return made.answer;
@@ -108,10 +109,14 @@ export class QueryService {
   private async make(
     question: Resolved,
     journal: Journal,
-    { isExplained = false, rawGrainMs }: { readonly isExplained?: boolean; readonly rawGrainMs?: number | undefined },
+    {
+      isExplained = false,
+      isWhole = false,
+      rawGrainMs,
+    }: { readonly isExplained?: boolean; readonly isWhole?: boolean; readonly rawGrainMs?: number | undefined },
     signal: AbortSignal | undefined,
   ): Promise<Made<Answer>> {
-    const { window, resolved, asked } = await this.choose(question, journal, signal, rawGrainMs);
+    const { window, resolved, asked } = await this.choose(question, journal, signal, { isWhole, rawGrainMs });
     const { plan, planned, nowMs } = window;
     const { steps, hosts } = plan;
 
@@ -163,14 +168,23 @@ export class QueryService {
     return { tenant, nowMs, resolved: resolveQuery(query, nowMs, indexOf(enrolled).tagKeys), enrolled };
   }
 
-  private async choose({ tenant, nowMs, resolved, enrolled }: Resolved, journal: Journal, signal: AbortSignal | undefined, rawGrainMs?: number) {
+  private async choose(
+    { tenant, nowMs, resolved, enrolled }: Resolved,
+    journal: Journal,
+    signal: AbortSignal | undefined,
+    { isWhole = false, rawGrainMs }: { readonly isWhole?: boolean; readonly rawGrainMs?: number | undefined } = {},
+  ) {
     const known = resolved.signal.source === "server" ? serverHosts : enrolled;
     const { hosts: matching, ids } = matchingOf(known, resolved.hostFilters);
     const hosts = resolved.hostFilters.length === 0 ? null : ids;
     const asked = toAsked(resolved, tenant, hosts, matching, journal);
     const planned = await this.planner.choose(asked, resolved.range, { ...resolved, rawGrainMs }, nowMs, signal);
     // Who knows the windows of the hosts asks for one as soon as it is complete.
-    return { window: new Window(planned, known, matching, nowMs, rawGrainMs !== undefined), resolved, asked };
+    return {
+      window: new Window(planned, known, matching, nowMs, rawGrainMs !== undefined ? "never" : isWhole ? "as-a-part" : undefined),
+      resolved,
+      asked,
+    };
   }
 
   /**
@@ -217,7 +231,7 @@ export class QueryService {
     const again = await this.planner.again({ ...asked, comparisons: [] }, steps, window.nowMs, signal);
     // What passes is what passes now: the same groups are compared.
     const planned: Planned = { ...again, plan: { ...again.plan, ...(read.passing === undefined ? {} : { passing: read.passing }) } };
-    const before = new Window(planned, window.known, window.matching, window.nowMs, window.recent === "never");
+    const before = new Window(planned, window.known, window.matching, window.nowMs, window.recent);
     const isNothing = plan.hosts?.length === 0 || (plan.by.length === 0 && read.top !== null);
     const rows = isNothing ? nothing(planned.plan) : await this.read(before, journal, "earlier window: ", signal, read);
     return { window: before, read: isNothing ? { ...rows, top: read.top } : rows };
@@ -308,7 +322,7 @@ export class QueryService {
     };
     const { reports, asOfMs } = await journal.wait(() =>
       plan.hosts === null
-        ? this.fleetHosts.get(JSON.stringify([statement.sql, statement.parameters]), () => ask(undefined), performance.now())
+        ? this.fleetHosts.get(nameOf(statement), () => ask(undefined), performance.now(), this.repository.recentMs(recentOfCoverage, plan.tenant))
         : ask(signal),
     );
     journal.madeOf({ asOfMs });
@@ -399,17 +413,17 @@ class Window {
     readonly known: readonly KnownHost[],
     readonly matching: readonly KnownHost[],
     readonly nowMs: number,
-    isFresh = false,
+    recent?: Recent,
   ) {
     this.plan = planned.plan;
     const isLargeFleet = planned.plan.hosts === null && known.length >= LARGE_FLEET_HOSTS;
-    this.recent = isFresh ? "never" : isLargeFleet ? "always" : "rather-than-wait";
+    this.recent = recent ?? (isLargeFleet ? "always" : "rather-than-wait");
     this.byId = indexOf(known).byId;
   }
 
   /** Every panel of a page asks it again. */
   get recentOfCoverage(): Recent {
-    return this.recent === "never" ? "never" : "always";
+    return this.recent === "rather-than-wait" ? "always" : this.recent;
   }
 
   /** What `by` tells a host apart by; undefined: by nothing. */

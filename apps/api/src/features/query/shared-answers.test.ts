@@ -22,6 +22,18 @@ describe("answers that are shared", () => {
     expect(await shared.get("a", async () => "there", 1)).toBe("there");
   });
 
+  it("are asked for anew by who wants a younger one, and when they are forgotten", async () => {
+    const shared = new SharedAnswers<number>(5_000, 10);
+    let asked = 0;
+    const ask = async (): Promise<number> => ++asked;
+    await shared.get("a", ask, 0);
+    expect(await shared.get("a", ask, 999, 1_000)).toBe(1);
+    expect(await shared.get("a", ask, 1_000, 1_000)).toBe(2);
+    expect(await shared.get("a", ask, 5_999)).toBe(2);
+    shared.forget("a");
+    expect(await shared.get("a", ask, 5_999)).toBe(3);
+  });
+
   it("keeps a bounded number, giving up the oldest", async () => {
     const shared = new SharedAnswers<number>(5_000, 2);
     let asked = 0;

@@ -2,7 +2,7 @@
 
 interface Entry<T> {
   readonly answer: Promise<T>;
-  readonly expiresAtMs: number;
+  readonly askedAtMs: number;
 }
 
 /**
@@ -17,21 +17,29 @@ export class SharedAnswers<T> {
     private readonly entriesMax: number,
   ) {}
 
-  /** @param key names everything the answer depends on, the tenant included */
-  get(key: string, ask: () => Promise<T>, nowMs: number): Promise<T> {
+  /**
+   * @param key names everything the answer depends on, the tenant included
+   * @param maxAgeMs for who wants one that was asked for later than others may have been
+   */
+  get(key: string, ask: () => Promise<T>, nowMs: number, maxAgeMs = this.keptMs): Promise<T> {
     const known = this.entries.get(key);
-    if (known !== undefined && known.expiresAtMs > nowMs) return known.answer;
-    for (const [other, { expiresAtMs }] of this.entries) {
-      if (expiresAtMs > nowMs && this.entries.size < this.entriesMax) break;
+    if (known !== undefined && nowMs - known.askedAtMs < Math.min(maxAgeMs, this.keptMs)) return known.answer;
+    for (const [other, { askedAtMs }] of this.entries) {
+      if (nowMs - askedAtMs < this.keptMs && this.entries.size < this.entriesMax) break;
       this.entries.delete(other);
     }
     const answer = ask();
-    const entry = { answer, expiresAtMs: nowMs + this.keptMs };
+    const entry = { answer, askedAtMs: nowMs };
     this.entries.delete(key);
     this.entries.set(key, entry);
     answer.catch(() => {
       if (this.entries.get(key) === entry) this.entries.delete(key);
     });
     return answer;
+  }
+
+  /** Whoever asks next asks anew. */
+  forget(key: string): void {
+    this.entries.delete(key);
   }
 }

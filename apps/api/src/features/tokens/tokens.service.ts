@@ -7,12 +7,16 @@ import { Authenticator, type Caller, scopes } from "../../common/caller.ts";
 import { Clock } from "../../common/clock.ts";
 import { Log } from "../../common/log.ts";
 import { Config } from "../../config/config.ts";
+import { SharedAnswers } from "../query/shared-answers.ts";
 import { hashToken, isWellFormed, mintToken, type TokenKind } from "./token.ts";
 import { type ApiTokenRow, type Organisation, TokensRepository } from "./tokens.repository.ts";
 
 /** 30 days; signing in again is one paste. */
 export const SESSION_LIFETIME_MS = 30 * 86_400_000;
 const TOUCH_INTERVAL_MS = 60_000;
+/** A page sends two dozen requests within a second: whose their credential is, is looked up once. What was revoked by another node is refused as much later. */
+const CALLER_KNOWN_MS = 1_000;
+const CALLERS_KNOWN_MAX = 1_000;
 const ADMIN_TOKEN_NAME = "admin-token file";
 const ENROLMENT_TOKEN_NAME = "enrolment-token file";
 
@@ -20,6 +24,8 @@ const ENROLMENT_TOKEN_NAME = "enrolment-token file";
 @Injectable()
 export class TokensService extends Authenticator implements OnModuleInit {
   private readonly touchedAt = new Map<string, number>();
+  /** By the credential's hash. One that is nobody's is not kept. */
+  private readonly rows = new SharedAnswers<ApiTokenRow>(CALLER_KNOWN_MS, CALLERS_KNOWN_MAX);
 
   constructor(
     @Inject(TokensRepository) private readonly repository: TokensRepository,
@@ -39,8 +45,12 @@ export class TokensService extends Authenticator implements OnModuleInit {
   }
 
   override async authenticateSession(token: string): Promise<Caller> {
-    const row = isWellFormed(token, "ses") ? await this.repository.getSession(hashToken(token)) : undefined;
-    if (row === undefined) throw new AppError("UNAUTHENTICATED", "The session is over. Sign in again with a token.");
+    const isOver = (): never => {
+      throw new AppError("UNAUTHENTICATED", "The session is over. Sign in again with a token.");
+    };
+    if (!isWellFormed(token, "ses")) return isOver();
+    const hash = hashToken(token);
+    const row = await this.rows.get(hash, async () => (await this.repository.getSession(hash)) ?? isOver(), performance.now());
     this.touch(row.id);
     return toCaller(row);
   }
@@ -56,7 +66,9 @@ export class TokensService extends Authenticator implements OnModuleInit {
 
   /** Ends a session; an unknown one is over already. */
   async deleteSession(secret: string): Promise<void> {
-    await this.repository.deleteSession(hashToken(secret));
+    const hash = hashToken(secret);
+    await this.repository.deleteSession(hash);
+    this.rows.forget(hash);
   }
 
   /** The organisation that an enrolment token lets hosts into. Throws UNAUTHENTICATED. */
@@ -88,8 +100,12 @@ export class TokensService extends Authenticator implements OnModuleInit {
   }
 
   private async getApiTokenOrThrow(token: string): Promise<ApiTokenRow> {
-    const row = isWellFormed(token, "adm") ? await this.repository.getApiToken(hashToken(token)) : undefined;
-    if (row === undefined) throw new AppError("UNAUTHENTICATED", "The token is not valid (unknown, expired or revoked).");
+    const isNot = (): never => {
+      throw new AppError("UNAUTHENTICATED", "The token is not valid (unknown, expired or revoked).");
+    };
+    if (!isWellFormed(token, "adm")) return isNot();
+    const hash = hashToken(token);
+    const row = await this.rows.get(hash, async () => (await this.repository.getApiToken(hash)) ?? isNot(), performance.now());
     this.touch(row.id);
     return row;
   }
