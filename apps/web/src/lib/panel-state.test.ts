@@ -47,6 +47,7 @@ function answer(coverage: Partial<Coverage>, series: Series[] = []): QueryAnswer
       rowsRead: 0,
       elapsedMs: 1,
       plannerMs: 0,
+      assemblyMs: 0,
       coverage: {
         hosts: 1,
         reporting: 0,

@@ -21,6 +21,7 @@ function meta(steps: number[], missing: QueryMeta["coverage"]["missing"] = []): 
     rowsRead: 0,
     elapsedMs: 0,
     plannerMs: 0,
+    assemblyMs: 0,
   };
 }
 

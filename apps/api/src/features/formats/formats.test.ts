@@ -35,6 +35,7 @@ const answer = (series: Answer["series"]): Answer => ({
     rowsRead: 7,
     elapsedMs: 1,
     plannerMs: 0.1,
+    assemblyMs: 0.2,
   },
   series,
 });

@@ -96,13 +96,15 @@ export function assembleSeries(
   if (top === null) addGroup([]);
   for (const group of top ?? []) addGroup(group);
 
+  const isOneStep = plan.steps.count === 1;
   const grouped = tables.map((table) => {
-    const byGroup = new Map<string, SeriesRow[]>();
+    const byGroup = new Map<string, SeriesRow | SeriesRow[]>();
     for (const row of table.rows) {
       const key = addGroup(groupOf(plan, row));
-      const rows = byGroup.get(key);
-      if (rows === undefined) byGroup.set(key, [row]);
-      else rows.push(row);
+      // Of one step a group has one row: ten thousand groups do without a list each.
+      const rows = isOneStep ? undefined : byGroup.get(key);
+      if (rows === undefined) byGroup.set(key, isOneStep ? row : [row]);
+      else (rows as SeriesRow[]).push(row);
     }
     return byGroup;
   });
@@ -130,7 +132,7 @@ export function assembleSeries(
   let cells = 0;
   const series: (ValueSeries | HeatmapSeries)[] = [];
   for (const [key, group] of groups) {
-    const reporters = reportersOf(group);
+    const reporters = keys.length === 1 && group.length === 1 ? group : reportersOf(group);
     const isReported = (step: number): boolean => {
       if (reporters.length === 0) return reports.any(step);
       return reporters.every((value) => value === OTHER) ? reports.anyBut(shown(), step) : reports.of(reporters, step);
@@ -141,7 +143,16 @@ export function assembleSeries(
       labels[name] = index === hostAt && value !== OTHER ? hostName(value) : value;
     }
     for (const { selection, table, byGroup, read } of selected) {
-      const rows = byGroup?.get(key) ?? [];
+      const found = byGroup?.get(key);
+      if (isOneStep && selection.aggregate !== "heatmap") {
+        const value = found === undefined ? undefined : read(found as SeriesRow);
+        const own = value !== undefined ? value : isCounted(selection, table) && isReported(0) ? 0 : null;
+        const total = totalsOf.get(selection);
+        const { measure, unit, aggregate } = selection;
+        series.push({ measure, unit, labels, aggregate, values: [total === undefined ? own : share(own, total[0])] });
+        continue;
+      }
+      const rows = found === undefined ? [] : isOneStep ? [found as SeriesRow] : (found as readonly SeriesRow[]);
       const head = { measure: selection.measure, unit: selection.unit, labels };
       if (selection.aggregate === "heatmap") {
         const extent = grids?.get(selection)?.get(key) ?? extentOf(rows);
@@ -224,8 +235,7 @@ function valuesOf(
   isReported: (step: number) => boolean,
   read: (row: SeriesRow) => number | null,
 ): (number | null)[] {
-  // "Reported, and nothing counted" is 0 for what is counted; a percentile or an extreme of nothing does not exist.
-  const isCount = table.form === "sums" || table.form === "gaugesByHost" || table.form === "gaugesByWindow" || selection.aggregate === "count";
+  const isCount = isCounted(selection, table);
   const values = new Array<number | null | undefined>(count).fill(undefined);
   for (const row of rows) {
     const step = row.step as number;
@@ -233,6 +243,11 @@ function valuesOf(
   }
   // Who reported is only looked up where no row says so.
   return values.map((value, step) => (value !== undefined ? value : isCount && isReported(step) ? 0 : null));
+}
+
+/** "Reported, and nothing counted" is 0 for what is counted; a percentile or an extreme of nothing does not exist. */
+function isCounted(selection: Selection, { form }: FormRows): boolean {
+  return form === "sums" || form === "gaugesByHost" || form === "gaugesByWindow" || selection.aggregate === "count";
 }
 
 /** A heat map has no one value in a step. */

@@ -175,10 +175,11 @@ export function hostReports(row: HostsRow | undefined): ReadonlyMap<string, Host
 export class Reports {
   private readonly covered: readonly number[];
   private readonly hostCounts: readonly number[];
-  private readonly byReporters: ReadonlyMap<string, ReadonlyMap<number, number>>;
+  /** How long the hosts of a key of reporters reported in a step. */
+  private readonly coveredOf: (key: string, step: number) => number;
 
-  /** @param ofHosts of the hosts, or groups of hosts, that have a series of their own */
-  constructor(ofSteps: readonly StepsRow[], ofHosts: readonly HostStepsRow[], count: number) {
+  /** @param ofHosts of the hosts, or groups of hosts, that have a series of their own; or how long those of a key of reporters reported in a step */
+  constructor(ofSteps: readonly StepsRow[], ofHosts: readonly HostStepsRow[] | ((key: string, step: number) => number), count: number) {
     const covered = new Array<number>(count).fill(0);
     const hostCounts = new Array<number>(count).fill(0);
     for (const row of ofSteps) {
@@ -187,31 +188,33 @@ export class Reports {
     }
     this.covered = covered;
     this.hostCounts = hostCounts;
-    this.byReporters = new Map(
-      ofHosts.map((row) => [reportersKey(row.reporters), new Map(row.steps.map((step, index) => [step, row.covered_ms[index] ?? 0]))]),
-    );
+    if (typeof ofHosts === "function") this.coveredOf = ofHosts;
+    else {
+      const byReporters = new Map(
+        ofHosts.map((row) => [reportersKey(row.reporters), new Map(row.steps.map((step, index) => [step, row.covered_ms[index] ?? 0]))]),
+      );
+      this.coveredOf = (key, step) => byReporters.get(key)?.get(step) ?? 0;
+    }
   }
 
   /**
    * Of a range that is one step.
-   * @param reportersOf what a host (an id) is told apart by; undefined: nobody tells it apart
+   * @param reportersOf what a host (an id) is told apart by; host: by itself; undefined: by nothing
    */
-  static ofOneStep(hosts: ReadonlyMap<string, HostReport>, reportersOf: (id: string) => readonly string[] | undefined): Reports {
-    const reporting = [...hosts].filter(([, report]) => report.coveredMs > 0);
-    const coveredMs = reporting.reduce((sum, [, report]) => sum + report.coveredMs, 0);
-    const byReporters = new Map<string, { readonly reporters: readonly string[]; coveredMs: number }>();
-    for (const [id, report] of reporting) {
-      const reporters = reportersOf(id);
-      if (reporters === undefined) continue;
-      const known = byReporters.get(reportersKey(reporters));
-      if (known === undefined) byReporters.set(reportersKey(reporters), { reporters, coveredMs: report.coveredMs });
-      else known.coveredMs += report.coveredMs;
+  static ofOneStep(hosts: ReadonlyMap<string, HostReport>, reportersOf: ((id: string) => readonly string[]) | "host" | undefined): Reports {
+    const byReporters = new Map<string, number>();
+    let reporting = 0;
+    let coveredMs = 0;
+    for (const [id, report] of hosts) {
+      if (report.coveredMs <= 0) continue;
+      reporting++;
+      coveredMs += report.coveredMs;
+      if (typeof reportersOf !== "function") continue;
+      const key = reportersKey(reportersOf(id));
+      byReporters.set(key, (byReporters.get(key) ?? 0) + report.coveredMs);
     }
-    return new Reports(
-      [{ step: 0, hosts: reporting.length, covered_ms: coveredMs }],
-      [...byReporters.values()].map((entry) => ({ reporters: entry.reporters, steps: [0], covered_ms: [entry.coveredMs] })),
-      1,
-    );
+    const coveredOf = reportersOf === "host" ? (id: string) => hosts.get(id)?.coveredMs ?? 0 : (key: string) => byReporters.get(key) ?? 0;
+    return new Reports([{ step: 0, hosts: reporting, covered_ms: coveredMs }], coveredOf, 1);
   }
 
   /** Time in which the signal was measured in the step, over all hosts. */
@@ -231,12 +234,12 @@ export class Reports {
 
   /** Whether the host, or any of the hosts that have this in common, reported in the step. */
   of(reporters: readonly string[], step: number): boolean {
-    return (this.byReporters.get(reportersKey(reporters))?.get(step) ?? 0) > 0;
+    return this.coveredOf(reportersKey(reporters), step) > 0;
   }
 
   /** Whether any host but these reported in the step. */
   anyBut(known: readonly (readonly string[])[], step: number): boolean {
-    return this.coveredMs(step) > known.reduce((sum, reporters) => sum + (this.byReporters.get(reportersKey(reporters))?.get(step) ?? 0), 0);
+    return this.coveredMs(step) > known.reduce((sum, reporters) => sum + this.coveredOf(reportersKey(reporters), step), 0);
   }
 }
 
@@ -295,24 +298,50 @@ export function coverageOfMatching(
   let found = ofRanges.get(key);
   if (found === undefined) {
     // A host that has windows older than its enrolment (it filled its spool before) is expected where they are.
-    const expected = matching.filter(
-      (host) => (host.enrolledAtMs < steps.toMs || byHost.has(host.id)) && (host.retiredAtMs === null || host.retiredAtMs > steps.fromMs),
-    );
-    const about = saidByHosts(steps, expected, byHost, secondMs);
-    found = expected.length > 0 ? about : { ...about, notes: [...absenceNotes(steps, matching), ...about.notes] };
+    const isExpected = ({ enrolledAtMs, retiredAtMs }: KnownHost, report: HostReport | undefined): boolean =>
+      (enrolledAtMs < steps.toMs || report !== undefined) && (retiredAtMs === null || retiredAtMs > steps.fromMs);
+    const about = saidByHosts(steps, matching, byHost, secondMs, isExpected);
+    found = about.hosts > 0 ? about : { ...about, notes: [...absenceNotes(steps, matching), ...about.notes] };
     ofRanges.set(key, found);
   }
   return toCoverage(found, reports, further);
 }
 
-function saidByHosts(steps: Steps, expected: readonly KnownHost[], byHost: ReadonlyMap<string, HostReport>, nowMs: number): SaidByHosts {
-  return {
-    hosts: expected.length,
-    missing: expected.flatMap((host) => missingEntry(host, byHost.get(host.id), steps, nowMs) ?? []),
-    wanted: wantedOf(steps, expected, byHost, nowMs),
-    states: statesOf(expected, byHost),
-    notes: [...notesOf(expected, byHost), ...futureNotes(steps, nowMs)],
-  };
+/** In one walk: of ten thousand hosts looking each up is most of it. */
+function saidByHosts(
+  steps: Steps,
+  hosts: readonly KnownHost[],
+  byHost: ReadonlyMap<string, HostReport>,
+  nowMs: number,
+  isExpected: (host: KnownHost, report: HostReport | undefined) => boolean = () => true,
+): SaidByHosts {
+  const missing: Coverage["missing"] = [];
+  const wanted = new WantedTime(steps, nowMs);
+  const others: HostReport[] = [];
+  const noted = new Map<string, Noted>();
+  let expected = 0;
+  for (const host of hosts) {
+    const report = byHost.get(host.id);
+    if (!isExpected(host, report)) continue;
+    expected++;
+    wanted.add(host, report);
+    const entry = missingEntry(host, report, steps, nowMs);
+    if (entry !== undefined) missing.push(entry);
+    if (report === undefined) continue;
+    if (report.lastOtherMs !== 0) others.push(report);
+    if (report.lastState === EXACT) continue;
+    const known = noted.get(report.lastState);
+    if (known === undefined) noted.set(report.lastState, { host, report, count: 1 });
+    else known.count++;
+  }
+  return { hosts: expected, missing, wanted: wanted.sums(), states: statesOf(others), notes: [...notesOf(noted), ...futureNotes(steps, nowMs)] };
+}
+
+/** Hosts whose newest state is the same: the first of them, and how many. */
+interface Noted {
+  readonly host: KnownHost;
+  readonly report: HostReport;
+  count: number;
 }
 
 /** Why none of the hosts that match is expected in the range. */
@@ -357,11 +386,7 @@ function toCoverage({ hosts, missing, wanted, states, notes }: SaidByHosts, repo
 }
 
 /** How the signal was measured otherwise than exactly, and on how many hosts: worst state last, as they are listed everywhere. */
-function statesOf(expected: readonly KnownHost[], byHost: ReadonlyMap<string, HostReport>): Coverage["states"] {
-  const others = expected.flatMap((host) => {
-    const report = byHost.get(host.id);
-    return report === undefined || report.lastOtherMs === 0 ? [] : [report];
-  });
+function statesOf(others: readonly HostReport[]): Coverage["states"] {
   const byState = Map.groupBy(others, (report) => report.otherState);
   return coverageStates.flatMap((state: CoverageState) => {
     const reports = byState.get(state) ?? [];
@@ -381,57 +406,87 @@ interface Wanted {
   readonly hosts: readonly number[];
 }
 
-function wantedOf(steps: Steps, expected: readonly KnownHost[], byHost: ReadonlyMap<string, HostReport>, nowMs: number): Wanted {
-  const settledMs = Math.floor((nowMs - SETTLE_MS) / WINDOW_MS) * WINDOW_MS;
-  const expectedMs = new Array<number>(steps.count).fill(0);
-  const some = new Array<number>(steps.count).fill(0);
-  const stepEndMs = (step: number): number => Math.min(steps.fromMs + (step + 1) * steps.stepMs, settledMs);
+class WantedTime {
+  private readonly steps: Steps;
+  private readonly nowMs: number;
+  private readonly settledMs: number;
+  private readonly expectedMs: number[];
+  private readonly some: number[];
   /** Differences, step by step, of how many hosts were expected in all of it. */
-  const whole = new Array<number>(steps.count + 1).fill(0);
-  const bounded = (step: number): number => Math.min(steps.count, Math.max(0, step));
-  for (const host of expected) {
+  private readonly whole: number[];
+
+  constructor(steps: Steps, nowMs: number) {
+    this.steps = steps;
+    this.nowMs = nowMs;
+    this.settledMs = Math.floor((nowMs - SETTLE_MS) / WINDOW_MS) * WINDOW_MS;
+    this.expectedMs = new Array<number>(steps.count).fill(0);
+    this.some = new Array<number>(steps.count).fill(0);
+    this.whole = new Array<number>(steps.count + 1).fill(0);
+  }
+
+  add(host: KnownHost, report: HostReport | undefined): void {
+    const { steps } = this;
     // Windows may be older than the enrolment (a spool that was filled before); then the host counts from the first of them.
-    const startMs = Math.min(host.enrolledAtMs, byHost.get(host.id)?.firstMs ?? Number.POSITIVE_INFINITY);
+    const startMs = Math.min(host.enrolledAtMs, report?.firstMs ?? Number.POSITIVE_INFINITY);
     const endMs = host.retiredAtMs ?? Number.POSITIVE_INFINITY;
-    const first = bounded(Math.ceil((startMs - steps.fromMs) / steps.stepMs));
-    const end = bounded(Math.floor((endMs - steps.fromMs) / steps.stepMs));
+    const first = this.bounded(Math.ceil((startMs - steps.fromMs) / steps.stepMs));
+    const end = this.bounded(Math.floor((endMs - steps.fromMs) / steps.stepMs));
     if (first < end) {
-      whole[first] = (whole[first] as number) + 1;
-      whole[end] = (whole[end] as number) - 1;
+      this.whole[first] = (this.whole[first] as number) + 1;
+      this.whole[end] = (this.whole[end] as number) - 1;
     }
     // At most the step in which it came and the one in which it went are not whole.
-    for (const step of first - 1 === end ? [end] : [first - 1, end]) {
-      if (step < 0 || step >= steps.count || (step >= first && step < end)) continue;
-      const stepMs = steps.fromMs + step * steps.stepMs;
-      const wantedMs = Math.max(0, Math.min(stepEndMs(step), endMs) - Math.max(stepMs, startMs));
-      expectedMs[step] = (expectedMs[step] as number) + wantedMs;
-      if (wantedMs > 0) some[step] = (some[step] as number) + 1;
-    }
+    if (first - 1 !== end) this.addPart(first - 1, { startMs, endMs, first, end });
+    this.addPart(end, { startMs, endMs, first, end });
   }
-  let present = 0;
-  const wholeOf = whole.slice(0, steps.count).map((difference) => {
-    present += difference;
-    return present;
-  });
-  return {
-    ms: expectedMs.map((ofSome, step) => ofSome + (wholeOf[step] as number) * Math.max(0, stepEndMs(step) - (steps.fromMs + step * steps.stepMs))),
-    // In a step that is still to come nobody is expected.
-    hosts: some.map((count, step) => (steps.fromMs + step * steps.stepMs < nowMs ? count + (wholeOf[step] as number) : 0)),
-  };
+
+  private addPart(step: number, { startMs, endMs, first, end }: Record<"startMs" | "endMs" | "first" | "end", number>): void {
+    const { steps } = this;
+    if (step < 0 || step >= steps.count || (step >= first && step < end)) return;
+    const stepMs = steps.fromMs + step * steps.stepMs;
+    const wantedMs = Math.max(0, Math.min(this.stepEndMs(step), endMs) - Math.max(stepMs, startMs));
+    this.expectedMs[step] = (this.expectedMs[step] as number) + wantedMs;
+    if (wantedMs > 0) this.some[step] = (this.some[step] as number) + 1;
+  }
+
+  sums(): Wanted {
+    const { steps } = this;
+    let present = 0;
+    const wholeOf = this.whole.slice(0, steps.count).map((difference) => {
+      present += difference;
+      return present;
+    });
+    return {
+      ms: this.expectedMs.map(
+        (ofSome, step) => ofSome + (wholeOf[step] as number) * Math.max(0, this.stepEndMs(step) - (steps.fromMs + step * steps.stepMs)),
+      ),
+      // In a step that is still to come nobody is expected.
+      hosts: this.some.map((count, step) => (steps.fromMs + step * steps.stepMs < this.nowMs ? count + (wholeOf[step] as number) : 0)),
+    };
+  }
+
+  private stepEndMs(step: number): number {
+    const { steps } = this;
+    return Math.min(steps.fromMs + (step + 1) * steps.stepMs, this.settledMs);
+  }
+
+  private bounded(step: number): number {
+    return Math.min(this.steps.count, Math.max(0, step));
+  }
 }
 
 /** Why a host does not report; undefined if it does. In a range that reaches the present, a host that stopped is missing. */
 function missingEntry(host: KnownHost, row: HostReport | undefined, steps: Steps, nowMs: number): Coverage["missing"][number] | undefined {
+  const isLive = steps.toMs >= nowMs - SETTLE_MS - WINDOW_MS;
+  const isFresh = (ms: number): boolean => ms > 0 && (!isLive || ms >= nowMs - OFFLINE_AFTER_MS);
+  if (row !== undefined && isFresh(row.lastReportingMs)) return undefined;
   const entry = (state: string, reason: string, sinceMs: number | null) => ({
     host: host.name,
     reason,
     state,
     since: sinceMs === null ? null : new Date(sinceMs).toISOString(),
   });
-  const isLive = steps.toMs >= nowMs - SETTLE_MS - WINDOW_MS;
-  const isFresh = (ms: number): boolean => ms > 0 && (!isLive || ms >= nowMs - OFFLINE_AFTER_MS);
   if (row !== undefined) {
-    if (isFresh(row.lastReportingMs)) return undefined;
     if (host.retiredAtMs !== null) return entry("retired", "retired", host.retiredAtMs);
     if (!isFresh(row.lastMs)) return entry("offline", "offline", row.lastMs);
     return entry(
@@ -447,12 +502,11 @@ function missingEntry(host: KnownHost, row: HostReport | undefined, steps: Steps
   return entry("offline", "offline in this range", null);
 }
 
-function notesOf(expected: readonly KnownHost[], byHost: ReadonlyMap<string, HostReport>): readonly string[] {
+function notesOf(noted: ReadonlyMap<string, Noted>): readonly string[] {
   return ["fallback", "sampled", "shed"].flatMap((state) => {
-    const affected = expected.filter((host) => byHost.get(host.id)?.lastState === state);
-    const first = affected[0];
-    if (first === undefined) return [];
-    const reason = byHost.get(first.id)?.lastReason ?? "";
-    return [`${state} on ${affected.length === 1 ? first.name : `${affected.length} hosts`}${reason === "" ? "" : `: ${reason}`}.`];
+    const found = noted.get(state);
+    if (found === undefined) return [];
+    const { host, report, count } = found;
+    return [`${state} on ${count === 1 ? host.name : `${count} hosts`}${report.lastReason === "" ? "" : `: ${report.lastReason}`}.`];
   });
 }

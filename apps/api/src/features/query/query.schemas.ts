@@ -252,7 +252,8 @@ export const answerSchema = z
       elapsedMs: z
         .number()
         .meta({ description: "How long it took to make; of an answer that was made for somebody who asked the same (header `Age`), then." }),
-      plannerMs: z.number().meta({ description: "Of `elapsedMs`: what was spent outside of the databases." }),
+      plannerMs: z.number().meta({ description: "Of `elapsedMs`: what it took to choose what to read, outside of the databases." }),
+      assemblyMs: z.number().meta({ description: "Of `elapsedMs`: what it took to make the answer out of what was read, outside of the databases." }),
       explain: explanationSchema.optional(),
     }),
     series: z.array(z.union([valueSeriesSchema, heatmapSeriesSchema])),

@@ -117,6 +117,7 @@ export class QueryService {
     signal: AbortSignal | undefined,
   ): Promise<Made<Answer>> {
     const { window, resolved, asked } = await this.choose(question, journal, signal, { isWhole, rawGrainMs });
+    journal.endPlanning();
     const { plan, planned, nowMs } = window;
     const { steps, hosts } = plan;
 
@@ -134,7 +135,7 @@ export class QueryService {
       earlier === undefined
         ? undefined
         : { series: withCompared(series, earlier.window.series(earlier.read, further, grids)), meta: earlier.window.meta(earlier.read) };
-    const { elapsedMs, plannerMs } = journal.times();
+    const { elapsedMs, plannerMs, assemblyMs } = journal.times();
     const answer: Answer = {
       meta: {
         signal: plan.signal.name,
@@ -153,6 +154,7 @@ export class QueryService {
         rowsRead: journal.rowsRead,
         elapsedMs,
         plannerMs,
+        assemblyMs,
         ...(isExplained ? { explain: explanation(planned, journal, question.tenant) } : {}),
       },
       series: compared === undefined ? series : compared.series,
@@ -213,7 +215,7 @@ export class QueryService {
     const journal = new Journal();
     const ask = (abort: AbortSignal) => this.hosts(window, hostsStatement(plan, hostSources), journal, "what each host said", abort);
     const hosts = plan.hosts?.length === 0 ? new Map<string, HostReport>() : await ask(signal ?? new AbortController().signal);
-    const reports = reportsOfOneStep(hosts, known, "[]", () => Reports.ofOneStep(hosts, () => undefined));
+    const reports = reportsOfOneStep(hosts, known, "[]", () => Reports.ofOneStep(hosts, undefined));
     return { coverage: window.coverage({ hosts, reports }), hosts, rowsRead: journal.rowsRead };
   }
 
@@ -426,9 +428,8 @@ class Window {
     return this.recent === "rather-than-wait" ? "always" : this.recent;
   }
 
-  /** What `by` tells a host apart by; undefined: by nothing. */
-  private reportersOf(id: string, keys: readonly string[]): readonly string[] | undefined {
-    if (keys.length === 0) return undefined;
+  /** What `by` tells a host apart by. */
+  private reportersOf(id: string, keys: readonly string[]): readonly string[] {
     const host = this.byId.get(id);
     return keys.map((key) => (key === "host" ? id : host === undefined ? "" : hostValue(host, key)));
   }
@@ -436,7 +437,8 @@ class Window {
   /** Who reported in a range of one step. */
   reportsOf(hosts: ReadonlyMap<string, HostReport>): Reports {
     const keys = reporterKeys(this.plan.by);
-    return reportsOfOneStep(hosts, this.known, JSON.stringify(keys), () => Reports.ofOneStep(hosts, (id) => this.reportersOf(id, keys)));
+    const reportersOf = keys.length === 0 ? undefined : keys[0] === "host" ? "host" : (id: string) => this.reportersOf(id, keys);
+    return reportsOfOneStep(hosts, this.known, JSON.stringify(keys), () => Reports.ofOneStep(hosts, reportersOf));
   }
 
   /** What few hosts said, and when they reported. */
@@ -448,7 +450,7 @@ class Window {
       hosts,
       reports: new Reports(
         ofSteps,
-        byReporters(ofHosts, (id) => this.reportersOf(id, keys)),
+        byReporters(ofHosts, (id) => (keys.length === 0 ? undefined : this.reportersOf(id, keys))),
         steps.count,
       ),
     };
