@@ -588,10 +588,14 @@ export interface components {
                     readonly to: string;
                     readonly coverage: components["schemas"]["Coverage"];
                 };
+                /** @description Rows that were read to make the answer; 0 = all of it was known. */
                 readonly rowsRead: number;
+                /** @description How long it took to make; of an answer that was made for somebody who asked the same (header `Age`), then. */
                 readonly elapsedMs: number;
-                /** @description Of `elapsedMs`: what was spent outside of the databases. */
+                /** @description Of `elapsedMs`: what it took to choose what to read, outside of the databases. */
                 readonly plannerMs: number;
+                /** @description Of `elapsedMs`: what it took to make the answer out of what was read, outside of the databases. */
+                readonly assemblyMs: number;
                 readonly explain?: components["schemas"]["Explanation"];
             };
             readonly series: readonly (components["schemas"]["ValueSeries"] | components["schemas"]["HeatmapSeries"])[];
@@ -909,10 +913,14 @@ export interface components {
                         readonly to: string;
                         readonly coverage: components["schemas"]["Coverage"];
                     };
+                    /** @description Rows that were read to make the answer; 0 = all of it was known. */
                     readonly rowsRead: number;
+                    /** @description How long it took to make; of an answer that was made for somebody who asked the same (header `Age`), then. */
                     readonly elapsedMs: number;
-                    /** @description Of `elapsedMs`: what was spent outside of the databases. */
+                    /** @description Of `elapsedMs`: what it took to choose what to read, outside of the databases. */
                     readonly plannerMs: number;
+                    /** @description Of `elapsedMs`: what it took to make the answer out of what was read, outside of the databases. */
+                    readonly assemblyMs: number;
                     readonly explain?: components["schemas"]["Explanation"];
                 };
                 readonly series: readonly (components["schemas"]["ValueSeries"] | components["schemas"]["HeatmapSeries"])[];
