@@ -3,6 +3,7 @@ import { bucketIndex, getSignalOrThrow, hostSignals, RELATIVE_ERROR_MAX } from "
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startTestApi, type TestApi, TestOrganisation } from "../../../test/test-api.ts";
 import { ClickHouseService } from "../../clickhouse/clickhouse.service.ts";
+import { LimitsService } from "../limits/limits.service.ts";
 import { RollupsService } from "../rollups/rollups.service.ts";
 import { measuresOf } from "./measures.ts";
 import { QueryRepository } from "./query.repository.ts";
@@ -544,6 +545,31 @@ describe("limits", () => {
     expect(again.meta.explain?.statements.map(({ origin }) => origin)).toEqual(["recent", "recent"]);
     expect(again.series).toEqual(all.series);
     expect(again.meta.coverage).toEqual(all.meta.coverage);
+    // Who asks for the same at the same time gets the same answer, however it is wanted; what was read for it counts once.
+    const leftOf = () => api.app.get(LimitsService).queryRows(organisation.id).left;
+    const left = leftOf();
+    const ask = (headers: Record<string, string>, seconds = 60) =>
+      organisation.request("/query", { body: { ...body, limit: 10_000, to: t0 + seconds * 1_000 }, headers });
+    const encodings = ["gzip", "br", "identity", "gzip"];
+    const [csv, ...answers] = await Promise.all([
+      ask({ accept: "text/csv" }),
+      ...encodings.map(async (encoding, index) => {
+        const response = await ask({ "accept-encoding": encoding }, 60 - index);
+        expect(response.headers.get("content-encoding")).toBe(encoding === "identity" ? null : encoding);
+        return (await response.json()) as Answer;
+      }),
+    ]);
+    expect(csv.headers.get("content-type")).toContain("text/csv");
+    expect((await csv.text()).split("\r\n")).toHaveLength(2_502);
+    for (const answer of answers) expect(answer).toEqual(answers[0]);
+    expect(answers[0]?.series).toEqual(all.series);
+    expect(leftOf()).toBeGreaterThanOrEqual(left - (answers[0]?.meta.rowsRead ?? 0));
+    // Where another question is asked, another organisation asks, or a host is new, it is another answer.
+    expect((await query(organisation, { ...body, limit: 10_000, by: ["process"] })).series).toHaveLength(1);
+    const stranger = await TestOrganisation.create(api);
+    expect((await query(stranger, { ...body, limit: 10_000 })).series).toEqual([]);
+    await organisation.addHost("node-new");
+    await expect.poll(async () => (await query(organisation, { ...body, limit: 10_000 })).meta.coverage.hosts, { timeout: 10_000 }).toBe(10_001);
     // The lists of hosts and of groups that are shown are both long here.
     const most = await query(organisation, { ...body, limit: 2_400, where: "host:node-*" });
     expect(most.meta.truncated).toEqual({ shown: 2_400, total: 2_500 });
