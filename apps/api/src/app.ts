@@ -9,7 +9,7 @@ import { FastifyAdapter, type NestFastifyApplication } from "@nestjs/platform-fa
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { AppModule } from "./app.module.ts";
 import { AppError } from "./common/app-error.ts";
-import { COMPRESS_FROM_BYTES, compressionOptions, encodings } from "./common/compression.ts";
+import { COMPRESS_AT_ONCE_BYTES, COMPRESS_FROM_BYTES, compressionOptions, encodings } from "./common/compression.ts";
 import { type Log, nestLogger } from "./common/log.ts";
 import { sendProblem } from "./common/problem.filter.ts";
 import { toAppError } from "./common/problem.ts";
@@ -55,6 +55,7 @@ export async function createApp(config: Config, log: Log): Promise<NestFastifyAp
   await app.register(cookie);
   await app.register(compress, {
     threshold: COMPRESS_FROM_BYTES,
+    syncThreshold: COMPRESS_AT_ONCE_BYTES,
     encodings: [...encodings],
     // JSON, problems, NDJSON, CSV, Arrow and the metrics; a stream of events goes out as it comes.
     customTypes:

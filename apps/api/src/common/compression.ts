@@ -5,6 +5,10 @@ import Negotiator from "negotiator";
 
 /** Smaller answers fit into one packet anyway. */
 export const COMPRESS_FROM_BYTES = 1_024;
+/** Up to here it takes half a millisecond at once, and nearly twice the CPU piece by piece on other threads. */
+export const COMPRESS_AT_ONCE_BYTES = 64 * 1_024;
+/** Each piece of what comes out goes through the event loop. */
+const PIECE_BYTES = 256 * 1_024;
 /** The one that is liked as well as others and stands first is taken. */
 export const encodings = ["zstd", "br", "gzip", "deflate"] as const;
 export type Encoding = (typeof encodings)[number];
@@ -15,10 +19,10 @@ export const compressionOptions = {
 } as const;
 
 const compressors: Readonly<Record<Encoding, (bytes: Buffer) => Promise<Buffer>>> = {
-  zstd: promisify<Buffer, Buffer>(zstdCompress),
-  br: (bytes) => promisify(brotliCompress)(bytes, compressionOptions.brotli),
-  gzip: (bytes) => promisify(gzip)(bytes, compressionOptions.zlib),
-  deflate: (bytes) => promisify(deflate)(bytes, compressionOptions.zlib),
+  zstd: (bytes) => promisify(zstdCompress)(bytes, { chunkSize: PIECE_BYTES }),
+  br: (bytes) => promisify(brotliCompress)(bytes, { ...compressionOptions.brotli, chunkSize: PIECE_BYTES }),
+  gzip: (bytes) => promisify(gzip)(bytes, { ...compressionOptions.zlib, chunkSize: PIECE_BYTES }),
+  deflate: (bytes) => promisify(deflate)(bytes, { ...compressionOptions.zlib, chunkSize: PIECE_BYTES }),
 };
 
 /** What its types do not know of it. */
