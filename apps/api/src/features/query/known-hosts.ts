@@ -52,10 +52,8 @@ export class KnownHosts {
   async list(organisationId: string): Promise<readonly KnownHost[]> {
     const entry = this.entries.get(organisationId);
     const nowMs = performance.now();
-    if (entry !== undefined && nowMs - entry.list.readAtMs < this.ages.list) {
-      entry.askedAtMs = nowMs;
-      return entry.list.hosts;
-    }
+    if (entry !== undefined) entry.askedAtMs = nowMs;
+    if (entry !== undefined && nowMs - entry.list.readAtMs < this.ages.list) return entry.list.hosts;
     return (await this.read(organisationId, nowMs)).hosts;
   }
 
