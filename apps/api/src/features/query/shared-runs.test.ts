@@ -62,6 +62,24 @@ describe("runs", () => {
     expect((await again).answer).toBe(1);
   });
 
+  it("that began too early for a caller are begun anew beside them, and each is aborted with the last of its own", async () => {
+    const runs = new SharedRuns<number>();
+    const { begun, begin } = work();
+    const early = new AbortController();
+    const one = runs.get("a", begin, early.signal);
+    const two = runs.get("a", begin, undefined, performance.now() + 1);
+    const three = runs.get("a", begin, undefined);
+    expect(begun).toHaveLength(2);
+    early.abort(new Error("gone"));
+    await expect(one).rejects.toThrow("gone");
+    expect(begun.map(({ signal }) => signal.aborted)).toEqual([true, false]);
+    begun[1]?.end(2);
+    expect([await two, await three]).toEqual([
+      { answer: 2, isShared: false },
+      { answer: 2, isShared: true },
+    ]);
+  });
+
   it("are not begun for a caller that has gone already", async () => {
     const { begun, begin } = work();
     await expect(new SharedRuns<number>().get("a", begin, AbortSignal.abort(new Error("gone")))).rejects.toThrow("gone");
