@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Plan } from "./sql.ts";
 
+/** Hosts about which all that is asked is asked together. */
+export const FEW_HOSTS = 4;
 /** A page that follows the present asks all its questions again every ten seconds: what it asked lately it will ask with the next. */
 const TOGETHER_MS = 30_000;
 /** As long as an answer about coverage is handed out again. */

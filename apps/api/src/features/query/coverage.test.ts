@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from "vitest";
-import { assembleCoverage, coverageOfMatching, type HostReport, type KnownHost, Reports } from "./coverage.ts";
+import {
+  assembleCoverage,
+  coverageOfMatching,
+  type FewHostsRow,
+  fewHostsOf,
+  type HostReport,
+  type KnownHost,
+  mergeFewHosts,
+  Reports,
+} from "./coverage.ts";
 import type { Steps } from "./time-range.ts";
 
 const minute = 60_000;
@@ -188,6 +197,48 @@ it("counts per step the hosts that reported and those that were enrolled", () =>
 
 it("what the planner has to say stands in the note", () => {
   expect(coverageOf(past, [host("a")], [], now, ["The range begins before the retention of 400 days."]).note).toContain("retention");
+});
+
+describe("what few hosts said in stretches", () => {
+  const said = (host: string, signal: string, step: number, more: Partial<FewHostsRow> = {}): FewHostsRow => ({
+    host_id: host,
+    signal_name: signal,
+    step,
+    covered_ms: 10_000,
+    last_reporting_ms: (step + 1) * 10_000,
+    last_ms: (step + 1) * 10_000,
+    first_ms: step * 10_000,
+    other_state: "",
+    other_reason: "",
+    last_other_ms: 0,
+    ...more,
+  });
+  const shed = { covered_ms: 0, last_reporting_ms: 0, other_state: "shed", other_reason: "over budget" };
+
+  it("is the same as what they said in all of it", () => {
+    const rows = [
+      said("a", "tcp_rtt", 2),
+      said("a", "tcp_rtt", 0, { other_state: "sampled", other_reason: "1 in 4", last_other_ms: 10_000 }),
+      said("b", "tcp_rtt", 1, { ...shed, last_other_ms: 20_000 }),
+      said("a", "tcp_rtt", 1, { ...shed, last_other_ms: 20_000 }),
+      said("a", "syscalls", 1),
+    ];
+    const merged = mergeFewHosts(rows);
+    expect(merged).toHaveLength(3);
+    expect(merged.find(({ host_id, signal_name }) => host_id === "a" && signal_name === "tcp_rtt")).toEqual(
+      said("a", "tcp_rtt", 0, {
+        covered_ms: 20_000,
+        last_reporting_ms: 30_000,
+        last_ms: 30_000,
+        other_state: "shed",
+        other_reason: "over budget",
+        last_other_ms: 20_000,
+      }),
+    );
+    for (const signal of ["tcp_rtt", "syscalls"]) expect(fewHostsOf(merged, signal).hosts).toEqual(fewHostsOf([...rows], signal).hosts);
+    expect(fewHostsOf(merged, "tcp_rtt").ofSteps).toEqual([{ step: 0, hosts: 1, covered_ms: 20_000 }]);
+    expect(mergeFewHosts([...mergeFewHosts(rows.slice(0, 2)), ...mergeFewHosts(rows.slice(2))])).toEqual(merged);
+  });
 });
 
 describe("reports", () => {

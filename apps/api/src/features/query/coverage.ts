@@ -138,6 +138,33 @@ function putTogether(rows: readonly FewHostsRow[]): FewHosts {
   };
 }
 
+/** What few hosts said in stretches of a range, as one row per host and signal, of step 0. */
+export function mergeFewHosts(rows: readonly FewHostsRow[]): readonly FewHostsRow[] {
+  const merged = new Map<string, FewHostsRow>();
+  for (const row of rows) {
+    const key = `${row.host_id} ${row.signal_name}`;
+    const known = merged.get(key);
+    if (known === undefined) {
+      merged.set(key, { ...row, step: 0 });
+      continue;
+    }
+    const { other_state, other_reason, last_other_ms } = row.last_other_ms > known.last_other_ms ? row : known;
+    merged.set(key, {
+      host_id: row.host_id,
+      signal_name: row.signal_name,
+      step: 0,
+      covered_ms: known.covered_ms + row.covered_ms,
+      last_reporting_ms: Math.max(known.last_reporting_ms, row.last_reporting_ms),
+      last_ms: Math.max(known.last_ms, row.last_ms),
+      first_ms: Math.min(known.first_ms, row.first_ms),
+      other_state,
+      other_reason,
+      last_other_ms,
+    });
+  }
+  return [...merged.values()];
+}
+
 /** Rows of hosts that are told apart by the same things, as one. */
 export function byReporters(rows: FewHosts["ofHosts"], reportersOf: (host: string) => readonly string[] | undefined): readonly HostStepsRow[] {
   const added = new Map<string, { readonly reporters: readonly string[]; readonly covered: Map<number, number> }>();

@@ -211,6 +211,7 @@ describe("the same question has the same answer at every level", () => {
         { by: ["host", dimension], limit: 5 },
         ...(dimension === "process" ? [{ where: "process:n*" }, { where: "-peer:10.0.0.1", by: ["unit"] }] : []),
         { where: "host:web-*", by: [dimension] },
+        { where: "host:away", by: [dimension], limit: 2 },
       ];
       for (const variant of variants) {
         const where = [body["where"], "where" in variant ? variant.where : ""].join(" ").trim();
@@ -254,6 +255,39 @@ it("a frame that comes late is in every level after the next pass, and sent twic
   }
 });
 
+it.each(ranges)(
+  "one host's rates, divided here, are those that are made beside other hosts', $points points, down from $level",
+  async ({ level, ...range }) => {
+    const select = ["rate", "sum"].map((aggregate) => ({ measure: "segments", aggregate }));
+    const body = { signal: "tcp_retransmits", select, ...range, limit: 100 };
+    const fleet = await ask({ ...body, by: ["host", "process"] });
+    for (const name of hosts.keys()) {
+      const one = await ask({ ...body, where: `host:${name}`, by: ["process"] });
+      expect(one.meta.level).toBe(level);
+      const wanted = fleet.series.filter(({ labels }) => labels["host"] === name);
+      expect(one.series.length).toBe(wanted.length);
+      for (const series of one.series as ValueSeries[]) {
+        const other = wanted.find(({ labels, aggregate }) => labels["process"] === series.labels["process"] && aggregate === series.aggregate);
+        expect(series.values, `${name} ${JSON.stringify(series.labels)}`).toEqual((other as ValueSeries).values);
+        expect(series.values.some((value) => value !== null && value > 0)).toBe(true);
+      }
+      // In ~other rates add up.
+      const rest = await ask({ ...body, where: `host:${name}`, by: ["process"], limit: 1 });
+      const [shown] = (rest.series as ValueSeries[]).filter(({ labels }) => labels["process"] !== OTHER);
+      const others = (one.series as ValueSeries[]).filter(
+        ({ labels, aggregate }) => aggregate === "rate" && labels["process"] !== shown?.labels["process"],
+      );
+      const other = (rest.series as ValueSeries[]).find(({ labels, aggregate }) => aggregate === "rate" && labels["process"] === OTHER);
+      for (const [step, value] of (other as ValueSeries).values.entries())
+        if (value !== null)
+          expect(value).toBeCloseTo(
+            others.reduce((sum, { values }) => sum + (values[step] ?? 0), 0),
+            9,
+          );
+    }
+  },
+);
+
 it("a value over a range that reaches raw rows is put together anew where a frame has come, late or not", async () => {
   const repository = api.app.get(QueryRepository);
   repository.windowsAgeMs = 0;
@@ -262,6 +296,7 @@ it("a value over a range that reaches raw rows is put together anew where a fram
   const questions = [
     { ...everything["sums"], ...range, by: ["process"], limit: 2 },
     { ...everything["sums"], ...range, where: "host:web-1" },
+    { ...everything["rates"], ...range, where: "host:web-1", by: ["process"], limit: 2 },
     { ...everything["percentiles"], ...range, by: ["host"] },
     { ...everything["extents"], ...range },
   ];
@@ -281,6 +316,44 @@ it("a value over a range that reaches raw rows is put together anew where a fram
       expectSame(before, await askRaw(question));
       expectSame(await ask({ ...question, to: at(3, 8, 50) }), await askRaw({ ...question, to: at(3, 8, 50) }));
     }
+  }
+});
+
+it("questions about one host that differ in groups and filters are one statement, of which each has the answer that it has alone", async () => {
+  const repository = api.app.get(QueryRepository);
+  repository.windowsAgeMs = 0;
+  const totals = [
+    { ...everything["rates"], by: ["process"], limit: 2 },
+    { ...everything["sums"], by: ["class", "process"], where: "host:away -process:node" },
+    { ...everything["sums"] },
+    { ...everything["percentiles"], by: ["process", "peer"] },
+    { ...everything["extents"], where: "host:away process:n*,postgres -peer:10.0.0.1", by: ["process"] },
+    { ...everything["percentiles"], by: ["role"], where: "host:away -process:node" },
+    { ...everything["extents"], by: ["unit"] },
+  ].map((body) => ({ where: "host:away", ...body, from: at(0, 52, 10), points: 1 }));
+  const series = [
+    { ...everything["rates"], by: ["process"], limit: 1 },
+    { ...everything["sums"], where: "host:away process:n*" },
+    { ...everything["heat maps"] },
+    { ...everything["heat maps"], where: "host:away -process:node" },
+  ].map((body) => ({ where: "host:away", ...body, from: at(2, 59), step: "10s" }));
+  for (const questions of [totals, series]) {
+    // What was read of the range before is kept: what is left is short.
+    for (const question of questions) await ask({ ...question, to: at(3, 8, 40) });
+    await organisation.store(getSignalOrThrow("tcp_retransmits"), [
+      { host: hosts.get("away") as string, ts: at(3, 8, 41), window_ms: 1, ...flows[1], class: "fast", segments: 5_000 },
+    ]);
+    await organisation.storeWindows([{ host: hosts.get("away") as string, ts: at(3, 8, 41), window_ms: 1 }]);
+    const statements = [];
+    for (const question of questions) {
+      const body = { ...question, to: at(3, 8, 50), explain: true };
+      const answer = await ask(body);
+      expectSame(answer, await askRaw(body));
+      statements.push(...(answer.meta.explain?.statements ?? []).filter(({ sql }) => / AS m0\b/.test(sql)));
+    }
+    expect(statements.length).toBe(questions.length);
+    expect(statements.filter(({ origin }) => origin === "read").length).toBe(new Set(statements.map(({ sql }) => sql)).size);
+    expect(statements.some(({ origin }) => origin === "recent")).toBe(true);
   }
 });
 

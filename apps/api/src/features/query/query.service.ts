@@ -6,7 +6,7 @@ import { AppError } from "../../common/app-error.ts";
 import { type Caller, requireScope } from "../../common/caller.ts";
 import { Clock } from "../../common/clock.ts";
 import { AnswerBodies } from "../formats/answer-bodies.ts";
-import { AskedTogether } from "./asked-together.ts";
+import { AskedTogether, FEW_HOSTS } from "./asked-together.ts";
 import { assembleSeries, groupOf, type HeatmapGrids, heatmapGrids, reporterKeys, withCompared } from "./assemble.ts";
 import {
   byReporters,
@@ -16,6 +16,7 @@ import {
   type HostReport,
   type HostsRow,
   type KnownHost,
+  mergeFewHosts,
   Reports,
 } from "./coverage.ts";
 import { fewHostsStatement, hostsStatement } from "./coverage-statements.ts";
@@ -31,7 +32,17 @@ import { type Asked, type Planned, QueryPlanner } from "./planner.ts";
 import { QueryMetrics } from "./query.metrics.ts";
 import { QueryRepository, RECENT_UNDER_LOAD_MS, type Recent } from "./query.repository.ts";
 import type { Answer, Coverage, Explanation, Query } from "./query.schemas.ts";
-import { type Groups, nothing, type ReadRows, type Run, type RunSteps, type RunTotals, readWindow, toHostReports } from "./read-answer.ts";
+import {
+  type Groups,
+  nothing,
+  type ReadRows,
+  type Run,
+  type RunSteps,
+  type RunTotals,
+  readWindow,
+  toHostReports,
+  type WindowReader,
+} from "./read-answer.ts";
 import { readSteps, type StepQuestion } from "./read-steps.ts";
 import { readTotals, type TotalQuestion } from "./read-totals.ts";
 import { type ResolvedQuery, resolveQuery } from "./resolve.ts";
@@ -41,12 +52,13 @@ import type { Plan, Statement } from "./sql.ts";
 import { nameOf } from "./statement-name.ts";
 import { isFleet, type Reading } from "./statements.ts";
 import { type TimeRange, WINDOW_MS } from "./time-range.ts";
+import { ValuesTogether } from "./values-together.ts";
 import { type Made, WholeAnswers } from "./whole-answers.ts";
 
 /** Shorter than the time in which a host counts as late; long enough for all panels of a page. */
 const HOSTS_KEPT_MS = 5_000;
-/** Hosts about which all that is asked of their coverage is asked at once. */
-const FEW_HOSTS = 4;
+/** Rows of what few hosts said in stretches that are put together here: one per host, signal and window. */
+const FEW_HOSTS_ROWS_MAX = 10_000;
 /** Ranges and signals; an answer about 10,000 hosts takes some 3 MB. */
 const FLEETS_KEPT_MAX = 16;
 /** Answers as objects; one of two values of each of 10,000 hosts takes some 5 MB. */
@@ -70,6 +82,7 @@ interface Resolved {
 @Injectable()
 export class QueryService {
   private readonly together = new AskedTogether();
+  private readonly valuesTogether = new ValuesTogether();
   private readonly fleetHosts = new SharedAnswers<SaidHosts>(HOSTS_KEPT_MS, FLEETS_KEPT_MAX);
   private readonly whole: WholeAnswers<Answer>;
 
@@ -244,10 +257,12 @@ export class QueryService {
     // One failed statement ends the others: nobody waits for their rows any more.
     const siblings = new AbortController();
     const either = signal === undefined ? siblings.signal : AbortSignal.any([signal, siblings.signal]);
+    const isFew = window.plan.hosts !== null && window.plan.hosts.length <= FEW_HOSTS;
     const recentOf = (isOfCoverage: boolean): Recent => (isOfCoverage ? window.recentOfCoverage : window.recent);
     const run: Run = async <Row>(purpose: string, statement: Statement, isOfCoverage = false) => {
       const startedAtMs = performance.now();
-      const recent = statement.asOf === undefined ? recentOf(isOfCoverage) : "never";
+      // Of few hosts, all frames that were read are named: what was read of the same ones is as right as what would be read now.
+      const recent = statement.asOf === undefined ? recentOf(isOfCoverage) : isFew ? "always" : "never";
       const answer = await journal.wait(() => this.repository.run<Row>(statement, either, { recent, ticket: journal }));
       const { rows, rowsRead, origin, waitedMs } = answer;
       // Coverage that was read for another is not read again because rows have come meanwhile.
@@ -288,9 +303,12 @@ export class QueryService {
       const sources = plan.steps.count === 1 ? hostSources : hostStepSources;
       const signals = this.together.signalsFor(plan, performance.now());
       const question: StepQuestion = { plan, sources, statement: (of, cut) => fewHostsStatement(of, cut(sources), signals) };
-      return window.reportsOfFew((await runSteps<FewHostsRow>("what each host said", question, true)) ?? []);
+      const purpose = "what each host said";
+      // As of the same frames as the values, which are divided by what they say.
+      const total: TotalQuestion<FewHostsRow> = { ...question, merge: mergeFewHosts, rowsMax: FEW_HOSTS_ROWS_MAX };
+      const rows = plan.steps.count === 1 ? await runTotals<FewHostsRow>(purpose, total) : undefined;
+      return window.reportsOfFew(rows ?? (await runSteps<FewHostsRow>(purpose, question)) ?? []);
     };
-    const isFew = window.plan.hosts !== null && window.plan.hosts.length <= FEW_HOSTS;
     try {
       const reader = {
         planned: window.planned,
@@ -300,7 +318,8 @@ export class QueryService {
         askHosts,
         reportsOf: (hosts: ReadonlyMap<string, HostReport>) => window.reportsOf(hosts),
       };
-      return await readWindow(isFew ? { ...reader, askFew } : reader, shown);
+      const togetherOf: WindowReader["togetherOf"] = (plan, reading, form) => this.valuesTogether.of(plan, reading, form, performance.now());
+      return await readWindow(isFew ? { ...reader, askFew, togetherOf } : reader, shown);
     } catch (error) {
       siblings.abort(error);
       throw error;

@@ -24,6 +24,11 @@ export function mergeStretches(plan: Plan, form: MergeableForm, rows: readonly S
   return [...groups.values()].map((own) => merged(form, own, namesOf(own[0])));
 }
 
+/** The same step by step: one row per step and group. */
+export function mergeSteps(plan: Plan, form: MergeableForm, rows: readonly SeriesRow[]): readonly SeriesRow[] {
+  return [...Map.groupBy(rows, (row) => row["step"])].flatMap(([step, own]) => mergeStretches(plan, form, own).map((row) => ({ ...row, step })));
+}
+
 /** @param names g0… of the row that comes out */
 function merged(form: MergeableForm, rows: readonly SeriesRow[], names: Readonly<Record<string, unknown>>): SeriesRow {
   const least = (name: string): number => rows.reduce((found, row) => Math.min(found, row[name] as number), Number.POSITIVE_INFINITY);

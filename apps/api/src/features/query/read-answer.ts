@@ -7,7 +7,7 @@ import { byStatement } from "./measures.ts";
 import type { Planned } from "./planner.ts";
 import { type RankedSeries, rankSeries } from "./rank-series.ts";
 import { cutTotals, type MergeableForm, mergeableForms, mergeStretches, rankTotals } from "./rank-totals.ts";
-import type { StepQuestion } from "./read-steps.ts";
+import type { StepQuestion, Together } from "./read-steps.ts";
 import type { TotalQuestion } from "./read-totals.ts";
 import type { Plan, Statement } from "./sql.ts";
 import {
@@ -68,6 +68,8 @@ export interface WindowReader {
   readonly reportsOf: (hosts: ReadonlyMap<string, HostReport>) => Reports;
   /** Where the hosts are few: what each said and when they reported, at once. */
   readonly askFew?: () => Promise<{ readonly hosts: ReadonlyMap<string, HostReport>; readonly reports: Reports }>;
+  /** How rows of a reading are read together with those of others; undefined: alone. */
+  readonly togetherOf?: (plan: Plan, reading: Reading, form: MergeableForm) => Together<SeriesRow> | undefined;
 }
 
 /**
@@ -75,14 +77,18 @@ export interface WindowReader {
  * @param shown groups to show, as of the window it is compared with; undefined: those that rank first in this one
  */
 export async function readWindow(
-  { planned, run, runSteps, runTotals, askHosts, reportsOf, askFew }: WindowReader,
+  { planned: given, run, runSteps, runTotals, askHosts, reportsOf, askFew, togetherOf }: WindowReader,
   shown?: Pick<ReadRows, "top" | "groups">,
 ): Promise<ReadRows> {
+  const planned = askFew === undefined ? given : withRatesOfOne(given);
   const { plan } = planned;
   const isOneStep = plan.steps.count === 1;
   const readFound = async () => {
     const narrowed = await withGroups(planned, run);
-    return { ...(await readSeries(narrowed, { run, runSteps, runTotals }, shown, askFew !== undefined)), passing: narrowed.plan.passing };
+    return {
+      ...(await readSeries(narrowed, { run, runSteps, runTotals, togetherOf: togetherOf ?? alone }, shown, askFew !== undefined)),
+      passing: narrowed.plan.passing,
+    };
   };
   const [said, ofSteps, found] = await Promise.all([
     askFew === undefined ? askHosts(hostsStatement(plan, planned.hostSources)) : askFew(),
@@ -93,6 +99,12 @@ export async function readWindow(
     "reports" in said ? said : { hosts: said, reports: isOneStep ? reportsOf(said) : new Reports(ofSteps ?? [], found.hostSteps, plan.steps.count) };
   const tables = found.tables.map((table) => (table.isFleet ? ratesOfFleet(table, reports) : table));
   return { top: found.top, groups: found.groups, tables, totals: found.totals, hosts, reports, passing: found.passing };
+}
+
+/** One host's rate is its sum over the time in which it reported, which is known beside: then sums are read, which stretches have too. */
+function withRatesOfOne(planned: Planned): Planned {
+  if (planned.plan.hosts?.length !== 1) return planned;
+  return { ...planned, readings: planned.readings.map((reading) => (reading.form === "sums" ? { ...reading, isOfFleet: true } : reading)) };
 }
 
 function whoReported({ plan, stepSources }: Planned): StepQuestion {
@@ -138,10 +150,14 @@ interface Found extends Pick<ReadRows, "top" | "groups" | "totals"> {
   readonly hostSteps: readonly HostStepsRow[];
 }
 
+const alone = (): undefined => undefined;
+
+type SeriesReader = Pick<WindowReader, "run" | "runSteps" | "runTotals"> & Required<Pick<WindowReader, "togetherOf">>;
+
 /** @param isFew the hosts are few, and it is known already when they reported */
 async function readSeries(
   planned: Planned,
-  { run, runSteps, runTotals }: Pick<WindowReader, "run" | "runSteps" | "runTotals">,
+  { run, runSteps, runTotals, togetherOf }: SeriesReader,
   shown: Pick<ReadRows, "top" | "groups"> | undefined,
   isFew: boolean,
 ): Promise<Found> {
@@ -157,12 +173,9 @@ async function readSeries(
   const rowsOf = async (of: Plan, reading: Reading, top: Groups | null, purpose = "values"): Promise<readonly SeriesRow[]> => {
     // How long a moment is depends on the windows of the whole range.
     if (of.steps.count === 1 || reading.form === "gaugesByWindow") return run<SeriesRow>(purpose, seriesStatement(of, reading, top));
-    return (
-      (await runSteps<SeriesRow & { readonly step: number }>(
-        purpose,
-        seriesQuestion(of, reading, (some, part) => seriesStatement(some, part, top)),
-      )) ?? []
-    );
+    const question = seriesQuestion(of, reading, (some, part) => seriesStatement(some, part, top));
+    const asked = top === null ? withOthers(question, of, reading, togetherOf) : question;
+    return (await runSteps<SeriesRow & { readonly step: number }>(purpose, asked)) ?? [];
   };
   const valuesOf = (of: Plan, top: Groups | null, purpose?: string) =>
     Promise.all(readings.map(async (reading) => tableOf(reading, await rowsOf(of, reading, top, purpose))));
@@ -170,7 +183,7 @@ async function readSeries(
     const passes = await Promise.all(compared.map((one) => run<{ passes: number }>("does it pass the comparison", passesStatement(plan, one))));
     // Its one group is not in the answer: as if it had groups, and none of them passed.
     if (passes.some(([row]) => row?.passes !== 1)) return { top: [], groups: 0, tables: [], totals: undefined, hostSteps: [] };
-    const merged = await totalsOf(plan, readings, runTotals);
+    const merged = await totalsOf(plan, readings, { runTotals, togetherOf });
     return { top: null, groups: 0, tables: merged?.tables ?? (await valuesOf(plan, null)), totals: undefined, hostSteps: [] };
   }
   const totals = async (): Promise<readonly FormRows[] | undefined> => {
@@ -182,10 +195,10 @@ async function readSeries(
     const [hostSteps, tables, ofAll] = await Promise.all([hostStepsOf(top), valuesOf(plan, top), totals()]);
     return { top, groups: shown.groups, tables, totals: ofAll, hostSteps };
   }
-  const merged = await totalsOf(plan, readings, runTotals);
+  const merged = await totalsOf(plan, readings, { runTotals, togetherOf });
   if (merged !== undefined) return { ...merged, totals: undefined, hostSteps: [] };
   const isRankedSeries = isFew && hasRankableSeries(plan, first);
-  const small = isRankedSeries ? await rankedFew(plan, first, runSteps) : undefined;
+  const small = isRankedSeries ? await rankedFew(plan, first, { runSteps, togetherOf }) : undefined;
   const isRanked = isRankedSeries || isRankable(plan, first);
   const readRanked = async (): Promise<RankedSeries> => {
     const statement = isRankedSeries ? rankedSeriesStatement(plan, first) : rankStatement(planned, first);
@@ -207,9 +220,15 @@ async function readSeries(
 const RANKED_HERE_MAX = 8_000;
 
 /** The series of few hosts, ranked; undefined: there are too many groups. The values of all groups are not much more than those of the first, and steps do not depend on each other. */
-async function rankedFew(plan: Plan, first: Reading, runSteps: RunSteps): Promise<RankedSeries | undefined> {
-  const question = seriesQuestion(plan, withVolume(plan, first), (of, part) => seriesStatement(of, part, null, RANKED_HERE_MAX + 1));
-  const rows = await runSteps<SeriesRow & { readonly step: number }>("values of all groups", { ...question, rowsMax: RANKED_HERE_MAX });
+async function rankedFew(
+  plan: Plan,
+  first: Reading,
+  { runSteps, togetherOf }: Pick<SeriesReader, "runSteps" | "togetherOf">,
+): Promise<RankedSeries | undefined> {
+  const reading = withVolume(plan, first);
+  const question = seriesQuestion(plan, reading, (of, part) => seriesStatement(of, part, null, RANKED_HERE_MAX + 1));
+  const asked = { ...withOthers(question, plan, reading, togetherOf), rowsMax: RANKED_HERE_MAX };
+  const rows = await runSteps<SeriesRow & { readonly step: number }>("values of all groups", asked);
   return rows === undefined ? undefined : rankSeries(plan, rows, first.selections.length);
 }
 
@@ -223,6 +242,13 @@ function seriesQuestion(plan: Plan, reading: Reading, statement: (plan: Plan, pa
   };
 }
 
+/** The question, and how it is asked together with others where its rows are such that groups of them can be put together. */
+function withOthers(question: StepQuestion, plan: Plan, reading: Reading, togetherOf: SeriesReader["togetherOf"]): StepQuestion {
+  const form = mergeableForm(reading);
+  const together = form === undefined || form !== reading.form ? undefined : togetherOf(plan, reading, form);
+  return together === undefined ? question : { ...question, together: together as Together<unknown> };
+}
+
 /** Groups and minutes' buckets that are put together here. */
 const MERGED_HERE_MAX = 30_000;
 
@@ -230,7 +256,7 @@ const MERGED_HERE_MAX = 30_000;
 async function totalsOf(
   plan: Plan,
   readings: readonly Reading[],
-  runTotals: RunTotals,
+  { runTotals, togetherOf }: Pick<SeriesReader, "runTotals" | "togetherOf">,
 ): Promise<Pick<Found, "top" | "groups" | "tables"> | undefined> {
   if (plan.steps.count !== 1) return undefined;
   const parts = readings.flatMap((reading) => {
@@ -240,7 +266,9 @@ async function totalsOf(
   if (parts.length < readings.length) return undefined;
   const found = await Promise.all(
     parts.map(async ({ reading, form }) => {
-      const question = seriesQuestion(plan, { ...reading, form }, (of, part) => seriesStatement(of, part, null, MERGED_HERE_MAX + 1));
+      const of: Reading = { ...reading, form };
+      const own = seriesQuestion(plan, of, (some, part) => seriesStatement(some, part, null, MERGED_HERE_MAX + 1));
+      const question = withOthers(own, plan, of, togetherOf);
       const merge = (rows: readonly SeriesRow[]): readonly SeriesRow[] => mergeStretches(plan, form, rows);
       const rows = await runTotals<SeriesRow>("values of stretches", { ...question, sources: reading.sources, merge, rowsMax: MERGED_HERE_MAX });
       return rows === undefined ? [] : [{ form, rows, reading }];
@@ -257,15 +285,16 @@ async function totalsOf(
     form,
     selections: reading.selections,
     rows: cutTotals(plan, form, rows, ranked.top),
-    isFleet: false,
+    isFleet: isFleet(reading),
   }));
   return { ...ranked, top: plan.by.length === 0 ? null : ranked.top, tables };
 }
 
-/** The form in which rows of stretches can be put together; undefined: in none. Percentiles are put together out of buckets, a rate would need each host's time in each stretch. */
-function mergeableForm({ form, selections }: Reading): MergeableForm | undefined {
+/** The form in which rows of stretches can be put together; undefined: in none. Percentiles are put together out of buckets; a rate over several hosts would need each one's time in each stretch. */
+function mergeableForm(reading: Reading): MergeableForm | undefined {
+  const { form, selections } = reading;
   if (form === "quantiles") return "buckets";
-  if (form === "sums" && selections.some(({ aggregate }) => aggregate === "rate")) return undefined;
+  if (form === "sums" && !isFleet(reading) && selections.some(({ aggregate }) => aggregate === "rate")) return undefined;
   return mergeableForms.find((name) => name === form);
 }
 

@@ -142,9 +142,12 @@ describe("steps that are read out of raw rows", () => {
     const of = plan(0, 2, MINUTE);
     await read(question(of, [{ level: "1m", scope: "host", fromMs: 0, toMs: MINUTE + 30_000 }, ...raw(of)]));
     await read(question(plan(0, 2, 15_000)));
-    expect(asked.map(({ fromMs, toMs, asOf }) => [fromMs, toMs, asOf])).toEqual([
-      [0, 2 * MINUTE, undefined],
-      [0, 30_000, undefined],
+    await read(question(plan(0, 1, 30_000)));
+    // Of raw rows alone it is told, if not step by step.
+    expect(asked.map(({ fromMs, toMs, asOf }) => [fromMs, toMs, asOf === undefined])).toEqual([
+      [0, 2 * MINUTE, true],
+      [0, 30_000, false],
+      [0, 30_000, false],
     ]);
   });
 

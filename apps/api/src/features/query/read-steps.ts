@@ -18,13 +18,28 @@ export interface StepQuestion {
   readonly statement: (plan: Plan, cut: (sources: readonly Source[]) => readonly Source[]) => Statement;
   /** More rows are not wanted. The statement gives one more at most. */
   readonly rowsMax?: number;
+  /** Left out: nobody else asks. */
+  readonly together?: Together<unknown>;
+}
+
+/** A statement that several questions about a stretch have in common. */
+export interface Together<Row> {
+  readonly statement: StepQuestion["statement"];
+  /** Of longer stretches it is not asked. */
+  readonly stretchMsMax: number;
+  /** It gives one row more at most. */
+  readonly rowsMax: number;
+  /** The question's own rows, out of those of the statement. */
+  readonly own: (rows: readonly Row[]) => readonly Row[];
+  /** Hears that there were too many rows. */
+  readonly giveUp: () => void;
 }
 
 export interface StepReader<Row> {
   readonly kept: KeptSteps<Row & object>;
   /** What names the rows that are stored of a stretch. Left out: nobody tells, or rows must be in the answer that have come in since. */
   readonly versions?: (range: TimeRange) => Promise<(fromMs: number, toMs: number) => string>;
-  /** Runs a statement about some steps; of `asOf` none but what is there now may be answered. */
+  /** Runs a statement about some steps. */
   readonly run: (statement: Statement) => Promise<readonly Row[]>;
   /** Hears that nothing had to be read. */
   readonly onKept: (statement: Statement) => void;
@@ -49,18 +64,20 @@ export async function readSteps<Row extends { readonly step: number }>(
     kept.setWide(question);
     return undefined;
   };
+  const whole = async (asOf?: string) => bounded(await run({ ...statement(plan, (all) => all), ...(asOf === undefined ? {} : { asOf }) }));
+  if (versions === undefined || plan.passing !== undefined || (plan.hostValues?.size ?? 0) > 0) return whole();
   const rawFrom = firstRawStep(steps, sources);
-  if (versions === undefined || rawFrom === undefined || plan.passing !== undefined || (plan.hostValues?.size ?? 0) > 0)
-    return bounded(await run(statement(plan, (all) => all)));
+  if (rawFrom === undefined) return whole(await versionOfRaw(sources, versions));
   const startOf = (step: number): number => steps.fromMs + step * steps.stepMs;
-  const about = (from: number, to: number): Statement => {
+  const about = (from: number, to: number) => {
     const range = { fromMs: startOf(from), toMs: startOf(to) };
-    return statement({ ...plan, steps: { ...range, stepMs: steps.stepMs, count: to - from } }, (all) => within(all, range));
+    const some: Plan = { ...plan, steps: { ...range, stepMs: steps.stepMs, count: to - from } };
+    return { some, cut: (all: readonly Source[]) => within(all, range), lengthMs: range.toMs - range.fromMs };
   };
   const read = async (from: number, to: number, asOf?: string): Promise<Row[]> => {
     if (from >= to) return [];
-    const some = about(from, to);
-    const rows = await run(asOf === undefined ? some : { ...some, asOf });
+    const { some, cut, lengthMs } = about(from, to);
+    const rows = asOf === undefined ? await run(statement(some, cut)) : await readStretch(asked, some, cut, { lengthMs, asOf, run });
     return from === 0 ? [...rows] : rows.map((row) => ({ ...row, step: row.step + from }));
   };
   const readRaw = async (): Promise<Row[]> => {
@@ -76,7 +93,8 @@ export async function readSteps<Row extends { readonly step: number }>(
     }
     const [first] = missing;
     if (first === undefined) {
-      onKept(about(rawFrom, steps.count));
+      const { some, cut } = about(rawFrom, steps.count);
+      onKept(statement(some, cut));
       return known;
     }
     const end = (missing.at(-1) as number) + 1;
@@ -100,10 +118,36 @@ function firstRawStep({ fromMs, stepMs, count }: Steps, sources: readonly Source
   return step < count ? step : undefined;
 }
 
+/** What names the rows of sources that are all raw; undefined: they are not, or it is not told of them. */
+async function versionOfRaw(sources: readonly Source[], versions: NonNullable<StepReader<unknown>["versions"]>): Promise<string | undefined> {
+  const isTold = ({ level, fromMs, toMs }: Source): boolean => level === "raw" && fromMs % WINDOW_MS === 0 && toMs % WINDOW_MS === 0;
+  if (sources.length === 0 || !sources.every(isTold)) return undefined;
+  const ends = { fromMs: Math.min(...sources.map(({ fromMs }) => fromMs)), toMs: Math.max(...sources.map(({ toMs }) => toMs)) };
+  return (await versions(ends))(ends.fromMs, ends.toMs);
+}
+
 function within(sources: readonly Source[], { fromMs, toMs }: TimeRange): readonly Source[] {
   return sources
     .map((source) => ({ ...source, fromMs: Math.max(source.fromMs, fromMs), toMs: Math.min(source.toMs, toMs) }))
     .filter((source) => source.fromMs < source.toMs);
+}
+
+/**
+ * A question's rows of a stretch of raw rows, together with who else asks about it where it can be.
+ * @param cut gives what is read
+ */
+export async function readStretch<Row>(
+  { statement, together }: Pick<StepQuestion, "statement" | "together">,
+  plan: Plan,
+  cut: (sources: readonly Source[]) => readonly Source[],
+  { lengthMs, asOf, run }: { readonly lengthMs: number; readonly asOf: string; readonly run: StepReader<Row>["run"] },
+): Promise<readonly Row[]> {
+  if (together !== undefined && lengthMs <= together.stretchMsMax) {
+    const rows = await run({ ...together.statement(plan, cut), asOf });
+    if (rows.length <= together.rowsMax) return together.own(rows) as readonly Row[];
+    together.giveUp();
+  }
+  return run({ ...statement(plan, cut), asOf });
 }
 
 /** What is asked, but for the time. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import { FEW_HOSTS } from "./asked-together.ts";
 import type { KeptTotals } from "./kept-totals.ts";
-import type { StepQuestion } from "./read-steps.ts";
+import { readStretch, type StepQuestion } from "./read-steps.ts";
 import type { Source } from "./sources.ts";
 import type { Plan, Statement } from "./sql.ts";
 import { nameOf } from "./statement-name.ts";
@@ -41,11 +42,14 @@ export async function readTotals<Row extends object>(
   const { rolled, head, tail } = cut;
   const name = nameOf(statement(about(plan, ANYWHERE, WINDOW_MS), () => [{ level: "raw", scope: "host", ...ANYWHERE }]));
   if (kept.isWide(name)) return undefined;
-  const version = await versions(tail);
+  // Of few hosts there are not many lines between both ends.
+  const isHeadTold = head !== undefined && plan.hosts !== null && plan.hosts.length <= FEW_HOSTS;
+  const version = await versions(isHeadTold ? { ...tail, fromMs: head.fromMs } : tail);
+  const headVersion = isHeadTold ? version(head.fromMs, head.toMs) : "";
   const readBefore = run(statement(about(plan, rolled, rolled.toMs - rolled.fromMs), () => rolled.sources));
   const settledMs = Math.max(tail.fromMs, Math.min(tail.toMs, Math.floor((nowMs - SETTLED_MS) / WINDOW_MS) * WINDOW_MS));
   const known = kept.get(name, tail.fromMs);
-  const asOf = `${plan.steps.fromMs} ${plan.steps.toMs} ${version(tail.fromMs, tail.toMs)}`;
+  const asOf = `${plan.steps.fromMs} ${plan.steps.toMs} ${headVersion} ${version(tail.fromMs, tail.toMs)}`;
   // Everybody who looks at a fleet's page asks it within the seconds until the next window.
   if (known?.whole.asOf === asOf && known.whole.before === (await readBefore)) return known.whole.rows;
   const isRight = known !== undefined && known.untilMs <= settledMs && version(tail.fromMs, known.untilMs) === known.version;
@@ -55,8 +59,12 @@ export async function readTotals<Row extends object>(
   const readRaw = async (): Promise<readonly (Row & { readonly step: number })[]> => {
     if (raw.length === 0) return [];
     const range = { fromMs: raw[0]?.fromMs as number, toMs: tail.toMs };
-    const asked = statement(about(plan, range, WINDOW_MS), () => raw);
-    const rows = await run({ ...asked, asOf: version(fromMs, tail.toMs) });
+    const lengthMs = raw.reduce((sum, part) => sum + part.toMs - part.fromMs, 0);
+    const rows = await readStretch<Row>(question, about(plan, range, WINDOW_MS), () => raw, {
+      lengthMs,
+      asOf: `${headVersion} ${version(fromMs, tail.toMs)}`,
+      run,
+    });
     return rows.map((row) => ({ ...row, step: range.fromMs + (row as Row & { step: number }).step * WINDOW_MS }));
   };
   const [before, newest] = await Promise.all([readBefore, readRaw()]);

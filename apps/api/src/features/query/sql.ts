@@ -24,6 +24,8 @@ export interface Plan {
   readonly hosts: readonly string[] | null;
   readonly steps: Steps;
   readonly limit: number;
+  /** Sets of filters: rows are told apart by whether each lets them pass, too. */
+  readonly marks?: readonly (readonly Filter[])[];
   /** The condition that picks the groups which may be in the answer; left out: all. */
   readonly passing?: (parameters: Parameters) => string;
 }
@@ -219,14 +221,15 @@ export function keyExpression(plan: Plan, name: string, parameters: Parameters):
 export function conditionsOf(plan: Plan, source: Source, parameters: Parameters): Scoped {
   return and(
     scopeOf(plan, source, parameters),
-    ...plan.filters.map((filter) => condition(filter, parameters)),
+    ...plan.filters.map((filter) => filterCondition(filter, parameters)),
     ...(plan.passing === undefined ? [] : [plan.passing(parameters)]),
   );
 }
 
 const exactOf = new WeakMap<Filter, readonly string[]>();
 
-function condition(filter: Filter, parameters: Parameters): string {
+/** What a filter asks of a row. */
+export function filterCondition(filter: Filter, parameters: Parameters): string {
   const column = identifier(filter.key);
   let exact = exactOf.get(filter);
   if (exact === undefined) {

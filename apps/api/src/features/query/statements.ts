@@ -10,6 +10,7 @@ import {
   chunked,
   conditionsOf,
   endOf,
+  filterCondition,
   identifier,
   type Key,
   keyExpression,
@@ -33,7 +34,7 @@ export interface Reading {
   readonly sources: readonly Source[];
   /** Host coverage over the same range, for forms that weigh each host by the time it reported. */
   readonly coverage: readonly Source[];
-  /** That it is a stretch of one that is out of rows in which hosts are added up, or of one that is not; left out: as its own sources say. */
+  /** Whether rates are to be made of sums over all hosts and of the time these reported: of one host, and of stretches of what is read of a fleet; left out: as its own sources say. */
   readonly isOfFleet?: boolean;
 }
 
@@ -48,7 +49,7 @@ export function isRankable(plan: Plan, reading: Reading): boolean {
   return plan.steps.count === 1 && rankableForms.includes(reading.form);
 }
 
-/** Whether the reading is out of rows in which hosts are added up already. */
+/** Whether hosts are added up already where rates are made: the rows are the fleet's, or one host's. */
 export function isFleet(reading: Pick<Reading, "sources" | "isOfFleet">): boolean {
   return reading.isOfFleet ?? reading.sources.some((source) => source.scope === "fleet");
 }
@@ -166,8 +167,8 @@ export function rankedSeriesStatement(plan: Plan, reading: Reading): Statement {
 }
 
 /**
- * The values of all selections of a reading. Columns: step, g0…, and by form
- * - sums, gaugesByHost, gaugesByWindow: v0… in the order of the selections (a rate of a fleet reading is a plain sum, to be divided by who reported)
+ * The values of all selections of a reading. Columns: step, g0…, m0… (0 or 1) of the plan's marks, and by form
+ * - sums, gaugesByHost, gaugesByWindow: v0… in the order of the selections (a rate where hosts are added up already is a plain sum, to be divided by who reported)
  * - extents: n, total, lowest, highest
  * - quantiles: ranks (bucket index by position in `quantilesOf`), lowest, highest; n, where it is selected
  * - buckets: indexes (ascending), counts, lowest, highest
@@ -556,14 +557,17 @@ function whereOf(plan: Plan, parameters: Parameters): (source: Source) => Scoped
   return (source) => conditionsOf(plan, source, parameters);
 }
 
-function groupNames(plan: Plan): readonly string[] {
-  return plan.by.map((_, index) => `g${index}`);
+function groupNames({ by, marks = [] }: Plan): readonly string[] {
+  return [...by.map((_, index) => `g${index}`), ...marks.map((_, index) => `m${index}`)];
 }
 
 function groupKeys(plan: Plan, top: readonly (readonly string[])[] | null, parameters: Parameters): readonly Key[] {
-  if (plan.by.length === 0) return [];
   const keys = plan.by.map((name) => keyExpression(plan, name, parameters));
-  if (top === null) return keys.map((expression, index) => ({ alias: `g${index}`, expression }));
+  if (top === null) {
+    const marks = (plan.marks ?? []).map((filters) => `(${filters.map((filter) => filterCondition(filter, parameters)).join(" AND ")})`);
+    return [...keys, ...marks].map((expression, index) => ({ alias: groupNames(plan)[index] as string, expression }));
+  }
+  if (keys.length === 0) return [];
   const isShown = isOneOf(keys, top, parameters);
   const other = parameters.add("String", OTHER);
   return keys.map((key, index) => ({ alias: `g${index}`, expression: `if(${isShown}, toString(${key}), ${other})` }));
