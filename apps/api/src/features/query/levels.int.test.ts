@@ -349,7 +349,7 @@ it("questions about one host that differ in groups and filters are one statement
       const body = { ...question, to: at(3, 8, 50), explain: true };
       const answer = await ask(body);
       expectSame(answer, await askRaw(body));
-      statements.push(...(answer.meta.explain?.statements ?? []).filter(({ sql }) => / AS m0\b/.test(sql)));
+      statements.push(...(answer.meta.explain?.statements ?? []).filter(({ sql }) => / AS m0\b/.test(sql) && !/_1[mh]`/.test(sql)));
     }
     expect(statements.length).toBe(questions.length);
     expect(statements.filter(({ origin }) => origin === "read").length).toBe(new Set(statements.map(({ sql }) => sql)).size);

@@ -77,7 +77,7 @@ export async function readSteps<Row extends { readonly step: number }>(
   const read = async (from: number, to: number, asOf?: string): Promise<Row[]> => {
     if (from >= to) return [];
     const { some, cut, lengthMs } = about(from, to);
-    const rows = asOf === undefined ? await run(statement(some, cut)) : await readStretch(asked, some, cut, { lengthMs, asOf, run });
+    const rows = asOf === undefined ? await run(statement(some, cut)) : (await readStretch<Row>(asked, some, cut, { lengthMs, asOf, run })).rows;
     return from === 0 ? [...rows] : rows.map((row) => ({ ...row, step: row.step + from }));
   };
   const readRaw = async (): Promise<Row[]> => {
@@ -133,21 +133,26 @@ function within(sources: readonly Source[], { fromMs, toMs }: TimeRange): readon
 }
 
 /**
- * A question's rows of a stretch of raw rows, together with who else asks about it where it can be.
+ * A question's rows of a stretch, together with who else asks about it where it can be.
  * @param cut gives what is read
+ * @param lengthMs what one row per group and step is asked of
+ * @param asOf left out: of what is rolled up
+ * @returns its rows, and those they are made of, which are the same object as long as whoever runs statements has nothing else to say
  */
 export async function readStretch<Row>(
   { statement, together }: Pick<StepQuestion, "statement" | "together">,
   plan: Plan,
   cut: (sources: readonly Source[]) => readonly Source[],
-  { lengthMs, asOf, run }: { readonly lengthMs: number; readonly asOf: string; readonly run: StepReader<Row>["run"] },
-): Promise<readonly Row[]> {
+  { lengthMs, asOf, run }: { readonly lengthMs: number; readonly asOf?: string; readonly run: StepReader<Row>["run"] },
+): Promise<{ readonly rows: readonly Row[]; readonly madeOf: readonly Row[] }> {
+  const named = (asked: Statement): Statement => (asOf === undefined ? asked : { ...asked, asOf });
   if (together !== undefined && lengthMs <= together.stretchMsMax) {
-    const rows = await run({ ...together.statement(plan, cut), asOf });
-    if (rows.length <= together.rowsMax) return together.own(rows) as readonly Row[];
+    const madeOf = await run(named(together.statement(plan, cut)));
+    if (madeOf.length <= together.rowsMax) return { rows: together.own(madeOf) as readonly Row[], madeOf };
     together.giveUp();
   }
-  return run({ ...statement(plan, cut), asOf });
+  const rows = await run(named(statement(plan, cut)));
+  return { rows, madeOf: rows };
 }
 
 /** What is asked, but for the time. */

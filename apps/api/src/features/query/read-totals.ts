@@ -40,18 +40,28 @@ export async function readTotals<Row extends object>(
   const cut = partsOf(sources);
   if (cut === undefined || plan.passing !== undefined || (plan.hostValues?.size ?? 0) > 0) return undefined;
   const { rolled, head, tail } = cut;
+  // What is all rolled up is kept as it is; only who asks together with others has something to put together.
+  if (tail.fromMs === tail.toMs && question.together === undefined) return undefined;
   const name = nameOf(statement(about(plan, ANYWHERE, WINDOW_MS), () => [{ level: "raw", scope: "host", ...ANYWHERE }]));
   if (kept.isWide(name)) return undefined;
+  // One row per group, however long it is.
+  const readRolled = () => readStretch<Row>(question, about(plan, rolled, rolled.toMs - rolled.fromMs), () => rolled.sources, { lengthMs: 0, run });
+  if (head === undefined && tail.fromMs === tail.toMs) {
+    const { rows } = await readRolled();
+    if (rows.length <= rowsMax) return merge(rows);
+    kept.setWide(name);
+    return undefined;
+  }
   // Of few hosts there are not many lines between both ends.
   const isHeadTold = head !== undefined && plan.hosts !== null && plan.hosts.length <= FEW_HOSTS;
   const version = await versions(isHeadTold ? { ...tail, fromMs: head.fromMs } : tail);
   const headVersion = isHeadTold ? version(head.fromMs, head.toMs) : "";
-  const readBefore = run(statement(about(plan, rolled, rolled.toMs - rolled.fromMs), () => rolled.sources));
+  const readBefore = readRolled();
   const settledMs = Math.max(tail.fromMs, Math.min(tail.toMs, Math.floor((nowMs - SETTLED_MS) / WINDOW_MS) * WINDOW_MS));
   const known = kept.get(name, tail.fromMs);
   const asOf = `${plan.steps.fromMs} ${plan.steps.toMs} ${headVersion} ${version(tail.fromMs, tail.toMs)}`;
   // Everybody who looks at a fleet's page asks it within the seconds until the next window.
-  if (known?.whole.asOf === asOf && known.whole.before === (await readBefore)) return known.whole.rows;
+  if (known?.whole.asOf === asOf && known.whole.before === (await readBefore).madeOf) return known.whole.rows;
   const isRight = known !== undefined && known.untilMs <= settledMs && version(tail.fromMs, known.untilMs) === known.version;
   const fromMs = isRight ? known.untilMs : tail.fromMs;
   const raw = [...(head === undefined ? [] : [head]), ...(fromMs < tail.toMs ? [{ ...tail, fromMs }] : [])];
@@ -60,7 +70,7 @@ export async function readTotals<Row extends object>(
     if (raw.length === 0) return [];
     const range = { fromMs: raw[0]?.fromMs as number, toMs: tail.toMs };
     const lengthMs = raw.reduce((sum, part) => sum + part.toMs - part.fromMs, 0);
-    const rows = await readStretch<Row>(question, about(plan, range, WINDOW_MS), () => raw, {
+    const { rows } = await readStretch<Row>(question, about(plan, range, WINDOW_MS), () => raw, {
       lengthMs,
       asOf: `${headVersion} ${version(fromMs, tail.toMs)}`,
       run,
@@ -68,20 +78,20 @@ export async function readTotals<Row extends object>(
     return rows.map((row) => ({ ...row, step: range.fromMs + (row as Row & { step: number }).step * WINDOW_MS }));
   };
   const [before, newest] = await Promise.all([readBefore, readRaw()]);
-  if (before.length > rowsMax || newest.length > rowsMax) {
+  if (before.rows.length > rowsMax || newest.length > rowsMax) {
     kept.setWide(name);
     return undefined;
   }
   const isSettled = ({ step }: { readonly step: number }): boolean => step >= tail.fromMs && step < settledMs;
   const settled = [...(isRight ? known.rows : []), ...newest.filter(isSettled)];
   const together = settled.length === 0 ? [] : merge(settled as readonly Row[]);
-  const rows = merge([...before, ...together, ...newest.filter((row) => !isSettled(row))]);
+  const rows = merge([...before.rows, ...together, ...newest.filter((row) => !isSettled(row))]);
   kept.put(name, {
     fromMs: tail.fromMs,
     untilMs: settledMs,
     version: version(tail.fromMs, settledMs),
     rows: together,
-    whole: { asOf, before, rows },
+    whole: { asOf, before: before.madeOf, rows },
   });
   return rows;
 }
@@ -96,18 +106,19 @@ interface Parts {
   readonly rolled: TimeRange & { readonly sources: readonly Source[] };
   /** Raw rows before it, of less than a minute. */
   readonly head: Source | undefined;
+  /** Raw rows behind it; of no length where there are none. */
   readonly tail: Source;
 }
 
-/** undefined: there is nothing rolled up, nothing raw behind it, or raw rows are cut at no window's mark. */
+/** undefined: there is nothing rolled up, or raw rows are cut at no window's mark. */
 function partsOf(sources: readonly Source[]): Parts | undefined {
   const isRaw = ({ level }: Source): boolean => level === "raw";
   const rolled = sources.filter((source) => !isRaw(source));
-  const tail = sources.at(-1);
-  const first = sources[0];
-  if (rolled.length === 0 || first === undefined || tail === undefined || !isRaw(tail)) return undefined;
+  const [first, last] = [sources[0], sources.at(-1)];
+  if (rolled.length === 0 || first === undefined || last === undefined) return undefined;
   const head = isRaw(first) ? first : undefined;
-  if (sources.length !== rolled.length + (head === undefined ? 1 : 2)) return undefined;
+  const tail: Source = isRaw(last) ? last : { level: "raw", scope: "host", fromMs: last.toMs, toMs: last.toMs };
+  if (sources.length !== rolled.length + (head === undefined ? 0 : 1) + (isRaw(last) ? 1 : 0)) return undefined;
   if ([tail, ...(head === undefined ? [] : [head])].some(({ fromMs, toMs }) => fromMs % WINDOW_MS !== 0 || toMs % WINDOW_MS !== 0)) return undefined;
   return {
     rolled: { fromMs: Math.min(...rolled.map(({ fromMs }) => fromMs)), toMs: Math.max(...rolled.map(({ toMs }) => toMs)), sources: rolled },

@@ -145,7 +145,7 @@ export function aggregated({ sources, keys, parts, table, where, join = "", isFi
   const names = keys.map((key) => key.alias);
   const groupBy = names.length === 0 ? "" : `GROUP BY ${list(names)}`;
   const of = (expression: Part["inner"], source: Source): string => (typeof expression === "string" ? expression : expression(source));
-  const branches = sources.map(
+  const branches = byTable(sources).map(
     (source) => `
       SELECT ${list([...keys.map((key) => `${of(key.expression, source)} AS ${key.alias}`), ...parts.map((part) => `${of(part.inner, source)} AS ${part.name}`)])}
       ${rowsOf(table(source), where(source), { join, isFinal })}
@@ -159,14 +159,31 @@ export function aggregated({ sources, keys, parts, table, where, join = "", isFi
       ${groupBy}`;
 }
 
+/** Several stretches of one table. */
+interface Stretches extends Source {
+  readonly others: readonly Source[];
+}
+
+/** Sources with those of one table as one, which is read once: each branch of a statement costs about as much as a small statement. */
+function byTable(sources: readonly Source[]): readonly Source[] {
+  return [...Map.groupBy(sources, ({ level, scope }) => `${level} ${scope}`).values()].map((own): Source | Stretches => {
+    const [first, ...others] = own as [Source, ...Source[]];
+    return others.length === 0 ? first : { ...first, others };
+  });
+}
+
 /** Tenant, time and hosts: the start of every condition. */
-export function scopeOf(plan: Pick<Plan, "tenant" | "hosts">, source: Source, parameters: Parameters): Scoped {
+export function scopeOf(plan: Pick<Plan, "tenant" | "hosts">, source: Source | Stretches, parameters: Parameters): Scoped {
   const { tenant, hosts } = plan;
-  parameters.note(source);
+  const stretches = "others" in source ? [source, ...source.others] : [source];
+  const times = stretches.map((stretch) => {
+    parameters.note(stretch);
+    const [from, to] = [stretch.fromMs, stretch.toMs].map((ms) => `fromUnixTimestamp64Milli(${parameters.add("Int64", ms)}, 'UTC')`);
+    return `ts >= ${from} AND ts < ${to}`;
+  });
   const parts = [
     `tenant = ${parameters.add("String", tenant)}`,
-    `ts >= fromUnixTimestamp64Milli(${parameters.add("Int64", source.fromMs)}, 'UTC')`,
-    `ts < fromUnixTimestamp64Milli(${parameters.add("Int64", source.toMs)}, 'UTC')`,
+    times.length === 1 ? (times[0] as string) : `(${times.map((time) => `(${time})`).join(" OR ")})`,
   ];
   if (hosts !== null) parts.push(`host IN ${hostSet(hosts, parameters)}`);
   return parts.join(" AND ") as Scoped;

@@ -12,6 +12,8 @@ const RUNNING_MIN = 2;
 const CORES_KNOWN_MS = 300_000;
 /** A statement that took longer last time is a long one. */
 const LONG_MS = 250;
+/** Of one that took less than this last time, more threads than one cost more than they save. */
+const SHORT_MS = 30;
 /** Statements whose lengths are remembered. */
 const KINDS_MAX = 5_000;
 const RETRY_MS_MIN = 1_000;
@@ -74,11 +76,13 @@ export class StatementAdmission {
   ): Promise<Admitted<T>> {
     this.keepCores();
     const name = `${organisationId} ${kind}`;
-    const turn = await this.enter(organisationId, signal, (this.tookMs.get(name) ?? 0) > LONG_MS ? "long" : "short", ticket);
+    const tookMs = this.tookMs.get(name);
+    const turn = await this.enter(organisationId, signal, (tookMs ?? 0) > LONG_MS ? "long" : "short", ticket);
     this.metrics.waitSeconds.observe(turn.waitedMs / 1_000);
     const beganMs = performance.now();
     try {
-      return { answer: await work(Math.max(1, Math.floor(this.cores / turn.running))), waitedMs: turn.waitedMs };
+      const threads = tookMs !== undefined && tookMs < SHORT_MS ? 1 : Math.max(1, Math.floor(this.cores / turn.running));
+      return { answer: await work(threads), waitedMs: turn.waitedMs };
     } finally {
       turn.end();
       this.remember(name, performance.now() - beganMs);

@@ -109,6 +109,12 @@ describe("questions about the same rows", () => {
     expect(together.of(sentBy, sent, "sums", 31_000)).toBeDefined();
   });
 
+  it("are not those about what is known of hosts, nor those that compare groups' values", () => {
+    for (const alone of [{ by: ["kernel"] }, { by: ["tag.env", "process"] }, { passing: () => "1" }])
+      for (let time = 0; time < 2; time++) expect(together.of(plan(alone), sent, "sums", 0)).toBeUndefined();
+    expect(together.of(sentBy, sent, "sums", 0)).toBeUndefined();
+  });
+
   it("are asked one by one once there were too many rows", () => {
     together.of(sentBy, sent, "sums", 0);
     together.of(receivedBy, received, "sums", 0)?.giveUp();

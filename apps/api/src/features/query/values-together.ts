@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Filter } from "@waggle/query";
+import { type Filter, isHostKey } from "@waggle/query";
 import type { SeriesRow } from "./assemble.ts";
 import type { Selection } from "./measures.ts";
 import { type MergeableForm, mergeSteps } from "./rank-totals.ts";
@@ -55,11 +55,13 @@ export class ValuesTogether {
   private readonly subjects = new Map<string, Subject>();
 
   /**
-   * How to ask a question together with those that were asked lately; undefined: nothing else was.
+   * How to ask a question together with those that were asked lately; undefined: nothing else was, or it cannot be.
    * @param plan of few hosts, which are named
    * @param form that of the reading, in which groups can be put together
    */
   of(plan: Plan, reading: Reading, form: MergeableForm, nowMs: number): Together<SeriesRow> | undefined {
+    // What is known of hosts is known to the one question only.
+    if (plan.by.some(isHostKey) || plan.passing !== undefined) return undefined;
     const member = memberOf(plan, reading, form);
     const subject = this.subjectOf(plan, form);
     subject.asked.set(member.key, { member, atMs: nowMs });
