@@ -99,21 +99,26 @@ export function addressesStatement(plan: Plan, sources: readonly Source[], fromM
  */
 export function pairsStatement(plan: Plan, sources: readonly Source[], ends: Ends, ranking: Ranking): Statement {
   const parameters = new Parameters();
-  const inner = aggregated({
+  const keys = { host_id: "host", side_role: "role", peer_address: "peer" };
+  const rows = aggregated({
     sources,
-    keys: [HOST, { alias: "side_role", expression: "toString(role)" }, PEER],
+    keys: Object.entries(keys).map(([alias, expression]) => ({ alias, expression })),
     parts: traffic,
     table: ({ level, scope }) => tableName(connections, level, scope),
     where: (source) => conditionsOf(plan, source, parameters),
   });
+  // Of groups, not of rows, of which there are many times as many.
+  const texts = Object.keys(keys).map((alias) => `toString(grouped.${alias}) AS ${alias}`);
+  const inner = `SELECT ${list([...texts, ...traffic.map(({ name }) => name)])} FROM (${rows}) AS grouped`;
   const ofSides = (["a", "b"] as const).flatMap((side) => [
     `countIf(side = '${side}') AS ${side}_rows`,
     ...traffic.map(({ name }) => `sumIf(${name}, side = '${side}') AS ${side}_${name}`),
   ]);
   const larger = rankings.map((name) => `greatest(${rankOf[name]("a")}, ${rankOf[name]("b")}) AS ${name}`);
-  const all = rankings.map((name) => `sum(${name}) OVER () AS all_${name}`);
+  // One window over all pairs: each is a walk through them on one core.
+  const all = rankings.map((name, index) => `overall[${index + 2}] AS all_${name}`);
   return parameters.statement(`
-    SELECT *, count() OVER () AS pairs, ${list(all)}
+    SELECT *, sumForEach([toUInt64(1), ${list(rankings)}]) OVER () AS overall, overall[1] AS pairs, ${list(all)}
     FROM (
       SELECT a, b, direction, ${list([...ofSides, ...larger])}
       FROM (${withEnds(inner, ends, nodesOf(ends), parameters)})
