@@ -2,6 +2,7 @@
 import { getSignalOrThrow } from "@waggle/signals";
 import { beforeEach, describe, expect, it } from "vitest";
 import { KeptTotals } from "./kept-totals.ts";
+import type { Together } from "./read-steps.ts";
 import { readTotals } from "./read-totals.ts";
 import type { Source } from "./sources.ts";
 import { Parameters, type Plan, type Statement, scopeOf } from "./sql.ts";
@@ -51,7 +52,17 @@ function sourcesOf({ steps: { fromMs, toMs } }: Plan, rolledUntilMs: number): So
   ).filter((source) => source.fromMs < source.toMs);
 }
 
-async function read(of: Plan, { nowMs = 10 * MINUTE, rolledUntilMs = 3 * MINUTE, rowsMax = 100 } = {}): Promise<number | undefined> {
+interface Options {
+  readonly nowMs?: number;
+  readonly rolledUntilMs?: number;
+  readonly rowsMax?: number;
+  readonly together?: (sources: readonly Source[]) => Together<Row>;
+}
+
+async function read(
+  of: Plan,
+  { nowMs = 10 * MINUTE, rolledUntilMs = 3 * MINUTE, rowsMax = 100, together }: Options = {},
+): Promise<number | undefined> {
   const sources = sourcesOf(of, rolledUntilMs);
   const rows = await readTotals<Row>(
     {
@@ -59,6 +70,7 @@ async function read(of: Plan, { nowMs = 10 * MINUTE, rolledUntilMs = 3 * MINUTE,
       sources,
       merge: sum,
       rowsMax,
+      ...(together === undefined ? {} : { together: together(sources) as Together<unknown> }),
       statement: (some, cut): Statement => {
         const parameters = new Parameters();
         const parts = cut(sources);
@@ -146,6 +158,45 @@ describe("a value over a range", () => {
     asked = [];
     expect(await read(of, { rolledUntilMs: 4 * MINUTE })).toBe(between(0, 5 * MINUTE));
     expect(rawParts()).toEqual([[240, 300]]);
+  });
+
+  it("of few hosts is put together anew also where a late frame comes to its first windows", async () => {
+    const of = plan(20 * SECOND, 5 * MINUTE);
+    await read(of);
+    asked = [];
+    store(30 * SECOND, 1_000);
+    expect(await read(of)).toBe(between(20 * SECOND, 5 * MINUTE));
+    expect(rawParts()).toEqual([[20, 60]]);
+  });
+
+  it("is read together with others where they ask about the same rows, and alone where that gives too many", async () => {
+    let given = 0;
+    const together =
+      (rowsMax: number) =>
+      (sources: readonly Source[]): Together<Row> => ({
+        stretchMsMax: 2 * MINUTE,
+        rowsMax,
+        giveUp: () => given++,
+        statement: (some, cut) => {
+          const parameters = new Parameters();
+          const parts = cut(sources);
+          const sql = parts.map((source) => `together ${source.level} ${scopeOf(some, source, parameters)}`).join(" and ");
+          return { sql, parameters: { ...parameters.values, steps: some.steps, parts } };
+        },
+        own: (rows) => rows.map((row) => ({ ...row, value: -row.value })),
+      });
+    const of = plan(0, 4 * MINUTE);
+    expect(await read(of, { together: together(100) })).toBe(-between(0, 4 * MINUTE));
+    // Of a longer stretch of raw rows it is not asked together.
+    expect(await read(plan(0, 6 * MINUTE), { together: together(100), rolledUntilMs: 2 * MINUTE })).toBe(
+      between(2 * MINUTE, 6 * MINUTE) - between(0, 2 * MINUTE),
+    );
+    expect(given).toBe(0);
+    expect(await read(plan(0, 5 * MINUTE), { together: together(5), rolledUntilMs: 4 * MINUTE })).toBe(between(0, 5 * MINUTE));
+    expect(given).toBeGreaterThan(0);
+    // What is all rolled up, too.
+    expect(await read(plan(0, 3 * MINUTE), { together: together(100) })).toBe(-between(0, 3 * MINUTE));
+    expect(await read(plan(30 * SECOND, 3 * MINUTE), { together: together(100) })).toBe(-between(30 * SECOND, 3 * MINUTE));
   });
 
   it("is not taken from another question or organisation", async () => {

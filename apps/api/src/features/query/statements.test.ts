@@ -143,4 +143,16 @@ describe("the statements of a query", () => {
       ["tcp_rtt_fleet_1h", "tcp_rtt_fleet_1m", "tcp_rtt_1m", "tcp_rtt"].map((name) => `FROM \`${name}\` FINAL`),
     );
   });
+
+  it("read a table once, however many stretches of it they are about", () => {
+    const of = plan("tcp_retransmits", [["segments", "sum"]], { hosts: ["h"] });
+    const sources = [source("raw", "host", 0), source("1m", "host", 1), source("raw", "host", 2)];
+    const [reading] = readingsOf(of, sources);
+    const { sql, parameters, reads } = seriesStatement(of, reading as Reading, null);
+    expect(sql.match(/FROM `tcp_retransmits`/g)).toHaveLength(1);
+    expect(sql.match(/FROM `tcp_retransmits_1m`/g)).toHaveLength(1);
+    expect(sql).toMatch(/tenant = \{p\d+:String\} AND \(\(ts >= [^)]+\) AND ts < [^)]+\)\) OR \(ts >= [^)]+\) AND ts < [^)]+\)\)\) AND host IN/);
+    for (const { fromMs, toMs } of sources) expect(Object.values(parameters)).toEqual(expect.arrayContaining([fromMs, toMs]));
+    expect(reads).toEqual({ fromMs: t0, toMs: t0 + 3 * hour, isRolledUp: false });
+  });
 });
