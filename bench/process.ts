@@ -4,6 +4,12 @@ import { readdirSync, readFileSync } from "node:fs";
 
 /** CPU seconds of a process so far: user and system, all threads. */
 export function cpuSeconds(pid: number): number {
+  const { user, system } = cpuSecondsByMode(pid);
+  return user + system;
+}
+
+/** CPU seconds of a process so far, all threads, to the tick (10 ms). */
+export function cpuSecondsByMode(pid: number): { readonly user: number; readonly system: number } {
   return cpuSecondsIn(`/proc/${pid}/stat`);
 }
 
@@ -20,7 +26,8 @@ export function threadCpuSeconds(pid: number): NodeThreads {
   for (const thread of readdirSync(`/proc/${pid}/task`)) {
     const name = readFileSync(`/proc/${pid}/task/${thread}/comm`, "utf8").trim();
     const kind = thread === String(pid) ? "main" : name.startsWith("libuv") ? "libuv" : "v8";
-    seconds[kind] += cpuSecondsIn(`/proc/${pid}/task/${thread}/stat`);
+    const { user, system } = cpuSecondsIn(`/proc/${pid}/task/${thread}/stat`);
+    seconds[kind] += user + system;
   }
   return seconds;
 }
@@ -34,10 +41,10 @@ export function sumOfThreads({ main, v8, libuv }: NodeThreads): number {
   return main + v8 + libuv;
 }
 
-function cpuSecondsIn(path: string): number {
+function cpuSecondsIn(path: string): { readonly user: number; readonly system: number } {
   const stat = readFileSync(path, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond();
+  return { user: Number(fields[11]) / ticksPerSecond(), system: Number(fields[12]) / ticksPerSecond() };
 }
 
 /** Resident memory of a process in bytes. */

@@ -31,8 +31,9 @@ await build({
   format: "esm",
   target: "node24",
   external: ["koffi"],
-  minify: true,
-  keepNames: true,
+  minifyWhitespace: true,
+  minifySyntax: true,
+  // Names stay as they are: shorter ones would have to be put right on each function at run time, also on closures, each time one is made.
   legalComments: "none",
   logLevel: "warning",
   // gRPC is CommonJS and asks for Node's modules by require().

@@ -10,6 +10,7 @@
 #include <linux/io_uring.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,14 +156,17 @@ int main(int argc, char **argv)
 		for (int i = 0; i < n; i++)
 			abort_connection(dial());
 	} else if (!strcmp(verb, "unread")) {
-		/* Listens, and closes each of <n> connections with a byte of it unread. */
+		/*
+		 * Listens, and closes each of <n> connections with a byte of it unread, once the peer's end has come: an end that crosses the reset finds the connection
+		 * gone, and is answered by the listener with a reset of its own.
+		 */
 		int listener = listen_on(128);
 		ready();
 		for (int i = 0; i < n; i++) {
-			int fd = accept(listener, 0, 0);
-			if (recv(fd, buffer, 1, MSG_PEEK) != 1)
+			struct pollfd ended = { .fd = accept(listener, 0, 0), .events = POLLRDHUP };
+			if (poll(&ended, 1, -1) != 1 || recv(ended.fd, buffer, 1, MSG_PEEK) != 1)
 				fail("peek");
-			close(fd);
+			close(ended.fd);
 		}
 		while (ready_and_wait())
 			;

@@ -19,7 +19,7 @@ const sample = (family: HookFamilyName, shift: number): Step => ({
 });
 const coarsen = (key: CoarseKey): Step => ({ kind: "coarsen", name: `no-${key}`, words: `${key.replaceAll("_", " ")}s not told apart`, key });
 const off = (name: string, signals: readonly string[]): Step => ({ kind: "off", name: `off-${name}`, words: `${signals.join(", ")} off`, signals });
-const ofFamily = (name: HookFamilyName): string[] => {
+const ofFamily = (name: HookFamilyName): readonly string[] => {
   const family = hookFamilies.find((candidate) => candidate.name === name);
   return family === undefined ? [] : signalsOfFamily(family);
 };

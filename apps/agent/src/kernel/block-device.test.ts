@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { blockDeviceName } from "./block-device.ts";
+import { BlockDevices, blockDeviceName } from "./block-device.ts";
 
 describe("blockDeviceName", () => {
   let sys: string;
@@ -23,5 +23,14 @@ describe("blockDeviceName", () => {
   it("shows the numbers of a device that is gone, and nothing for no device", () => {
     expect(blockDeviceName(4095 * 2 ** 20 + 3, sys)).toBe("4095:3");
     expect(blockDeviceName(0, sys)).toBe("");
+  });
+
+  it("asks once per window, so that a number given to another device is called by its name from the next window on", () => {
+    const devices = new BlockDevices(sys);
+    expect(devices.nameOf(7)).toBe("0:7");
+    symlinkSync("../../devices/virtual/block/loop7", join(sys, "dev/block/0:7"));
+    expect(devices.nameOf(7)).toBe("0:7");
+    devices.begin();
+    expect(devices.nameOf(7)).toBe("loop7");
   });
 });

@@ -48,15 +48,32 @@ export const hookFamilies: readonly HookFamily[] = [
   { name: "drops", programs: ["on_kfree_skb"], events: "dropped packets", shiftField: "drop_shift", offField: "off_drops", exceptions: {} },
 ];
 
-/** Signals that the family's programs count; without those that they only complete (`fallback` exceptions). */
-export function signalsOfFamily(family: HookFamily): string[] {
-  return catalogue
-    .filter(({ name, bpf }) => family.exceptions[name]?.state !== "fallback" && bpf?.programs.some((program) => family.programs.includes(program)))
-    .map(({ name }) => name);
+const signalsByFamily = new Map<HookFamily, readonly string[]>();
+const signalsByProgram = new Map<string, readonly string[]>();
+
+/** Signals that the family's programs count; without those that they only complete (`fallback` exceptions). Found out once: it is asked for every signal of every window. */
+export function signalsOfFamily(family: HookFamily): readonly string[] {
+  let signals = signalsByFamily.get(family);
+  if (signals === undefined) {
+    signals = catalogue
+      .filter(({ name, bpf }) => family.exceptions[name]?.state !== "fallback" && bpf?.programs.some((program) => family.programs.includes(program)))
+      .map(({ name }) => name);
+    signalsByFamily.set(family, signals);
+  }
+  return signals;
 }
 
 /** Signals that a program counts or notes something for. */
-export function signalsOfProgram(program: string): string[] {
+export function signalsOfProgram(program: string): readonly string[] {
+  let signals = signalsByProgram.get(program);
+  if (signals === undefined) {
+    signals = findSignalsOfProgram(program);
+    signalsByProgram.set(program, signals);
+  }
+  return signals;
+}
+
+function findSignalsOfProgram(program: string): string[] {
   const plan = programPlans.find(({ name }) => name === program);
   const names = [program, plan?.insteadOf?.program];
   return [...catalogue.filter(({ bpf }) => bpf?.programs.some((name) => names.includes(name))).map(({ name }) => name), ...(plan?.notesFor ?? [])];

@@ -182,13 +182,15 @@ describeKernel("CPU time and page faults", () =>
       const directory = mkdtempSync(join(tmpdir(), "waggle-cpu-"));
       await source.readWindow();
       await workload.run("wgl-children", "burn-children", [23, 10, join(directory, "used")]);
-      const usedNs = Number(readFileSync(join(directory, "used"), "utf8")) * 1000;
+      const [usedNs, parentNs] = readFileSync(join(directory, "used"), "utf8")
+        .split(" ")
+        .map((us) => Number(us) * 1000) as [number, number];
       rmSync(directory, { recursive: true });
       const windows = await windowsUntil((seen) => cpuNs(seen, "wgl-children") >= usedNs);
       expect(usedNs).toBeGreaterThanOrEqual(23 * 10e6);
-      // The parent itself, which forks and waits, is in it too.
+      // The parent itself, which forks and waits, is in it too: in an emulated machine that takes longer than what the children do.
       expect(cpuNs(windows, "wgl-children")).toBeGreaterThanOrEqual(usedNs);
-      expect(cpuNs(windows, "wgl-children")).toBeLessThan(usedNs * 1.5);
+      expect(cpuNs(windows, "wgl-children")).toBeLessThan((usedNs + parentNs) * 1.25);
     });
 
     it("does not count what a process did before the agent was there", async () => {

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from "vitest";
+import { blockDeviceName } from "../kernel/block-device.ts";
 import { readKernelNames } from "../kernel/kernel-names.ts";
 import { addressText, dimensionReader } from "./dimension-text.ts";
 
 const bytes = (hex: string): Uint8Array => Buffer.from(hex.replaceAll(" ", ""), "hex");
 
-const names = { text: (id: number) => (id === 7 ? "/var/log/syslog" : ""), kernel: readKernelNames(null) };
+const names = {
+  text: (id: number) => (id === 7 ? "/var/log/syslog" : ""),
+  device: (number: number) => blockDeviceName(number),
+  kernel: readKernelNames(null),
+};
 
 describe("addressText", () => {
   it.each([

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type DimensionName, dimensions, EPHEMERAL, OTHER } from "@waggle/signals";
-import { blockDeviceName } from "../kernel/block-device.ts";
 import { errnoName } from "../kernel/errno.ts";
 import type { KernelNames } from "../kernel/kernel-names.ts";
 import type { StructField } from "../libbpf/btf.ts";
@@ -33,6 +32,8 @@ export type DimensionReader = (keys: Buffer, at: number) => string;
 export interface DimensionNames {
   /** Text that programs registered under an id, given by its halves; empty if none is known. */
   text(low: number, high: number): string;
+  /** Name of a block device by its number. */
+  device(number: number): string;
   readonly kernel: KernelNames;
 }
 
@@ -95,7 +96,7 @@ export function dimensionReader(dimension: DimensionName, field: StructField, na
     case "rcode":
       return (keys, at) => dnsRcodeName(keys[at + offset] as number);
     case "device":
-      return (keys, at) => blockDeviceName(keys.readUInt32LE(at + offset));
+      return (keys, at) => names.device(keys.readUInt32LE(at + offset));
     case "exit_status":
       return (keys, at) => exitStatusText(keys.readUInt16LE(at + offset));
     case "syscall":

@@ -38,7 +38,7 @@ class Windows {
   readonly keyRows: KeyRows;
 
   constructor() {
-    const names: DimensionNames = { text: (low) => this.texts.get(low) ?? "", kernel: readKernelNames(null) };
+    const names: DimensionNames = { text: (low) => this.texts.get(low) ?? "", device: String, kernel: readKernelNames(null) };
     this.keyRows = new KeyRows(getSignalOrThrow("file_opens"), this.registry, layouts, names);
   }
 

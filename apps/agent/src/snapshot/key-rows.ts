@@ -27,6 +27,20 @@ export interface RowName {
   readonly texts: readonly string[];
 }
 
+/** What one window's numbers are added in (`RowAccumulator`). Several of these arrays per signal and window would be most of what the agent allocates. */
+export interface AccumulatorRoom {
+  /** Group of each row of the keys; 0: it has none yet. */
+  groupOfRow: Uint32Array;
+  readonly names: (ProcessName | null)[];
+  readonly texts: (readonly string[])[];
+  /** The wanted numbers of each group, the lower half of each first. */
+  sums: Uint32Array;
+  /** Non-empty buckets of a histogram, in the order they came: group, bucket, and count in two halves. */
+  bucketGroup: Uint32Array;
+  bucketIndex: Uint16Array;
+  bucketCount: Uint32Array;
+}
+
 /**
  * Which row each key of a signal's map belongs to. Keys whose dimensions read alike (two process ids with one name, the buckets of a histogram, two files of one
  * path) belong to one row. Most keys come again in each window, so they are remembered by their bytes: what is looked at again, once per window, is what
@@ -46,6 +60,8 @@ export class KeyRows {
   #window = 0;
   #keysSeen = 0;
 
+  /** Given back by the window that used it last. */
+  #room: AccumulatorRoom | undefined;
   readonly #rows: RowName[] = [];
   readonly #rowByText = new Map<string, RowName>();
 
@@ -78,6 +94,28 @@ export class KeyRows {
     if (Math.max(this.#keys.size, this.#rows.length) > Math.max(KEYS_REMEMBERED_MIN, this.#keysSeen * 2)) this.#forget();
     this.#window++;
     this.#keysSeen = 0;
+  }
+
+  /** Room for a window, for the caller to own until it is given back. */
+  takeRoom(): AccumulatorRoom {
+    const room = this.#room ?? {
+      groupOfRow: new Uint32Array(Math.max(64, this.#rows.length * 2)),
+      names: [],
+      texts: [],
+      sums: new Uint32Array(128),
+      bucketGroup: new Uint32Array(64),
+      bucketIndex: new Uint16Array(64),
+      bucketCount: new Uint32Array(128),
+    };
+    this.#room = undefined;
+    room.groupOfRow.fill(0);
+    room.names.length = 0;
+    room.texts.length = 0;
+    return room;
+  }
+
+  giveBackRoom(room: AccumulatorRoom): void {
+    this.#room = room;
   }
 
   /**
@@ -149,6 +187,8 @@ export class KeyRows {
     this.#seenIn = new Int32Array(KEYS_MIN);
     this.#rows.length = 0;
     this.#rowByText.clear();
+    // It may be as large as what is forgotten.
+    this.#room = undefined;
   }
 }
 

@@ -62,7 +62,7 @@ const total = (rows: WireRow[]): bigint => rows.reduce((sum, row) => sum + (row.
 const accumulate = (signal: Signal, registry: ProcessRegistry, structs: typeof layouts, names: DimensionNames): RowAccumulator =>
   new RowAccumulator(new KeyRows(signal, registry, structs, names), structs);
 
-const dimensionNames = { text: () => "", kernel: readKernelNames(null) };
+const dimensionNames = { text: () => "", device: String, kernel: readKernelNames(null) };
 
 describe("RowAccumulator", () => {
   it("makes one histogram of the buckets of a key, over several batches, with ascending indexes", () => {

@@ -3,7 +3,7 @@ import { BUCKET_COUNT, BUCKET_NONE, dimensions, encodeStrings, OTHER, type Signa
 import type { StructLayout } from "../libbpf/btf.ts";
 import { truncate } from "../window/assemble.ts";
 import type { EncodedRows, Owned } from "../window/source.ts";
-import type { KeyRows } from "./key-rows.ts";
+import type { AccumulatorRoom, KeyRows } from "./key-rows.ts";
 import { fieldOf } from "./layout.ts";
 import type { ProcessName } from "./process-registry.ts";
 
@@ -32,18 +32,12 @@ export class RowAccumulator {
   /** How many of them are added up; the others are extremes. */
   readonly #added: number;
 
-  /** Group of each row of `#keyRows`; 0: it has none yet. */
-  #groupOfRow: Uint32Array;
-  readonly #names: (ProcessName | null)[] = [];
-  readonly #texts: (readonly string[])[] = [];
-  /** `#wanted.length` numbers per group, the lower half of each first. */
-  #sums = new Uint32Array(128);
+  /** Where the numbers are added. Its arrays grow, and are those of an earlier window that was given back. */
+  readonly #room: AccumulatorRoom;
+  readonly #names: (ProcessName | null)[];
+  readonly #texts: (readonly string[])[];
   #isOtherUsed = false;
   #cut: { readonly kept: readonly number[]; readonly home: Uint32Array } | undefined;
-  /** Non-empty buckets of a histogram, in the order they came. */
-  #bucketGroup = new Uint32Array(64);
-  #bucketIndex = new Uint16Array(64);
-  #bucketCount = new Uint32Array(128);
   #buckets = 0;
   /** Events under a process id that never registered; shown as unknown. */
   unregistered = 0n;
@@ -65,7 +59,9 @@ export class RowAccumulator {
     this.#wanted = Uint32Array.from(measures, (name) => fieldOf(value, name).offset / 4);
     this.#added = this.#isHistogram ? MIN : this.#wanted.length;
     keyRows.begin();
-    this.#groupOfRow = new Uint32Array(Math.max(64, keyRows.rows * 2));
+    this.#room = keyRows.takeRoom();
+    this.#names = this.#room.names;
+    this.#texts = this.#room.texts;
     this.#newGroup(null, []);
   }
 
@@ -79,7 +75,8 @@ export class RowAccumulator {
       if (bucket === BUCKET_NONE && this.#isHistogram) continue;
       const key = this.#keyRows.find(keys, keyWords, (i * bytes) / 4);
       const row = this.#keyRows.rowAt(key);
-      const group = (row < this.#groupOfRow.length ? (this.#groupOfRow[row] as number) : 0) || this.#groupOf(row);
+      const { groupOfRow } = this.#room;
+      const group = (row < groupOfRow.length ? (groupOfRow[row] as number) : 0) || this.#groupOf(row);
       this.#merge(group, bucket, words, i * this.#valueWords);
       if (this.#keyRows.isProcessUnknown(key)) this.unregistered += numberAt(words, i * this.#valueWords + (this.#wanted[0] as number));
     }
@@ -112,6 +109,11 @@ export class RowAccumulator {
     return kept.map((group) => this.#row(group, histograms));
   }
 
+  /** Gives the room back for the next window's accumulator of these keys: this one must not be asked for anything any more. */
+  release(): void {
+    this.#keyRows.giveBackRoom(this.#room);
+  }
+
   /** The rows of `rows()` as they go over the wire: an object and a bigint per number would cost more than all the rest of a window. */
   encoded(rowsMax: number, watched?: ReadonlySet<string>): EncodedRows {
     this.#cut ??= this.#cutTo(rowsMax, watched);
@@ -126,8 +128,8 @@ export class RowAccumulator {
       const numbers = new Uint32Array(kept.length * 2);
       for (let row = 0; row < kept.length; row++) {
         const at = this.#sumAt(kept[row] as number, index);
-        numbers[row * 2] = this.#sums[at] as number;
-        numbers[row * 2 + 1] = this.#sums[at + 1] as number;
+        numbers[row * 2] = this.#room.sums[at] as number;
+        numbers[row * 2 + 1] = this.#room.sums[at + 1] as number;
       }
       columns.push(new Uint8Array(numbers.buffer));
     }
@@ -164,10 +166,10 @@ export class RowAccumulator {
       const first = filled;
       for (; at < order.length; at++) {
         const entry = (order[at] as number) % POSITIONS;
-        if (home[this.#bucketGroup[entry] as number] !== group) break;
-        const bucket = this.#bucketIndex[entry] as number;
+        if (home[this.#room.bucketGroup[entry] as number] !== group) break;
+        const bucket = this.#room.bucketIndex[entry] as number;
         if (filled === first || buckets[filled - 1] !== bucket) buckets[filled++] = bucket;
-        addTo(counts, (filled - 1) * 2, this.#bucketCount, entry * 2);
+        addTo(counts, (filled - 1) * 2, this.#room.bucketCount, entry * 2);
       }
       offsets[row * 2] = filled;
     }
@@ -196,8 +198,8 @@ export class RowAccumulator {
     let [low, high] = [0, 0];
     for (const group of groups) {
       const at = this.#sumAt(group, index);
-      low += this.#sums[at] as number;
-      high += this.#sums[at + 1] as number;
+      low += this.#room.sums[at] as number;
+      high += this.#room.sums[at + 1] as number;
     }
     return BigInt(low) + (BigInt(high) << 32n);
   }
@@ -224,7 +226,8 @@ export class RowAccumulator {
       this.#isOtherUsed = true;
       home.fill(OTHER_GROUP);
       for (const group of kept) home[group] = group;
-      for (let group = 1; group < count; group++) if (home[group] === OTHER_GROUP) this.#fold(OTHER_GROUP, this.#sums, this.#sumAt(group, 0), null);
+      for (let group = 1; group < count; group++)
+        if (home[group] === OTHER_GROUP) this.#fold(OTHER_GROUP, this.#room.sums, this.#sumAt(group, 0), null);
     } else for (let group = 1; group < count; group++) kept.push(group);
     if (this.#isOtherUsed) kept.push(OTHER_GROUP);
     return { kept, home };
@@ -232,10 +235,10 @@ export class RowAccumulator {
 
   /** The group of a row that has none yet. */
   #groupOf(row: number): number {
-    if (row >= this.#groupOfRow.length) this.#groupOfRow = grown(this.#groupOfRow, Uint32Array, row + 1);
+    if (row >= this.#room.groupOfRow.length) this.#room.groupOfRow = grown(this.#room.groupOfRow, Uint32Array, row + 1);
     const { name, texts } = this.#keyRows.nameOf(row);
     const group = this.#newGroup(name, texts);
-    this.#groupOfRow[row] = group;
+    this.#room.groupOfRow[row] = group;
     return group;
   }
 
@@ -243,8 +246,13 @@ export class RowAccumulator {
     const group = this.#names.push(name) - 1;
     this.#texts.push(texts);
     const end = this.#sumAt(group + 1, 0);
-    if (end > this.#sums.length) this.#sums = grown(this.#sums, Uint32Array, end);
-    if (this.#isHistogram) this.#sums.fill(WORD - 1, this.#sumAt(group, MIN), this.#sumAt(group, MIN) + 2);
+    if (end > this.#room.sums.length) this.#room.sums = grown(this.#room.sums, Uint32Array, end);
+    const { sums } = this.#room;
+    for (let at = this.#sumAt(group, 0); at < end; at++) sums[at] = 0;
+    if (this.#isHistogram) {
+      sums[this.#sumAt(group, MIN)] = WORD - 1;
+      sums[this.#sumAt(group, MIN) + 1] = WORD - 1;
+    }
     return group;
   }
 
@@ -255,22 +263,23 @@ export class RowAccumulator {
   #merge(group: number, bucket: number, words: Uint32Array, at: number): void {
     this.#fold(group, words, at, this.#wanted);
     if (!this.#isHistogram) return;
-    if (this.#buckets === this.#bucketGroup.length) {
-      this.#bucketGroup = grown(this.#bucketGroup, Uint32Array);
-      this.#bucketIndex = grown(this.#bucketIndex, Uint16Array);
-      this.#bucketCount = grown(this.#bucketCount, Uint32Array);
+    const room = this.#room;
+    if (this.#buckets === room.bucketGroup.length) {
+      room.bucketGroup = grown(room.bucketGroup, Uint32Array);
+      room.bucketIndex = grown(room.bucketIndex, Uint16Array);
+      room.bucketCount = grown(room.bucketCount, Uint32Array);
     }
     const count = at + (this.#wanted[0] as number);
-    this.#bucketGroup[this.#buckets] = group;
-    this.#bucketIndex[this.#buckets] = bucket;
-    this.#bucketCount[this.#buckets * 2] = words[count] as number;
-    this.#bucketCount[this.#buckets * 2 + 1] = words[count + 1] as number;
+    room.bucketGroup[this.#buckets] = group;
+    room.bucketIndex[this.#buckets] = bucket;
+    room.bucketCount[this.#buckets * 2] = words[count] as number;
+    room.bucketCount[this.#buckets * 2 + 1] = words[count + 1] as number;
     this.#buckets++;
   }
 
   /** @param wanted words at which the numbers are, from `at` on; null: one after another */
   #fold(group: number, words: Uint32Array, at: number, wanted: Uint32Array | null): void {
-    const sums = this.#sums;
+    const { sums } = this.#room;
     let to = this.#sumAt(group, 0);
     for (let index = 0; index < this.#wanted.length; index++, to += 2) {
       const from = at + (wanted === null ? index * 2 : (wanted[index] as number));
@@ -292,7 +301,7 @@ export class RowAccumulator {
     let most = 0;
     for (let index = 0; index < (this.#isHistogram ? 1 : this.#wanted.length); index++) {
       const at = this.#sumAt(group, index);
-      most = Math.max(most, (this.#sums[at] as number) + (this.#sums[at + 1] as number) * WORD);
+      most = Math.max(most, (this.#room.sums[at] as number) + (this.#room.sums[at + 1] as number) * WORD);
     }
     return most;
   }
@@ -302,9 +311,9 @@ export class RowAccumulator {
     const histograms = new Map<number, { k: number[]; c: bigint[] }>();
     for (const packed of this.#bucketOrder(home)) {
       const i = packed % POSITIONS;
-      const group = home[this.#bucketGroup[i] as number] as number;
-      const bucket = this.#bucketIndex[i] as number;
-      const count = numberAt(this.#bucketCount, i * 2);
+      const group = home[this.#room.bucketGroup[i] as number] as number;
+      const bucket = this.#room.bucketIndex[i] as number;
+      const count = numberAt(this.#room.bucketCount, i * 2);
       let histogram = histograms.get(group);
       if (histogram === undefined) {
         histogram = { k: [], c: [] };
@@ -324,7 +333,7 @@ export class RowAccumulator {
   #bucketOrder(home: Uint32Array): Float64Array {
     const order = new Float64Array(this.#buckets);
     for (let i = 0; i < this.#buckets; i++)
-      order[i] = ((home[this.#bucketGroup[i] as number] as number) * BUCKET_COUNT + (this.#bucketIndex[i] as number)) * POSITIONS + i;
+      order[i] = ((home[this.#room.bucketGroup[i] as number] as number) * BUCKET_COUNT + (this.#room.bucketIndex[i] as number)) * POSITIONS + i;
     return order.sort();
   }
 
@@ -339,7 +348,7 @@ export class RowAccumulator {
   #row(group: number, histograms: ReadonlyMap<number, { k: number[]; c: bigint[] }> | null): WireRow {
     const row: Record<string, WireRow[string]> = {};
     for (const dimension of this.#signal.dimensions) row[dimension] = this.#textsOf(dimension)(group);
-    const number = (index: number): bigint => numberAt(this.#sums, this.#sumAt(group, index));
+    const number = (index: number): bigint => numberAt(this.#room.sums, this.#sumAt(group, index));
     if (histograms !== null) {
       row.count = number(0);
       row.sum = number(1);

@@ -27,8 +27,21 @@ export function signalsOfKey(key: CoarseKey): string[] {
   return catalogue.filter(({ bpf, dimensions }) => bpf !== null && dimensions.includes(key)).map(({ name }) => name);
 }
 
+/** Modes change rarely, and several places ask the same of one in every window. */
+const offByMode = new WeakMap<WindowMode, WindowMode["off"]>();
+const unwantedByMode = new WeakMap<WindowMode, ReadonlySet<string>>();
+
 /** Signals that are not counted in this mode, with those that sampling makes impossible. */
 export function signalsOff(mode: WindowMode): WindowMode["off"] {
+  let off = offByMode.get(mode);
+  if (off === undefined) {
+    off = findSignalsOff(mode);
+    offByMode.set(mode, off);
+  }
+  return off;
+}
+
+function findSignalsOff(mode: WindowMode): WindowMode["off"] {
   const off = new Map(mode.off);
   for (const [name, { shift, reason }] of mode.sampling) {
     for (const [signal, exception] of Object.entries(familyOf(name).exceptions))
@@ -57,7 +70,16 @@ export function modeFields(mode: WindowMode, fields: ReadonlySet<string>, attach
 }
 
 /** Programs that feed only signals which are off. */
-export function unwantedPrograms(mode: WindowMode): Set<string> {
+export function unwantedPrograms(mode: WindowMode): ReadonlySet<string> {
+  let unwanted = unwantedByMode.get(mode);
+  if (unwanted === undefined) {
+    unwanted = findUnwantedPrograms(mode);
+    unwantedByMode.set(mode, unwanted);
+  }
+  return unwanted;
+}
+
+function findUnwantedPrograms(mode: WindowMode): ReadonlySet<string> {
   const off = signalsOff(mode);
   const unwanted = new Set<string>();
   for (const { name } of programPlans) {

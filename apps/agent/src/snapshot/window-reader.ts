@@ -3,6 +3,7 @@ import { setTimeout } from "node:timers/promises";
 import { catalogue, getSignalOrThrow, rowsMaxOf, type Signal } from "@waggle/signals";
 import { type Account, Accounting } from "../accounting/accounting.ts";
 import { quantitySources } from "../accounting/sources.ts";
+import { BlockDevices } from "../kernel/block-device.ts";
 import { readEphemeralPorts, readNetnsInum } from "../kernel/capability-report.ts";
 import type { BpfMap } from "../libbpf/bpf-map.ts";
 import { GracePeriod } from "../libbpf/grace-period.ts";
@@ -95,6 +96,7 @@ export class KernelSource implements Disposable {
   readonly #probes: ProbeSet;
   readonly #registry: ProcessRegistry;
   readonly #texts = new TextRegistry();
+  readonly #devices = new BlockDevices();
   readonly #dimensionNames: DimensionNames;
   readonly #rowsMax: number;
   readonly #rowCaps: (signal: Signal) => number;
@@ -122,8 +124,9 @@ export class KernelSource implements Disposable {
   #mapBytes = 0;
   #isReading = false;
   #isClosed = false;
-  /** Cumulative figures at the end of the last window. */
+  /** Cumulative figures at the end of the last window, and what had been dropped at the end of the one before. */
   #last: Cumulative = { drops: new Map(), misses: new Map(), costs: new Map() };
+  #dropsBefore: ReadonlyMap<string, bigint> = new Map();
   readonly #accounting = new Accounting(quantitySources(), () => this.#readNamedCounters("accounting"));
 
   private constructor(options: KernelSourceOptions) {
@@ -138,7 +141,11 @@ export class KernelSource implements Disposable {
     this.mapPlan = { bytes: mapPlan.bytes, bytesMax: mapPlan.bytesMax };
     this.#plannedBytes = new Map(mapPlan.maps.map(({ name, bytes }) => [name, bytes]));
     for (const [reason, signals] of options.disabled ?? []) this.setDisabled(signals, reason);
-    this.#dimensionNames = { text: (low, high) => this.#texts.get(low, high), kernel: this.#probes.kernelNames };
+    this.#dimensionNames = {
+      text: (low, high) => this.#texts.get(low, high),
+      device: (number) => this.#devices.nameOf(number),
+      kernel: this.#probes.kernelNames,
+    };
     try {
       const { maps, layouts } = this.#probes;
       const control = maps.get("control");
@@ -311,11 +318,13 @@ export class KernelSource implements Disposable {
 
     this.#registry.begin();
     this.#texts.begin();
+    this.#devices.begin();
     const endedAtMs = Date.now();
     const startedAt = performance.now();
     const idle = this.#changeMode(this.#control, next, unwanted);
     const figures = this.#accounting.read();
     const savedRates = await this.#lookAtHooks(this.#grace);
+    const now = this.#readCumulative();
 
     // A process registers before anything is counted under its id: whatever the idle copy holds is known after this.
     const processes = this.#probes.maps.get("processes");
@@ -348,7 +357,7 @@ export class KernelSource implements Disposable {
         });
         fills.push({ map, copy: idle, entries, entriesMax: copy.entriesMax });
         maps.push({ map, entries, entriesMax: copy.entriesMax, bytes: 2 * (this.#plannedBytes.get(`${map}_${idle}`) ?? 0) });
-        this.#drainOther(this.#mapOf(`${map}_other_${idle}`), accumulators);
+        if (this.#mayHaveOverflowed(map, idle, now.drops)) this.#drainOther(this.#mapOf(`${map}_other_${idle}`), accumulators);
         if (this.#leftovers.get(map)?.delete(idle) === true) for (const { name } of signals) mixed.add(name);
       } catch (error) {
         // What was read is shipped and the rest comes with this copy's next turn: nothing is lost, and the states of both windows say so.
@@ -363,7 +372,6 @@ export class KernelSource implements Disposable {
     unregistered += await this.#readProfile(mode, idle, endedAtMs, rowsMax, rows, unread, fills);
     this.#registry.end();
 
-    const now = this.#readCumulative();
     const drops = [...delta(now.drops, this.#last.drops)].map(([reason, count]) => ({ reason, count }));
     for (const [program, count] of delta(now.misses, this.#last.misses)) drops.push({ reason: `recursion:${program}`, count });
     if (unregistered > 0n) drops.push({ reason: "process_unregistered", count: unregistered });
@@ -392,6 +400,7 @@ export class KernelSource implements Disposable {
       savedRates,
       readMs: performance.now() - startedAt,
     };
+    this.#dropsBefore = this.#last.drops;
     this.#last = now;
     return data;
   }
@@ -508,6 +517,16 @@ export class KernelSource implements Disposable {
       const note = this.#profiler?.note(entry.signal);
       return note !== undefined && entry.state === "exact" ? { signal: entry.signal, ...note } : entry;
     });
+  }
+
+  /**
+   * Whether a copy's overflow array may hold something. Programs count that a map is full before they use the array, and the copy was written since the flip that
+   * came between the last two readings: to read some 500 slots of every histogram for nothing would be a tenth of what reading the maps takes.
+   */
+  #mayHaveOverflowed(map: string, copy: "a" | "b", drops: ReadonlyMap<string, bigint>): boolean {
+    const reason = `${map}_full`;
+    const before = this.#dropsBefore.get(reason);
+    return before === undefined || before !== drops.get(reason) || this.#leftovers.get(map)?.has(copy) === true;
   }
 
   #drainOther(other: BpfMap, accumulators: readonly RowAccumulator[]): void {

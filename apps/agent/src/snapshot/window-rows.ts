@@ -10,12 +10,14 @@ export interface RowMaker {
   encoded?(rowsMax: number, watched?: ReadonlySet<string>): EncodedRows;
   /** Sum of a measure over the rows whose dimensions have these values. To be asked before the rows are. */
   total(measure: string, where?: Readonly<Record<string, string>>): bigint;
+  /** Told when its rows were taken for the wire: nobody asks it for anything any more. */
+  release?(): void;
   /** How many rows of their own were summed into `~other`. To be asked after the rows were. */
   readonly cut: number;
 }
 
 /**
- * The rows of one window by signal, made when they are asked for. As numbers in typed arrays they take a fraction of what they
+ * The rows of one window by signal, made when they are asked for; walking through them is done once, and the last that is asked of them. As numbers in typed arrays they take a fraction of what they
  * take as JavaScript objects, and whoever walks through signal by signal never holds more than one signal's objects.
  */
 export class WindowRows implements Iterable<[signal: string, rows: WireRow[] | EncodedRows]> {
@@ -63,6 +65,7 @@ export class WindowRows implements Iterable<[signal: string, rows: WireRow[] | E
       const rows = maker.encoded?.(rowsMax, this.#watched) ?? maker.rows(rowsMax, this.#watched);
       this.#noteCut(signal, maker);
       yield [signal, rows];
+      maker.release?.();
     }
   }
 

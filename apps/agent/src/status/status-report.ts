@@ -115,7 +115,7 @@ const statusFile = (stateDirectory: string) => join(stateDirectory, "status.json
 export function writeStatusReport(stateDirectory: string, report: StatusReport): void {
   const path = statusFile(stateDirectory);
   mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(`${path}.tmp`, `${JSON.stringify(report, null, 1)}\n`, { mode: 0o644 });
+  writeFileSync(`${path}.tmp`, `${JSON.stringify(report)}\n`, { mode: 0o644 });
   renameSync(`${path}.tmp`, path);
 }
 
