@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFileSync, spawn } from "node:child_process";
-import { chmodSync, copyFileSync, createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, createWriteStream, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { StoredKernel } from "./fetch.ts";
@@ -104,7 +104,8 @@ function makeInitramfs(kernel: StoredKernel, work: string): string {
   copyFileSync("/bin/busybox", join(tree, "sbin/modprobe"));
   copyFileSync(join(import.meta.dirname, "init.sh"), join(tree, "init"));
   chmodSync(join(tree, "init"), 0o755);
-  writeFileSync(join(tree, "modules-folder"), kernel.modules);
+  // Without links on the way: in the guest, where the host's files are below a folder, they would lead elsewhere.
+  writeFileSync(join(tree, "modules-folder"), realpathSync(kernel.modules));
   const target = join(tree, "lib/modules", kernel.release);
   const lines = bootModules(kernel);
   for (const path of new Set(lines.flatMap(([module, needed]) => [module, ...needed]))) {

@@ -39,14 +39,14 @@ export class NamespacePair implements Disposable {
     run(`ip -n ${this.second} addr flush dev vb && ip -n ${this.first} neigh replace 10.213.0.9 lladdr 02:00:00:00:00:09 dev va`);
   }
 
-  /** A kernel counter of TCP (/proc/net/snmp), summed over both namespaces. */
-  tcpCounter(name: string): number {
-    return this.counter("snmp", "Tcp", name);
+  /** A kernel counter of TCP (/proc/net/snmp), summed over both namespaces, or those given. */
+  tcpCounter(name: string, namespaces = [this.first, this.second]): number {
+    return this.counter("snmp", "Tcp", name, namespaces);
   }
 
-  /** A kernel counter of a protocol, summed over both namespaces. */
-  counter(file: "snmp" | "netstat", protocol: string, name: string): number {
-    return [this.first, this.second].reduce((sum, namespace) => {
+  /** A kernel counter of a protocol, summed over both namespaces, or those given. */
+  counter(file: "snmp" | "netstat", protocol: string, name: string, namespaces = [this.first, this.second]): number {
+    return namespaces.reduce((sum, namespace) => {
       const value = parseNetworkCounters(run(`ip netns exec ${namespace} cat /proc/net/${file}`), protocol).get(name);
       if (value === undefined) throw new Error(`no counter ${protocol} ${name}`);
       return sum + Number(value);

@@ -19,9 +19,14 @@ export function frameOf(functionName: string, module: string): string {
   return module === "" ? frameName(functionName) : `${frameName(functionName)} ${frameName(`[${module}]`)}`;
 }
 
-/** Joins frames, the outermost first; runs of frames that nobody knows become one. */
+/** Adds a frame to those of a stack, the outermost first; of a run of frames that nobody knows only one. */
+export function addFrame(frames: string[], frame: string): void {
+  if (frame !== UNKNOWN || frames[frames.length - 1] !== UNKNOWN) frames.push(frame);
+}
+
+/** The text of a stack out of its frames. */
 export function joinFrames(frames: readonly string[]): string {
-  return frames.filter((frame, index) => frame !== UNKNOWN || frames[index - 1] !== UNKNOWN).join(";");
+  return frames.join(";");
 }
 
 /** A frame at an address where nothing is mapped: the stack was walked without frame pointers. */

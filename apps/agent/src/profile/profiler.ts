@@ -8,7 +8,7 @@ import type { RowMaker } from "../snapshot/window-rows.ts";
 import type { MapFill } from "../window/source.ts";
 import { AddressSpaces, keyOf, type MappedCode, type SpaceId } from "./address-spaces.ts";
 import { FrameDictionary } from "./frame-dictionary.ts";
-import { joinFrames, KERNEL_MARK, UNKNOWN } from "./frames-text.ts";
+import { addFrame, joinFrames, KERNEL_MARK, UNKNOWN } from "./frames-text.ts";
 import { KernelSymbols } from "./kernel-symbols.ts";
 import { STACK_LOST, STACK_NONE, STACK_NOT_TAKEN, StackRegistry } from "./stack-registry.ts";
 import { StackRows } from "./stack-rows.ts";
@@ -56,6 +56,16 @@ interface RememberedName {
   readonly until: number;
 }
 
+/** What is not known of a window's stacks. */
+interface Missing {
+  readonly kernel: Set<number>;
+  readonly files: Map<MappedCode, { readonly offsets: Set<number>; readonly tgid: number }>;
+  /** By the process. */
+  readonly generated: Map<string, { readonly id: SpaceId; readonly addresses: number[] }>;
+}
+
+const newMissing = (): Missing => ({ kernel: new Set(), files: new Map(), generated: new Map() });
+
 /** The entries of one signal's map. */
 interface Uses {
   readonly stacks: RawStack[];
@@ -92,6 +102,11 @@ export class Profiler {
   /** The bytes of keys that mean the stack, numbered, and the names that are remembered by these numbers. */
   readonly #keys: KeyTable;
   readonly #names = new Map<number, RememberedName>();
+  /** Of kernel stacks that this window has, and that the last one had, by their addresses (`StackRegistry` keeps one array for as long). Many processes wait in one place. */
+  #kernelTexts = new Map<readonly number[], string>();
+  #kernelTextsBefore = new Map<readonly number[], string>();
+  /** Used again for every stack. */
+  readonly #frameList: string[] = [];
   #window = 0;
   readonly #timer: NodeJS.Timeout | undefined;
   #sweeping: Promise<void> | undefined;
@@ -154,8 +169,11 @@ export class Profiler {
     this.#stacks.begin();
     this.#spaces.begin();
     this.#user.begin();
+    [this.#kernelTextsBefore, this.#kernelTexts] = [this.#kernelTexts, this.#kernelTextsBefore];
+    this.#kernelTexts.clear();
     if (this.#frames.begin(this.#startedAtMs)) {
       this.#names.clear();
+      this.#kernelTextsBefore.clear();
       this.#kernel.forget();
     }
     if (this.#keys.size > NAMES_MAX) {
@@ -244,10 +262,10 @@ export class Profiler {
         if (stack === undefined) {
           stack = {
             key,
-            kernel: this.#stackOf(keys, at + kernelAt),
-            user: this.#stackOf(keys, at + userAt),
-            tgid: keys.readUInt32LE(at + tgidAt),
-            space: keys.readUInt32LE(at + spaceAt),
+            kernel: this.#stackOf(words, (at + kernelAt) / 4),
+            user: this.#stackOf(words, (at + userAt) / 4),
+            tgid: words[(at + tgidAt) / 4] as number,
+            space: words[(at + spaceAt) / 4] as number,
             weight: 0,
             name: "",
             text: "",
@@ -270,9 +288,9 @@ export class Profiler {
     return unregistered;
   }
 
-  /** The stack whose id lies at `at`. */
-  #stackOf(keys: Buffer, at: number): Stack {
-    const [low, high] = [keys.readUInt32LE(at), keys.readUInt32LE(at + 4)];
+  /** The stack whose id lies at word `at`. */
+  #stackOf(words: Uint32Array, at: number): Stack {
+    const [low, high] = [words[at] as number, words[at + 1] as number];
     if (high === 0 && (low === STACK_NONE || low === STACK_NOT_TAKEN)) return low;
     return this.#stacks.get(low, high) ?? STACK_LOST;
   }
@@ -299,11 +317,12 @@ export class Profiler {
     }
     unnamed.sort((a, b) => b.weight - a.weight);
     await this.#readSpaces(unnamed);
-    await this.#learn(unnamed);
-    for (const stack of unnamed) {
-      Object.assign(stack, this.#textOf(stack));
-      stack.name = stackName(stack.text);
-    }
+    const missing = newMissing();
+    const again: RawStack[] = [];
+    for (const stack of unnamed) if (this.#write(stack, missing)) again.push(stack);
+    await this.#learn(missing);
+    for (const stack of again) this.#write(stack, undefined);
+    for (const stack of unnamed) stack.name = stackName(stack.text);
   }
 
   #remember(raw: readonly RawStack[]): void {
@@ -322,46 +341,23 @@ export class Profiler {
     await this.#spaces.read([...wanted.values()]);
   }
 
-  /** Finds out the names of everything that the stacks need and that is not known. */
-  async #learn(stacks: readonly RawStack[]): Promise<void> {
-    const kernel = new Set<number>();
-    const files = new Map<MappedCode, { offsets: Set<number>; tgid: number }>();
-    const generated = new Map<string, { id: SpaceId; addresses: number[] }>();
-    for (const stack of stacks) {
-      const inKernel = addressesOf(stack.kernel);
-      for (let index = 0; index < inKernel.length; index++) {
-        const address = kernelAddress(inKernel[index] as number, index);
-        if (!this.#kernel.has(address)) kernel.add(address);
-      }
-      const mappings = this.#spaces.use(stack);
-      if (mappings === undefined) continue;
-      const inUser = addressesOf(stack.user);
-      for (let index = 0; index < inUser.length; index++) {
-        const address = userAddress(inUser[index] as number, index);
-        const mapping = mappings.find(address);
-        if (mapping < 0) continue;
-        const code = mappings.codeOf(mapping);
-        if (code.kind === "file") {
-          const offset = mappings.offsetOf(mapping, address);
-          if (!this.#user.isUnknown(code, offset)) continue;
-          const file = files.get(code);
-          if (file === undefined) files.set(code, { offsets: new Set([offset]), tgid: stack.tgid });
-          else file.offsets.add(offset);
-        } else if (code.kind === "anonymous") {
-          const process = generated.get(keyOf(stack));
-          if (process === undefined) generated.set(keyOf(stack), { id: stack, addresses: [address] });
-          else process.addresses.push(address);
-        }
-      }
-    }
+  /** Finds out the names of what was missing. */
+  async #learn({ kernel, files, generated }: Missing): Promise<void> {
     await this.#kernel.learn(kernel);
     for (const [code, { offsets, tgid }] of files) await this.#user.learnFile(code, offsets, tgid);
     for (const { id, addresses } of generated.values()) await this.#user.learnGenerated(id, addresses);
   }
 
-  #textOf(stack: RawStack): { text: string; lasts: number } {
+  /**
+   * Writes a stack's text by what is known.
+   * @param missing takes note of what is not, or may have changed
+   * @returns whether there was something of that
+   */
+  #write(stack: RawStack, missing: Missing | undefined): boolean {
+    let isMissing = false;
     let lasts = Number.POSITIVE_INFINITY;
-    const frames: string[] = [];
+    const frames = this.#frameList;
+    frames.length = 0;
     if (stack.user === STACK_NOT_TAKEN) frames.push(NOT_TAKEN);
     else if (stack.user !== STACK_NONE) {
       const addresses = addressesOf(stack.user);
@@ -372,21 +368,68 @@ export class Profiler {
         const address = userAddress(addresses[index] as number, index);
         const mapping = mappings?.find(address) ?? -1;
         if (mappings === undefined || mapping < 0) {
-          frames.push(UNKNOWN);
+          addFrame(frames, UNKNOWN);
           continue;
         }
-        const frame = this.#user.frame(stack, address, mappings.codeOf(mapping), mappings.offsetOf(mapping, address));
-        frames.push(frame.text);
-        lasts = Math.min(lasts, frame.lasts);
+        const code = mappings.codeOf(mapping);
+        const offset = mappings.offsetOf(mapping, address);
+        addFrame(frames, this.#user.frame(stack, address, code, offset));
+        lasts = Math.min(lasts, this.#user.lasts);
+        if (missing !== undefined && this.#note(missing, stack, address, code, offset)) isMissing = true;
       }
     }
     if (stack.kernel !== STACK_NONE) {
       const addresses = addressesOf(stack.kernel);
-      if (addresses.length === 0) frames.push(`${LOST}${KERNEL_MARK}`);
       if (addresses.length === 0 || this.#kernel.problem !== "") lasts = 0;
-      for (let index = addresses.length - 1; index >= 0; index--) frames.push(this.#kernel.frame(kernelAddress(addresses[index] as number, index)));
+      if (addresses.length === 0) frames.push(`${LOST}${KERNEL_MARK}`);
+      else {
+        const text = this.#kernelText(addresses, missing);
+        if (text === "") isMissing = true;
+        else if (!this.#kernelTexts.has(addresses)) lasts = 0;
+        frames.push(text);
+      }
     }
-    return { text: frames.length === 0 ? LOST : joinFrames(frames), lasts };
+    if (isMissing) return true;
+    stack.text = frames.length === 0 ? LOST : joinFrames(frames);
+    stack.lasts = lasts;
+    return false;
+  }
+
+  /** Notes an address whose frame is not known, or may be another one by now. Returns whether it is such. */
+  #note({ files, generated }: Missing, stack: RawStack, address: number, code: MappedCode, offset: number): boolean {
+    if (code.kind === "anonymous") {
+      const process = generated.get(keyOf(stack));
+      if (process === undefined) generated.set(keyOf(stack), { id: stack, addresses: [address] });
+      else process.addresses.push(address);
+      return true;
+    }
+    if (code.kind !== "file" || this.#user.lasts > 0 || !this.#user.isUnknown(code, offset)) return false;
+    const file = files.get(code);
+    if (file === undefined) files.set(code, { offsets: new Set([offset]), tgid: stack.tgid });
+    else file.offsets.add(offset);
+    return true;
+  }
+
+  /** The kernel's part of a stack as text, remembered as long as it comes; empty, with the addresses noted as missing, if not all of them are known. */
+  #kernelText(addresses: readonly number[], missing: Missing | undefined): string {
+    const known = this.#kernelTexts.get(addresses) ?? this.#kernelTextsBefore.get(addresses);
+    if (known !== undefined) {
+      this.#kernelTexts.set(addresses, known);
+      return known;
+    }
+    let isWhole = true;
+    for (let index = 0; index < addresses.length; index++) {
+      const address = kernelAddress(addresses[index] as number, index);
+      if (this.#kernel.has(address)) continue;
+      isWhole = false;
+      missing?.kernel.add(address);
+    }
+    if (!isWhole && missing !== undefined) return "";
+    const frames: string[] = [];
+    for (let index = addresses.length - 1; index >= 0; index--) frames.push(this.#kernel.frame(kernelAddress(addresses[index] as number, index)));
+    const text = joinFrames(frames);
+    if (isWhole) this.#kernelTexts.set(addresses, text);
+    return text;
   }
 
   /** Reads the mappings of processes that stacks begin to come from: at the end of the window many are gone. */

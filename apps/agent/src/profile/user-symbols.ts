@@ -63,14 +63,8 @@ interface GeneratedSymbols {
   nextIn: number;
 }
 
-/** A frame, and for how many windows it will be the same when it is asked for again. */
-export interface UserFrame {
-  readonly text: string;
-  readonly lasts: number;
-}
-
-const vdsoFrame: UserFrame = { text: "[vdso]", lasts: Number.POSITIVE_INFINITY };
-const unknownGenerated: UserFrame = { text: "[jit]", lasts: GENERATED_WINDOWS };
+const VDSO = "[vdso]";
+const UNKNOWN_GENERATED = "[jit]";
 
 /** Names of functions in what processes have mapped. */
 export class UserSymbols {
@@ -80,6 +74,8 @@ export class UserSymbols {
   #window = 0;
   #passes = 0;
   #passBytes = 0;
+  /** For how many windows the frame that was asked for last will be the same when it is asked for again. An object for every frame would be garbage. */
+  lasts = 0;
 
   /** @param hostRoot where the host's root directory is */
   constructor(hostRoot: string) {
@@ -154,19 +150,22 @@ export class UserSymbols {
     }
   }
 
-  /** The frame at an address of a process, which is at that offset of what it has mapped there. */
-  frame(id: SpaceId, address: number, code: MappedCode, offset: number): UserFrame {
-    if (code.kind === "vdso") return vdsoFrame;
+  /** The frame at an address of a process, which is at that offset of what it has mapped there; `lasts` is of it then. */
+  frame(id: SpaceId, address: number, code: MappedCode, offset: number): string {
+    this.lasts = code.kind === "anonymous" ? GENERATED_WINDOWS : Number.POSITIVE_INFINITY;
+    if (code.kind === "vdso") return VDSO;
     if (code.kind === "anonymous") {
       const name = this.#generated.get(keyOf(id))?.functions.get(address);
-      if (name === undefined || name === "") return unknownGenerated;
+      if (name === undefined || name === "") return UNKNOWN_GENERATED;
       const generated = generatedName(name);
-      return { text: frameOf(generated.name, generated.module), lasts: GENERATED_WINDOWS };
+      return frameOf(generated.name, generated.module);
     }
     const symbols = this.#symbolsOf(code);
-    if (symbols.index === null) return { text: symbols.frame, lasts: Number.POSITIVE_INFINITY };
+    if (symbols.index === null) return symbols.frame;
     const text = symbols.frameAt(offset);
-    return text === undefined ? { text: symbols.frame, lasts: 0 } : { text, lasts: Number.POSITIVE_INFINITY };
+    if (text !== undefined) return text;
+    this.lasts = 0;
+    return symbols.frame;
   }
 
   #symbolsOf(code: MappedCode): FileSymbols {

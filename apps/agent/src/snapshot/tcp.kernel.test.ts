@@ -187,13 +187,14 @@ describeKernel("a map of connections that is too small", () => {
 });
 
 describeKernel("a lossy network", () => {
-  it("counts what two namespaces count as RetransSegs, for the sending process", async () => {
+  it("counts what either namespace counts as RetransSegs, for the process that sends there", async () => {
     using workload = new Workload();
     using network = new NamespacePair();
     using source = await openSource({ signals: signalsOf("tcp") });
     network.throttle("2mbit");
     await workload.start("wgl-sink", "serve", [network.secondAddress, 47_201], network.second);
-    const before = network.tcpCounter("RetransSegs");
+    const retransmitted = (): number[] => [network.first, network.second].map((namespace) => network.tcpCounter("RetransSegs", [namespace]));
+    const before = retransmitted();
     const windows: WindowData[] = [await source.readWindow()];
     const sender = await workload.start("wgl-lossy", "send", [network.secondAddress, 47_201, 400_000], network.first);
     const sent = sender.next();
@@ -208,10 +209,12 @@ describeKernel("a lossy network", () => {
     await sender.finish();
     await sleep(100);
     windows.push(await source.readWindow());
-    const kernel = network.tcpCounter("RetransSegs") - before;
+    const [kernel, kernelOfSink] = retransmitted().map((count, index) => count - (before[index] as number)) as [number, number];
     const mine = rowsOf(windows, "tcp_retransmits", { process: "wgl-lossy", role: "client", peer: network.secondAddress });
     expect(kernel).toBeGreaterThan(0);
     expect(sumOf(mine, "segments")).toBe(kernel);
+    // A slow machine answers so late that the receiver, too, sends its part of the handshake and its end again.
+    expect(sumOf(rowsOf(windows, "tcp_retransmits", { process: "wgl-sink" }), "segments")).toBe(kernelOfSink);
     expect(sumOf(rowsOf(windows, "tcp_connections", { process: "wgl-lossy" }), "segments_retransmitted")).toBe(kernel);
     expect(sumOf(rowsOf(windows, "tcp_connections", { process: "wgl-lossy" }), "bytes_sent")).toBe(400_000);
     expect(sumOf(rowsOf(windows, "tcp_connections", { process: "wgl-sink" }), "bytes_received")).toBe(400_000);
