@@ -5,6 +5,9 @@ import { getLibc } from "./symbols.ts";
 /** include/uapi/asm-generic/mman-common.h */
 const MADV_DONTNEED = 4;
 
+/** Figures that are 0 where all pages are as in the file. */
+const OWN_PAGES: ReadonlySet<string> = new Set(["Private_Dirty", "Shared_Dirty", "Anonymous", "Swap", "Locked"]);
+
 export interface FileMapping {
   readonly start: bigint;
   readonly end: bigint;
@@ -17,18 +20,34 @@ export interface FileMapping {
  */
 export function parseFileMappings(smaps: string): FileMapping[] {
   const mappings: FileMapping[] = [];
-  for (const text of smaps.split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m)) {
-    const [, start, end, mode, inode, path] = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) [0-9a-f]+ [0-9a-f]+:[0-9a-f]+ (\d+) +(\/.*)$/m.exec(text) ?? [];
-    if (start === undefined || end === undefined || path === undefined || inode === "0") continue;
-    if (mode !== "r-xp" && mode !== "r--p") continue;
-    const kilobytes = (field: string): number | undefined => {
-      const value = new RegExp(`^${field}: +(\\d+) kB$`, "m").exec(text)?.[1];
-      return value === undefined ? undefined : Number(value);
-    };
-    const ownPages = ["Private_Dirty", "Shared_Dirty", "Anonymous", "Swap", "Locked"].map(kilobytes);
-    if (ownPages.some((value) => value !== 0)) continue;
-    mappings.push({ start: BigInt(`0x${start}`), end: BigInt(`0x${end}`), residentBytes: (kilobytes("Rss") ?? 0) * 1_024 });
+  // Line by line and without patterns for all but the first of each mapping: the text has 10,000 lines, and this is done while little else is.
+  let mapping: { start: bigint; end: bigint; residentBytes: number } | undefined;
+  let zeros = 0;
+  const keep = (): void => {
+    // A kernel that does not say all of it says nothing.
+    if (mapping !== undefined && zeros === OWN_PAGES.size) mappings.push(mapping);
+    mapping = undefined;
+    zeros = 0;
+  };
+  for (let at = 0; at < smaps.length; ) {
+    const lineEnd = smaps.indexOf("\n", at);
+    const end = lineEnd < 0 ? smaps.length : lineEnd;
+    const first = smaps.charCodeAt(at);
+    // Lines of figures begin with a capital letter, the first of a mapping with an address.
+    if (first < 0x41 || first > 0x5a) {
+      keep();
+      const [, from, to, mode, inode] = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) [0-9a-f]+ [0-9a-f]+:[0-9a-f]+ (\d+) +\//.exec(smaps.slice(at, end)) ?? [];
+      if (from !== undefined && to !== undefined && inode !== "0" && (mode === "r-xp" || mode === "r--p"))
+        mapping = { start: BigInt(`0x${from}`), end: BigInt(`0x${to}`), residentBytes: 0 };
+    } else if (mapping !== undefined) {
+      const colon = smaps.indexOf(":", at);
+      const field = smaps.slice(at, colon);
+      if (field === "Rss") mapping.residentBytes = Number.parseInt(smaps.slice(colon + 1, end), 10) * 1_024;
+      else if (OWN_PAGES.has(field) && Number.parseInt(smaps.slice(colon + 1, end), 10) === 0) zeros++;
+    }
+    at = end + 1;
   }
+  keep();
   return mappings;
 }
 

@@ -76,6 +76,8 @@ export class Mappings {
 export interface SpaceId {
   readonly tgid: number;
   readonly space: number;
+  /** Both as text, once `keyOf` was asked. */
+  key?: string | undefined;
 }
 
 /**
@@ -214,8 +216,9 @@ export class AddressSpaces {
   }
 }
 
-export function keyOf({ tgid, space }: SpaceId): string {
-  return `${tgid} ${space}`;
+export function keyOf(id: SpaceId): string {
+  id.key ??= `${id.tgid} ${id.space}`;
+  return id.key;
 }
 
 function tgidBytes(tgid: number): Buffer {

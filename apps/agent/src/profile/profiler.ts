@@ -37,8 +37,8 @@ type Stack = readonly number[] | typeof STACK_NONE | typeof STACK_LOST | typeof 
 
 /** What `cpu_profile_key` and `off_cpu_key` have in common (packages/bpf/src/profile/profile.h), without the process. */
 interface RawStack extends SpaceId {
-  /** Number of these bytes in `#keys`. */
-  readonly key: number;
+  /** Of these bytes in `#keys`. */
+  readonly number: number;
   readonly kernel: Stack;
   readonly user: Stack;
   /** Of the first measure in the window; beyond 2^53 the last digits do not count. */
@@ -250,7 +250,7 @@ export class Profiler {
       (name) => fieldOf(keyLayout, name).offset,
     ) as [number, number, number, number, number];
     const measures = getSignalOrThrow(signal).measures.map(({ name }) => fieldOf(valueLayout, name).offset);
-    const byKey = new Map(raw.map((stack) => [stack.key, stack]));
+    const byKey = new Map(raw.map((stack) => [stack.number, stack]));
     let unregistered = 0n;
     const entries = map.drain((keys, values, count) => {
       const words = new Uint32Array(keys.buffer, keys.byteOffset, Math.floor(keys.length / 4));
@@ -261,7 +261,8 @@ export class Profiler {
         let stack = byKey.get(key);
         if (stack === undefined) {
           stack = {
-            key,
+            number: key,
+            key: undefined,
             kernel: this.#stackOf(words, (at + kernelAt) / 4),
             user: this.#stackOf(words, (at + userAt) / 4),
             tgid: words[(at + tgidAt) / 4] as number,
@@ -311,7 +312,7 @@ export class Profiler {
     /** The heaviest first: what there is no time for in one window shall be light. */
     const unnamed: RawStack[] = [];
     for (const stack of raw) {
-      const known = this.#names.get(stack.key);
+      const known = this.#names.get(stack.number);
       if (known === undefined || known.until <= this.#window) unnamed.push(stack);
       else stack.name = known.name;
     }
@@ -326,7 +327,8 @@ export class Profiler {
   }
 
   #remember(raw: readonly RawStack[]): void {
-    for (const { key, name, lasts } of raw) if (lasts > 0 && this.#frames.has(name)) this.#names.set(key, { name, until: this.#window + lasts });
+    for (const { number, name, lasts } of raw)
+      if (lasts > 0 && this.#frames.has(name)) this.#names.set(number, { name, until: this.#window + lasts });
   }
 
   /** Reads the mappings of processes that are not known, or have mapped more since. */
@@ -398,8 +400,9 @@ export class Profiler {
   /** Notes an address whose frame is not known, or may be another one by now. Returns whether it is such. */
   #note({ files, generated }: Missing, stack: RawStack, address: number, code: MappedCode, offset: number): boolean {
     if (code.kind === "anonymous") {
-      const process = generated.get(keyOf(stack));
-      if (process === undefined) generated.set(keyOf(stack), { id: stack, addresses: [address] });
+      const key = keyOf(stack);
+      const process = generated.get(key);
+      if (process === undefined) generated.set(key, { id: stack, addresses: [address] });
       else process.addresses.push(address);
       return true;
     }

@@ -56,11 +56,19 @@ class FileSymbols {
 interface GeneratedSymbols {
   /** null: not known. */
   owner: MapOwner | null;
+  /** The frames themselves; empty where there is none. */
   readonly functions: RangeTable;
   /** Size of the map when it was read last; -1: never. */
   bytes: number;
   /** Window from which on it may be read again. */
   nextIn: number;
+}
+
+/** Empty for a place that no line covers. */
+function generatedFrame(name: string): string {
+  if (name === "") return "";
+  const { name: functionName, module } = generatedName(name);
+  return frameOf(functionName, module);
 }
 
 const VDSO = "[vdso]";
@@ -71,6 +79,7 @@ export class UserSymbols {
   readonly #hostRoot: string;
   readonly #files = new Map<MappedCode, FileSymbols>();
   readonly #generated = new Map<string, GeneratedSymbols>();
+  #last: { readonly code: MappedCode; readonly symbols: FileSymbols } | undefined;
   #window = 0;
   #passes = 0;
   #passBytes = 0;
@@ -84,6 +93,7 @@ export class UserSymbols {
 
   /** Starts a window. */
   begin(): void {
+    this.#last = undefined;
     this.#window++;
     this.#passes = 0;
     this.#passBytes = 0;
@@ -140,7 +150,7 @@ export class UserSymbols {
       if (size !== symbols.bytes) symbols.functions.clear();
       symbols.bytes = size;
       symbols.nextIn = this.#window + Math.ceil(size / MAP_BYTES_PER_WINDOW);
-      for (const { start, end, name } of await findGenerated(file, addresses)) symbols.functions.add(start, end, name);
+      for (const { start, end, name } of await findGenerated(file, addresses)) symbols.functions.add(start, end, generatedFrame(name));
       for (const address of addresses) if (symbols.functions.get(address) === undefined) symbols.functions.add(address, address + 1, "");
     } catch {
       // Cut short while it was read: the next window tries again.
@@ -155,10 +165,7 @@ export class UserSymbols {
     this.lasts = code.kind === "anonymous" ? GENERATED_WINDOWS : Number.POSITIVE_INFINITY;
     if (code.kind === "vdso") return VDSO;
     if (code.kind === "anonymous") {
-      const name = this.#generated.get(keyOf(id))?.functions.get(address);
-      if (name === undefined || name === "") return UNKNOWN_GENERATED;
-      const generated = generatedName(name);
-      return frameOf(generated.name, generated.module);
+      return this.#generated.get(keyOf(id))?.functions.get(address) || UNKNOWN_GENERATED;
     }
     const symbols = this.#symbolsOf(code);
     if (symbols.index === null) return symbols.frame;
@@ -168,13 +175,16 @@ export class UserSymbols {
     return symbols.frame;
   }
 
+  /** Frames of one file mostly follow one another, so the last one is tried before it is looked for. */
   #symbolsOf(code: MappedCode): FileSymbols {
+    if (this.#last?.code === code) return this.#last.symbols;
     let symbols = this.#files.get(code);
     if (symbols === undefined) {
       symbols = new FileSymbols(code);
       this.#files.set(code, symbols);
       if (this.#files.size > FILES_MAX) this.#files.delete(this.#files.keys().next().value as MappedCode);
     }
+    this.#last = { code, symbols };
     return symbols;
   }
 
