@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { constants } from "node:fs";
+import { constants, existsSync } from "node:fs";
 import { type FileHandle, open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { lowerBound } from "./range-table.ts";
@@ -32,6 +32,8 @@ export async function openPerfMap(hostRoot: string, pid: number, owner: MapOwner
   const name = `tmp/perf-${owner.innerPid}.map`;
   // The second needs the right to trace the process; it is where a container's map is.
   for (const path of [join(hostRoot, name), join(hostRoot, `proc/${pid}/root`, name)]) {
+    // Most processes have none, and an exception takes longer than all the rest.
+    if (!existsSync(path)) continue;
     let file: FileHandle | undefined;
     try {
       file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
