@@ -10,13 +10,21 @@ export interface HostClock {
   elapsedMs(): number;
 }
 
+/** 10 ms of granularity and the time between two readings are no sleep. */
+const SLEEP_MS_MIN = 100;
+/** How far the wall clock may get off the fine one before it is looked at whether the machine slept. */
+const OFF_MS_MAX = 50;
+
 /**
  * CLOCK_MONOTONIC is what Node.js offers, and it stands still while the machine sleeps; /proc/uptime goes on but has only 10 ms steps.
- * So the fine clock is taken, moved on by what /proc/uptime ran ahead of it.
+ * So the fine clock is taken, moved on by what /proc/uptime ran ahead of it. That file is read when the wall clock, which does not sleep either, got off the fine
+ * one: the time is asked for some hundred times in a window.
  */
 export class SystemClock implements HostClock {
   readonly #uptimeFile: string;
   #sleptMs: number | undefined;
+  /** The wall clock less the fine one, when the file was read last. */
+  #offMs: number | undefined;
 
   constructor(hostRoot = "/") {
     this.#uptimeFile = join(hostRoot, "proc/uptime");
@@ -28,9 +36,12 @@ export class SystemClock implements HostClock {
 
   elapsedMs(): number {
     const monotonicMs = Number(process.hrtime.bigint()) / 1e6;
-    const sleptMs = this.#readUptimeMs() - monotonicMs;
-    // 10 ms of granularity and the time between the two readings are no sleep.
-    if (Number.isFinite(sleptMs) && (this.#sleptMs === undefined || Math.abs(sleptMs - this.#sleptMs) > 100)) this.#sleptMs = sleptMs;
+    const offMs = Date.now() - monotonicMs;
+    if (this.#offMs === undefined || Math.abs(offMs - this.#offMs) > OFF_MS_MAX) {
+      this.#offMs = offMs;
+      const sleptMs = this.#readUptimeMs() - monotonicMs;
+      if (Number.isFinite(sleptMs) && (this.#sleptMs === undefined || Math.abs(sleptMs - this.#sleptMs) > SLEEP_MS_MIN)) this.#sleptMs = sleptMs;
+    }
     return monotonicMs + (this.#sleptMs ?? 0);
   }
 
