@@ -20,7 +20,7 @@ export interface FileMapping {
  */
 export function parseFileMappings(smaps: string): FileMapping[] {
   const mappings: FileMapping[] = [];
-  // Line by line and without patterns for all but the first of each mapping: the text has 10,000 lines, and this is done while little else is.
+  // Line by line and without patterns for all but the first of each mapping: the text has some thousand lines.
   let mapping: { start: bigint; end: bigint; residentBytes: number } | undefined;
   let zeros = 0;
   const keep = (): void => {
