@@ -142,16 +142,21 @@ export class RowAccumulator {
   #owned(kept: readonly number[]): Owned | undefined {
     const index = this.#isHistogram ? 0 : this.#signal.measures.findIndex(({ kind }) => kind === "sum");
     if (this.#keyRows.shape.processAt < 0 || index < 0) return undefined;
-    const counted = this.#totalOf(index, kept);
-    const withProcess = this.#totalOf(
-      index,
-      kept.filter((group) => (this.#names[group]?.process ?? "") !== ""),
-    );
-    const withUnit = this.#totalOf(
-      index,
-      kept.filter((group) => (this.#names[group]?.unit ?? "") !== ""),
-    );
-    return { counted, withProcess, withUnit };
+    // Lower and upper halves of all, of what has a process, of what has a unit. Sums of 32-bit halves stay exact over 2^21 groups.
+    const halves = new Float64Array(6);
+    const { sums } = this.#room;
+    for (let row = 0; row < kept.length; row++) {
+      const group = kept[row] as number;
+      const name = this.#names[group];
+      const at = this.#sumAt(group, index);
+      for (let part = 0; part < 3; part++) {
+        if ((part === 1 && (name?.process ?? "") === "") || (part === 2 && (name?.unit ?? "") === "")) continue;
+        halves[part * 2] = (halves[part * 2] as number) + (sums[at] as number);
+        halves[part * 2 + 1] = (halves[part * 2 + 1] as number) + (sums[at + 1] as number);
+      }
+    }
+    const of = (part: number): bigint => BigInt(halves[part * 2] as number) + (BigInt(halves[part * 2 + 1] as number) << 32n);
+    return { counted: of(0), withProcess: of(1), withUnit: of(2) };
   }
 
   /** Columns k and c: offsets, then values; of groups in ascending order. */
@@ -206,7 +211,7 @@ export class RowAccumulator {
 
   /** Groups that were summed into `~other`; 0 before the rows were made. */
   get cut(): number {
-    return this.#cut === undefined ? 0 : this.#names.length - 1 - this.#cut.kept.filter((group) => group !== OTHER_GROUP).length;
+    return this.#cut === undefined ? 0 : this.#names.length - 1 - this.#cut.kept.length + (this.#isOtherUsed ? 1 : 0);
   }
 
   /** Which groups keep a row, and for each group the one its counts are in. Folds the others' sums. */
