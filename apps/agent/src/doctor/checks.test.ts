@@ -137,7 +137,9 @@ describe("the kernel", () => {
     expect(judgeUnprivilegedBpf("0").result).toBe("WARN");
     expect(judgeUnprivilegedBpf("2").result).toBe("PASS");
     expect(judgeUnprivilegedBpf(undefined).result).toBe("SKIP");
-    expect(judgePerfParanoid("3", true).result).toBe("PASS");
+    expect(judgePerfParanoid("2", true).result).toBe("PASS");
+    expect(judgePerfParanoid("3", true)).toMatchObject({ result: "WARN", fix: "sysctl -w kernel.perf_event_paranoid=2" });
+    expect(judgePerfParanoid("3", true, true).result).toBe("PASS");
     expect(judgePerfParanoid("3", false).result).toBe("WARN");
     expect(judgePerfParanoid("-1", false).result).toBe("PASS");
   });

@@ -5,6 +5,7 @@ import { gunzipSync } from "node:zlib";
 import { findUnitHierarchies } from "../host/cgroup-hierarchies.ts";
 import { findCgroup2Mount } from "../host/cgroup-mount.ts";
 import { KERNEL_BTF_PATH, type KernelBtf } from "../kernel/kernel-btf.ts";
+import { clocksClosed, PARANOID_MAX } from "../probes/failure.ts";
 import { type CheckDefinition, type CheckItem, fail, pass, skip, type Verdict, warn } from "./check.ts";
 import type { DoctorFacts } from "./facts.ts";
 
@@ -68,11 +69,13 @@ export const kernelChecks: readonly CheckDefinition[] = [
     id: "kernel-perf-paranoid",
     group: "kernel",
     title: "performance events",
-    about: "`kernel.perf_event_paranoid`. CAP_PERFMON stands above it; without that capability `cpu_profile` needs a value of 0 or less.",
+    about:
+      "`kernel.perf_event_paranoid`. CAP_PERFMON stands above it, but not above 3 in kernels that distributions patched (Debian's, where that is the default); without that capability `cpu_profile` needs a value of 0 or less.",
     run: (facts) =>
       judgePerfParanoid(
         readSysctl(facts.hostRoot, "kernel/perf_event_paranoid"),
-        facts.kernel.capabilities.includes("CAP_PERFMON") || facts.kernel.capabilities.includes("CAP_SYS_ADMIN"),
+        facts.kernel.capabilities.includes("CAP_PERFMON"),
+        facts.kernel.capabilities.includes("CAP_SYS_ADMIN"),
       ),
   },
   {
@@ -182,8 +185,11 @@ export function judgeUnprivilegedBpf(value: string | undefined): Verdict {
   );
 }
 
-export function judgePerfParanoid(value: string | undefined, hasPerfmon: boolean): Verdict {
+export function judgePerfParanoid(value: string | undefined, hasPerfmon: boolean, isAdmin = false): Verdict {
   if (value === undefined) return skip("kernel.perf_event_paranoid cannot be read");
+  if (isAdmin) return pass(`${value}; CAP_SYS_ADMIN stands above it`);
+  if (hasPerfmon && Number(value) > PARANOID_MAX)
+    return warn(value, `cpu_profile may be missing: ${clocksClosed(Number(value))}`, `sysctl -w kernel.perf_event_paranoid=${PARANOID_MAX}`);
   if (hasPerfmon) return pass(`${value}; CAP_PERFMON stands above it`);
   if (Number(value) <= 0) return pass(`${value}: every user may sample`);
   return warn(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, readFileSync } from "node:fs";
 import type { CoverageState } from "@waggle/signals";
 import { missingCapabilities, readCapabilities } from "../kernel/capabilities.ts";
 import { KERNEL_BTF_PATH } from "../kernel/kernel-btf.ts";
@@ -79,9 +79,30 @@ export function explainFailure(plan: ProgramPlan, step: FailureStep, error: unkn
       `${plan.name}: EPERM at load although both capabilities are there: a seccomp profile or a security module refuses BPF, or (before Linux 5.11) RLIMIT_MEMLOCK is too low`,
     );
   }
+  if (plan.attach === "clock" && step === "attach" && errno === EACCES) {
+    const paranoid = readParanoid();
+    if (paranoid > PARANOID_MAX) return result("failed", `${plan.name}: EACCES at attach: ${clocksClosed(paranoid)}`);
+  }
   const log = error instanceof BpfError && error.verifierLog !== "" ? `: ${error.verifierLog}` : "";
   const words = error instanceof BpfError ? `${errnoName} at ${step}` : `${step}: ${error instanceof Error ? error.message : String(error)}`;
   return result("failed", `${plan.name}: ${words}${log}`);
+}
+
+/** kernel.perf_event_paranoid has no meaning above this but in kernels that distributions patched. */
+export const PARANOID_MAX = 2;
+
+/** Why CPUs may not be sampled although CAP_PERFMON is there. */
+export function clocksClosed(paranoid: number): string {
+  return `with kernel.perf_event_paranoid at ${paranoid}, kernels of some distributions (Debian's) let nobody sample a CPU without CAP_SYS_ADMIN; sysctl -w kernel.perf_event_paranoid=${PARANOID_MAX} opens it to CAP_PERFMON`;
+}
+
+/** NaN if it cannot be read. */
+export function readParanoid(): number {
+  try {
+    return Number(readFileSync("/proc/sys/kernel/perf_event_paranoid", "utf8"));
+  } catch {
+    return Number.NaN;
+  }
 }
 
 function isReadable(path: string): boolean {
