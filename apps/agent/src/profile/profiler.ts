@@ -10,7 +10,6 @@ import { AddressSpaces, keyOf, type MappedCode, type SpaceId } from "./address-s
 import { FrameDictionary } from "./frame-dictionary.ts";
 import { addFrame, joinFrames, KERNEL_MARK, UNKNOWN } from "./frames-text.ts";
 import { KernelSymbols } from "./kernel-symbols.ts";
-import { RecentFrames } from "./recent-frames.ts";
 import { STACK_LOST, STACK_NONE, STACK_NOT_TAKEN, StackRegistry } from "./stack-registry.ts";
 import { StackRows } from "./stack-rows.ts";
 import { UserSymbols } from "./user-symbols.ts";
@@ -106,7 +105,6 @@ export class Profiler {
   /** Of kernel stacks that this window has, and that the last one had, by their addresses (`StackRegistry` keeps one array for as long). Many processes wait in one place. */
   #kernelTexts = new Map<readonly number[], string>();
   #kernelTextsBefore = new Map<readonly number[], string>();
-  readonly #recent = new RecentFrames();
   /** Used again for every stack. */
   readonly #frameList: string[] = [];
   #window = 0;
@@ -171,7 +169,6 @@ export class Profiler {
     this.#stacks.begin();
     this.#spaces.begin();
     this.#user.begin();
-    this.#recent.clear();
     [this.#kernelTextsBefore, this.#kernelTexts] = [this.#kernelTexts, this.#kernelTextsBefore];
     this.#kernelTexts.clear();
     if (this.#frames.begin(this.#startedAtMs)) {
@@ -362,7 +359,6 @@ export class Profiler {
     let isMissing = false;
     let lasts = Number.POSITIVE_INFINITY;
     const frames = this.#frameList;
-    const recent = this.#recent;
     frames.length = 0;
     if (stack.user === STACK_NOT_TAKEN) frames.push(NOT_TAKEN);
     else if (stack.user !== STACK_NONE) {
@@ -372,11 +368,6 @@ export class Profiler {
       if (addresses.length === 0 || mappings === undefined) lasts = 0;
       for (let index = addresses.length - 1; index >= 0; index--) {
         const address = userAddress(addresses[index] as number, index);
-        const slot = recent.slotOf(address);
-        if (recent.addresses[slot] === address && recent.mappings[slot] === mappings) {
-          frames.push(recent.frames[slot] as string);
-          continue;
-        }
         const mapping = mappings?.find(address) ?? -1;
         if (mappings === undefined || mapping < 0) {
           addFrame(frames, UNKNOWN);
@@ -384,10 +375,8 @@ export class Profiler {
         }
         const code = mappings.codeOf(mapping);
         const offset = mappings.offsetOf(mapping, address);
-        const frame = this.#user.frame(stack, address, code, offset);
-        addFrame(frames, frame);
+        addFrame(frames, this.#user.frame(stack, address, code, offset));
         lasts = Math.min(lasts, this.#user.lasts);
-        if (this.#user.lasts === Number.POSITIVE_INFINITY) recent.set(slot, address, mappings, frame);
         if (missing !== undefined && this.#note(missing, stack, address, code, offset)) isMissing = true;
       }
     }
