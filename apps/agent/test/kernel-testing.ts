@@ -50,11 +50,13 @@ export function describeKernel(name: string, body: () => void): void {
 }
 
 /** What the running kernel tells, where that differs between kernels: tests expect what it can give, and that coverage says so. */
-export const kernelTells = ((): { readonly resetReasons: boolean; readonly dropSockets: boolean } => {
+export const kernelTells = ((): { readonly resetReasons: boolean; readonly dropSockets: boolean; readonly mapMemory: boolean } => {
   const kernel = KernelBtf.open();
   return {
     resetReasons: kernel?.tracepointArguments("tcp_send_reset")?.[2] === "enum sk_rst_reason",
     dropSockets: kernel?.tracepointArguments("kfree_skb")?.[3] === "struct sock *",
+    // Where maps do not reckon themselves (since Linux 6.4), what the kernel says is entries times the size of a key and a value.
+    mapMemory: kernel?.hasField("bpf_map_ops", "map_mem_usage") === true,
   };
 })();
 
