@@ -27,7 +27,7 @@ export interface RowName {
   readonly texts: readonly string[];
 }
 
-/** What one window's numbers are added in (`RowAccumulator`). Several of these arrays per signal and window would be most of what the agent allocates. */
+/** What one window's numbers are added in (`RowAccumulator`), for one window after the other. */
 export interface AccumulatorRoom {
   /** Group of each row of the keys; 0: it has none yet. */
   groupOfRow: Uint32Array;

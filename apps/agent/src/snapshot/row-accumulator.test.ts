@@ -65,6 +65,25 @@ const accumulate = (signal: Signal, registry: ProcessRegistry, structs: typeof l
 const dimensionNames = { text: () => "", device: String, kernel: readKernelNames(null) };
 
 describe("RowAccumulator", () => {
+  it("leaves nothing in the arrays that it gives back to the next window", () => {
+    const keys = new KeyRows(latency, registryWith("nginx", "redis"), layouts, dimensionNames);
+    const first = new RowAccumulator(keys, layouts);
+    first.add(
+      ...pack([
+        [2n, read, 90, 3n, 9000n, 2500n, 3500n],
+        [3n, read, 91, 2n, 8000n, 3600n, 4400n],
+      ]),
+    );
+    expect(first.encoded(10).rows).toBe(2);
+    first.release();
+    const second = new RowAccumulator(keys, layouts);
+    second.add(...pack([[3n, read, 70, 1n, 5000n, 5000n, 5000n]]));
+    const { rows, columns } = second.encoded(10);
+    expect(decodeBlock(latency, { rows, columns })).toEqual([
+      { process: "redis", unit: "", syscall: "read", count: 1n, sum: 5000n, min: 5000n, max: 5000n, k: [70], c: [1n] },
+    ]);
+  });
+
   it("makes one histogram of the buckets of a key, over several batches, with ascending indexes", () => {
     const accumulator = accumulate(latency, registryWith("nginx"), layouts, dimensionNames);
     accumulator.add(...pack([[2n, read, 90, 3n, 9000n, 2500n, 3500n]]));
