@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { closeSync, read, readSync } from "node:fs";
+import { closeSync, read } from "node:fs";
 import { BpfError } from "./error.ts";
 import { addressOf, getLibbpf, getLibc, NativeBuffer } from "./symbols.ts";
 
@@ -17,8 +17,8 @@ const CHUNK_BYTES = 64 * 1024;
 export type IterationTarget = { readonly tid: number } | "all";
 
 /**
- * Walks once with an iterator program over a target, and returns what the program wrote. A walk over one thread is done at once: it takes some ten
- * microseconds, and the way to a worker thread and back more than that. A walk over all is done on a worker thread.
+ * Walks once with an iterator program over a target, on a worker thread, and returns what the program wrote: a thread that keeps its mappings locked holds the
+ * walk up, and must not hold up more than that.
  * Throws a BpfError{op: "iter_attach" | "iter_create" | "iter_read"}; ESRCH at `iter_attach` for a thread that is gone.
  * @param bytesMax bytes after which the walk is given up; what was written so far is returned
  */
@@ -28,7 +28,7 @@ export async function iterate(programFd: number, program: string, target: Iterat
     const fd = getLibbpf().bpf_iter_create(linkFd);
     if (fd < 0) throw new BpfError("iter_create", -fd, program);
     try {
-      return target === "all" ? await readAll(fd, program, bytesMax) : readNow(fd, program, bytesMax);
+      return await readAll(fd, program, bytesMax);
     } finally {
       closeSync(fd);
     }
@@ -61,26 +61,6 @@ function readAll(fd: number, program: string, bytesMax: number): Promise<Buffer>
   const result = turn.then(() => readInTurn(fd, program, bytesMax));
   turn = result.catch(() => {});
   return result;
-}
-
-/** For what does not wait between its reads; it has a buffer of its own, as a walk over all may be under way. */
-const chunkNow = Buffer.alloc(CHUNK_BYTES);
-
-function readNow(fd: number, program: string, bytesMax: number): Buffer {
-  const parts: Buffer[] = [];
-  for (let total = 0; total < bytesMax; ) {
-    let bytes: number;
-    try {
-      bytes = readSync(fd, chunkNow, 0, chunkNow.length, null);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "EAGAIN") continue;
-      throw new BpfError("iter_read", -((error as NodeJS.ErrnoException).errno ?? -5), program);
-    }
-    if (bytes === 0) break;
-    parts.push(Buffer.from(chunkNow.subarray(0, bytes)));
-    total += bytes;
-  }
-  return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);
 }
 
 async function readInTurn(fd: number, program: string, bytesMax: number): Promise<Buffer> {
