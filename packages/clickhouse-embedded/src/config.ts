@@ -55,7 +55,7 @@ export function configXml(config: EngineConfig): string {
 
   <!--
     Seconds. A stop waits until connections are gone, idle ones included, and cuts them after 5 s: with the default of 30 s an idle pool would
-    always run into that. More than the 2.5 s after which @clickhouse/client drops an idle connection itself, so that it never meets a closed one.
+    always run into that. Well above the 1.5 s after which the API drops an idle connection itself, so that it hardly ever meets a closed one.
   -->
   <keep_alive_timeout>3</keep_alive_timeout>
 

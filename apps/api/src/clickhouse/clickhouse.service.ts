@@ -104,8 +104,9 @@ export class ClickHouseService implements OnApplicationBootstrap, OnApplicationS
       application: "waggle-api",
       request_timeout: QUERY_TIMEOUT_MS,
       max_open_connections: 24,
-      // The server closes idle connections after 10 s (30 s in newer ones); ours must go first or a request meets a closed socket.
-      keep_alive: { enabled: true, idle_socket_ttl: 2_500 },
+      // The server closes idle connections after 10 s (30 s in newer ones, 3 s in the embedded one); ours must go first or a request meets a closed socket (see
+      // isStaleConnection).
+      keep_alive: { enabled: true, idle_socket_ttl: 1_500 },
       // The names of ten thousand hosts are longer than the server takes in an address; then they go in the body.
       use_multipart_params_auto: true,
       // Errors are logged once, by who asked.
@@ -207,8 +208,21 @@ export class ClickHouseService implements OnApplicationBootstrap, OnApplicationS
    * @throws AppError STORAGE_UNAVAILABLE, QUERY_TIMEOUT, QUERY_TOO_LARGE; the signal's reason when it was aborted
    */
   async query<Row>(sql: string, params: Record<string, unknown> = {}, options: QueryOptions = {}): Promise<QueryAnswer<Row>> {
-    const queryId = randomUUID();
     const { signal } = options;
+    const askedAtMs = performance.now();
+    try {
+      return await this.ask<Row>(sql, params, options).catch((error: unknown) => {
+        if (signal?.aborted || !isStaleConnection(error, performance.now() - askedAtMs)) throw error;
+        return this.ask<Row>(sql, params, options);
+      });
+    } catch (error) {
+      if (signal?.aborted) throw signal.reason;
+      throw toQueryError(error);
+    }
+  }
+
+  private async ask<Row>(sql: string, params: Record<string, unknown>, { signal, settings }: QueryOptions): Promise<QueryAnswer<Row>> {
+    const queryId = randomUUID();
     signal?.throwIfAborted();
     const kill = () => void this.kill(queryId);
     const timeout = AbortSignal.timeout(this.answerTimeoutMs);
@@ -225,7 +239,7 @@ export class ClickHouseService implements OnApplicationBootstrap, OnApplicationS
           readonly: "2",
           cancel_http_readonly_queries_on_client_close: 1,
           output_format_json_quote_64bit_integers: 0,
-          ...options.settings,
+          ...settings,
         },
       });
       const text = await result.text();
@@ -240,9 +254,6 @@ export class ClickHouseService implements OnApplicationBootstrap, OnApplicationS
           elapsedMs: Math.round((statistics?.elapsed ?? 0) * 1_000),
         },
       };
-    } catch (error) {
-      if (signal?.aborted) throw signal.reason;
-      throw toQueryError(error);
     } finally {
       signal?.removeEventListener("abort", kill);
     }
@@ -352,6 +363,18 @@ function insertFailure(error: unknown): InsertFailure {
 /** A database that was recreated under us; the tables come back with the next prepare. */
 function isMissingTable(error: ClickHouseError): boolean {
   return error.code === "60" || error.code === "81";
+}
+
+/** A connection that the server has closed says so at once. */
+const STALE_MS_MAX = 1_000;
+const STALE_CODES = new Set(["ECONNRESET", "EPIPE"]);
+
+/**
+ * Whether a question met a connection that the server had just closed for being idle, which a busy process can notice too late: then nothing was read, and it can be
+ * asked again. A server that dies of a question has worked at it for longer, as a rule, and does not take the next connection.
+ */
+function isStaleConnection(error: unknown, elapsedMs: number): boolean {
+  return elapsedMs < STALE_MS_MAX && error instanceof Error && STALE_CODES.has((error as NodeJS.ErrnoException).code ?? "");
 }
 
 function toQueryError(error: unknown): unknown {
