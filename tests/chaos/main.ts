@@ -37,6 +37,9 @@ const USAGE = `usage: ./waggle test chaos [--faults N] [--seed S] [--minutes M] 
 `;
 
 const AGENTS = 4;
+const DISK_BYTES = 512 * 1024 * 1024;
+/** Two days are twice as many parts; a disk that fills up by itself gives up the rows of the day before. */
+const DISK_OF_TWO_DAYS_BYTES = 4 * DISK_BYTES;
 const SIMULATED_HOSTS = 24;
 /** Few, and still of every signal some. */
 const ROWS = 100;
@@ -109,7 +112,7 @@ async function run(options: Options): Promise<boolean> {
   say(
     `chaos: seed ${options.seed}, ${options.faults} faults in ${options.minutes} min; ${SIMULATED_HOSTS} simulated hosts and ${AGENTS} agents live through ${new Date(scene.fromMs).toISOString()} to ${new Date(scene.untilMs).toISOString()}`,
   );
-  await using stack = await startStack({ scene, agents: AGENTS, keep: options.keep });
+  await using stack = await startStack({ scene, agents: AGENTS, diskBytes: isToday ? DISK_BYTES : DISK_OF_TWO_DAYS_BYTES, keep: options.keep });
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.once(signal, () => void stack[Symbol.asyncDispose]().finally(() => process.exit(130)));
   }

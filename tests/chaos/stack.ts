@@ -11,7 +11,6 @@ import { StorageDisk } from "./storage-disk.ts";
 import type { Scene } from "./truth.ts";
 
 const root = resolve(import.meta.dirname, "../..");
-const DISK_BYTES = 512 * 1024 * 1024;
 const CLICKHOUSE_MEMORY_BYTES = 1536 * 1024 * 1024;
 
 /** What the run keeps doing things to: real processes on loopback, with a proxy wherever one talks to another. */
@@ -38,14 +37,16 @@ export interface Stack {
 export interface StackOptions {
   readonly scene: Scene;
   readonly agents: number;
+  /** Size of the file system that the store is on. */
+  readonly diskBytes: number;
   /** Keeps directory and logs. */
   readonly keep: boolean;
 }
 
-export async function startStack({ scene, agents: agentCount, keep }: StackOptions): Promise<Stack> {
+export async function startStack({ scene, agents: agentCount, diskBytes, keep }: StackOptions): Promise<Stack> {
   const directory = mkdtempSync(join(tmpdir(), "waggle-chaos-"));
   const logFile = (name: string): string => join(directory, `${name}.log`);
-  const disk = new StorageDisk(join(directory, "disk"), DISK_BYTES);
+  const disk = new StorageDisk(join(directory, "disk"), diskBytes);
   const clickhouseData = join(disk.directory, "clickhouse");
   const clickhousePort = await freePort();
   const clickhouseUrl = `http://127.0.0.1:${clickhousePort}`;
