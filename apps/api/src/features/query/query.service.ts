@@ -5,6 +5,7 @@ import { OTHER, RELATIVE_ERROR_MAX, SERVER_HOST } from "@waggle/signals";
 import { AppError } from "../../common/app-error.ts";
 import { type Caller, requireScope } from "../../common/caller.ts";
 import { Clock } from "../../common/clock.ts";
+import { SharedAnswers } from "../../common/shared-answers.ts";
 import { AnswerBodies } from "../formats/answer-bodies.ts";
 import { AskedTogether, FEW_HOSTS } from "./asked-together.ts";
 import { assembleSeries, groupOf, type HeatmapGrids, heatmapGrids, reporterKeys, withCompared } from "./assemble.ts";
@@ -46,7 +47,6 @@ import {
 import { readSteps, type StepQuestion } from "./read-steps.ts";
 import { readTotals, type TotalQuestion } from "./read-totals.ts";
 import { type ResolvedQuery, resolveQuery } from "./resolve.ts";
-import { SharedAnswers } from "./shared-answers.ts";
 import { coarsestLevel, type Source } from "./sources.ts";
 import type { Plan, Statement } from "./sql.ts";
 import { nameOf } from "./statement-name.ts";

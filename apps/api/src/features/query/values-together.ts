@@ -47,7 +47,7 @@ interface Subject {
 
 /**
  * The page of a host asks several questions about one signal, which differ in what they group by and filter: clients, servers, units and paths are all made of the connections' rows. So whoever asks about
- * a short stretch of few hosts' raw rows asks for groups that are told apart by all that was asked about the signal lately, with a mark for each filter that says whether the group passes it, and puts its
+ * few hosts' rolled-up rows or a short stretch of their raw ones asks for groups that are told apart by all that was asked about the signal lately, with a mark for each filter that says whether the group passes it, and puts its
  * own groups together out of these. The statement is the same for all of them, and is run once.
  */
 export class ValuesTogether {

@@ -6,8 +6,8 @@ import { AppError } from "../../common/app-error.ts";
 import { Authenticator, type Caller, scopes } from "../../common/caller.ts";
 import { Clock } from "../../common/clock.ts";
 import { Log } from "../../common/log.ts";
+import { SharedAnswers } from "../../common/shared-answers.ts";
 import { Config } from "../../config/config.ts";
-import { SharedAnswers } from "../query/shared-answers.ts";
 import { hashToken, isWellFormed, mintToken, type TokenKind } from "./token.ts";
 import { type ApiTokenRow, type Organisation, TokensRepository } from "./tokens.repository.ts";
 

@@ -2,10 +2,10 @@
 import { Inject, Injectable } from "@nestjs/common";
 import { hostValue } from "@waggle/query";
 import type { Caller } from "../../common/caller.ts";
+import { SharedAnswers } from "../../common/shared-answers.ts";
 import { alignedEnds } from "../query/aligned-range.ts";
 import type { KnownHost } from "../query/coverage.ts";
 import { type Execution, hostNames, QueryExecutor } from "../query/query-executor.ts";
-import { SharedAnswers } from "../query/shared-answers.ts";
 import type { Source } from "../query/sources.ts";
 import type { Plan } from "../query/sql.ts";
 import { ADDRESS_FACT, type AddressesRow, addressBook, type Holder } from "./address-book.ts";
