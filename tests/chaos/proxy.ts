@@ -96,16 +96,27 @@ export class FaultyProxy {
   }
 
   #forward(from: Socket, to: readonly Socket[]): void {
+    // In the order of arrival, whatever the latency was meanwhile: timers of their own could fire in another one.
+    const waiting: { readonly chunk: Buffer; readonly dueMs: number }[] = [];
     const write = (chunk: Buffer): void => {
       for (const socket of to) if (!socket.destroyed) socket.write(chunk);
     };
-    let lastDueMs = 0;
+    const writeDue = (): void => {
+      for (let next = waiting[0]; next !== undefined; next = waiting[0]) {
+        const leftMs = next.dueMs - performance.now();
+        if (leftMs > 0) {
+          setTimeout(writeDue, Math.ceil(leftMs));
+          return;
+        }
+        write(next.chunk);
+        waiting.shift();
+      }
+    };
     from.on("data", (chunk: Buffer) => {
-      const nowMs = performance.now();
-      // A chunk never overtakes the one before.
-      lastDueMs = Math.max(nowMs + this.#latencyMs, lastDueMs);
-      if (lastDueMs <= nowMs) write(chunk);
-      else setTimeout(write, lastDueMs - nowMs, chunk);
+      const isFirst = waiting.length === 0;
+      if (isFirst && this.#latencyMs === 0) return write(chunk);
+      waiting.push({ chunk, dueMs: performance.now() + this.#latencyMs });
+      if (isFirst) writeDue();
     });
   }
 

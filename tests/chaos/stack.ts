@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { startTestPostgres, type TestPostgres } from "../../apps/api/test/test-postgres.ts";
@@ -65,6 +65,9 @@ export async function startStack({ scene, agents: agentCount, diskBytes, keep }:
   const closing: (() => Promise<void> | void)[] = [];
   const dispose = async (): Promise<void> => {
     for (const close of closing.reverse()) await close();
+    // What the engine says of itself lies on the disk that goes.
+    const engineLogs = join(clickhouseData, "log");
+    if (keep && existsSync(engineLogs)) cpSync(engineLogs, join(directory, "engine-log"), { recursive: true });
     disk.unmount();
     if (!keep) rmSync(directory, { recursive: true, force: true });
   };

@@ -23,6 +23,12 @@ export interface EngineConfig {
 
 const MEBIBYTE = 1024 * 1024;
 
+/**
+ * Inserts are refused while the disk has less than this: what is needed to drop old rows and to end the merges that have begun. A write that finds nothing at all
+ * waits (guarded-writes.c), and so would a drop.
+ */
+const INSERT_FREE_BYTES_MIN = 64 * MEBIBYTE;
+
 /** A log file is rotated at this size, and this many old ones are kept, for the log and for the error log: at most 40 MiB in all. */
 const LOG_BYTES_MAX = 5 * MEBIBYTE;
 const LOG_FILES_MAX = 3;
@@ -77,6 +83,7 @@ export function configXml(config: EngineConfig): string {
   <max_thread_pool_size>1000</max_thread_pool_size>
 
   <merge_tree>
+    <min_free_disk_bytes_to_perform_insert>${INSERT_FREE_BYTES_MIN}</min_free_disk_bytes_to_perform_insert>
     <!-- Defaults of these assume a pool of 32: with 4 tasks the server would never start a mutation or a large merge. -->
     <number_of_free_entries_in_pool_to_execute_mutation>2</number_of_free_entries_in_pool_to_execute_mutation>
     <number_of_free_entries_in_pool_to_lower_max_size_of_merge>2</number_of_free_entries_in_pool_to_lower_max_size_of_merge>

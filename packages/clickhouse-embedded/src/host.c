@@ -2,22 +2,25 @@
 /*
  * Runs the ClickHouse engine inside libchdb.so as the whole of this process.
  *
- *   clickhouse-host LIBRARY HOLD_FIFO GRACE_SECONDS PARENT_PID ENGINE_ARGUMENT...
+ *   clickhouse-host LIBRARY DIRECTORY HOLD_FIFO GRACE_SECONDS PARENT_PID ENGINE_ARGUMENT...
  *
  * LIBRARY        absolute path of libchdb.so
+ * DIRECTORY      the engine's own; writes to the files of its store are guarded (guarded-writes.c)
  * HOLD_FIFO      path of a FIFO that the engine's last query reads from: the server runs until that query sees end of file.
  *                Made if missing, and locked, so that one data directory has one server
  * GRACE_SECONDS  how long an orderly stop may take before the kernel ends the process (1..3600)
  * PARENT_PID     process to stop with, or 0 to outlive the parent
  *
  * Exit status: 0 after an orderly stop that was asked for, 1 if the engine had to cut connections to stop (its own doing), 2 for a bad command line, 3 if the library can't be used,
- * 4 if the engine returned by itself (its message is on stderr), 5 for a failed system call, 6 if another process has the lock.
+ * 4 if the engine returned by itself (its message is on stderr), 5 for a failed system call, 6 if another process has the lock,
+ * 7 if a file of the store could not be written for another reason than a lack of space.
  * Killed by SIGALRM: GRACE_SECONDS exceeded.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -31,6 +34,8 @@
 #include <sys/prctl.h>
 #endif
 
+#include "guarded-writes.h"
+
 enum {
 	EXIT_USAGE = 2,
 	EXIT_LIBRARY = 3,
@@ -38,7 +43,7 @@ enum {
 	EXIT_SYSTEM = 5,
 	EXIT_LOCKED = 6,
 	GRACE_SECONDS_MAX = 3600,
-	FIRST_ENGINE_ARGUMENT = 5,
+	FIRST_ENGINE_ARGUMENT = 6,
 };
 
 static volatile sig_atomic_t hold_fd = -1;
@@ -127,6 +132,7 @@ static int parse_number(const char *text, long minimum, long maximum, long *valu
 
 int main(int argc, char **argv)
 {
+	char directory[PATH_MAX];
 	long grace, parent;
 	char *(*result_error)(void *);
 	void *(*query_cmdline)(int, char **);
@@ -137,25 +143,25 @@ int main(int argc, char **argv)
 	int fd;
 
 	if (argc <= FIRST_ENGINE_ARGUMENT)
-		return fail(EXIT_USAGE, "usage", "clickhouse-host LIBRARY HOLD_FIFO GRACE_SECONDS PARENT_PID ENGINE_ARGUMENT...");
-	if (!parse_number(argv[3], 1, GRACE_SECONDS_MAX, &grace))
-		return fail(EXIT_USAGE, "GRACE_SECONDS must be 1..3600", argv[3]);
-	if (!parse_number(argv[4], 0, 0x7fffffff, &parent))
-		return fail(EXIT_USAGE, "PARENT_PID must be a process id or 0", argv[4]);
+		return fail(EXIT_USAGE, "usage", "clickhouse-host LIBRARY DIRECTORY HOLD_FIFO GRACE_SECONDS PARENT_PID ENGINE_ARGUMENT...");
+	if (!parse_number(argv[4], 1, GRACE_SECONDS_MAX, &grace))
+		return fail(EXIT_USAGE, "GRACE_SECONDS must be 1..3600", argv[4]);
+	if (!parse_number(argv[5], 0, 0x7fffffff, &parent))
+		return fail(EXIT_USAGE, "PARENT_PID must be a process id or 0", argv[5]);
 	grace_seconds = (unsigned)grace;
 
 	/* Logs and data files of the engine are nobody else's to read. */
 	umask(0077);
-	if (mkfifo(argv[2], 0600) && errno != EEXIST)
-		return fail(EXIT_SYSTEM, argv[2], strerror(errno));
+	if (mkfifo(argv[3], 0600) && errno != EEXIST)
+		return fail(EXIT_SYSTEM, argv[3], strerror(errno));
 	/* Read and write, because a FIFO opened for writing only would wait for its reader, which is started below. */
-	fd = open(argv[2], O_RDWR | O_CLOEXEC);
+	fd = open(argv[3], O_RDWR | O_CLOEXEC);
 	if (fd < 0)
-		return fail(EXIT_SYSTEM, argv[2], strerror(errno));
+		return fail(EXIT_SYSTEM, argv[3], strerror(errno));
 	if (flock(fd, LOCK_EX | LOCK_NB)) {
 		if (errno == EWOULDBLOCK)
-			return fail(EXIT_LOCKED, argv[2], "another server holds this directory");
-		return fail(EXIT_SYSTEM, argv[2], strerror(errno));
+			return fail(EXIT_LOCKED, argv[3], "another server holds this directory");
+		return fail(EXIT_SYSTEM, argv[3], strerror(errno));
 	}
 	hold_fd = fd;
 
@@ -178,6 +184,9 @@ int main(int argc, char **argv)
 
 	if (take_terminal())
 		return fail(EXIT_SYSTEM, "cannot make a terminal", strerror(errno));
+
+	if (!realpath(argv[2], directory) || guard_writes(directory))
+		return fail(EXIT_SYSTEM, argv[2], strerror(errno));
 
 	library = dlopen(argv[1], RTLD_NOW);
 	if (!library)

@@ -180,6 +180,7 @@ class Engine implements ClickHouseServer {
       `SETTINGS log_comment = '${this.#token}', max_threads = 1, storage_file_read_method = 'read' FORMAT Null`;
     return [
       library,
+      this.#files.engine,
       HOLD_FIFO,
       String(Math.ceil(stopTimeoutMs / 1000)),
       String(stopWithParent ? process.pid : 0),

@@ -56,8 +56,12 @@ test("refuses a library that is none, a parent that has gone, and a bad command 
     return { status, stderr };
   };
   const fifo = join(directory, "fifo");
-  expect(run(notALibrary, fifo, "10", "0", "--version")).toMatchObject({ status: 3, stderr: expect.stringContaining("not-a-library.so") });
-  expect(run(notALibrary, fifo, "10", "1", "--version")).toMatchObject({ status: 5, stderr: expect.stringContaining("parent") });
-  expect(run(notALibrary, fifo, "0", "0", "--version")).toMatchObject({ status: 2, stderr: expect.stringContaining("GRACE_SECONDS") });
-  expect(run(notALibrary, join(directory, "no/fifo"), "10", "0", "--version")).toMatchObject({ status: 5 });
+  expect(run(notALibrary, directory, fifo, "10", "0", "--version")).toMatchObject({ status: 3, stderr: expect.stringContaining("not-a-library.so") });
+  expect(run(notALibrary, directory, fifo, "10", "1", "--version")).toMatchObject({ status: 5, stderr: expect.stringContaining("parent") });
+  expect(run(notALibrary, directory, fifo, "0", "0", "--version")).toMatchObject({ status: 2, stderr: expect.stringContaining("GRACE_SECONDS") });
+  expect(run(notALibrary, directory, join(directory, "no/fifo"), "10", "0", "--version")).toMatchObject({ status: 5 });
+  expect(run(notALibrary, join(directory, "no"), fifo, "10", "0", "--version")).toMatchObject({
+    status: 5,
+    stderr: expect.stringContaining("/no: "),
+  });
 });
