@@ -232,6 +232,18 @@ describe("IngestStream", () => {
     await until(() => expect(server.statuses.at(-1)?.refusedFrames).toBe(1n));
   });
 
+  it("sends a window again that arrived damaged, and sets it aside when it is refused each time", async () => {
+    let damaged = 0;
+    server.verdict = ({ sequence }) =>
+      sequence === 3n || (sequence === 2n && damaged++ < 2) ? { code: RefusalCode.MALFORMED, reason: "s: 1 columns, expected 4" } : "ack";
+    await spoolWindows(4);
+    connect();
+    await until(() => expect(spool.state).toMatchObject({ frames: 0, refusedFrames: 1 }));
+    expect(server.sequences(server.acknowledged).sort()).toEqual([1, 2, 4]);
+    expect(server.sequences().filter((sequence) => sequence === 2)).toHaveLength(3);
+    expect(server.sequences().filter((sequence) => sequence === 3)).toHaveLength(3);
+  });
+
   it("sends no window that the API would find too large", async () => {
     server.config = { frameBytesMax: 1_000 };
     await spoolWindow(undefined, 2_000);

@@ -88,7 +88,7 @@ export interface StreamState {
 
 const connectTimeoutMs = 10_000;
 const statusDelayMs = 1_000;
-/** Times a frame that is refused for its clock offset, or that alone broke a stream, is tried before it is set aside. */
+/** Times a frame that is refused for its clock offset or as malformed, or that alone broke a stream, is tried before it is set aside. */
 const attemptsMax = 3;
 
 /** Two kinds of frames with a pace of their own: the newest two windows, and what waits from before. */
@@ -430,6 +430,11 @@ export class IngestStream {
       return;
     }
     this.#inFlight.delete(sequence);
+    // What was damaged on the way is refused like what is wrong; on disk it is whole, and the next copy may arrive so.
+    if (refusal.code === RefusalCode.MALFORMED && this.#countAttempt(sequence) < attemptsMax) {
+      log.warn("the API cannot read a window, sending it again", { sequence, reason: refusal.reason });
+      return;
+    }
     this.#refuse(sequence, refusal.code, refusal.reason);
   }
 
