@@ -95,6 +95,7 @@ async function measure(clickhouse: TestClickHouse, isReal: boolean): Promise<Ben
         ...(noise === null ? [] : [{ what: "  of which no codec can take out", value: noise, unit: "B/row" }]),
       ];
     });
+  measurements.push(...meanHistogramRows(sizes));
   const projected = isReal ? undefined : project(sizes, retention);
   for (const { level, scope, bytesPerDay } of projected?.levels ?? []) {
     measurements.push({ what: `${level} ${scope}, ${SIZED_HOSTS} hosts`, value: bytesPerDay / 1e6, unit: "MB/day" });
@@ -123,6 +124,26 @@ async function measure(clickhouse: TestClickHouse, isReal: boolean): Promise<Ben
       ...(projected === undefined ? {} : { retention: projected }),
     },
   };
+}
+
+/** Bytes of a histogram row of any signal: what they take together, by how many of each there are. */
+function meanHistogramRows(sizes: readonly TableSize[]): Measurement[] {
+  return (["raw", "1m"] as const).flatMap((level) => {
+    const tables = sizes.filter(
+      ({ table, rows }) => isHistogram(table) && kindOf(table).level === level && kindOf(table).scope === "host" && rows > 0,
+    );
+    const rows = tables.reduce((sum, table) => sum + table.rows, 0);
+    if (rows === 0) return [];
+    const bytes = tables.reduce((sum, table) => sum + table.bytes, 0);
+    return [
+      {
+        what: `histogram rows of all signals, ${level}`,
+        value: bytes / rows,
+        unit: "B/row",
+        against: { what: "the limit of a histogram row", value: HISTOGRAM_ROW_BYTES_MAX },
+      },
+    ];
+  });
 }
 
 async function sizesOf({ client, database }: TestClickHouse): Promise<TableSize[]> {
