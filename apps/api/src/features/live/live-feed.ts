@@ -208,7 +208,7 @@ export class LiveFeed {
     let rowsRead = 0;
     try {
       const points = (untilMs - fromMs) / stepMs;
-      const answer = await queries.query(this.caller, { ...query, from: fromMs, to: untilMs, points }, this.stopping.signal, stepMs);
+      const answer = await queries.query(this.caller, { ...query, from: fromMs, to: untilMs, points }, this.stopping.signal, { rawGrainMs: stepMs });
       rowsRead = answer.meta.rowsRead;
       return { fromMs, toMs: untilMs, stepMs, answer };
     } finally {

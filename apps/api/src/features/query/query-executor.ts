@@ -75,7 +75,9 @@ export class Execution {
 
   /** The one value of each group over the range. */
   async answer(query: RangeQuery): Promise<Answer> {
-    const answer = await this.services.queries.query(this.caller, { ...query, points: 1, explain: false }, this.signal);
+    // It stands beside others of the same range.
+    const options = { isOfThisRange: true };
+    const answer = await this.services.queries.query(this.caller, { ...query, points: 1, explain: false }, this.signal, options);
     this.rows += rowsToCount(answer);
     return answer;
   }

@@ -5,6 +5,7 @@ import { startTestApi, type TestApi, TestOrganisation } from "../../../test/test
 import { ClickHouseService } from "../../clickhouse/clickhouse.service.ts";
 import { LimitsService } from "../limits/limits.service.ts";
 import { RollupsService } from "../rollups/rollups.service.ts";
+import { LARGE_FLEET_HOSTS } from "./known-hosts.ts";
 import { measuresOf } from "./measures.ts";
 import { QueryRepository } from "./query.repository.ts";
 import type { Answer, HeatmapSeries, ValueSeries } from "./query.schemas.ts";
@@ -848,6 +849,43 @@ describe("statements", () => {
       expect(waitedMs).toBeGreaterThan(0);
       // Waiting is no planning.
       expect(meta.plannerMs + meta.assemblyMs).toBeLessThanOrEqual(meta.elapsedMs - waitedMs + 0.2);
+    } finally {
+      working.resolve();
+      Object.assign(admission.limits, before);
+    }
+  });
+
+  it("that wait long leave who follows a large fleet's present the answer before, which says of what range it is and how old", async () => {
+    const organisation = await TestOrganisation.create(api);
+    await organisation.addHosts(Array.from({ length: LARGE_FLEET_HOSTS }, (_, index) => `node-${index}`));
+    const toMs = Math.floor(Date.now() / 10_000) * 10_000;
+    const ask = async (laterMs: number) => {
+      const response = await organisation.request("/query", {
+        body: {
+          signal: "tcp_retransmits",
+          select: [{ measure: "segments", aggregate: "sum" }],
+          points: 1,
+          from: toMs + laterMs - 600_000,
+          to: toMs + laterMs,
+        },
+      });
+      return { age: Number(response.headers.get("age")), meta: ((await response.json()) as Answer).meta };
+    };
+    const first = await ask(0);
+    expect(Date.parse(first.meta.to)).toBe(toMs);
+    const admission = api.app.get(StatementAdmission);
+    const before = { ...admission.limits };
+    const working = Promise.withResolvers<void>();
+    admission.limits.runningMax = 1;
+    try {
+      const other = admission.run("somebody else", "work", () => working.promise);
+      const [earlier, beside] = await Promise.all([ask(10_000), ask(10_000)]);
+      expect(earlier.meta).toEqual(first.meta);
+      expect(beside.meta).toEqual(first.meta);
+      expect(earlier.age).toBeGreaterThanOrEqual(1);
+      working.resolve();
+      await other;
+      await expect.poll(async () => Date.parse((await ask(10_000)).meta.to), { timeout: 10_000 }).toBe(toMs + 10_000);
     } finally {
       working.resolve();
       Object.assign(admission.limits, before);

@@ -53,7 +53,7 @@ import { nameOf } from "./statement-name.ts";
 import { isFleet, type Reading } from "./statements.ts";
 import { type TimeRange, WINDOW_MS } from "./time-range.ts";
 import { ValuesTogether } from "./values-together.ts";
-import { type Made, WholeAnswers } from "./whole-answers.ts";
+import { EARLIER_MS_MAX, type Following, type Made, WholeAnswers } from "./whole-answers.ts";
 
 /** Shorter than the time in which a host counts as late; long enough for all panels of a page. */
 const HOSTS_KEPT_MS = 5_000;
@@ -105,16 +105,23 @@ export class QueryService {
   /**
    * Answers a query out of the caller's organisation. The answer may be others' too (docs/adr/0019): nobody changes it, and `rowsToCount` says what it costs whom.
    * @param signal aborts the query in ClickHouse too, unless somebody else waits for the same
-   * @param rawGrainMs shortest step of raw rows, where the caller knows that the windows of these hosts are shorter than others'
+   * @param options.rawGrainMs shortest step of raw rows, where the caller knows that the windows of these hosts are shorter than others'
+   * @param options.isOfThisRange an answer of a range that ended a little earlier will not do, however long its own takes
    * @throws AppError VALIDATION_FAILED, SIGNAL_NOT_FOUND, QUERY_TOO_LARGE, QUERY_TIMEOUT, STORAGE_UNAVAILABLE, FORBIDDEN
    */
-  async query(caller: Caller, query: Query, signal?: AbortSignal, rawGrainMs?: number): Promise<Answer> {
+  async query(
+    caller: Caller,
+    query: Query,
+    signal?: AbortSignal,
+    { rawGrainMs, isOfThisRange = false }: { readonly rawGrainMs?: number; readonly isOfThisRange?: boolean } = {},
+  ): Promise<Answer> {
     const journal = new Journal();
     const question = await this.resolve(caller, query, journal);
-    const key = query.explain || rawGrainMs !== undefined ? undefined : wholeKey(question);
-    if (key === undefined) return (await this.make(question, journal, { isExplained: query.explain, rawGrainMs }, signal)).answer;
+    const whole = query.explain || rawGrainMs !== undefined ? undefined : wholeQuestion(question);
+    if (whole === undefined) return (await this.make(question, journal, { isExplained: query.explain, rawGrainMs }, signal)).answer;
     const make = (abort: AbortSignal) => this.make(aligned(question), journal, { isWhole: true }, abort);
-    const { made, origin } = await this.whole.get(key, this.repository.recentMs("always", question.tenant), make, signal);
+    const following = isOfThisRange ? undefined : whole.following;
+    const { made, origin } = await this.whole.get(whole.key, this.repository.recentMs("always", question.tenant), make, signal, following);
     this.metrics.countWhole(origin);
     return made.answer;
   }
@@ -365,13 +372,12 @@ function numberOf(list: readonly KnownHost[]): number {
   return number;
 }
 
-/** Names what a question about all hosts of a large fleet asks; undefined: it is another one, whose answer is its caller's alone. */
-function wholeKey({ tenant, resolved, enrolled }: Resolved): string | undefined {
-  const { signal, selections, by, labels, filters, hostFilters, comparisons, points, stepMs, limit, earlier } = resolved;
+/** What a question about all hosts of a large fleet is called, and whether it follows the present; undefined: it is another one, whose answer is its caller's alone. */
+function wholeQuestion({ tenant, nowMs, resolved, enrolled }: Resolved): { readonly key: string; readonly following?: Following } | undefined {
+  const { signal, selections, by, labels, filters, hostFilters, comparisons, points, stepMs, limit, earlier, range } = resolved;
   if (enrolled.length < LARGE_FLEET_HOSTS || hostFilters.length > 0 || signal.source === "server") return undefined;
-  const { fromMs, toMs } = alignedRange(resolved.range);
   const name = ({ measure, aggregate }: Pick<Selection, "measure" | "aggregate">): readonly string[] => [measure, aggregate];
-  return JSON.stringify([
+  const asked = [
     tenant,
     numberOf(enrolled),
     signal.name,
@@ -380,13 +386,15 @@ function wholeKey({ tenant, resolved, enrolled }: Resolved): string | undefined 
     labels,
     filters,
     comparisons.map(({ selection, operator, value }) => [...name(selection), operator, value]),
-    fromMs,
-    toMs,
     points,
     stepMs,
     limit,
     earlier,
-  ]);
+  ];
+  const { fromMs, toMs } = alignedRange(range);
+  const key = JSON.stringify([...asked, fromMs, toMs]);
+  // Of what ended longer ago all windows have come.
+  return nowMs - range.toMs > EARLIER_MS_MAX ? { key } : { key, following: { name: JSON.stringify([...asked, range.toMs - range.fromMs]), toMs } };
 }
 
 /** Steps begin and end on marks of windows: who asks some seconds later asks the same. */

@@ -31,16 +31,26 @@ export class SharedRuns<T> {
     signal?.throwIfAborted();
     const begun = this.runs.get(key);
     const known = begun !== undefined && begun.begunAtMs >= sinceMs ? begun : undefined;
-    const run = known ?? this.begin(key, work);
+    return { answer: await this.wait(key, known ?? this.begin(key, work), signal), isShared: known !== undefined };
+  }
+
+  /** The answer to work that is under way; undefined: there is none, and none is begun. Throws as `get` does. */
+  join(key: string, signal: AbortSignal | undefined): Promise<T> | undefined {
+    const run = this.runs.get(key);
+    return run === undefined ? undefined : this.wait(key, run, signal);
+  }
+
+  private async wait(key: string, run: Run<T>, signal: AbortSignal | undefined): Promise<T> {
     run.callers++;
     let leave: (() => void) | undefined;
     try {
-      if (signal === undefined) return { answer: await run.answer, isShared: known !== undefined };
+      if (signal === undefined) return await run.answer;
+      signal.throwIfAborted();
       const gone = new Promise<never>((_, reject) => {
         leave = () => reject(signal.reason);
         signal.addEventListener("abort", leave, { once: true });
       });
-      return { answer: await Promise.race([run.answer, gone]), isShared: known !== undefined };
+      return await Promise.race([run.answer, gone]);
     } finally {
       if (leave !== undefined) signal?.removeEventListener("abort", leave);
       if (--run.callers === 0 && !run.isOver) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Content } from "./table-versions.ts";
-import { type Made, WholeAnswers } from "./whole-answers.ts";
+import { type Following, type Made, WholeAnswers } from "./whole-answers.ts";
 
 interface Text {
   readonly text: string;
@@ -32,11 +32,13 @@ function workshop(bytesMax = 1_000) {
     begun.push({ signal, end, fail: reject });
     return promise;
   };
-  const get = async (key: string, signal?: AbortSignal, maxAgeMs = MAX_AGE_MS) => {
-    const { made, origin } = await answers.get(key, maxAgeMs, make, signal);
+  const get = async (key: string, signal?: AbortSignal, maxAgeMs = MAX_AGE_MS, following?: Following) => {
+    const { made, origin } = await answers.get(key, maxAgeMs, make, signal, following);
     return { answer: made.answer, origin };
   };
-  return { answers, begun, get, isStillThere, kept, letGo };
+  /** Asks what follows the present, of a range that ends so many ms later than another. */
+  const follow = (toMs: number, signal?: AbortSignal) => get(`until ${toMs}`, signal, MAX_AGE_MS, { name: "the last hour", toMs });
+  return { answers, begun, get, follow, isStillThere, kept, letGo };
 }
 
 describe("whole answers", () => {
@@ -127,5 +129,110 @@ describe("whole answers", () => {
     await make("f", 63);
     expect(kept).toHaveLength(5);
     expect(answers.size).toBe(240);
+  });
+});
+
+describe("whole answers to what follows the present", () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  const made = { contents: [] };
+  const tick = (ms: number) => vi.advanceTimersByTimeAsync(ms);
+  const withEarlier = async () => {
+    vi.useFakeTimers();
+    const shop = workshop();
+    const first = shop.follow(0);
+    shop.begun[0]?.end(made);
+    await first;
+    return shop;
+  };
+
+  it("are waited for a second, then the earlier one is handed out and its own goes on for who asks next", async () => {
+    const { begun, follow } = await withEarlier();
+    const [asked, other] = [follow(10_000), follow(10_000)];
+    await tick(999);
+    expect(begun).toHaveLength(2);
+    await tick(1);
+    expect(await asked).toMatchObject({ answer: { text: "answer 1" }, origin: "earlier" });
+    expect((await other).origin).toBe("earlier");
+    expect(begun[1]?.signal.aborted).toBe(false);
+    begun[1]?.end(made);
+    await tick(0);
+    expect(await follow(10_000)).toMatchObject({ answer: { text: "answer 2" }, origin: "recent" });
+  });
+
+  it("are their own where these come in time", async () => {
+    const { begun, follow } = await withEarlier();
+    const asked = follow(10_000);
+    await tick(500);
+    begun[1]?.end(made);
+    expect(await asked).toMatchObject({ answer: { text: "answer 2" }, origin: "made" });
+  });
+
+  it("are made one at a time, wherever the range ends", async () => {
+    const { begun, follow } = await withEarlier();
+    const [asked, later] = [follow(10_000), follow(20_000)];
+    await tick(500);
+    expect(begun).toHaveLength(2);
+    begun[1]?.end(made);
+    expect((await asked).answer.text).toBe("answer 2");
+    expect(await later).toMatchObject({ answer: { text: "answer 2" }, origin: "shared" });
+  });
+
+  it("are never of a range that ends later than what is asked, or much earlier, or older than twenty seconds", async () => {
+    const { begun, follow } = await withEarlier();
+    const asked = [follow(-10_000), follow(30_000)];
+    await tick(1_500);
+    expect(begun).toHaveLength(3);
+    begun[1]?.end(made);
+    begun[2]?.end(made);
+    expect(await Promise.all(asked)).toMatchObject([{ answer: { text: "answer 2" } }, { answer: { text: "answer 3" } }]);
+    await tick(19_500);
+    const late = follow(40_000);
+    await tick(1_500);
+    expect(begun).toHaveLength(4);
+    begun[3]?.end(made);
+    expect(await late).toMatchObject({ answer: { text: "answer 4" }, origin: "made" });
+  });
+
+  it("are the earlier ones where their own fail, which who has no earlier one hears of", async () => {
+    const { begun, follow } = await withEarlier();
+    const asked = follow(10_000);
+    begun[1]?.fail(new Error("away"));
+    expect(await asked).toMatchObject({ answer: { text: "answer 1" }, origin: "earlier" });
+    await tick(20_000);
+    const later = follow(20_000);
+    begun[2]?.fail(new Error("still away"));
+    await expect(later).rejects.toThrow("still away");
+  });
+
+  it("are joined while they are made where there is no earlier one, and end when all have gone", async () => {
+    vi.useFakeTimers();
+    const { begun, follow } = workshop();
+    const [first, second, third] = [new AbortController(), new AbortController(), new AbortController()];
+    const asked = [follow(0, first.signal), follow(10_000, second.signal), follow(20_000, third.signal)];
+    const left = asked.map((one) => expect(one).rejects.toThrow("left"));
+    await tick(0);
+    expect(begun).toHaveLength(1);
+    for (const { signal, abort } of [first, second].map((caller) => ({ signal: begun[0]?.signal, abort: () => caller.abort(new Error("left")) }))) {
+      abort();
+      await tick(0);
+      expect(signal?.aborted).toBe(false);
+    }
+    third.abort(new Error("left"));
+    await Promise.all(left);
+    expect(begun[0]?.signal.aborted).toBe(true);
+  });
+
+  it("leave who goes away, and go on", async () => {
+    const { begun, follow } = await withEarlier();
+    const caller = new AbortController();
+    const asked = follow(10_000, caller.signal);
+    const left = expect(asked).rejects.toThrow("left");
+    await tick(100);
+    caller.abort(new Error("left"));
+    await left;
+    expect(begun[1]?.signal.aborted).toBe(false);
   });
 });

@@ -13,8 +13,21 @@ export interface Made<T> {
   readonly bytes: number;
 }
 
-/** made: for this caller; shared: it was being made for another; recent: it had been made for another. */
-export type WholeOrigin = "made" | "shared" | "recent";
+/** made: for this caller; shared: it was being made for another; recent: it had been made for another; earlier: so had the one of a range that ended some seconds earlier, and this one's took too long. */
+export type WholeOrigin = "made" | "shared" | "recent" | "earlier";
+
+/** A question that follows the present: asked again it means the same length of time, which ends a little later. */
+export interface Following {
+  /** Names everything that is asked but where the range lies, the tenant included. */
+  readonly name: string;
+  /** Where the range ends, Unix milliseconds. */
+  readonly toMs: number;
+}
+
+/** How long a question that follows the present waits for its own answer where there is an earlier one. */
+const PATIENCE_MS = 1_000;
+/** How old that may be, and how much earlier its range may end: two refreshes of a page. */
+export const EARLIER_MS_MAX = 20_000;
 
 export interface WholeAnswersOptions<T> {
   readonly bytesMax: number;
@@ -28,16 +41,28 @@ export interface WholeAnswersOptions<T> {
 
 interface Kept<T> extends Made<T> {
   readonly timer: NodeJS.Timeout;
+  readonly following: Following | undefined;
+}
+
+interface Run<T> {
+  readonly answer: Made<T>;
+  readonly isShared: boolean;
 }
 
 /**
  * Answers that several callers get. Who asks for what is being made waits for it; who asks moments later gets it as it is, until it is older than an answer may be or something was written to rolled-up
  * rows that it was made of. Nobody may change an answer. A caller that goes away leaves the others theirs; failures are told to all who wait, and not kept.
+ *
+ * Who asks what follows the present waits a second at most where somebody got an answer to it in the seconds before: then they get that one, whose range says where it ends, and their own goes on being made
+ * for who asks next. One answer to such a question is made at a time, wherever its range ends: else a store that is behind would be asked for more the longer it takes.
  */
 export class WholeAnswers<T extends object> {
   /** The one asked for longest ago is first. */
   private readonly kept = new Map<string, Kept<T>>();
   private readonly making = new SharedRuns<Made<T>>();
+  /** By name of what follows the present: the newest answer, and what is being made. */
+  private readonly newest = new Map<string, Kept<T>>();
+  private readonly underWay = new Map<string, { readonly key: string; readonly toMs: number }>();
   private bytes = 0;
 
   constructor(private readonly options: WholeAnswersOptions<T>) {}
@@ -51,13 +76,15 @@ export class WholeAnswers<T extends object> {
    * @param key names everything that is asked, the tenant included
    * @param maxAgeMs how old an answer may be
    * @param make gets the signal that ends it
-   * @throws what `make` throws; the signal's reason
+   * @param following left out: only an answer to this very range will do
+   * @throws what `make` throws, unless there is an earlier answer; the signal's reason
    */
   async get(
     key: string,
     maxAgeMs: number,
     make: (signal: AbortSignal) => Promise<Made<T>>,
     signal: AbortSignal | undefined,
+    following?: Following,
   ): Promise<{ readonly made: Made<T>; readonly origin: WholeOrigin }> {
     const kept = this.kept.get(key);
     if (kept !== undefined && performance.now() - kept.asOfMs < maxAgeMs) {
@@ -66,10 +93,60 @@ export class WholeAnswers<T extends object> {
         this.touch(key, kept);
         return { made: kept, origin: "recent" };
       }
-      if (this.kept.get(key) === kept) this.letGo(key);
+      // It may still be what there was some seconds ago.
+      if (kept.following === undefined && this.kept.get(key) === kept) this.letGo(key);
     }
-    const { answer: made, isShared } = await this.making.get(key, (abort) => this.make(key, make, abort), signal, performance.now() - maxAgeMs);
+    const begin = (until: AbortSignal | undefined): Promise<Run<T>> =>
+      this.making.get(key, (abort) => this.make(key, make, abort, following), until, performance.now() - maxAgeMs);
+    const run = (until: AbortSignal | undefined): Promise<Run<T>> => this.join(key, following, until) ?? begin(until);
+    if (following !== undefined && this.earlier(following) !== undefined) return this.orEarlier(following, run(undefined), signal);
+    const { answer: made, isShared } = await run(signal);
     return { made, origin: isShared ? "shared" : "made" };
+  }
+
+  /** What is being made of a range that ends a little earlier; undefined where nothing is. */
+  private join(key: string, following: Following | undefined, signal: AbortSignal | undefined): Promise<Run<T>> | undefined {
+    const known = following === undefined ? undefined : this.underWay.get(following.name);
+    if (following === undefined || known === undefined || known.key === key || !isShortlyBefore(known.toMs, following.toMs)) return undefined;
+    return this.making.join(known.key, signal)?.then((answer) => ({ answer, isShared: true }));
+  }
+
+  /** The newest answer to what follows the present, of a range that ended no later; undefined where that is too long ago. */
+  private earlier({ name, toMs }: Following): Made<T> | undefined {
+    const kept = this.newest.get(name);
+    if (kept?.following === undefined || !isShortlyBefore(kept.following.toMs, toMs)) return undefined;
+    const asOfMs = Math.min(kept.asOfMs, ...kept.contents.map((content) => content.asOfMs));
+    return performance.now() - asOfMs < EARLIER_MS_MAX ? kept : undefined;
+  }
+
+  /** @param run makes the answer, which nobody's going away ends: who asks next gets it */
+  private async orEarlier(
+    following: Following,
+    run: Promise<Run<T>>,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly made: Made<T>; readonly origin: WholeOrigin }> {
+    const made = run.then(({ answer, isShared }) => ({ made: answer, origin: isShared ? ("shared" as const) : ("made" as const) }));
+    // Nobody may be there any more to hear of a failure.
+    made.catch(() => {});
+    signal?.throwIfAborted();
+    let timer: NodeJS.Timeout | undefined;
+    let leave: (() => void) | undefined;
+    const late = new Promise<undefined>((resolve, reject) => {
+      timer = setTimeout(() => resolve(undefined), PATIENCE_MS);
+      leave = () => reject(signal?.reason);
+      signal?.addEventListener("abort", leave, { once: true });
+    });
+    try {
+      const inTime = await Promise.race([made, late]);
+      if (inTime !== undefined) return inTime;
+    } catch (error) {
+      if (signal?.aborted === true || this.earlier(following) === undefined) throw error;
+    } finally {
+      clearTimeout(timer);
+      if (leave !== undefined) signal?.removeEventListener("abort", leave);
+    }
+    const earlier = this.earlier(following);
+    return earlier === undefined ? made : { made: earlier, origin: "earlier" };
   }
 
   private async isRight({ contents }: Made<T>): Promise<boolean> {
@@ -83,18 +160,29 @@ export class WholeAnswers<T extends object> {
     this.kept.set(key, kept);
   }
 
-  private async make(key: string, make: (signal: AbortSignal) => Promise<Made<T>>, signal: AbortSignal): Promise<Made<T>> {
-    const made = await make(signal);
+  private async make(
+    key: string,
+    make: (signal: AbortSignal) => Promise<Made<T>>,
+    signal: AbortSignal,
+    following: Following | undefined,
+  ): Promise<Made<T>> {
+    if (following !== undefined) this.underWay.set(following.name, { key, toMs: following.toMs });
+    const isOver = (): void => {
+      if (following !== undefined && this.underWay.get(following.name)?.key === key) this.underWay.delete(following.name);
+    };
+    const made = await make(signal).finally(isOver);
     const { bytesMax, keptMs } = this.options;
     this.letGo(key);
-    const restMs = keptMs - (performance.now() - made.asOfMs);
+    const restMs = (following === undefined ? keptMs : Math.max(keptMs, EARLIER_MS_MAX)) - (performance.now() - made.asOfMs);
     // One that takes a large part of the room would push out everything else.
     if (restMs <= 0 || made.bytes > bytesMax / 4) return made;
     const timer = setTimeout(() => {
       if (this.kept.get(key)?.timer === timer) this.letGo(key);
     }, restMs).unref();
-    this.kept.set(key, { ...made, timer });
+    const kept: Kept<T> = { ...made, timer, following };
+    this.kept.set(key, kept);
     this.bytes += made.bytes;
+    if (following !== undefined && (this.newest.get(following.name)?.following?.toMs ?? 0) <= following.toMs) this.newest.set(following.name, kept);
     this.options.onKept?.(made);
     for (const oldest of this.kept.keys()) {
       if (this.bytes <= bytesMax) break;
@@ -108,7 +196,12 @@ export class WholeAnswers<T extends object> {
     if (kept === undefined) return;
     this.kept.delete(key);
     this.bytes -= kept.bytes;
+    if (kept.following !== undefined && this.newest.get(kept.following.name) === kept) this.newest.delete(kept.following.name);
     clearTimeout(kept.timer);
     this.options.onLetGo?.(kept.answer);
   }
+}
+
+function isShortlyBefore(earlierMs: number, toMs: number): boolean {
+  return earlierMs <= toMs && toMs - earlierMs <= EARLIER_MS_MAX;
 }
