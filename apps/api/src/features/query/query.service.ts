@@ -379,7 +379,6 @@ function wholeQuestion({ tenant, nowMs, resolved, enrolled }: Resolved): { reado
   const name = ({ measure, aggregate }: Pick<Selection, "measure" | "aggregate">): readonly string[] => [measure, aggregate];
   const asked = [
     tenant,
-    numberOf(enrolled),
     signal.name,
     selections.map(name),
     by,
@@ -392,8 +391,8 @@ function wholeQuestion({ tenant, nowMs, resolved, enrolled }: Resolved): { reado
     earlier,
   ];
   const { fromMs, toMs } = alignedRange(range);
-  const key = JSON.stringify([...asked, fromMs, toMs]);
-  // Of what ended longer ago all windows have come.
+  const key = JSON.stringify([numberOf(enrolled), ...asked, fromMs, toMs]);
+  // Of what ended longer ago all windows have come. What was so some seconds ago was so of the hosts there were.
   return nowMs - range.toMs > EARLIER_MS_MAX ? { key } : { key, following: { name: JSON.stringify([...asked, range.toMs - range.fromMs]), toMs } };
 }
 

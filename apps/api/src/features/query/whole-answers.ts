@@ -96,6 +96,7 @@ export class WholeAnswers<T extends object> {
       // It may still be what there was some seconds ago.
       if (kept.following === undefined && this.kept.get(key) === kept) this.letGo(key);
     }
+    signal?.throwIfAborted();
     const begin = (until: AbortSignal | undefined): Promise<Run<T>> =>
       this.making.get(key, (abort) => this.make(key, make, abort, following), until, performance.now() - maxAgeMs);
     const run = (until: AbortSignal | undefined): Promise<Run<T>> => this.join(key, following, until) ?? begin(until);
@@ -128,7 +129,6 @@ export class WholeAnswers<T extends object> {
     const made = run.then(({ answer, isShared }) => ({ made: answer, origin: isShared ? ("shared" as const) : ("made" as const) }));
     // Nobody may be there any more to hear of a failure.
     made.catch(() => {});
-    signal?.throwIfAborted();
     let timer: NodeJS.Timeout | undefined;
     let leave: (() => void) | undefined;
     const late = new Promise<undefined>((resolve, reject) => {
