@@ -55,6 +55,8 @@ export default defineConfig({
           include: ["{apps,packages,scripts,tests}/**/*.test.{ts,tsx}"],
           exclude: [...exclude, "**/*.int.test.ts", "**/*.kernel.test.ts", "tests/e2e/**"],
           maxWorkers: availableParallelism(),
+          // What takes a second takes several beside lint and types on a busy machine.
+          testTimeout: 30_000,
           sequence: { groupOrder: 1 },
         },
       },

@@ -19,6 +19,11 @@ export function kernelsReference(): string {
     });
     return `| \`${signal}\` | ${cells.join(" | ")} |`;
   });
+  const agentRow = columns.map(({ record }) => {
+    if (!record?.asAgent) return "not measured";
+    if (record.asAgent.length === 0) return "the same";
+    return `the same but ${record.asAgent.map(({ signal, state, reason }) => `\`${signal}\`: ${state} ${note(reason)}`).join(", ")}`;
+  });
   const testRow = columns.map(({ record }) => {
     if (!record?.tests) return "not run";
     const { passed, failed, skipped } = totalsOf(record.tests);
@@ -33,12 +38,16 @@ export function kernelsReference(): string {
     "",
     "What the agent says of each signal on kernels it was run on. Generated from `tests/kernels/recorded` by `node scripts/generate-docs.ts`; a run of",
     "`./waggle test kernels --write` renews the records. Do not edit. Kernels 5.10 to newest are Debian's, in an emulated machine; `host` is the machine Waggle",
-    "is developed on. `not measured` means that nobody has looked since the signal exists or the kernel is in the list, and nothing else.",
+    "is developed on. `not measured` means that nobody has looked since the signal exists or the kernel is in the list, and nothing else. The agent was root when it said",
+    "this; `as the agent's user` is where it says something else with `CAP_BPF` and `CAP_PERFMON` alone, as `./waggle up` starts it.",
+    "Kernel tests are not run on 5.10, where no program can be loaded ([what it lacks](../tests/kernels/README.md#what-510-lacks)); on the host they are part of every",
+    "`./waggle test`.",
     "",
     `| | ${columns.map(({ name }) => name).join(" | ")} |`,
     `|${" --- |".repeat(columns.length + 1)}`,
     `| release | ${columns.map(({ record }) => record?.release ?? "not measured").join(" | ")} |`,
     ...rows,
+    `| as the agent's user | ${agentRow.join(" | ")} |`,
     `| kernel tests | ${testRow.join(" | ")} |`,
     "",
     ...(notes.length > 0

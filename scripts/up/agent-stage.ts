@@ -91,10 +91,14 @@ export function giveEnrolmentToken(staged: StagedAgent, token: string): void {
   chownSync(staged.enrolmentTokenFile, AGENT_UID, AGENT_UID);
 }
 
-/** The words that start a program as the agent's user with exactly the two capabilities, ending with this process. */
+/**
+ * The words that start a program as the agent's user with exactly the two capabilities, ending with this process. Kernels before 5.11 count maps as locked
+ * memory, of which a user may have little; a container that may not raise the limit keeps it.
+ */
 export function withAgentPrivileges(command: readonly string[]): string[] {
   const capabilities = "-all,+bpf,+perfmon";
   return [
+    ...["/bin/sh", "-c", 'ulimit -l unlimited 2>/dev/null; exec "$@"', "sh"],
     "/usr/bin/setpriv",
     `--reuid=${AGENT_UID}`,
     `--regid=${AGENT_UID}`,

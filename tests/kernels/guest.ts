@@ -1,12 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFileSync, spawn } from "node:child_process";
-import { chmodSync, copyFileSync, createWriteStream, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  createWriteStream,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { StoredKernel } from "./fetch.ts";
 
 /** What must be loaded before the host's files can be seen; ext4 does not name crc32c_generic as its own (newer kernels have it built in). */
 const BOOT_MODULES = ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "9pnet_virtio", "9p", "overlay"];
+
+/**
+ * Its two CPUs take turns. With a thread each, QEMU 7.2 now and then runs code that the kernel has replaced meanwhile, and attaching to a tracepoint
+ * replaces code: an int3 that was taken out again is an oops (in trace_syscall_enter, in sched_clock_cpu) and the guest's end.
+ */
+const ACCELERATOR = "tcg,thread=single";
 
 export interface GuestRun {
   /** A shell command; runs as root, in the project's folder. */
@@ -20,15 +37,23 @@ export interface GuestRun {
   readonly memoryMb: number;
 }
 
+export interface GuestEnd {
+  /** The command's exit status; null if the guest did not get that far or fell silent. */
+  readonly status: number | null;
+  /** Seconds that passed for the guest in one of this machine's, while the command ran; null if it did not come to its end. */
+  readonly clockRate: number | null;
+  /** What the kernel said last if it panicked. */
+  readonly panic: string | null;
+}
+
 /**
  * Boots the kernel in an emulated machine (QEMU, no KVM) that sees this host's files read-only, below a layer on a scratch disk, and runs a command there.
  * What the console says is in `console.log` of the results.
- * @returns the command's exit status; null if the guest did not get that far or fell silent
  */
-export async function runInGuest(kernel: StoredKernel, run: GuestRun): Promise<number | null> {
+export async function runInGuest(kernel: StoredKernel, run: GuestRun): Promise<GuestEnd> {
   const work = mkdtempSync(join(tmpdir(), "waggle-guest-"));
   try {
-    rmSync(join(run.results, "status"), { force: true });
+    for (const left of ["status", "began", "ended"]) rmSync(join(run.results, left), { force: true });
     writeFileSync(join(run.results, "command"), `${run.command}\n`);
     const variables = { ...run.environment, WAGGLE_ROOT: run.root };
     writeFileSync(
@@ -37,8 +62,8 @@ export async function runInGuest(kernel: StoredKernel, run: GuestRun): Promise<n
         .map(([name, value]) => `export ${name}='${value}'\n`)
         .join(""),
     );
-    await boot(kernel, run, makeInitramfs(kernel, work), makeScratchDisk(work));
-    return readStatus(run.results);
+    await boot(kernel, run, makeInitramfs(kernel, work), makeScratchDisk(work), tscKhz(work));
+    return { status: readStatus(run.results), clockRate: readClockRate(run.results), panic: readPanic(run.results) };
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
@@ -52,17 +77,43 @@ function readStatus(results: string): number | null {
   }
 }
 
-function boot(kernel: StoredKernel, { results, silenceMsMax, memoryMb }: GuestRun, initramfs: string, disk: string): Promise<void> {
+/** The guest leaves its uptime, in s, in two files, whose times are this machine's. */
+function readClockRate(results: string): number | null {
+  try {
+    const [began, ended] = ["began", "ended"].map((name) => {
+      const file = join(results, name);
+      return { guestS: Number(readFileSync(file, "utf8").split(" ", 1)[0]), hostS: statSync(file).mtimeMs / 1000 };
+    }) as [{ guestS: number; hostS: number }, { guestS: number; hostS: number }];
+    return (ended.guestS - began.guestS) / (ended.hostS - began.hostS);
+  } catch {
+    return null;
+  }
+}
+
+function readPanic(results: string): string | null {
+  return /Kernel panic - .*/.exec(readFileSync(join(results, "console.log"), "utf8"))?.[0].trim() ?? null;
+}
+
+/** How fast the counter goes that a guest reads as its own, which is this machine's. */
+function tscKhz(work: string): string {
+  const program = join(work, "tsc-khz");
+  execFileSync("clang", ["-O2", "-o", program, join(import.meta.dirname, "tsc-khz.c")]);
+  return execFileSync(program, { encoding: "utf8" }).trim();
+}
+
+function boot(kernel: StoredKernel, { results, silenceMsMax, memoryMb }: GuestRun, initramfs: string, disk: string, khz: string): Promise<void> {
   const share = (path: string, tag: string, more: string): string[] => [
     "-virtfs",
     `local,path=${path},mount_tag=${tag},security_model=none,multidevs=remap${more}`,
   ];
+  // Left to itself the kernel measures how fast its clock goes against a timer that is emulated: while this machine is busy it may be several times off.
+  const append = `console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable tsc_early_khz=${khz}`;
   const qemu = spawn(
     "qemu-system-x86_64",
     [
-      ...["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"],
+      ...["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-machine", "q35", "-accel", ACCELERATOR, "-cpu", "max"],
       ...["-smp", "2", "-m", String(memoryMb), "-serial", "stdio"],
-      ...["-kernel", kernel.image, "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable"],
+      ...["-kernel", kernel.image, "-initrd", initramfs, "-append", append],
       ...["-drive", `file=${disk},format=raw,if=virtio,cache=unsafe`],
       ...share("/", "host", ",readonly=on"),
       ...share(results, "results", ""),

@@ -1,7 +1,7 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: Apache-2.0
 # First process of a guest: the host's files, read-only under a layer on a scratch disk; then the command of waggle.command; then power off.
-# In /results, which the host shares for writing, it leaves `status`: the command's exit status.
+# In /results, which the host shares for writing, it leaves `status`, the command's exit status, and what /proc/uptime said when it `began` and `ended`.
 export PATH=/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
@@ -50,8 +50,11 @@ hostname guest
 ip link set lo up
 ulimit -n 65536
 cat >/whole/run/waggle-main <<-'EOF'
+	cat /proc/uptime >/results/began
 	(. /results/environment; cd "$WAGGLE_ROOT" && exec sh /results/command) </dev/null
-	echo $? >/results/status
+	status=$?
+	cat /proc/uptime >/results/ended
+	echo $status >/results/status
 	echo "waggle: done"
 	sync
 	exec busybox-waggle poweroff -f

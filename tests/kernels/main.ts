@@ -5,12 +5,14 @@
  */
 import { spawnSync } from "node:child_process";
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { withAgentPrivileges } from "../../scripts/up/agent-stage.ts";
 import { fetchKernel } from "./fetch.ts";
-import { runInGuest } from "./guest.ts";
+import { type GuestEnd, runInGuest } from "./guest.ts";
 import { HOST, kernels } from "./kernels.ts";
 import {
+  differencesOf,
   type FileResult,
   type KernelCoverage,
   type KernelRecord,
@@ -23,10 +25,14 @@ import {
 
 const USAGE = `usage: ./waggle test kernels [--kernel NAME]... [--short] [--only TEXT]... [--write]
 
+What the agent says of each signal on other kernels, and the kernel tests there, each kernel in an emulated machine.
+
   --kernel NAME   ${[...kernels.map(({ name }) => name), HOST].join(", ")} (default: all but ${HOST})
   --short         only what the agent says of each signal, no tests
   --only TEXT     only test files with this in their path; what is kept of the others stays
   --write         keep the result in tests/kernels/recorded and renew docs/kernels.md
+
+Kernels and consoles are in .waggle/kernels.
 `;
 
 const root = resolve(import.meta.dirname, "../..");
@@ -35,8 +41,18 @@ const cache = join(root, ".waggle/kernels");
 const SILENCE_MS_MAX = 20 * 60_000;
 const HOST_MS_MAX = 60 * 60_000;
 const GUEST_MEMORY_MB = 3_072;
+/** Share of the time by which a guest's clock may be off. */
+const CLOCK_OFF_MAX = 0.05;
 
-const READ_COVERAGE = "node tests/kernels/read-coverage.ts";
+/** The checkout may lie in a home that the agent's user cannot enter: in a mount namespace of its own it is also in a place that it can. */
+const nodeInRoot = relative(root, process.execPath);
+const asAgent = [
+  ...["unshare", "--mount", "sh", "-c", 'mount --bind "$PWD" /mnt && cd /mnt && exec "$@"', "sh"],
+  ...withAgentPrivileges([nodeInRoot.startsWith("..") ? process.execPath : `./${nodeInRoot}`]),
+]
+  .map((word) => `'${word}'`)
+  .join(" ");
+const READ_COVERAGE = "tests/kernels/read-coverage.ts";
 const testFiles = globSync("{apps,packages}/*/{src,test}/**/*.kernel.test.ts", { cwd: root }).sort();
 
 // An end by a signal is an end like any other: machines that run are switched off (guest.ts).
@@ -44,6 +60,10 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => 
 process.exitCode = await main();
 
 async function main(): Promise<number> {
+  if (process.argv.slice(2).some((word) => word === "--help" || word === "-h")) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
   const options = parse();
   if (options === null) return 2;
   let failed = 0;
@@ -98,13 +118,19 @@ async function runKernel(name: string, files: readonly string[], write: boolean)
   );
   const problems: string[] = [];
   try {
-    const status = await execute(name, [`${READ_COVERAGE} ${seenAs}/coverage.json`, ...commands].join("\n"), results);
-    if (status === null) problems.push(`did not come to its end; see ${results}/console.log`);
+    const coverages = [`node ${READ_COVERAGE} >${seenAs}/coverage.json`, `${asAgent} ${READ_COVERAGE} >${seenAs}/coverage-as-agent.json`];
+    const { status, clockRate, panic } = await execute(name, [...coverages, ...commands].join("\n"), results);
+    if (status === null) problems.push(`did not come to its end${panic === null ? "" : `: ${panic}`}; see ${results}/console.log`);
+    // What tests wait for and count by time means nothing then.
+    if (clockRate !== null && Math.abs(clockRate - 1) > CLOCK_OFF_MAX)
+      return [...problems, `its clock went ${clockRate.toFixed(2)} times as fast as this machine's; nothing is kept`];
   } catch (error) {
     return [(error as Error).message];
   }
   const coverage = readJson<KernelCoverage>(join(results, "coverage.json"));
   if (coverage === null) return [...problems, "the agent read no window"];
+  const coverageAsAgent = readJson<KernelCoverage>(join(results, "coverage-as-agent.json"));
+  if (coverageAsAgent === null) problems.push("the agent read no window as its own user");
   for (const { signal, state, reason } of coverage.signals) if (state === "failed") problems.push(`${signal}: ${reason}`);
   const newer: FileResult[] = [];
   for (const file of files) {
@@ -119,21 +145,31 @@ async function runKernel(name: string, files: readonly string[], write: boolean)
     // What was found on another release says nothing of this one.
     const known = readRecord(name);
     const tests = mergeTests(testFiles, known?.release === coverage.release ? known.tests : null, newer);
-    const record: KernelRecord = { ...coverage, tests: tests.files.length === 0 ? null : tests };
+    const record: KernelRecord = {
+      ...coverage,
+      asAgent: coverageAsAgent && differencesOf(coverage, coverageAsAgent),
+      tests: tests.files.length === 0 ? null : tests,
+    };
     mkdirSync(recordedFolder, { recursive: true });
     writeFileSync(join(recordedFolder, `${name}.json`), `${JSON.stringify(record, null, 2)}\n`);
   }
   return problems;
 }
 
-async function execute(name: string, command: string, results: string): Promise<number | null> {
+async function execute(name: string, command: string, results: string): Promise<GuestEnd> {
   const path = `${dirnameOfNode()}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
-  if (name === HOST) return spawnSync("sh", ["-c", command], { cwd: root, stdio: "inherit", timeout: HOST_MS_MAX }).status;
+  if (name === HOST) {
+    const { status } = spawnSync("sh", ["-c", command], { cwd: root, stdio: "inherit", timeout: HOST_MS_MAX });
+    return { status, clockRate: null, panic: null };
+  }
   const spec = kernels.find((kernel) => kernel.name === name);
   if (spec === undefined) throw new Error(`no kernel ${name}`);
   const kernel = fetchKernel(spec, cache);
   console.log(`${name}: ${kernel.release}, its console is in ${results}/console.log`);
-  const environment = { PATH: path, HOME: "/root", CI: "true", WAGGLE_KERNEL_TEST_TIMEOUT_MS: String(SILENCE_MS_MAX) };
+  const environment = {
+    ...{ PATH: path, HOME: "/root", CI: "true" },
+    ...{ WAGGLE_KERNEL_TEST_TIMEOUT_MS: String(SILENCE_MS_MAX), WAGGLE_KERNEL_TEST_RETRIES: "0" },
+  };
   return runInGuest(kernel, { command, root, results, silenceMsMax: SILENCE_MS_MAX, environment, memoryMb: GUEST_MEMORY_MB });
 }
 

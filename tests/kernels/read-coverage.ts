@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Opens what the agent measures with on the running kernel, reads one window, and writes to the file of the first argument what the agent says of each
- * signal. As root, in a guest of the kernel matrix or on the host.
+ * Opens what the agent measures with on the running kernel, reads one window, and prints as JSON what the agent says of each signal; what is not exact it
+ * says on stderr too. In a guest of the kernel matrix or on the host, as root or as the agent's own user.
  */
-import { writeFileSync } from "node:fs";
 import { release } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { openSource } from "../../apps/agent/src/commands/open-source.ts";
@@ -28,6 +27,6 @@ const result: KernelCoverage = {
   signals: [...coverage].map(({ signal, state, reason }) => ({ signal, state, reason })),
   programs: data.programs.map(({ program, attached, reason }) => ({ program, attached, reason })),
 };
-writeFileSync(process.argv[2] as string, `${JSON.stringify(result, null, 2)}\n`);
-for (const { program, attached, reason } of result.programs) if (!attached) console.log(`${program}: ${reason}`);
-for (const { signal, state, reason } of result.signals) if (state !== "exact") console.log(`${signal}: ${state}: ${reason}`);
+process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
+for (const { program, attached, reason } of result.programs) if (!attached) console.error(`${program}: ${reason}`);
+for (const { signal, state, reason } of result.signals) if (state !== "exact") console.error(`${signal}: ${state}: ${reason}`);

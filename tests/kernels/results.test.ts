@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, it } from "vitest";
 import { kernels } from "./kernels.ts";
-import { mergeTests, readRecord, resultOfFile, totalsOf } from "./results.ts";
+import { differencesOf, mergeTests, readRecord, resultOfFile, totalsOf } from "./results.ts";
 
 const report = (passed: number, failed: number, tests: readonly (readonly [string, string])[]) => ({
   numPassedTests: passed,
@@ -35,6 +35,17 @@ it("replaces a file's result by a newer one, says which files nobody has run, an
   const merged = mergeTests(["a", "b", "c"], known, [result("a", 2), result("b", 3)]);
   expect(merged).toEqual({ files: [result("a", 2), result("b", 3)], notRun: ["c"] });
   expect(totalsOf(merged)).toEqual({ passed: 5, failed: 0, skipped: 0 });
+});
+
+it("says of which signals the agent's own user gets something else, and that a busy moment is no difference", () => {
+  const said = (...states: readonly ["exact" | "sampled" | "failed", string][]) => ({
+    release: "6.1",
+    signals: states.map(([state, reason], index) => ({ signal: `s${index}`, state, reason })),
+    programs: [],
+  });
+  const asRoot = said(["exact", ""], ["exact", ""], ["sampled", "many"], ["failed", "no memory"]);
+  const asAgent = said(["exact", ""], ["failed", "EACCES"], ["exact", ""], ["failed", "no memory"]);
+  expect(differencesOf(asRoot, asAgent)).toEqual([{ signal: "s1", state: "failed", reason: "EACCES" }]);
 });
 
 it("keeps no run in which a signal failed", () => {

@@ -3,11 +3,18 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { CoverageState } from "../../packages/signals/src/index.ts";
 
+/** What the agent says of one signal. */
+export interface Said {
+  readonly signal: string;
+  readonly state: CoverageState;
+  readonly reason: string;
+}
+
 /** What the agent says of itself on one kernel (read-coverage.ts). */
 export interface KernelCoverage {
   /** `uname -r` */
   readonly release: string;
-  readonly signals: readonly { readonly signal: string; readonly state: CoverageState; readonly reason: string }[];
+  readonly signals: readonly Said[];
   readonly programs: readonly { readonly program: string; readonly attached: boolean; readonly reason: string }[];
 }
 
@@ -31,6 +38,8 @@ export interface KernelTests {
 
 /** A run of the matrix on one kernel, as it is kept in tests/kernels/recorded. */
 export interface KernelRecord extends KernelCoverage {
+  /** Signals of which it says something else when it runs as the user `./waggle up` gives it, with two capabilities. Null: nobody has looked. */
+  readonly asAgent: readonly Said[] | null;
   /** Null: only the coverage was read. */
   readonly tests: KernelTests | null;
 }
@@ -41,6 +50,13 @@ export const recordedFolder = join(import.meta.dirname, "recorded");
 export function readRecord(name: string): KernelRecord | null {
   const file = join(recordedFolder, `${name}.json`);
   return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as KernelRecord) : null;
+}
+
+/** What the second says of signals otherwise than the first. How much happened meanwhile, by which a signal is sampled, is no difference. */
+export function differencesOf(asRoot: KernelCoverage, asAgent: KernelCoverage): Said[] {
+  const stateOf = new Map(asRoot.signals.map(({ signal, state }) => [signal, state]));
+  const kind = (state: CoverageState | undefined) => (state === "sampled" ? "exact" : state);
+  return asAgent.signals.filter(({ signal, state }) => kind(state) !== kind(stateOf.get(signal)));
 }
 
 interface VitestReport {

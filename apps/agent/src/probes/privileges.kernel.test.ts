@@ -60,11 +60,12 @@ function readAs(capabilities: string, work: () => Promise<void>): Promise<Answer
       out += chunk;
       if (out === "ready\n") work().then(() => child.stdin.write("\n"), reject);
     });
-    child.on("exit", (code) => {
+    // Not "exit", by which not all of what it said need have come.
+    child.on("close", (code, signal) => {
       // Not recursive: were the mount visible here, the project would be what goes.
       rmdirSync(place);
       if (code === 0) resolve(JSON.parse(out.slice("ready\n".length)));
-      else reject(new Error(`ended with ${code}: ${errors}`));
+      else reject(new Error(`ended with ${code ?? signal}: ${errors}`));
     });
   });
 }
