@@ -44,6 +44,8 @@ chmod 1777 /whole/tmp /whole/dev/shm
 mkdir -p /whole/run/lock /whole/run/netns /whole/results
 mount --bind /results /whole/results
 mount -t cgroup2 cgroup2 /whole/sys/fs/cgroup
+# Tests run out of memory in a group of their own.
+echo +memory >/whole/sys/fs/cgroup/cgroup.subtree_control || echo "waggle: groups have no memory to limit"
 mount -t bpf bpf /whole/sys/fs/bpf
 mount -t debugfs debugfs /whole/sys/kernel/debug
 hostname guest

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -35,15 +36,21 @@ static void ready(void)
 		fail("write");
 }
 
-/* Says ready and waits for the next line; 0 at the end of stdin. */
-static int next_line(void)
+/* Waits for the next line; 0 at the end of stdin. */
+static int read_line(void)
 {
 	char c;
-	ready();
 	while (read(0, &c, 1) == 1)
 		if (c == '\n')
 			return 1;
 	return 0;
+}
+
+/* Says ready and waits for the next line; 0 at the end of stdin. */
+static int next_line(void)
+{
+	ready();
+	return read_line();
 }
 
 /* What it says was used, in microseconds. */
@@ -172,6 +179,14 @@ int main(int argc, char **argv)
 	} else if (!strcmp(verb, "burn")) {
 		while (next_line())
 			burn(atol(arg[0]));
+	} else if (!strcmp(verb, "burn-until-line")) {
+		struct pollfd line = {.fd = 0, .events = POLLIN};
+		while (next_line()) {
+			do
+				burn(1);
+			while (poll(&line, 1, 0) == 0);
+			read_line();
+		}
 	} else if (!strcmp(verb, "compete")) {
 		/* Two processes on one CPU that both want it all the time. */
 		pin(0);
