@@ -59,6 +59,14 @@ static long used_us(const struct rusage *usage)
 	return (usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000000l + usage->ru_utime.tv_usec + usage->ru_stime.tv_usec;
 }
 
+/* How often the process has given up its CPU to wait for something. */
+static long slept(void)
+{
+	struct rusage usage;
+	getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_nvcsw;
+}
+
 static void pin(int cpu)
 {
 	cpu_set_t set;
@@ -173,8 +181,9 @@ int main(int argc, char **argv)
 	char **arg = argv + 3;
 
 	if (!strcmp(verb, "sleep")) {
+		/* Where the machine is slow the time may be over before the process sleeps, and then it does not. */
 		while (next_line())
-			for (long i = 0; i < atol(arg[0]); i++)
+			for (long until = slept() + atol(arg[0]); slept() < until;)
 				usleep(100);
 	} else if (!strcmp(verb, "burn")) {
 		while (next_line())
