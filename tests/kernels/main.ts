@@ -37,7 +37,7 @@ Kernels and consoles are in .waggle/kernels.
 
 const root = resolve(import.meta.dirname, "../..");
 const cache = join(root, ".waggle/kernels");
-/** Emulation is 10 to 50 times slower than the machine, and the verifier is most of what happens: loading all programs takes a minute or several. */
+/** Emulation is 10 to 50 times slower than the machine, which may be busy besides: loading all programs took from 15 s to minutes. */
 const SILENCE_MS_MAX = 20 * 60_000;
 const HOST_MS_MAX = 60 * 60_000;
 const GUEST_MEMORY_MB = 3_072;
