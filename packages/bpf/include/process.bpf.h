@@ -229,6 +229,11 @@ static __always_inline void cut_number(char *comm)
 	}
 }
 
+/* Keeps the compiler from moving what is written across it. */
+#ifndef barrier
+#define barrier() asm volatile("" ::: "memory")
+#endif
+
 static __noinline __u64 register_process(struct task_struct *task, struct task_state *state, const struct control *settings)
 {
 	if (!task || !state || !settings)
@@ -264,6 +269,7 @@ static __noinline __u64 register_process(struct task_struct *task, struct task_s
 	 */
 	int error = bpf_map_lookup_elem(&processes, &id) ? 0 : (int)bpf_map_update_elem(&processes, &id, &process, BPF_NOEXIST);
 	state->process_id = id;
+	barrier();
 	/* -EEXIST: a sibling did meanwhile. Anything else: try again at the next event. */
 	if (error && error != -17) {
 		count_drop(processes_full);
@@ -289,10 +295,31 @@ static __always_inline __u64 identify(struct task_struct *task, struct task_stat
 	    state->generation == settings->generation && state->process_id != PROCESS_UNKNOWN)
 		return state->process_id;
 
+	/* What is half new and half old is nothing to a sample that interrupts here (identify_aside). */
+	state->generation = settings->generation - 1;
+	barrier();
 	state->comm[0] = comm_low;
 	state->comm[1] = comm_high;
 	state->css_set = (__u64)css_set;
 	return register_process(task, state, settings);
+}
+
+/*
+ * The same for who may have interrupted a program that is just changing the task's state, on its CPU: it changes nothing of that, and takes from it what is settled.
+ * Else it registers the name itself.
+ */
+static __always_inline __u64 identify_aside(struct task_struct *task, const struct control *settings)
+{
+	struct task_state copy = {};
+	const struct task_state *state = place_of(task, task->pid);
+	if (state) {
+		copy.generation = state->generation;
+		copy.process_id = state->process_id;
+		copy.comm[0] = state->comm[0];
+		copy.comm[1] = state->comm[1];
+		copy.css_set = state->css_set;
+	}
+	return identify(task, &copy, settings);
 }
 
 /* The same for hooks that run where nothing of the task is in the caches: only a new generation is seen. Names and groups as of the last identify(). */
