@@ -8,7 +8,7 @@ import { programPlans } from "./programs.ts";
 
 /** TASK_PLACES (packages/bpf/include/process.bpf.h). */
 const PLACES = 8192;
-const CHILDREN = 2 * PLACES;
+const CHILDREN = PLACES;
 const TRIES = 100;
 
 /** Numbers of the tasks that have a place. */

@@ -20,6 +20,8 @@ WINDOW_MAP(process_exits, 1024, 1);
 
 /* include/uapi/linux/sched.h */
 #define CLONE_THREAD 0x00010000
+/* include/linux/sched.h */
+#define EXIT_DEAD 0x00000010
 /* include/linux/sched/signal.h */
 #define SIGNAL_GROUP_EXIT 0x00000004
 /* A wait status: the signal's number, whether it left a core dump, and in the second byte what the process gave to exit(). */
@@ -84,7 +86,8 @@ static __always_inline void count_task(const struct control *settings, __u32 act
 static __always_inline void take_stock(struct task_struct *task)
 {
 	struct control *settings = get_control();
-	if (!settings)
+	/* What was waited for has its last reading before it or behind it (on_sched_process_free), and perhaps no place any more. All others keep theirs while this runs (RCU). */
+	if (!settings || task->exit_state & EXIT_DEAD)
 		return;
 	struct task_state *state = get_task_state(task);
 	if (!state)
