@@ -27,7 +27,7 @@ const NAMES_MAX = 2_000;
 const CORRECTIONS_MAX = 8;
 const AIM_WINDOWS = 2;
 /** Keys that a name makes: four calls in some buckets each, and two files. What lies outside says more of what else the machine did meanwhile. */
-const KEYS_PER_NAME = { min: 10, usual: 15, max: 40 } as const;
+const KEYS_PER_NAME = { min: 8, usual: 15, max: 40 } as const;
 /** Fewer names more or less do not tell how many keys one is worth. */
 const NAMES_STEP_MIN = 50;
 const START_SECONDS_MAX = 120;
