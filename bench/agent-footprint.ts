@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { execFileSync, spawn } from "node:child_process";
+import { type ChildProcessByStdio, execFileSync, spawn } from "node:child_process";
 import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { StatusReport } from "../apps/agent/src/status/status-report.ts";
+import type { LastWindow, StatusReport } from "../apps/agent/src/status/status-report.ts";
 import { IngestServer } from "../apps/agent/test/support/ingest-server.ts";
 import { Snapshot } from "../packages/proto/src/index.ts";
 import { cpuSeconds, cpuSecondsByMode } from "./process.ts";
@@ -14,12 +15,21 @@ const RSS_LIMIT_BYTES = 90e6;
 const CPU_LIMIT_RATIO = 0.005;
 const KEYS_PER_WINDOW = 10_000;
 const WINDOW_MS = 10_000;
-/** Until a window is wholly under another load, and what the start took (the verifier, V8's compiler) is over. */
+/** Until what the start took (the verifier, V8's compiler) is over. */
 const SETTLE_WINDOWS = 3;
 const WINDOWS = 18;
+/** How far from the aim the mean of the windows may lie that count. */
+const KEYS_OFF_MAX_RATIO = 0.03;
 /** Names the load takes on trial, to find out how many keys one is worth here, and at most. */
-const NAMES_TRIED = 50;
-const NAMES_MAX = 1_000;
+const NAMES_TRIED = 200;
+const NAMES_MAX = 2_000;
+/** Corrections before the measurement begins, of `AIM_WINDOWS` windows each. */
+const CORRECTIONS_MAX = 8;
+const AIM_WINDOWS = 2;
+/** Keys that a name makes: four calls in some buckets each, and two files. What lies outside says more of what else the machine did meanwhile. */
+const KEYS_PER_NAME = { min: 8, usual: 15, max: 40 } as const;
+/** Fewer names more or less do not tell how many keys one is worth. */
+const NAMES_STEP_MIN = 50;
 const START_SECONDS_MAX = 120;
 /** Nobody's: what the agent runs as needs no name. */
 const USER = 65_534;
@@ -32,7 +42,7 @@ interface Sample {
 
 /**
  * What the agent's process takes over some minutes in which its maps hold about 10,000 keys per window, all signals on, every window acknowledged. The machine's own
- * keys are among them: the load makes up what is missing, so on a machine that has more by itself it makes none.
+ * keys are among them: the load makes up what is missing, also while it is measured, so on a machine that has more by itself it makes none.
  */
 export async function run(): Promise<BenchResult> {
   const directory = mkdtempSync(join(tmpdir(), "waggle-footprint-"));
@@ -51,26 +61,32 @@ export async function run(): Promise<BenchResult> {
     return "ack";
   };
   const agent = startAgent(directory, server.port);
-  const binary = buildLoad(directory);
-  let load: ReturnType<typeof spawn> | undefined;
+  const load = new Load(directory);
   try {
     const statusFile = join(directory, "state/status.json");
     const status = (): StatusReport => JSON.parse(readFileSync(statusFile, "utf8")) as StatusReport;
     await until(() => existsSync(statusFile) && (status().lastWindow?.maps.length ?? 0) > 0);
     const pid = status().pid;
     const startSeconds = cpuSeconds(pid);
-    /** Keys of a window that is wholly under the load that runs now. */
+    /** The window after the last that is known. */
+    const nextWindow = async (): Promise<LastWindow> => {
+      const before = status().lastWindow?.sequence ?? 0;
+      for (;;) {
+        await sleep(1_000);
+        const { lastWindow } = status();
+        if (lastWindow !== null && lastWindow.sequence > before) return lastWindow;
+      }
+    };
+    for (let window = 0; window < SETTLE_WINDOWS; window++) await nextWindow();
+    /** Keys of a window that is wholly under the load that runs now, over some. */
     const settledKeys = async (): Promise<number> => {
-      await sleep(SETTLE_WINDOWS * WINDOW_MS);
-      return keysOf(status().lastWindow);
+      await nextWindow();
+      const keys: number[] = [];
+      for (let window = 0; window < AIM_WINDOWS; window++) keys.push(keysOf(await nextWindow()));
+      return mean(keys);
     };
     const keysWithout = await settledKeys();
-    load = startLoad(binary, directory, NAMES_TRIED);
-    const keysPerName = Math.max(1, ((await settledKeys()) - keysWithout) / NAMES_TRIED);
-    load.kill("SIGKILL");
-    const names = Math.min(NAMES_MAX, Math.round(Math.max(0, KEYS_PER_WINDOW - keysWithout) / keysPerName));
-    load = names === 0 ? undefined : startLoad(binary, directory, names);
-    await settledKeys();
+    await aim(load, keysWithout, settledKeys);
     bytes = 0;
     frames = 0;
     bytesBySignal.clear();
@@ -79,13 +95,17 @@ export async function run(): Promise<BenchResult> {
     const samples: Sample[] = [];
     const keys: number[] = [];
     const rows: number[] = [];
-    for (let second = 0; second < (WINDOWS * WINDOW_MS) / 1_000; second++) {
+    let seen = status().lastWindow?.sequence ?? 0;
+    while (keys.length < WINDOWS) {
       await sleep(1_000);
       samples.push(memoryOf(pid));
       const { lastWindow } = status();
-      if (lastWindow === null) continue;
+      if (lastWindow === null || lastWindow.sequence === seen) continue;
+      seen = lastWindow.sequence;
       keys.push(keysOf(lastWindow));
       rows.push(lastWindow.signals.reduce((sum, signal) => sum + signal.rows, 0));
+      // What else the machine does has keys too, and goes up and down. By a third, as a correction shows in full only in the window after the next.
+      load.correct((KEYS_PER_WINDOW - keysOf(lastWindow)) / 3);
     }
     const seconds = (performance.now() - began) / 1_000;
     const cpuAfter = cpuSecondsByMode(pid);
@@ -96,11 +116,15 @@ export async function run(): Promise<BenchResult> {
     const average = (of: (sample: Sample) => number): number => mean(samples.map(of));
     const rssMean = average(({ rss }) => rss);
     const rssLimit = { what: "limit", value: RSS_LIMIT_BYTES / 1e6 };
+    const keysOff = mean(keys) / KEYS_PER_WINDOW - 1;
+    const isOnAim = Math.abs(keysOff) <= KEYS_OFF_MAX_RATIO;
     return {
       title: "The agent's process under 10,000 keys a window",
-      method: `${WINDOWS} windows of 10 s, all signals on, as a user with CAP_BPF and CAP_PERFMON; memory every second. The machine had ${Math.round(keysWithout).toLocaleString("en-US")} keys a window of its own, and a load of ${loadavg()[0]?.toFixed(1)} on ${availableParallelism()} CPUs at the end.`,
+      method: `${WINDOWS} windows of 10 s, all signals on, as a user with CAP_BPF and CAP_PERFMON; memory every second. The machine had ${Math.round(keysWithout).toLocaleString("en-US")} keys a window of its own, and a load of ${loadavg()[0]?.toFixed(1)} on ${availableParallelism()} CPUs at the end.${isOnAim ? "" : ` NOT AT THE AIM: its keys were ${(keysOff * 100).toFixed(1)} % off, ${KEYS_OFF_MAX_RATIO * 100} are allowed.`}`,
       measurements: [
         { what: "keys read per window", value: mean(keys), unit: "keys", against: { what: "aim", value: KEYS_PER_WINDOW } },
+        { what: "… smallest", value: Math.min(...keys), unit: "keys" },
+        { what: "… largest", value: Math.max(...keys), unit: "keys" },
         { what: "rows sent per window", value: mean(rows), unit: "rows" },
         { what: "bytes sent per window", value: bytes / Math.max(1, frames) / 1e3, unit: "kB" },
         { what: "resident memory, largest", value: rssMax / 1e6, unit: "MB", against: rssLimit },
@@ -115,12 +139,16 @@ export async function run(): Promise<BenchResult> {
       ],
       json: {
         keysPerWindow: mean(keys),
+        keysPerWindowMin: Math.min(...keys),
+        keysPerWindowMax: Math.max(...keys),
+        isOnAim,
         keysPerWindowWithoutLoad: keysWithout,
         rowsPerWindow: mean(rows),
         bytesPerWindow: bytes / Math.max(1, frames),
         bytesPerWindowBySignal: Object.fromEntries(
           [...bytesBySignal].toSorted(([, a], [, b]) => b - a).map(([signal, sum]) => [signal, Math.round(sum / Math.max(1, frames))]),
         ),
+        loadAverage: loadavg()[0],
         rssBytesMax: rssMax,
         rssBytesMean: rssMean,
         fileBytesMean: average(({ file }) => file),
@@ -132,11 +160,11 @@ export async function run(): Promise<BenchResult> {
         cpuUsPerKey: (cpuRatio * WINDOW_MS * 1_000) / Math.max(1, mean(keys)),
         rssRatio: rssMax / RSS_LIMIT_BYTES,
         cpuLimitRatio: cpuRatio / CPU_LIMIT_RATIO,
-        limits: { RSS_LIMIT_BYTES, CPU_LIMIT_RATIO },
+        limits: { RSS_LIMIT_BYTES, CPU_LIMIT_RATIO, KEYS_PER_WINDOW, KEYS_OFF_MAX_RATIO },
       },
     };
   } finally {
-    load?.kill("SIGKILL");
+    load.stop();
     agent.kill("SIGTERM");
     await sleep(2_000);
     await server.stop();
@@ -202,16 +230,59 @@ function startAgent(directory: string, port: number): ReturnType<typeof spawn> {
   );
 }
 
-function buildLoad(directory: string): string {
-  const binary = join(directory, "load");
-  execFileSync("cc", ["-O1", "-Wall", "-o", binary, join(import.meta.dirname, "agent-footprint-load.c")]);
-  mkdirSync(join(directory, "files"));
-  return binary;
+/** Makes keys; how many a name is worth is found out. */
+class Load {
+  readonly #process: ChildProcessByStdio<Writable, null, null>;
+  #names = 0;
+  /** Keys that a name more makes; as measured last. */
+  #keysPerName: number = KEYS_PER_NAME.usual;
+
+  constructor(directory: string) {
+    const binary = join(directory, "load");
+    execFileSync("cc", ["-O1", "-Wall", "-o", binary, join(import.meta.dirname, "agent-footprint-load.c")]);
+    const files = join(directory, "files");
+    mkdirSync(files);
+    this.#process = spawn(binary, [files], { stdio: ["pipe", "ignore", "inherit"] });
+  }
+
+  get names(): number {
+    return this.#names;
+  }
+
+  take(names: number): void {
+    this.#names = Math.max(0, Math.min(NAMES_MAX, Math.round(names)));
+    this.#process.stdin.write(`${this.#names}\n`);
+  }
+
+  /** What was learnt: so many names more made so many keys more. */
+  learn(names: number, keys: number): void {
+    this.#keysPerName = Math.max(KEYS_PER_NAME.min, Math.min(KEYS_PER_NAME.max, keys / names));
+  }
+
+  /** As many names more or fewer as make so many keys. */
+  correct(keys: number): void {
+    this.take(this.#names + keys / this.#keysPerName);
+  }
+
+  stop(): void {
+    this.#process.stdin.end();
+  }
 }
 
-/** Of the names each has five keys or more (a call and a bucket of its duration), of the files, of which there are twice as many, two or more. */
-function startLoad(binary: string, directory: string, names: number): ReturnType<typeof spawn> {
-  return spawn(binary, [String(names), String(names * 2), join(directory, "files")], { stdio: "ignore" });
+/** Sets the load so that windows have `KEYS_PER_WINDOW` keys, as near as it gets in some corrections. */
+async function aim(load: Load, keysWithout: number, settledKeys: () => Promise<number>): Promise<void> {
+  load.take(NAMES_TRIED);
+  let names = 0;
+  let keys = keysWithout;
+  for (let correction = 0; correction < CORRECTIONS_MAX; correction++) {
+    const reached = await settledKeys();
+    // A name is worth less than the one before it where maps get full; a small step would say more of the machine than of the load.
+    const step = load.names - names;
+    if (Math.abs(step) >= NAMES_STEP_MIN) load.learn(step, reached - keys);
+    [names, keys] = [load.names, reached];
+    if (Math.abs(reached / KEYS_PER_WINDOW - 1) <= KEYS_OFF_MAX_RATIO / 2) return;
+    load.correct(KEYS_PER_WINDOW - reached);
+  }
 }
 
 function memoryOf(pid: number): Sample {

@@ -96,6 +96,19 @@ static void *burn_in_thread(void *ms)
 	return 0;
 }
 
+struct execution {
+	const char *path;
+	long ms;
+};
+
+static void *execute_in_thread(void *argument)
+{
+	const struct execution *execution = argument;
+	burn(execution->ms);
+	execl(execution->path, execution->path, "-", "end", "0", (char *)0);
+	_exit(99);
+}
+
 static void *end_in_thread(void *status)
 {
 	usleep(1000);
@@ -210,12 +223,21 @@ int main(int argc, char **argv)
 		while (next_line())
 			run_threads(atol(arg[0]), burn_in_thread, (void *)atol(arg[1]));
 	} else if (!strcmp(verb, "burn-children")) {
-		/* Writes into <file> what the children and what this process used, in microseconds, as wait4(2) and getrusage(2) say. */
+		/*
+		 * Writes into <file> what the children and what this process used, in microseconds, as wait4(2) and getrusage(2) say. Given a <path>, a second
+		 * thread of each child uses as much, and then executes that while the first one waits.
+		 */
 		long us = 0;
 		struct rusage usage;
 		for (long i = 0; i < atol(arg[0]); i++) {
 			if (fork() == 0) {
+				pthread_t thread;
+				struct execution execution = { argc > 6 ? arg[3] : 0, atol(arg[1]) };
+				if (execution.path && pthread_create(&thread, 0, execute_in_thread, &execution))
+					fail("pthread_create");
 				burn(atol(arg[1]));
+				if (execution.path)
+					pthread_join(thread, 0);
 				_exit(0);
 			}
 			if (wait4(-1, 0, 0, &usage) < 0)

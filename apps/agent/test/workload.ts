@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -20,7 +20,7 @@ export class Workload implements Disposable {
   /** A path that executes the program under that name. */
   linkAs(name: string): string {
     const path = join(this.#directory, name);
-    symlinkSync(this.#binary, path);
+    if (!existsSync(path)) symlinkSync(this.#binary, path);
     return path;
   }
 

@@ -185,6 +185,8 @@ struct task_struct {
 	struct sched_info sched_info;
 	int tgid;
 	struct mm_struct *mm;
+	/* How far it has ended: EXIT_… */
+	int exit_state;
 	/* Wait status, of a thread that ends. */
 	int exit_code;
 	struct task_struct *group_leader;

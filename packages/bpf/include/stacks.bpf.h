@@ -83,8 +83,11 @@ static __always_inline struct stack_scratch *get_stack_scratch(void)
 
 #define STACK_BYTES_MAX (STACK_FRAMES_MAX * sizeof(__u64))
 
+#define HASH_LANES 4
+
 /*
- * The id of the first `count` frames in the scratch space; sets the rest of the last piece to 0. This and what follows are not static, so that the verifier walks
+ * The id of the first `count` frames in the scratch space, of which those behind are 0 up to the end of their piece (the helpers that take stacks see to that). Four
+ * hashes, each of every fourth frame, as a multiplication takes longer than beginning the next one. This and what follows are not static, so that the verifier walks
  * through their loops once for a program, and not once for each call and for each length that a loop before may have ended with.
  */
 __noinline __u64 hash_stack(__u32 count)
@@ -93,22 +96,20 @@ __noinline __u64 hash_stack(__u32 count)
 	struct stack_scratch *scratch = get_stack_scratch();
 	if (!settings || !scratch)
 		return STACK_LOST;
-	__u64 id = settings->seed;
-	for (__u32 i = 0; i < STACK_FRAMES_MAX; i++) {
+	__u64 a = settings->seed, b = a + 1, c = a + 2, d = a + 3;
+	for (__u32 i = 0; i < STACK_FRAMES_MAX + 1; i += HASH_LANES) {
 		if (i >= count)
 			break;
-		id = (id ^ scratch->frames[i]) * 0x9e3779b97f4a7c15ull;
-		id ^= id >> 32;
+		a = (a ^ scratch->frames[i]) * 0x9e3779b97f4a7c15ull;
+		b = (b ^ scratch->frames[i + 1]) * 0x9e3779b97f4a7c15ull;
+		c = (c ^ scratch->frames[i + 2]) * 0x9e3779b97f4a7c15ull;
+		d = (d ^ scratch->frames[i + 3]) * 0x9e3779b97f4a7c15ull;
+		a ^= a >> 32;
+		b ^= b >> 32;
+		c ^= c >> 32;
+		d ^= d >> 32;
 	}
-	for (__u32 i = 0; i < STACK_CHUNK_FRAMES; i++) {
-		__u32 at = count + i;
-		if ((at & (STACK_CHUNK_FRAMES - 1)) == 0)
-			break;
-		/* Never more; the verifier of Linux 6.1 wants to see it. */
-		at &= STACK_FRAMES_MAX;
-		barrier_var(at);
-		scratch->frames[at] = 0;
-	}
+	__u64 id = mix(mix(mix(a, b), c), d);
 	return id < STACK_ID_MIN ? id + STACK_ID_MIN : id;
 }
 
@@ -126,6 +127,9 @@ __noinline __u64 register_stack(int bytes)
 		if (chunk * STACK_CHUNK_FRAMES >= count)
 			break;
 		key.chunk = chunk;
+		/* Mostly it is there, and looking is half the price of finding out by trying. */
+		if (bpf_map_lookup_elem(&stack_chunks, &key))
+			continue;
 		int error = (int)bpf_map_update_elem(&stack_chunks, &key, &scratch->frames[chunk * STACK_CHUNK_FRAMES], BPF_NOEXIST);
 		if (error && error != -17) {
 			count_drop(stack_chunks_full);
@@ -151,6 +155,8 @@ static __always_inline __u64 register_user_stack(void *ctx, const struct control
 		return STACK_LOST;
 	struct stack_space key = { .tgid = tgid, .space = space };
 	__u32 one = 1;
+	if (bpf_map_lookup_elem(&stack_spaces, &key))
+		return register_stack(bytes);
 	/* If there is no room, the agent asks for the mappings at the end of the window, while the process lives. */
 	bpf_map_update_elem(&stack_spaces, &key, &one, BPF_NOEXIST);
 	return register_stack(bytes);

@@ -48,7 +48,7 @@ export interface MapPlan {
 
 /**
  * Kernel memory (bytes) of a map that is allocated when it is created. Memory that belongs to tasks and sockets (BPF_MAP_TYPE_TASK_STORAGE,
- * BPF_MAP_TYPE_SK_STORAGE) is not foreseeable and not in it: about 200 bytes for each live task and TCP or UDP socket.
+ * BPF_MAP_TYPE_SK_STORAGE) is not foreseeable and not in it: about 200 bytes for each TCP or UDP socket, and 500 for each live task that has no place (task_places).
  */
 export function mapBytes(shape: Omit<MapShape, "name">, cpus: number): number {
   return MAP_BYTES + contentBytes(shape, cpus);

@@ -53,10 +53,10 @@ let workload: Workload;
 let source: KernelSource;
 
 /** Windows until the rows say what they should, as the last readings of threads come when the kernel lets go of them. */
-async function windowsUntil(isComplete: (windows: readonly WindowData[]) => boolean): Promise<WindowData[]> {
+async function windowsUntil(isComplete: (windows: readonly WindowData[]) => boolean, of = source): Promise<WindowData[]> {
   const windows: WindowData[] = [];
   for (let tries = 0; tries < TRIES; tries++) {
-    windows.push(await source.readWindow());
+    windows.push(await of.readWindow());
     if (isComplete(windows)) break;
     await sleep(10);
   }
@@ -67,6 +67,25 @@ const cpuNs = (windows: WindowData | readonly WindowData[], process: string): nu
   const rows = rowsOf(windows, "cpu_time", { process });
   return sumOf(rows, "user") + sumOf(rows, "system");
 };
+
+/** Runs children that use 10 ms each, or 10 ms in each of two threads of which the second then executes a program, and expects what wait4() says of them. */
+async function expectChildren(of: KernelSource, count: number, name: string, executed?: string): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), "waggle-cpu-"));
+  const used = join(directory, "used");
+  await of.readWindow();
+  await workload.run(name, "burn-children", [count, 10, used, ...(executed === undefined ? [] : [workload.linkAs(executed)])]);
+  const [usedNs, parentNs] = readFileSync(used, "utf8")
+    .split(" ")
+    .map((us) => Number(us) * 1000) as [number, number];
+  rmSync(directory, { recursive: true });
+  const ofBoth = (windows: readonly WindowData[]): number => cpuNs(windows, name) + (executed === undefined ? 0 : cpuNs(windows, executed));
+  const windows = await windowsUntil((seen) => ofBoth(seen) >= usedNs, of);
+  // The execution ends the first thread, whatever that has still to do.
+  expect(usedNs).toBeGreaterThanOrEqual(count * 10e6);
+  // The parent itself, which forks and waits, is in it too: in an emulated machine that takes longer than what the children do.
+  expect(ofBoth(windows)).toBeGreaterThanOrEqual(usedNs);
+  expect(ofBoth(windows)).toBeLessThan((usedNs + parentNs) * 1.25);
+}
 
 function withTasks(body: () => void): void {
   beforeAll(async () => {
@@ -178,19 +197,15 @@ describeKernel("CPU time and page faults", () =>
       expect(Math.abs(cpuNs(windows, "wgl-threads") - ranNs)).toBeLessThanOrEqual(2 * TICK_NS);
     });
 
-    it("has the whole time of 23 processes that came and went within a window, as wait4() says", async () => {
-      const directory = mkdtempSync(join(tmpdir(), "waggle-cpu-"));
-      await source.readWindow();
-      await workload.run("wgl-children", "burn-children", [23, 10, join(directory, "used")]);
-      const [usedNs, parentNs] = readFileSync(join(directory, "used"), "utf8")
-        .split(" ")
-        .map((us) => Number(us) * 1000) as [number, number];
-      rmSync(directory, { recursive: true });
-      const windows = await windowsUntil((seen) => cpuNs(seen, "wgl-children") >= usedNs);
-      expect(usedNs).toBeGreaterThanOrEqual(23 * 10e6);
-      // The parent itself, which forks and waits, is in it too: in an emulated machine that takes longer than what the children do.
-      expect(cpuNs(windows, "wgl-children")).toBeGreaterThanOrEqual(usedNs);
-      expect(cpuNs(windows, "wgl-children")).toBeLessThan((usedNs + parentNs) * 1.25);
+    it("has the whole time of 23 processes that came and went within a window, as wait4() says", () => expectChildren(source, 23, "wgl-children"));
+
+    it("has the whole time of 7 processes of which another thread than the first executed a program", () =>
+      expectChildren(source, 7, "wgl-in-thread", "wgl-anew"));
+
+    it("has both also of threads for which there is no place", async () => {
+      using crowded = await openSource({ signals, mapEntries: { task_places: 1 } });
+      await expectChildren(crowded, 7, "wgl-no-place");
+      await expectChildren(crowded, 7, "wgl-no-place-1", "wgl-no-place-2");
     });
 
     it("does not count what a process did before the agent was there", async () => {

@@ -25,9 +25,7 @@ static __always_inline void count_sample(void *ctx)
 		return;
 	__u32 active = *(volatile __u32 *)&settings->active;
 
-	/* Not the task's own state: this may have interrupted a program that is just changing it. Registering anew 49 times a second costs nothing. */
-	struct task_state state = {};
-	struct cpu_profile_key key = { .process_id = identify(task, &state, settings) };
+	struct cpu_profile_key key = { .process_id = identify_aside(task, settings) };
 	key.kernel_stack = register_stack((int)bpf_get_stack(ctx, scratch->frames, STACK_BYTES_MAX, 0));
 	if (task->mm && !(task->flags & PF_KTHREAD)) {
 		key.tgid = task->tgid;

@@ -20,6 +20,8 @@ WINDOW_MAP(process_exits, 1024, 1);
 
 /* include/uapi/linux/sched.h */
 #define CLONE_THREAD 0x00010000
+/* include/linux/sched.h */
+#define EXIT_DEAD 0x00000010
 /* include/linux/sched/signal.h */
 #define SIGNAL_GROUP_EXIT 0x00000004
 /* A wait status: the signal's number, whether it left a core dump, and in the second byte what the process gave to exit(). */
@@ -51,8 +53,8 @@ static __always_inline void count_task(const struct control *settings, __u32 act
 	struct cpu_time_value time = {
 		.user = claim64(&account->user_ns, user_ns),
 		.system = claim64(&account->system_ns, system_ns),
-		.voluntary_switches = claim64(&account->voluntary_switches, task->nvcsw),
-		.involuntary_switches = claim64(&account->involuntary_switches, task->nivcsw),
+		.voluntary_switches = claim32(&account->voluntary_switches, task->nvcsw),
+		.involuntary_switches = claim32(&account->involuntary_switches, task->nivcsw),
 	};
 	const struct window_mode *mode = mode_of(settings, active);
 	if (!mode->off_cpu_time && (time.user | time.system | time.voluntary_switches | time.involuntary_switches)) {
@@ -67,8 +69,8 @@ static __always_inline void count_task(const struct control *settings, __u32 act
 		}
 	}
 	struct page_faults_value faults = {
-		.minor = claim64(&account->minor_faults, task->min_flt),
-		.major = claim64(&account->major_faults, task->maj_flt),
+		.minor = claim32(&account->minor_faults, task->min_flt),
+		.major = claim32(&account->major_faults, task->maj_flt),
 	};
 	if (!mode->off_page_faults && (faults.minor | faults.major)) {
 		struct page_faults_key key = { .process_id = process_id };
@@ -84,7 +86,8 @@ static __always_inline void count_task(const struct control *settings, __u32 act
 static __always_inline void take_stock(struct task_struct *task)
 {
 	struct control *settings = get_control();
-	if (!settings)
+	/* What was waited for has its last reading before it or behind it (on_sched_process_free), and perhaps no place any more. All others keep theirs while this runs (RCU). */
+	if (!settings || task->exit_state & EXIT_DEAD)
 		return;
 	struct task_state *state = get_task_state(task);
 	if (!state)
@@ -109,13 +112,26 @@ int on_task_inventory(struct bpf_iter__task *ctx)
 	return 0;
 }
 
-static __always_inline struct process_exec_value *exec_slot(const struct control *settings, struct task_struct *task)
+static __always_inline struct process_exec_value *exec_slot(const struct control *settings, struct task_struct *task, struct task_state *state)
 {
 	__u32 active = *(volatile __u32 *)&settings->active;
-	struct task_state *state = get_task_state(task);
 	struct process_exec_key key = { .process_id = state ? identify(task, state, settings) : PROCESS_UNKNOWN };
 	struct process_exec_value empty = {};
 	return window_slot(process_exec, active, &key, &empty, 0);
+}
+
+/* A new task mostly belongs to what its maker does: then it is identified already, and its name registered. */
+static __always_inline void take_identity(struct task_struct *task, struct task_state *state, const struct task_state *maker)
+{
+	struct task_struct *leader = task->group_leader;
+	struct css_set *css_set = task->cgroups;
+	if (*(__u64 *)&leader->comm[0] != maker->comm[0] || *(__u64 *)&leader->comm[8] != maker->comm[1] || (__u64)css_set != maker->css_set)
+		return;
+	state->comm[0] = maker->comm[0];
+	state->comm[1] = maker->comm[1];
+	state->css_set = maker->css_set;
+	state->process_id = maker->process_id;
+	state->generation = maker->generation;
 }
 
 /* Every new task comes by here, also those that are not made by a system call: kernel threads, workers of io_uring. */
@@ -124,13 +140,19 @@ static __always_inline void handle_newtask(struct task_struct *task, __u64 clone
 	struct control *settings = get_control();
 	if (!settings || !task)
 		return;
-	/* All its figures are 0. From now on hooks that may not take memory find the task's state. */
-	struct task_state *state = get_task_state(task);
-	if (state)
-		state->account.flags |= TASK_ACCOUNTED;
-	struct process_exec_value *slot = exec_slot(settings, bpf_get_current_task_btf());
+	struct task_struct *maker = bpf_get_current_task_btf();
+	struct task_state *maker_state = get_task_state(maker);
+	struct process_exec_value *slot = exec_slot(settings, maker, maker_state);
 	if (slot)
 		add(clone_flags & CLONE_THREAD ? &slot->threads : &slot->forked, 1);
+	/* From now on hooks that may not take memory find the task's state. */
+	struct task_state *state = get_task_state(task);
+	if (!state)
+		return;
+	if (maker_state)
+		take_identity(task, state, maker_state);
+	/* All its figures are 0. */
+	state->account.flags |= TASK_ACCOUNTED;
 }
 
 SEC("tp_btf/task_newtask")
@@ -142,13 +164,35 @@ int BPF_PROG(on_task_newtask, struct task_struct *task, __u64 clone_flags)
 	return 0;
 }
 
+/*
+ * A thread that executes a program takes the number of its process's first one (de_thread() in fs/exec.c): its state would not be found by that any more, so it
+ * goes where it is found whatever the number. The first one has ended then, and still has its place (on_sched_process_free).
+ */
+static __noinline int keep_state(struct task_struct *task, __u32 old_pid)
+{
+	struct task_state *before = place_of(task, old_pid);
+	if (!before)
+		return 0;
+	struct task_state *state = bpf_task_storage_get(&task_states, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (state) {
+		__builtin_memcpy(state, before, sizeof(*state));
+		state->owner = 0;
+	} else {
+		count_drop(task_storage);
+	}
+	leave_place(before);
+	return 0;
+}
+
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(on_sched_process_exec, struct task_struct *task)
+int BPF_PROG(on_sched_process_exec, struct task_struct *task, int old_pid)
 {
 	cost_start(cost, on_sched_process_exec, COST_RARE);
+	if (task->pid != old_pid)
+		keep_state(task, old_pid);
 	struct control *settings = get_control();
 	if (settings) {
-		struct process_exec_value *slot = exec_slot(settings, task);
+		struct process_exec_value *slot = exec_slot(settings, task, get_task_state(task));
 		if (slot)
 			add(&slot->count, 1);
 	}
@@ -206,10 +250,15 @@ int BPF_PROG(on_sched_process_free, struct task_struct *task)
 	cost_start(cost, on_sched_process_free, COST_RARE);
 	struct control *settings = get_control();
 	struct task_state *state = find_task_state(task);
+	/* The first thread of a process, after another one has taken its number. */
+	if (!state && task->tgid != task->pid)
+		state = place_of(task, task->tgid);
 	if (settings && state && (state->account.flags & TASK_ACCOUNTED)) {
 		__u32 active = *(volatile __u32 *)&settings->active;
 		count_task(settings, active, task, &state->account, state->process_id);
 	}
+	if (state && state->owner == (__u64)task)
+		leave_place(state);
 	cost_end(cost);
 	return 0;
 }
