@@ -80,6 +80,8 @@ async function watched(name = "web-1") {
   const stream = ingest.open(credential);
   stream.hello();
   const agent = new BeatingAgent(stream);
+  // Before anybody looks, or the first thing it is told may be that somebody does.
+  await until(() => expect(agent.told).toHaveLength(1));
   return { organisation, hostId, credential, agent };
 }
 
