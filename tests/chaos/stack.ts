@@ -3,11 +3,10 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { startTestPostgres, type TestPostgres } from "../../apps/api/test/test-postgres.ts";
-import { freePort } from "../../packages/clickhouse-embedded/src/testing.ts";
+import { freePort, SmallDisk } from "../../packages/clickhouse-embedded/src/testing.ts";
 import type { ChaosAgentOptions } from "./agent.ts";
 import { ManagedProcess } from "./managed-process.ts";
 import { FaultyProxy } from "./proxy.ts";
-import { StorageDisk } from "./storage-disk.ts";
 import type { Scene } from "./truth.ts";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -16,7 +15,7 @@ const CLICKHOUSE_MEMORY_BYTES = 1536 * 1024 * 1024;
 /** What the run keeps doing things to: real processes on loopback, with a proxy wherever one talks to another. */
 export interface Stack {
   readonly directory: string;
-  readonly disk: StorageDisk;
+  readonly disk: SmallDisk;
   readonly clickhouse: ManagedProcess;
   readonly clickhouseUrl: string;
   readonly apis: ReadonlyMap<string, ManagedProcess>;
@@ -46,7 +45,7 @@ export interface StackOptions {
 export async function startStack({ scene, agents: agentCount, diskBytes, keep }: StackOptions): Promise<Stack> {
   const directory = mkdtempSync(join(tmpdir(), "waggle-chaos-"));
   const logFile = (name: string): string => join(directory, `${name}.log`);
-  const disk = new StorageDisk(join(directory, "disk"), diskBytes);
+  const disk = new SmallDisk(join(directory, "disk"), diskBytes);
   const clickhouseData = join(disk.directory, "clickhouse");
   const clickhousePort = await freePort();
   const clickhouseUrl = `http://127.0.0.1:${clickhousePort}`;

@@ -13,6 +13,7 @@ import { type ClickHouseServer, type ClickHouseServerOptions, engineDirectory, s
 
 export { freePort } from "./ports.ts";
 export { makeScratch } from "./scratch.ts";
+export { SmallDisk } from "./small-disk.ts";
 
 /** A real server in a directory of its own, and a database that nothing else uses. */
 export interface TestClickHouse {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFileSync } from "node:child_process";
-import { closeSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, rmSync, statSync, truncateSync, writeSync } from "node:fs";
 import { join } from "node:path";
 
 const CHUNK = Buffer.alloc(1024 * 1024, 0xa5);
 
-/** A small file system of its own, so that it can really be full. Needs root, as mounting does. */
-export class StorageDisk {
+/** A small file system of its own, so that tests can really make it full. Needs root, as mounting does. */
+export class SmallDisk {
   readonly directory: string;
   readonly isMounted: boolean;
 
@@ -15,11 +15,12 @@ export class StorageDisk {
     this.directory = directory;
     mkdirSync(directory, { recursive: true });
     this.isMounted = process.getuid?.() === 0;
-    if (this.isMounted) execFileSync("mount", ["-t", "tmpfs", "-o", `size=${sizeBytes},mode=0755`, "waggle-chaos", directory]);
+    if (this.isMounted) execFileSync("mount", ["-t", "tmpfs", "-o", `size=${sizeBytes},mode=0755`, "waggle-small-disk", directory]);
   }
 
-  /** Takes every byte that is left. */
+  /** Takes every byte that is left. Throws where nothing is mounted: it would be the machine's own disk. */
   fill(): void {
+    if (!this.isMounted) throw new Error(`${this.directory} is no disk of its own: only root can mount one`);
     const file = openSync(this.#ballast, "w");
     try {
       for (;;) writeSync(file, CHUNK);
@@ -30,8 +31,10 @@ export class StorageDisk {
     }
   }
 
-  free(): void {
-    rmSync(this.#ballast, { force: true });
+  /** Gives back what was taken; so many bytes of it if a number is given. */
+  free(bytes?: number): void {
+    if (bytes === undefined) rmSync(this.#ballast, { force: true });
+    else truncateSync(this.#ballast, statSync(this.#ballast).size - bytes);
   }
 
   unmount(): void {
