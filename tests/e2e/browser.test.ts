@@ -74,13 +74,13 @@ describe("a person at a browser", () => {
     await page.getByRole("table").getByRole("link").first().click();
     await page.waitForURL(/\/hosts\/[^/?]+/);
     const retransmits = page.getByRole("region", { name: /^Retransmits/ });
-    await retransmits.getByText(sender).first().waitFor({ timeout: 30_000 });
+    await retransmits.getByText(sender).first().waitFor({ timeout: 60_000 });
     await retransmits.getByText(peer).first().waitFor();
   });
 
   it("reads in the headline which process loses packets to whom", async () => {
     const headline = page.getByRole("heading", { level: 1 });
-    await headline.filter({ hasText: /packets/ }).waitFor({ timeout: 30_000 });
+    await headline.filter({ hasText: /packets/ }).waitFor({ timeout: 60_000 });
     expect(await headline.textContent()).toMatch(/(loses|losing|lost) packets to /);
   });
 
@@ -121,7 +121,7 @@ describe("a person at a browser", () => {
     await old
       .getByRole("region", { name: /^Retransmitted/ })
       .getByText("Before anything that is kept")
-      .waitFor({ timeout: 30_000 });
+      .waitFor({ timeout: 60_000 });
     await old.getByRole("heading", { level: 1 }).filter({ hasText: "nothing was recorded in this range" }).waitFor();
     await old.close();
   });
@@ -134,7 +134,7 @@ describe("a person at a browser", () => {
       .getByRole("region", { name: /^Retransmits/ })
       .getByText(sender)
       .first()
-      .waitFor({ timeout: 30_000 });
+      .waitFor({ timeout: 60_000 });
 
     const other = await newContext(browser, "light");
     const shared = await other.newPage();
@@ -146,7 +146,7 @@ describe("a person at a browser", () => {
       .getByRole("region", { name: /^Retransmits/ })
       .getByText(sender)
       .first()
-      .waitFor({ timeout: 30_000 });
+      .waitFor({ timeout: 60_000 });
     await other.close();
   });
 
@@ -187,7 +187,7 @@ describe("a person at a browser", () => {
       await visitor.goto(`${stack.webUrl}/o/default/explore?signal=${name}&from=now-5m&to=now`);
       const chart = visitor.locator("#explore-chart");
       const drawn = chart.locator("canvas, .recharts-surface, [data-cause]").first();
-      await drawn.waitFor({ timeout: 30_000 }).catch(() => silent.push(name));
+      await drawn.waitFor({ timeout: 60_000 }).catch(() => silent.push(name));
       const cause = await chart
         .locator("[data-cause]")
         .getAttribute("data-cause", { timeout: 100 })
@@ -205,7 +205,7 @@ describe("a person at a browser", () => {
       .getByRole("region", { name: /^Retransmits/ })
       .getByText(sender)
       .first()
-      .waitFor({ timeout: 30_000 });
+      .waitFor({ timeout: 60_000 });
     const width = await page.evaluate("document.documentElement.scrollWidth");
     expect(width).toBeLessThanOrEqual(360);
     await keepScreenshot(page, "host-phone");

@@ -20,7 +20,7 @@ function simulate(words: readonly string[]): Promise<{ code: number; said: strin
     execFile(
       process.execPath,
       [join(import.meta.dirname, "main.ts"), "--hosts", "2", "--token-file", join(directory, "token"), ...words],
-      { timeout: 30_000 },
+      { timeout: 60_000 },
       (error, stdout, stderr) => resolve({ code: error === null ? 0 : Number(error.code ?? -1), said: stdout + stderr }),
     );
   });

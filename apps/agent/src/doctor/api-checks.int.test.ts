@@ -166,7 +166,7 @@ describe("doctor beside a running agent", () => {
     };
     const agent = spawn(process.execPath, [main, "run"], { env, stdio: "ignore" });
     try {
-      await vi.waitFor(() => expect(server.acknowledged.length).toBeGreaterThan(2), { timeout: 30_000, interval: 50 });
+      await vi.waitFor(() => expect(server.acknowledged.length).toBeGreaterThan(2), { timeout: 60_000, interval: 50 });
       const hellos = server.hellos.length;
       const child = spawn(process.execPath, [main, "doctor", "--json"], { env, stdio: ["ignore", "pipe", "inherit"] });
       let out = "";

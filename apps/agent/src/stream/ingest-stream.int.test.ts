@@ -127,7 +127,7 @@ async function spoolWindows(count: number, stream?: IngestStream): Promise<void>
   for (let index = 0; index < count; index++) await spoolWindow(stream);
 }
 
-const until = (condition: () => void) => vi.waitFor(condition, { timeout: 15_000, interval: 5 });
+const until = (condition: () => void) => vi.waitFor(condition, { timeout: 60_000, interval: 5 });
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, index) => from + index);
 
 describe("IngestStream", () => {

@@ -64,7 +64,7 @@ const change = async (organisation: TestOrganisation, path: string, body: unknow
   return (await response.json()) as HostSettingsReport;
 };
 const get = async (organisation: TestOrganisation, path: string) => (await (await organisation.request(path)).json()) as HostSettingsReport;
-const until = (condition: () => Promise<void>) => vi.waitFor(condition, { timeout: 20_000, interval: 100 });
+const until = (condition: () => Promise<void>) => vi.waitFor(condition, { timeout: 60_000, interval: 100 });
 
 describe("settings of a host", () => {
   it("reach its agent while it is connected, are acknowledged, and are told again to the next stream", async () => {

@@ -153,7 +153,7 @@ describe("tags", () => {
       stream.hello({ facts: { ...facts, tags: { env: "dev", region: "eu" } } });
       await stream.next("config");
       await vi.waitFor(async () => expect((await get(organisation, "web-1")).tags).toEqual({ env: "prod", region: "eu", team: "web" }), {
-        timeout: 20_000,
+        timeout: 60_000,
       });
       await ingest.enrol(organisation.enrolmentToken, "web-1", machineKey, { env: "test" });
       expect((await get(organisation, "web-1")).tags).toEqual({ env: "prod", team: "web" });

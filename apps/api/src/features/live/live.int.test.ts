@@ -92,7 +92,7 @@ async function open(organisation: TestOrganisation, query: string, headers: Reco
 }
 
 const SEGMENTS = "signal=tcp_retransmits&select=segments:sum";
-const until = (condition: () => unknown) => vi.waitFor(condition, { timeout: 30_000, interval: 100 });
+const until = (condition: () => unknown) => vi.waitFor(condition, { timeout: 60_000, interval: 100 });
 
 describe("a live connection", () => {
   it("pushes every window of a watched host as it is complete, a second each, and goes on where it was left", async () => {

@@ -405,7 +405,7 @@ describe("rollers that die, stop or meet", () => {
       ).rows.length;
     const pass = rollups.runPass(Date.now());
     const outcome = expect(pass).rejects.toThrow("the roller was stopped");
-    await expect.poll(running, { timeout: 20_000, interval: 20 }).toBe(1);
+    await expect.poll(running, { timeout: 60_000, interval: 20 }).toBe(1);
     await rollups.stop();
     await outcome;
     await expect.poll(running, { timeout: 5_000 }).toBe(0);
@@ -443,7 +443,7 @@ describe("rollers that die, stop or meet", () => {
     const holder = async () => (await api.app.get(Database).db.select().from(leases).where(eq(leases.name, "rollups")))[0]?.holder;
     first.onApplicationBootstrap();
     try {
-      await expect.poll(holder, { timeout: 20_000 }).toBeDefined();
+      await expect.poll(holder, { timeout: 60_000 }).toBeDefined();
       const held = await holder();
       second.onApplicationBootstrap();
       await store(manyFrames(43));
@@ -451,7 +451,7 @@ describe("rollers that die, stop or meet", () => {
       expect(await holder()).toBe(held);
       await first.stop();
       await store([makeFrame("host-late", hour + 58 * MINUTE, randomOf(2))]);
-      await expect.poll(holder, { timeout: 20_000 }).toSatisfy((now: string | undefined) => now !== undefined && now !== held);
+      await expect.poll(holder, { timeout: 60_000 }).toSatisfy((now: string | undefined) => now !== undefined && now !== held);
       await expect.poll(async () => (await equation()).differenceCount, { timeout: 90_000, interval: 500 }).toBe(0);
     } finally {
       await first.stop();
