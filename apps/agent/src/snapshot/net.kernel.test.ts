@@ -226,6 +226,10 @@ describeKernel("the net family", () => {
     ["send", "recv"],
     ["write", "read"],
     ["send", "readv"],
+    // Not connected, and received without asking from whom.
+    ["sendto", "recv"],
+    ["sendmmsg", "read"],
+    ["sendmsg", "readv"],
   ])("counts 101 queries by %s and %s, each with the time until its answer", async (send, receive) => {
     const server = await workload.start("wgl-resolver", "serve-dns", [LOOPBACK, 53], namespace.name);
     await source.readWindow();

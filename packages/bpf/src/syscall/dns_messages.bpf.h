@@ -16,6 +16,32 @@ const volatile __u8 wants_dns_queries = 1;
 #define DNS_TEXT_BYTES_MAX 240
 _Static_assert(DNS_TEXT_BYTES_MAX + 4 + 4 <= TEXT_BYTES, "a last character and the mark of a cut fit");
 
+/*
+ * Whom a socket that is not connected asked under an id: what it receives without wanting to know from whom (recv, read, recvfrom without an address)
+ * names no resolver. Each place holds the last query that fell to it: one that another displaced meanwhile is found no more, and times out. 32 bytes an entry.
+ */
+#define DNS_ASKED_PLACES 512
+struct dns_asked {
+	__u64 socket;
+	__u8 resolver[16];
+	__u16 id;
+	__u16 pad;
+	__u32 pad2;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, DNS_ASKED_PLACES);
+	__type(key, __u32);
+	__type(value, struct dns_asked);
+} dns_asked SEC(".maps");
+
+static __always_inline struct dns_asked *dns_asked_place(__u64 socket, __u16 id)
+{
+	__u32 place = mix(socket, id) & (DNS_ASKED_PLACES - 1);
+	return bpf_map_lookup_elem(&dns_asked, &place);
+}
+
 static __always_inline void put_character(char *text, __u32 at, __u8 byte, struct message *message)
 {
 	if (byte > ' ' && byte < 0x7f && byte != '.' && byte != '\\') {
@@ -123,8 +149,16 @@ static __always_inline void begin_query(struct message *message, const struct dn
 		if (claim_query(earlier, sent_ns))
 			count_query(key, earlier, DNS_TIMEOUT, waited_ns);
 	}
-	if ((int)bpf_map_update_elem(&dns_in_flight, key, query, BPF_ANY))
+	if ((int)bpf_map_update_elem(&dns_in_flight, key, query, BPF_ANY)) {
 		count_drop(dns_in_flight_full);
+		return;
+	}
+	struct dns_asked *asked = message->connected_port ? (void *)0 : dns_asked_place(key->socket, key->id);
+	if (asked) {
+		asked->socket = key->socket;
+		asked->id = key->id;
+		__builtin_memcpy(asked->resolver, key->resolver, sizeof(asked->resolver));
+	}
 }
 
 static __always_inline void end_query(const struct dns_in_flight_key *key, __u8 rcode)
@@ -144,7 +178,8 @@ __noinline int handle_dns_message(__u32 skip)
 	struct message *message = get_message();
 	if (!message || message->buffer_bytes < skip + DNS_HEADER_BYTES)
 		return 0;
-	__u64 bytes = message->buffer_bytes - skip;
+	/* Of an answer the header says all that is wanted. */
+	__u64 bytes = message->is_sent ? message->buffer_bytes - skip : DNS_HEADER_BYTES;
 	if (bytes > DNS_PACKET_BYTES - 1)
 		bytes = DNS_PACKET_BYTES - 1;
 	bytes &= DNS_PACKET_BYTES - 1;
@@ -158,6 +193,13 @@ __noinline int handle_dns_message(__u32 skip)
 		return 0;
 	struct dns_in_flight_key key = { .socket = message->socket, .id = *(__u16 *)packet };
 	__builtin_memcpy(key.resolver, message->peer, sizeof(key.resolver));
+	if (!message->peer_port) {
+		/* From whom it came was not asked for: from whom it can be. */
+		struct dns_asked *asked = dns_asked_place(key.socket, key.id);
+		if (!asked || asked->socket != key.socket || asked->id != key.id)
+			return 0;
+		__builtin_memcpy(key.resolver, asked->resolver, sizeof(key.resolver));
+	}
 	if (is_answer)
 		end_query(&key, packet[3] & 0xf);
 	else if (questions == 1)

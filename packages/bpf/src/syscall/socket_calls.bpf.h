@@ -30,7 +30,8 @@ __noinline int handle_datagram(__u32 index)
 	select_message(message, index);
 	if (wants_udp_traffic)
 		count_datagram(message);
-	return wants_dns_queries && message->peer_port == DNS_PORT;
+	/* What is received without asking from whom may be an answer, too. */
+	return wants_dns_queries && (message->peer_port == DNS_PORT || (!message->is_sent && !message->peer_port));
 }
 
 /* MESSAGES_PART of a call's messages, from `first` to below `count`. */
