@@ -13,6 +13,7 @@ import { COMPRESS_AT_ONCE_BYTES, COMPRESS_FROM_BYTES, compressionOptions, encodi
 import { type Log, nestLogger } from "./common/log.ts";
 import { sendProblem } from "./common/problem.filter.ts";
 import { toAppError } from "./common/problem.ts";
+import { RouteMethods } from "./common/route-methods.ts";
 import { answerUnreadable } from "./common/unreadable-request.ts";
 import type { Config } from "./config/config.ts";
 
@@ -67,9 +68,13 @@ export async function createApp(config: Config, log: Log): Promise<NestFastifyAp
   });
   const fastify = app.getHttpAdapter().getInstance();
   fastify.removeContentTypeParser("text/plain");
+  // What PATCH takes is a merge patch (RFC 7396), and may be called so.
+  fastify.addContentTypeParser("application/merge-patch+json", { parseAs: "string" }, fastify.getDefaultJsonParser("error", "error"));
   // Node answers these two itself, without a word, where nobody else does. There is no proxy here; what a client expects besides may be ignored (RFC 9110, section 10.1.1).
   fastify.server.on("connect", (_, socket) => answerUnreadable(new Error("CONNECT"), socket));
   fastify.server.on("checkExpectation", (request, response) => fastify.server.emit("request", request, response));
+  const routes = new RouteMethods();
+  fastify.addHook("onRoute", ({ method, url }) => routes.add(method, url));
   fastify.addHook("onRequest", async (request, reply) => {
     reply.header("x-request-id", request.id).header("x-content-type-options", "nosniff");
     if (request.headers.host === undefined && request.raw.httpVersion === "1.1")
@@ -79,6 +84,11 @@ export async function createApp(config: Config, log: Log): Promise<NestFastifyAp
       throw new AppError("VALIDATION_FAILED", "Bodies are read as they are: send this one without Content-Encoding.");
     // No name and no text has one, and Postgres takes none.
     if (request.url.includes("%00")) throw new AppError("VALIDATION_FAILED", "The address holds a NUL character (%00).");
+    const methods = request.is404 ? routes.of(request.url).join(", ") : "";
+    if (methods !== "") {
+      reply.header("allow", methods);
+      throw new AppError("METHOD_NOT_ALLOWED", `${request.method} is not for this address; it takes ${methods}.`);
+    }
   });
   fastify.addHook("onResponse", async (request, reply) => {
     const route = request.routeOptions.url ?? "none";

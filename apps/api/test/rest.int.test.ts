@@ -317,13 +317,15 @@ describe("bad input", () => {
     ["a malformed cursor", "/hosts?cursor=%00", {}, 422, "VALIDATION_FAILED"],
     ["an endless cursor", `/hosts?cursor=${"A".repeat(5_000)}`, {}, 422, "VALIDATION_FAILED"],
     ["an unknown address", "/hostz", {}, 404, "NOT_FOUND"],
-    ["a method that is not there", "/hosts", { method: "DELETE" }, 404, "NOT_FOUND"],
+    ["a method that is not there", "/hosts", { method: "DELETE" }, 405, "METHOD_NOT_ALLOWED"],
+    ["a method that is not there, and no body", "/query", { method: "PUT" }, 405, "METHOD_NOT_ALLOWED"],
+    ["an unknown address with a method that others take", "/hostz", { method: "PATCH" }, 404, "NOT_FOUND"],
     [
       "a preflight of another origin",
       "/query",
       { method: "OPTIONS", headers: { origin: "https://evil.example", "access-control-request-method": "POST" } },
-      404,
-      "NOT_FOUND",
+      405,
+      "METHOD_NOT_ALLOWED",
     ],
   ];
 
@@ -339,6 +341,24 @@ describe("bad input", () => {
     expect(text.length).toBeLessThan(4_000);
     expect(text).not.toMatch(INSIDE);
     expect(response.headers.get("access-control-allow-origin")).toBeNull();
+  });
+
+  it("is no merge patch that is called by its name", async () => {
+    const headers = { authorization: `Bearer ${organisation.adminToken}`, "content-type": "application/merge-patch+json" };
+    const patch = async (body: string): Promise<number> => (await fetch(`${api.url}/api/v1/settings`, { method: "PATCH", headers, body })).status;
+    expect(await patch('{"cpuBudgetCores":null}')).toBe(200);
+    expect(await patch('{"__proto__":{"cpuBudgetCores":1}}')).toBe(422);
+    expect(await patch("{")).toBe(422);
+  });
+
+  it("names the methods that an address does take", async () => {
+    const headers = { authorization: `Bearer ${organisation.adminToken}` };
+    const allowed = async (method: string, path: string): Promise<string | null> =>
+      (await fetch(`${api.url}/api/v1${path}`, { method, headers })).headers.get("allow");
+    expect(await allowed("DELETE", "/hosts/web-1?x=1")).toBe("GET, HEAD, PATCH");
+    expect(await allowed("GET", "/query")).toBe("POST");
+    expect(await allowed("PROPFIND", "/events")).toBe("GET, HEAD, POST");
+    expect(await allowed("PUT", "/hostz")).toBeNull();
   });
 
   it("in any parameter or field of any operation is answered or refused in words, and breaks nothing", async () => {

@@ -18,6 +18,7 @@ export const errorKinds = {
   HOST_NOT_FOUND: { httpStatus: 404, grpcStatus: GrpcStatus.NOT_FOUND, title: "There is no such host", retryable: false },
   DIMENSION_NOT_FOUND: { httpStatus: 404, grpcStatus: GrpcStatus.NOT_FOUND, title: "There is no such dimension", retryable: false },
   SIGNAL_NOT_FOUND: { httpStatus: 422, grpcStatus: GrpcStatus.INVALID_ARGUMENT, title: "There is no such signal", retryable: false },
+  METHOD_NOT_ALLOWED: { httpStatus: 405, grpcStatus: GrpcStatus.INVALID_ARGUMENT, title: "This address does not take the method", retryable: false },
   NOT_ACCEPTABLE: { httpStatus: 406, grpcStatus: GrpcStatus.INVALID_ARGUMENT, title: "There is no such format", retryable: false },
   PRECONDITION_FAILED: { httpStatus: 412, grpcStatus: GrpcStatus.FAILED_PRECONDITION, title: "It was changed meanwhile", retryable: false },
   IDEMPOTENCY_CONFLICT: { httpStatus: 409, grpcStatus: GrpcStatus.ALREADY_EXISTS, title: "The key was used for something else", retryable: false },

@@ -6,8 +6,11 @@ import { parseOrThrow } from "./validation.ts";
 
 const schema = z.strictObject({
   signal: z.string().max(64),
-  limit: z.int().default(10),
-  by: z.array(z.strictObject({ measure: z.string() })).optional(),
+  limit: z.int().min(1).max(600).default(10),
+  by: z
+    .array(z.strictObject({ measure: z.string() }))
+    .max(3)
+    .optional(),
   sort: z.enum(["name", "size"]).optional(),
 });
 
@@ -27,6 +30,11 @@ describe("what is wrong with a request", () => {
     [{ signal: null }, "/signal", "This must be a string, and is null."],
     [{ signal: "a", limit: "5" }, "/limit", "This must be a number, and is a string."],
     [{ signal: "a", limit: Number.NaN }, "/limit", expect.stringContaining("NaN")],
+    [{ signal: "a", limit: 601 }, "/limit", "This is at most 600."],
+    [{ signal: "a", limit: 0 }, "/limit", "This is at least 1."],
+    [{ signal: "a".repeat(65) }, "/signal", "This has at most 64 characters."],
+    [{ signal: "a", by: Array(4).fill({ measure: "b" }) }, "/by", "This has at most 3 entries."],
+    [{ signal: "a", sort: "nam" }, "/sort", "There is no such value; write one of name, size."],
     [{ signal: "a", by: {} }, "/by", "This must be a list, and is an object."],
     [[], "", "This must be an object, and is a list."],
     ["x", "", "This must be an object, and is a string."],

@@ -51,11 +51,31 @@ function toFieldProblems(issue: z.core.$ZodIssue, schema: z.ZodType): FieldProbl
     case "invalid_value": {
       const values = issue.values.filter((value) => typeof value === "string");
       const suggestion = typeof issue.input === "string" ? nearestName(issue.input, values) : undefined;
-      return [{ pointer, detail: issue.message, ...(suggestion === undefined ? {} : { suggestion }) }];
+      const detail = values.length === issue.values.length ? `There is no such value; write ${oneOf(values)}.` : issue.message;
+      return [{ pointer, detail, ...(suggestion === undefined ? {} : { suggestion }) }];
+    }
+    case "too_small":
+    case "too_big": {
+      // One that the schema has words of its own for says it in those.
+      if (!issue.message.startsWith("Too ")) return [{ pointer, detail: issue.message }];
+      const [bound, word] = issue.code === "too_small" ? [issue.minimum, "least"] : [issue.maximum, "most"];
+      return [{ pointer, detail: `${sizeOf(issue.origin)} at ${word} ${bound}${countedAs(issue.origin)}.` }];
     }
     default:
       return [{ pointer, detail: issue.message }];
   }
+}
+
+function oneOf(values: readonly string[]): string {
+  return values.length === 1 ? `${values[0]}` : `one of ${values.join(", ")}`;
+}
+
+function sizeOf(origin: string): string {
+  return origin === "string" || origin === "array" ? "This has" : "This is";
+}
+
+function countedAs(origin: string): string {
+  return origin === "string" ? " characters" : origin === "array" ? " entries" : "";
 }
 
 function typeOf(value: unknown): string {

@@ -103,7 +103,8 @@ export function timeRangeOrThrow(from: string | number, to: string | number, now
 }
 
 /** What a time may look like. */
-export const INSTANT_FORMS = "write `now`, `now-15m` (ms, s, m, h, d, w), RFC 3339 with an offset (2026-11-20T21:00:00Z) or Unix milliseconds.";
+export const INSTANT_FORMS =
+  "write `now`, `now-15m` (ms, s, m, h, d, w), RFC 3339 with an offset (2026-11-20T21:00:00Z) or Unix milliseconds, of the years 2000 to 2099.";
 
 function suggestInstant(value: string | number, nowMs: number): string | undefined {
   const text = String(value).trim();

@@ -174,7 +174,7 @@ function AccountingCard({ host }: { host: Host }) {
     host: host.name,
   });
   const columns: Column<Accounted>[] = [
-    { key: "quantity", header: "quantity", sort: (r) => r.quantity, render: (r) => <span className={styles["wrap"]}>{r.quantity}</span> },
+    { key: "quantity", header: "quantity", sort: (r) => r.quantity, render: (r) => <span className="mono">{r.quantity}</span> },
     { key: "counted", header: "counted", align: "right", sort: (r) => r.counted, render: (r) => formatExact(r.counted) },
     { key: "kernel", header: "kernel", align: "right", sort: (r) => r.kernel, render: (r) => formatExact(r.kernel) },
     {

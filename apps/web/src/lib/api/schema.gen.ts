@@ -719,7 +719,7 @@ export interface components {
             readonly detail: string;
             readonly instance: string;
             /** @enum {string} */
-            readonly code: "VALIDATION_FAILED" | "UNAUTHENTICATED" | "FORBIDDEN" | "NOT_FOUND" | "HOST_NOT_FOUND" | "DIMENSION_NOT_FOUND" | "SIGNAL_NOT_FOUND" | "NOT_ACCEPTABLE" | "PRECONDITION_FAILED" | "IDEMPOTENCY_CONFLICT" | "QUERY_TOO_LARGE" | "QUERY_TIMEOUT" | "STORAGE_UNAVAILABLE" | "MALFORMED_REQUEST" | "REQUEST_TIMEOUT" | "HEADERS_TOO_LARGE" | "PAYLOAD_TOO_LARGE" | "OVERLOADED" | "RATE_LIMITED" | "INTERNAL";
+            readonly code: "VALIDATION_FAILED" | "UNAUTHENTICATED" | "FORBIDDEN" | "NOT_FOUND" | "HOST_NOT_FOUND" | "DIMENSION_NOT_FOUND" | "SIGNAL_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "NOT_ACCEPTABLE" | "PRECONDITION_FAILED" | "IDEMPOTENCY_CONFLICT" | "QUERY_TOO_LARGE" | "QUERY_TIMEOUT" | "STORAGE_UNAVAILABLE" | "MALFORMED_REQUEST" | "REQUEST_TIMEOUT" | "HEADERS_TOO_LARGE" | "PAYLOAD_TOO_LARGE" | "OVERLOADED" | "RATE_LIMITED" | "INTERNAL";
             readonly requestId: string;
             readonly errors?: readonly {
                 readonly pointer: string;
