@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { chmodSync, mkdirSync } from "node:fs";
+import { chmodSync } from "node:fs";
 import { hostSignals, schemaHash } from "@waggle/signals";
 import { type Config, loadConfig } from "../config/config.ts";
 import { SystemClock } from "../host/clock.ts";
 import { readHostFacts } from "../host/facts.ts";
 import { readHostIdentity } from "../host/identity.ts";
+import { makeDirectory } from "../host/make-directory.ts";
 import { createLogger, type Logger } from "../log.ts";
 import { SettingsKeeper } from "../settings/settings-keeper.ts";
 import { Spool } from "../spool/spool.ts";
@@ -132,7 +133,7 @@ export async function run(environment: NodeJS.ProcessEnv, stop: AbortSignal): Pr
 /** Others may read status.json in it; the spool, the refused windows and the credential are closed to them. */
 function prepareStateDirectory(config: Config): void {
   try {
-    mkdirSync(config.stateDirectory, { recursive: true, mode: 0o755 });
+    makeDirectory(config.stateDirectory, 0o755);
     chmodSync(config.stateDirectory, 0o755);
   } catch (error) {
     // A directory that belongs to someone else may still be writable; if it is not, the spool says so.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash, randomUUID } from "node:crypto";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { makeDirectory } from "./make-directory.ts";
 
 /** What tells this machine and this boot apart from all others. */
 export interface HostIdentity {
@@ -49,7 +50,7 @@ function generatedId(stateDirectory: string): string {
   const kept = readText(path);
   if (kept !== undefined && kept !== "") return kept;
   const made = randomUUID();
-  mkdirSync(stateDirectory, { recursive: true });
+  makeDirectory(stateDirectory, 0o755);
   writeFileSync(path, `${made}\n`, { mode: 0o600 });
   return made;
 }

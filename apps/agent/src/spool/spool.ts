@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, readSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { Snapshot } from "@waggle/proto";
+import { makeDirectory } from "../host/make-directory.ts";
 import type { Logger } from "../log.ts";
 import { mergeSnapshots } from "./coarsen.ts";
 import { temporarySuffix, writeDurably } from "./durable-file.ts";
@@ -311,8 +312,8 @@ export class Spool {
 
   /** Others may read status.json in the state directory; what is in these is closed to them. */
   #makeDirectories(): void {
-    mkdirSync(this.#options.stateDirectory, { recursive: true, mode: 0o755 });
-    for (const name of ["spool", ...keptDirectories]) mkdirSync(join(this.#options.stateDirectory, name), { recursive: true, mode: 0o700 });
+    makeDirectory(this.#options.stateDirectory, 0o755);
+    for (const name of ["spool", ...keptDirectories]) makeDirectory(join(this.#options.stateDirectory, name), 0o700);
   }
 
   /** Writes a file; a directory that somebody removed is made again. */

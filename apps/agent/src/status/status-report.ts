@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { CoverageState } from "@waggle/signals";
+import { makeDirectory } from "../host/make-directory.ts";
 import type { SettingsInForce } from "../settings/settings-keeper.ts";
 import type { SpoolState } from "../spool/spool.ts";
 import type { StreamState } from "../stream/ingest-stream.ts";
@@ -114,7 +115,7 @@ const statusFile = (stateDirectory: string) => join(stateDirectory, "status.json
 /** Replaces status.json; readable by everyone, as it is for people. Throws if the directory cannot be written. */
 export function writeStatusReport(stateDirectory: string, report: StatusReport): void {
   const path = statusFile(stateDirectory);
-  mkdirSync(dirname(path), { recursive: true });
+  makeDirectory(dirname(path), 0o755);
   writeFileSync(`${path}.tmp`, `${JSON.stringify(report)}\n`, { mode: 0o644 });
   renameSync(`${path}.tmp`, path);
 }
