@@ -17,6 +17,9 @@ import {
 /** Of one filter: each is a question of its own about all groups. */
 export const COMPARISONS_MAX = 8;
 
+/** Dimensions whose values are addresses of machines. */
+const addressKeys: readonly string[] = ["peer", "resolver"];
+
 /** What a filter may speak of, of one signal. */
 export interface Vocabulary {
   /** Name of the signal; its measures may be written behind it (`tcp_retransmits.segments`, `retransmits.segments`). */
@@ -99,7 +102,13 @@ export function resolveTerms(
     }
     const key = resolveKey(term.key, vocabulary);
     if (key !== undefined) {
-      filters.push({ ...term, key });
+      const network = addressKeys.includes(key) ? term.patterns.find(({ text: value }) => networkForm.test(value)) : undefined;
+      if (network === undefined) filters.push({ ...term, key });
+      else {
+        const { detail, pattern } = networkProblem(network.text, key);
+        const suggestion = pattern === undefined || term.patterns.length > 1 ? undefined : `${term.negated ? "-" : ""}${key}:${pattern}`;
+        problems.push({ ...located.value, detail, suggestion });
+      }
       continue;
     }
     const nearest = nearestName(term.key, keysOf(vocabulary));
@@ -111,6 +120,20 @@ export function resolveTerms(
     });
   }
   return { filters, comparisons, problems };
+}
+
+const networkForm = /^[0-9a-f.:]+\/\d{1,3}$/i;
+
+/** Addresses are compared as text, which no network is: taken as one, it would be a peer that nobody ever met. */
+function networkProblem(network: string, key: string): { readonly detail: string; readonly pattern: string | undefined } {
+  const [address = "", bits = ""] = network.split("/");
+  const parts = address.split(".");
+  const kept = Number(bits) / 8;
+  const pattern = kept === 4 ? address : `${parts.slice(0, kept).join(".")}.*`;
+  return {
+    detail: `\`${shown(network)}\` is a network; addresses are compared as text, so write how they begin, such as ${key}:10.1.*.`,
+    pattern: parts.length === 4 && [1, 2, 3, 4].includes(kept) ? pattern : undefined,
+  };
 }
 
 /** The key that a filter or a `by` means: `host`, a dimension, a host attribute or `tag.…`; undefined if nothing has it. */

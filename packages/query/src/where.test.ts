@@ -190,6 +190,27 @@ describe("problems", () => {
   });
 });
 
+describe("networks", () => {
+  it.each([
+    ["peer:10.0.0.0/8", "peer:10.*"],
+    ["-peer:10.1.0.0/16", "-peer:10.1.*"],
+    ["peer:10.1.2.0/24", "peer:10.1.2.*"],
+    ["peer:10.1.2.3/32", "peer:10.1.2.3"],
+    ["peer:10.1.2.0/23", undefined],
+    ["peer:fd00::/8", undefined],
+    ["peer:10.0.0.1,10.0.0.0/8", undefined],
+  ])("%s is no peer that was never met, but refused", (text, suggestion) => {
+    const { start, detail, suggestion: suggested } = problem(text) ?? {};
+    expect([start, suggested]).toEqual([text.indexOf(":") + 1, suggestion]);
+    expect(detail).toContain("is a network");
+    if (suggestion !== undefined) expect(problemsOf(suggestion)).toEqual([]);
+  });
+
+  it("are what only addresses are taken for", () => {
+    expect(problemsOf("unit:10.0.0.0/8 process:a/1 peer:10.*")).toEqual([]);
+  });
+});
+
 describe("matching", () => {
   const matches = (text: string, value: string): boolean => matchesFilter(filtersOf(text)[0] as never, value);
 
