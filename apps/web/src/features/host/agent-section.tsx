@@ -2,6 +2,7 @@
 "use client";
 
 import { formatBytes, formatDuration, formatExact, formatRate, formatRatio } from "@waggle/units";
+import { BreakableName } from "@/components/breakable-name";
 import { ChartCard } from "@/components/chart-card";
 import cardStyles from "@/components/chart-card.module.css";
 import { type Column, DataTable } from "@/components/data-table";
@@ -22,7 +23,7 @@ export function AgentSection({ host }: { host: Host }) {
   return (
     <>
       <h2 className={styles["section"]}>Agent</h2>
-      <div className={styles["thirds"]}>
+      <div className={`${styles["thirds"]} ${styles["wideRight"]}`}>
         <CostCard host={host} />
         <CoverageCard host={host} />
         <AccountingCard host={host} />
@@ -73,7 +74,7 @@ function CostCard({ host }: { host: Host }) {
     host: host.name,
   });
   const columns: Column<CostRow>[] = [
-    { key: "program", header: "program", sort: (r) => r.program, render: (r) => <span className={styles["wrap"]}>{r.program}</span> },
+    { key: "program", header: "program", sort: (r) => r.program, render: (r) => <BreakableName name={r.program} /> },
     { key: "events", header: "runs", align: "right", sort: (r) => r.eventsPerSecond, render: (r) => formatRate(r.eventsPerSecond) },
     { key: "each", header: "each", align: "right", sort: (r) => r.nsPerEvent, render: (r) => formatDuration(r.nsPerEvent) },
     { key: "core", header: "of a core", align: "right", sort: (r) => r.core, render: (r) => formatRatio(r.core) },
@@ -174,7 +175,7 @@ function AccountingCard({ host }: { host: Host }) {
     host: host.name,
   });
   const columns: Column<Accounted>[] = [
-    { key: "quantity", header: "quantity", sort: (r) => r.quantity, render: (r) => <span className="mono">{r.quantity}</span> },
+    { key: "quantity", header: "quantity", sort: (r) => r.quantity, render: (r) => <BreakableName name={r.quantity} /> },
     { key: "counted", header: "counted", align: "right", sort: (r) => r.counted, render: (r) => formatExact(r.counted) },
     { key: "kernel", header: "kernel", align: "right", sort: (r) => r.kernel, render: (r) => formatExact(r.kernel) },
     {
