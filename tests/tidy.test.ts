@@ -37,6 +37,14 @@ describe("the source tree", () => {
     ).toEqual([]);
   });
 
+  it.each(["agent", "api", "simulator", "web"])("builds %s anew when a package that it is made of has changed", (app) => {
+    const folders = new RegExp(`changed ${app} (.*?)(?: \\}|;| \\|\\|)`).exec(read("waggle"))?.[1]?.split(" ") ?? [];
+    const { dependencies } = JSON.parse(read(`apps/${app}/package.json`)) as { dependencies: Record<string, string> };
+    const packages = Object.keys(dependencies).filter((name) => name.startsWith("@waggle/"));
+    expect(packages.length).toBeGreaterThan(0);
+    expect(folders).toEqual(expect.arrayContaining([`apps/${app}`, ...packages.map((name) => name.replace("@waggle/", "packages/"))]));
+  });
+
   it("reads environment variables in configuration, entry points and tests only", () => {
     const allowed =
       /^(scripts|bench|tests|apps\/api\/test)\/|^apps\/web\/src\/proxy\.ts$|\/config\/|\/main\.ts$|\.config\.ts$|\.test\.ts$|testing\.ts$|\/build\.ts$/;
