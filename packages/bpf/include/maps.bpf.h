@@ -212,4 +212,18 @@ struct {
 		}                                                                           \
 	} while (0)
 
+/*
+ * The same for a quantity that is counted with softirqs off only, and in no hard interrupt: nobody comes between reading and writing on the same CPU, so it
+ * takes no atomic operation.
+ */
+#define account_in_softirq(quantity, amount)                                                \
+	do {                                                                                \
+		__u32 accounting_key = 0;                                                   \
+		struct accounting *all = bpf_map_lookup_elem(&accounting, &accounting_key); \
+		if (all) {                                                                  \
+			barrier_var(all);                                                   \
+			all->quantity += amount;                                            \
+		}                                                                           \
+	} while (0)
+
 #endif

@@ -91,7 +91,7 @@ static __always_inline void count_full(const struct sock *sk, int error)
 	if (slot)
 		__sync_fetch_and_add(&slot->full, 1);
 	if (error == -ENOMEM && netns_of(sk) == settings->netns_inum)
-		account(UdpRcvbufErrors, 1);
+		account_in_softirq(UdpRcvbufErrors, 1);
 }
 
 #endif

@@ -271,7 +271,8 @@ describeKernel("sockets", () => {
     it("shows who does not read and who cannot send, with the memory that ss shows", async () => {
       const idle = await sockets.start("wgl-holding", "queue", [LOOPBACK, PORT + 41, 8]);
       const stuffed = sockets.start("wgl-stuffed", "stuff", [LOOPBACK, PORT + 41]);
-      await sleep(100);
+      // It accepts what waits, once: the connection has to be there.
+      await expect.poll(() => ss(`-t state established sport = :${PORT + 41}`), { timeout: 60_000 }).toHaveLength(1);
       await idle.next();
       await stuffed;
       const window = await source.readWindow();

@@ -45,17 +45,49 @@ static __always_inline void take_baseline(struct task_struct *task, struct task_
 	account->flags |= TASK_ACCOUNTED;
 }
 
-/* Adds what the task's figures rose by. */
-static __always_inline void count_task(const struct control *settings, __u32 active, struct task_struct *task, struct task_account *account, __u64 process_id)
+/* The amount, or 0 if it is negative: without a branch, for the sake of loading (claim.bpf.h). */
+static __always_inline __u64 not_below_zero(__s64 amount)
+{
+	__s64 sign = amount >> 63;
+	barrier_var(sign);
+	return amount & ~sign;
+}
+
+/* What the task's figures rose by. */
+struct task_rise {
+	struct cpu_time_value time;
+	struct page_faults_value faults;
+};
+
+/* Of a live one, whose place the inventory and others read at the same time. */
+static __always_inline void claim_rise(struct task_struct *task, struct task_account *account, struct task_rise *rise)
 {
 	__u64 user_ns, system_ns;
 	split_runtime(task, account, &user_ns, &system_ns);
-	struct cpu_time_value time = {
-		.user = claim64(&account->user_ns, user_ns),
-		.system = claim64(&account->system_ns, system_ns),
-		.voluntary_switches = claim32(&account->voluntary_switches, task->nvcsw),
-		.involuntary_switches = claim32(&account->involuntary_switches, task->nivcsw),
-	};
+	rise->time.user = claim64(&account->user_ns, user_ns);
+	rise->time.system = claim64(&account->system_ns, system_ns);
+	rise->time.voluntary_switches = claim32(&account->voluntary_switches, task->nvcsw);
+	rise->time.involuntary_switches = claim32(&account->involuntary_switches, task->nivcsw);
+	rise->faults.minor = claim32(&account->minor_faults, task->min_flt);
+	rise->faults.major = claim32(&account->major_faults, task->maj_flt);
+}
+
+/* Of one that the kernel lets go of: nobody reads it any more (take_stock), so nothing is marked as counted, by six atomic operations. */
+static __always_inline void last_rise(struct task_struct *task, const struct task_account *account, struct task_rise *rise)
+{
+	__u64 user_ns, system_ns;
+	split_runtime(task, account, &user_ns, &system_ns);
+	rise->time.user = not_below_zero(user_ns - account->user_ns);
+	rise->time.system = not_below_zero(system_ns - account->system_ns);
+	rise->time.voluntary_switches = not_below_zero((__s32)((__u32)task->nvcsw - account->voluntary_switches));
+	rise->time.involuntary_switches = not_below_zero((__s32)((__u32)task->nivcsw - account->involuntary_switches));
+	rise->faults.minor = not_below_zero((__s32)((__u32)task->min_flt - account->minor_faults));
+	rise->faults.major = not_below_zero((__s32)((__u32)task->maj_flt - account->major_faults));
+}
+
+static __always_inline void count_rise(const struct control *settings, __u32 active, const struct task_rise *rise, __u64 process_id)
+{
+	const struct cpu_time_value time = rise->time;
 	const struct window_mode *mode = mode_of(settings, active);
 	if (!mode->off_cpu_time && (time.user | time.system | time.voluntary_switches | time.involuntary_switches)) {
 		struct cpu_time_key key = { .process_id = process_id };
@@ -68,10 +100,7 @@ static __always_inline void count_task(const struct control *settings, __u32 act
 			add(&slot->involuntary_switches, time.involuntary_switches);
 		}
 	}
-	struct page_faults_value faults = {
-		.minor = claim32(&account->minor_faults, task->min_flt),
-		.major = claim32(&account->major_faults, task->maj_flt),
-	};
+	const struct page_faults_value faults = rise->faults;
 	if (!mode->off_page_faults && (faults.minor | faults.major)) {
 		struct page_faults_key key = { .process_id = process_id };
 		struct page_faults_value empty = {};
@@ -97,7 +126,10 @@ static __always_inline void take_stock(struct task_struct *task)
 	if (settings->priming)
 		return;
 	__u32 active = *(volatile __u32 *)&settings->active;
-	count_task(settings, active, task, &state->account, identify(task, state, settings));
+	__u64 process_id = identify(task, state, settings);
+	struct task_rise rise;
+	claim_rise(task, &state->account, &rise);
+	count_rise(settings, active, &rise, process_id);
 }
 
 SEC("iter/task")
@@ -255,7 +287,9 @@ int BPF_PROG(on_sched_process_free, struct task_struct *task)
 		state = place_of(task, task->tgid);
 	if (settings && state && (state->account.flags & TASK_ACCOUNTED)) {
 		__u32 active = *(volatile __u32 *)&settings->active;
-		count_task(settings, active, task, &state->account, state->process_id);
+		struct task_rise rise;
+		last_rise(task, &state->account, &rise);
+		count_rise(settings, active, &rise, state->process_id);
 	}
 	if (state && state->owner == (__u64)task)
 		leave_place(state);

@@ -29,7 +29,12 @@ struct tcp_header {
 	__u32 ack_seq;
 	__u8 offset;
 	__u8 flags;
+	__u16 window;
 };
+
+/* The smallest. */
+#define IPV4_HEADER_BYTES 20
+#define TCP_HEADER_BYTES 20
 
 static __always_inline void count_reset(const struct control *settings, const struct tcp_flow *flow, __u8 direction, __u16 reason)
 {
@@ -44,27 +49,44 @@ static __always_inline void count_reset(const struct control *settings, const st
 		__sync_fetch_and_add(&slot->count, 1);
 }
 
-/* The sender of a received packet, as peer_address(). Returns 0 if the packet has no IP header. */
-static __always_inline int packet_source(__u8 *peer, const unsigned char *header)
+/*
+ * Ends of a received segment: the sender as peer_address() has it, and of the TCP header what is read here. Returns 0 if the packet has no IP header. One read of as
+ * much as the two smallest headers take has all of it for IPv4 without options: each read is a helper's.
+ */
+static __always_inline int read_headers(__u8 *peer, struct tcp_header *tcp, const struct sk_buff *skb)
 {
 	__u32 *words = (__u32 *)peer;
-	__u8 start = 0;
-	bpf_probe_read_kernel(&start, sizeof(start), header);
-	if (start >> 4 == 6)
-		return bpf_probe_read_kernel(words, 16, header + 8) == 0;
-	if (start >> 4 != 4)
+	const unsigned char *network = skb->head + skb->network_header, *transport = skb->head + skb->transport_header;
+	union {
+		__u8 bytes[IPV4_HEADER_BYTES + TCP_HEADER_BYTES];
+		__u32 words[(IPV4_HEADER_BYTES + TCP_HEADER_BYTES) / 4];
+	} start;
+	if (bpf_probe_read_kernel(&start, sizeof(start), network))
 		return 0;
-	words[2] = bpf_htonl(0xffff);
-	return bpf_probe_read_kernel(&words[3], 4, header + 12) == 0;
+	if (start.bytes[0] >> 4 == 6) {
+		words[0] = start.words[2];
+		words[1] = start.words[3];
+		words[2] = start.words[4];
+		words[3] = start.words[5];
+	} else if (start.bytes[0] >> 4 == 4) {
+		words[2] = bpf_htonl(0xffff);
+		words[3] = start.words[3];
+		if (skb->transport_header - skb->network_header == IPV4_HEADER_BYTES) {
+			*tcp = *(struct tcp_header *)&start.bytes[IPV4_HEADER_BYTES];
+			return 1;
+		}
+	} else {
+		return 0;
+	}
+	return bpf_probe_read_kernel(tcp, sizeof(*tcp), transport) == 0;
 }
 
 /* The flow that a received segment belongs to, or would belong to if there were a socket for it. */
 static __always_inline void flow_of_segment(struct tcp_flow *flow, const struct sk_buff *skb, __u32 netns_inum, const struct control *settings)
 {
-	const unsigned char *head = skb->head;
-	struct tcp_header tcp = {};
+	struct tcp_header tcp;
 	__builtin_memset(flow, 0, sizeof(*flow));
-	if (!packet_source(flow->peer, head + skb->network_header) || bpf_probe_read_kernel(&tcp, sizeof(tcp), head + skb->transport_header))
+	if (!read_headers(flow->peer, &tcp, skb))
 		return;
 	if (!tells_peers(settings))
 		__builtin_memset(flow->peer, PEER_OTHER, sizeof(flow->peer));
