@@ -319,6 +319,31 @@ it("a value over a range that reaches raw rows is put together anew where a fram
   }
 });
 
+it("rates of several hosts are each one's sum over what it said of its time, ranked and merged as a statement that reads both does", async () => {
+  const rolled = { from: at(0, 55), to: at(2, 58), points: 1 };
+  const questions = [
+    { ...everything["rates"], ...rolled, by: ["host"] },
+    { ...everything["rates"], ...rolled, by: ["host", "process"], limit: 3 },
+    { ...everything["rates"], ...rolled, by: ["process"], limit: 2, where: "class:fast" },
+    { ...everything["rates"], ...rolled, by: ["tag.none"] },
+    { ...everything["rates"], ...rolled, to: at(3, 8, 40), by: ["class", "host"], limit: 2 },
+    { ...everything["rates"], ...rolled, from: at(1, 58), by: ["process"], compare: "prev" },
+    { ...everything["rates"], ...rolled, to: at(3, 8, 40), by: ["process"], limit: 2, where: "host:web-1,away" },
+  ];
+  for (const question of questions) expectSame(await ask(question), await askRaw(question));
+  const purposes = async (question: Record<string, unknown>) => {
+    const { explain } = (await ask({ ...question, explain: true })).meta;
+    expect(explain?.statements.filter(({ sql }) => / covered_ms, 0/.test(sql))).toEqual([]);
+    return explain?.statements.map(({ purpose }) => purpose);
+  };
+  for (const question of [questions[0], questions[2], questions[4]])
+    expect(await purposes(question as object as Record<string, unknown>)).toContain("sums of hosts");
+  // Of a short range one window more or less would be seen.
+  const short = { ...questions[0], from: at(2, 30), to: at(2, 58) };
+  const { explain } = (await ask({ ...short, explain: true })).meta;
+  expect(explain?.statements.map(({ purpose }) => purpose)).not.toContain("sums of hosts");
+});
+
 it("questions about one host that differ in groups and filters are one statement, of which each has the answer that it has alone", async () => {
   const repository = api.app.get(QueryRepository);
   repository.windowsAgeMs = 0;

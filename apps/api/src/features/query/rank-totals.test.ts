@@ -3,7 +3,7 @@ import { getSignalOrThrow, OTHER } from "@waggle/signals";
 import { describe, expect, it } from "vitest";
 import type { SeriesRow } from "./assemble.ts";
 import { measuresOf, type QueryableMeasure, type Selection, toSelection } from "./measures.ts";
-import { cutTotals, mergeStretches, rankTotals } from "./rank-totals.ts";
+import { cutTotals, mergeStretches, rankTotals, ratesOfHosts } from "./rank-totals.ts";
 import type { Plan } from "./sql.ts";
 
 const plan = (limit: number, by: readonly string[] = ["process"]): Plan => ({
@@ -74,5 +74,37 @@ describe("values of stretches", () => {
     expect(cutTotals(plan(1), "sums", rows, [["c"]])).toEqual([sums("c", 4), { step: 0, g0: OTHER, v0: 11, v1: 0 }]);
     expect(cutTotals(plan(9), "sums", rows.slice(0, 1), [["a"]])).toEqual([sums("a", 1)]);
     expect(cutTotals(plan(9, []), "sums", [{ step: 0, v0: 1 }], [])).toEqual([{ step: 0, v0: 1 }]);
+  });
+});
+
+describe("rates of hosts", () => {
+  const selections = [selection("tcp_retransmits", "segments", "rate"), selection("tcp_retransmits", "segments", "sum")];
+  const hosts = new Map([
+    ["h1", { coveredMs: 10_000 }],
+    ["h2", { coveredMs: 5_000 }],
+    ["silent", { coveredMs: 0 }],
+  ]);
+
+  it("are each host's sum over its own time, and only then added up", () => {
+    const [of, asked] = [plan(9), plan(9, ["process", "host"])];
+    const rows = [
+      { step: 0, g0: "a", g1: "h1", v0: 20, v1: 20 },
+      { step: 0, g0: "a", g1: "h2", v0: 20, v1: 20 },
+      { step: 0, g0: "b", g1: "h1", v0: 0, v1: 0 },
+    ];
+    expect(ratesOfHosts(of, asked, selections, rows, hosts)).toEqual([
+      { step: 0, g0: "a", v0: 6, v1: 40 },
+      { step: 0, g0: "b", v0: 0, v1: 0 },
+    ]);
+  });
+
+  it("are null, and no zero, of who is not known to have reported; such groups rank last, and take nothing from the others", () => {
+    const of = plan(9, ["host"]);
+    const rows = ["h1", "silent", "unknown"].map((g0) => ({ step: 0, g0, v0: g0 === "h1" ? 0 : 7, v1: 7 }));
+    const rates = ratesOfHosts(of, of, selections, rows, hosts);
+    expect(rates.map(({ v0 }) => v0)).toEqual([0, null, null]);
+    expect(rankTotals(of, rates, selections[0] as Selection, 0).top).toEqual([["h1"], ["silent"], ["unknown"]]);
+    expect(cutTotals(of, "sums", rates, [["h1"]]).at(-1)).toEqual({ step: 0, g0: OTHER, v0: null, v1: 14 });
+    expect(cutTotals(of, "sums", rates, [["silent"]]).at(-1)).toEqual({ step: 0, g0: OTHER, v0: 0, v1: 14 });
   });
 });

@@ -37,7 +37,7 @@ function merged(form: MergeableForm, rows: readonly SeriesRow[], names: Readonly
   switch (form) {
     case "sums": {
       const values = Object.keys(rows[0] as SeriesRow).filter((name) => name.startsWith("v"));
-      return { step: 0, ...names, ...Object.fromEntries(values.map((name) => [name, sum(name)])) };
+      return { step: 0, ...names, ...Object.fromEntries(values.map((name) => [name, sumOfKnown(rows, name)])) };
     }
     case "extents":
       return { step: 0, ...names, n: sum("n"), total: sum("total"), lowest: least("lowest"), highest: most("highest") };
@@ -52,6 +52,39 @@ function merged(form: MergeableForm, rows: readonly SeriesRow[], names: Readonly
       return { step: 0, ...names, indexes, counts: indexes.map((index) => counts.get(index)), lowest: least("lowest"), highest: most("highest") };
     }
   }
+}
+
+/** Rates of hosts of which it is not known how long they reported are null, and in no sum. */
+function sumOfKnown(rows: readonly SeriesRow[], name: string): number | null {
+  let total: number | null = null;
+  for (const row of rows) {
+    const value = row[name] as number | null;
+    if (value !== null) total = (total ?? 0) + value;
+  }
+  return total;
+}
+
+/**
+ * Sums of hosts as rates: each host's over the time in which it reported, and only then added up, as its statement would (`sums` in statements.ts).
+ * @param asked the plan of the sums: `by` of the plan, and `host` behind it where that does not have it
+ * @param selections of the rows' v0…
+ * @returns a row per group of the plan; a rate is null where none of its hosts is known to have reported
+ */
+export function ratesOfHosts(
+  plan: Plan,
+  asked: Plan,
+  selections: readonly Selection[],
+  sums: readonly SeriesRow[],
+  hosts: ReadonlyMap<string, { readonly coveredMs: number }>,
+): readonly SeriesRow[] {
+  const host = `g${asked.by.indexOf("host")}`;
+  const rates = selections.flatMap(({ aggregate }, index) => (aggregate === "rate" ? [`v${index}`] : []));
+  const rows = sums.map((row) => {
+    const coveredMs = hosts.get(String(row[host]))?.coveredMs ?? 0;
+    const perSecond = (sum: unknown): number | null => (coveredMs > 0 ? ((sum as number) * 1_000) / coveredMs : null);
+    return { ...row, ...Object.fromEntries(rates.map((name) => [name, perSecond(row[name])])) };
+  });
+  return asked === plan ? rows : mergeStretches(plan, "sums", rows);
 }
 
 export interface RankedTotals {
@@ -96,7 +129,8 @@ function orderOf(row: SeriesRow, { form, aggregate }: Selection, index: number):
       ];
     }
     default:
-      return [row[`v${index}`] as number];
+      // What is not known comes last.
+      return [(row[`v${index}`] as number | null) ?? Number.NEGATIVE_INFINITY];
   }
 }
 

@@ -6,7 +6,7 @@ import { hostStepsStatement, hostsStatement, stepsStatement } from "./coverage-s
 import { byStatement } from "./measures.ts";
 import type { Planned } from "./planner.ts";
 import { type RankedSeries, rankSeries } from "./rank-series.ts";
-import { cutTotals, type MergeableForm, mergeableForms, mergeStretches, rankTotals } from "./rank-totals.ts";
+import { cutTotals, type MergeableForm, mergeableForms, mergeStretches, rankTotals, ratesOfHosts } from "./rank-totals.ts";
 import type { StepQuestion, Together } from "./read-steps.ts";
 import type { TotalQuestion } from "./read-totals.ts";
 import type { Plan, Statement } from "./sql.ts";
@@ -83,15 +83,18 @@ export async function readWindow(
   const planned = askFew === undefined ? given : withRatesOfOne(given);
   const { plan } = planned;
   const isOneStep = plan.steps.count === 1;
+  const asking = askFew === undefined ? askHosts(hostsStatement(plan, planned.hostSources)) : askFew();
+  const hostsSaid = async () => {
+    const answer = await asking;
+    return "reports" in answer ? answer.hosts : answer;
+  };
   const readFound = async () => {
     const narrowed = await withGroups(planned, run);
-    return {
-      ...(await readSeries(narrowed, { run, runSteps, runTotals, togetherOf: togetherOf ?? alone }, shown, askFew !== undefined)),
-      passing: narrowed.plan.passing,
-    };
+    const reader = { run, runSteps, runTotals, togetherOf: togetherOf ?? alone, hostsSaid };
+    return { ...(await readSeries(narrowed, reader, shown, askFew !== undefined)), passing: narrowed.plan.passing };
   };
   const [said, ofSteps, found] = await Promise.all([
-    askFew === undefined ? askHosts(hostsStatement(plan, planned.hostSources)) : askFew(),
+    asking,
     isOneStep || askFew !== undefined ? [] : runSteps<StepsRow>("who reported per step", whoReported(planned), true),
     readFound(),
   ]);
@@ -152,12 +155,15 @@ interface Found extends Pick<ReadRows, "top" | "groups" | "totals"> {
 
 const alone = (): undefined => undefined;
 
-type SeriesReader = Pick<WindowReader, "run" | "runSteps" | "runTotals"> & Required<Pick<WindowReader, "togetherOf">>;
+interface SeriesReader extends Pick<WindowReader, "run" | "runSteps" | "runTotals">, Required<Pick<WindowReader, "togetherOf">> {
+  /** What each host said over the range, which is read beside. */
+  readonly hostsSaid: () => Promise<ReadonlyMap<string, HostReport>>;
+}
 
 /** @param isFew the hosts are few, and it is known already when they reported */
 async function readSeries(
   planned: Planned,
-  { run, runSteps, runTotals, togetherOf }: SeriesReader,
+  { run, runSteps, runTotals, togetherOf, hostsSaid }: SeriesReader,
   shown: Pick<ReadRows, "top" | "groups"> | undefined,
   isFew: boolean,
 ): Promise<Found> {
@@ -183,7 +189,7 @@ async function readSeries(
     const passes = await Promise.all(compared.map((one) => run<{ passes: number }>("does it pass the comparison", passesStatement(plan, one))));
     // Its one group is not in the answer: as if it had groups, and none of them passed.
     if (passes.some(([row]) => row?.passes !== 1)) return { top: [], groups: 0, tables: [], totals: undefined, hostSteps: [] };
-    const merged = await totalsOf(plan, readings, { runTotals, togetherOf });
+    const merged = await totalsOf(plan, readings, { runTotals, togetherOf, hostsSaid });
     return { top: null, groups: 0, tables: merged?.tables ?? (await valuesOf(plan, null)), totals: undefined, hostSteps: [] };
   }
   const totals = async (): Promise<readonly FormRows[] | undefined> => {
@@ -195,7 +201,7 @@ async function readSeries(
     const [hostSteps, tables, ofAll] = await Promise.all([hostStepsOf(top), valuesOf(plan, top), totals()]);
     return { top, groups: shown.groups, tables, totals: ofAll, hostSteps };
   }
-  const merged = await totalsOf(plan, readings, { runTotals, togetherOf });
+  const merged = await totalsOf(plan, readings, { runTotals, togetherOf, hostsSaid });
   if (merged !== undefined) return { ...merged, totals: undefined, hostSteps: [] };
   const isRankedSeries = isFew && hasRankableSeries(plan, first);
   const small = isRankedSeries ? await rankedFew(plan, first, { runSteps, togetherOf }) : undefined;
@@ -256,22 +262,32 @@ const MERGED_HERE_MAX = 30_000;
 async function totalsOf(
   plan: Plan,
   readings: readonly Reading[],
-  { runTotals, togetherOf }: Pick<SeriesReader, "runTotals" | "togetherOf">,
+  { runTotals, togetherOf, hostsSaid }: Pick<SeriesReader, "runTotals" | "togetherOf" | "hostsSaid">,
 ): Promise<Pick<Found, "top" | "groups" | "tables"> | undefined> {
   if (plan.steps.count !== 1) return undefined;
-  const parts = readings.flatMap((reading) => {
+  const parts = readings.flatMap((reading): readonly TotalPart[] => {
+    if (hasRatesOfHosts(reading)) return hasRatesHere(plan) ? [{ reading, form: "sums", isByHost: true }] : [];
     const form = mergeableForm(reading);
-    return form === undefined ? [] : [{ reading, form }];
+    return form === undefined ? [] : [{ reading, form, isByHost: false }];
   });
   if (parts.length < readings.length) return undefined;
   const found = await Promise.all(
-    parts.map(async ({ reading, form }) => {
-      const of: Reading = { ...reading, form };
-      const own = seriesQuestion(plan, of, (some, part) => seriesStatement(some, part, null, MERGED_HERE_MAX + 1));
-      const question = withOthers(own, plan, of, togetherOf);
-      const merge = (rows: readonly SeriesRow[]): readonly SeriesRow[] => mergeStretches(plan, form, rows);
-      const rows = await runTotals<SeriesRow>("values of stretches", { ...question, sources: reading.sources, merge, rowsMax: MERGED_HERE_MAX });
-      return rows === undefined ? [] : [{ form, rows, reading }];
+    parts.map(async ({ reading, form, isByHost }) => {
+      const of: Reading = { ...reading, form, ...(isByHost ? { isOfFleet: true } : {}) };
+      const asked = isByHost ? withHost(plan) : plan;
+      const own = seriesQuestion(asked, of, (some, part) => seriesStatement(some, part, null, MERGED_HERE_MAX + 1));
+      const question = withOthers(own, asked, of, togetherOf);
+      const merge = (rows: readonly SeriesRow[]): readonly SeriesRow[] => mergeStretches(asked, form, rows);
+      const purpose = isByHost ? "sums of hosts" : "values of stretches";
+      const rows = await runTotals<SeriesRow>(purpose, {
+        ...question,
+        sources: reading.sources,
+        merge,
+        rowsMax: MERGED_HERE_MAX,
+        isOnlyHere: isByHost,
+      });
+      if (rows === undefined) return [];
+      return [{ form, reading, rows: isByHost ? ratesOfHosts(plan, asked, reading.selections, rows, await hostsSaid()) : rows }];
     }),
   );
   const all = found.flat();
@@ -290,12 +306,33 @@ async function totalsOf(
   return { ...ranked, top: plan.by.length === 0 ? null : ranked.top, tables };
 }
 
+interface TotalPart {
+  readonly reading: Reading;
+  readonly form: MergeableForm;
+  /** Host by host, as each one's time makes its rate. */
+  readonly isByHost: boolean;
+}
+
+/** Of shorter ranges the window that may come between sums and the time they are divided by is more than a half percent. */
+const RATES_HERE_MS_MIN = 30 * 60_000;
+
+/** Whether rates of several hosts are made here of their sums and of what each said, which is read anyhow: of a rare signal reading it once more is most of the work. */
+function hasRatesHere({ steps }: Plan): boolean {
+  return steps.toMs - steps.fromMs >= RATES_HERE_MS_MIN;
+}
+
+function hasRatesOfHosts(reading: Reading): boolean {
+  return reading.form === "sums" && !isFleet(reading) && reading.selections.some(({ aggregate }) => aggregate === "rate");
+}
+
+function withHost(plan: Plan): Plan {
+  return plan.by.includes("host") ? plan : { ...plan, by: [...plan.by, "host"] };
+}
+
 /** The form in which rows of stretches can be put together; undefined: in none. Percentiles are put together out of buckets; a rate over several hosts would need each one's time in each stretch. */
 function mergeableForm(reading: Reading): MergeableForm | undefined {
-  const { form, selections } = reading;
-  if (form === "quantiles") return "buckets";
-  if (form === "sums" && !isFleet(reading) && selections.some(({ aggregate }) => aggregate === "rate")) return undefined;
-  return mergeableForms.find((name) => name === form);
+  if (reading.form === "quantiles") return "buckets";
+  return hasRatesOfHosts(reading) ? undefined : mergeableForms.find((name) => name === reading.form);
 }
 
 /** The groups of ranked rows but for `~other`, each once, first first. */

@@ -16,6 +16,8 @@ export interface TotalQuestion<Row> extends StepQuestion {
   readonly merge: (rows: readonly Row[]) => readonly Row[];
   /** Of a stretch; of more putting them together takes longer than reading does. */
   readonly rowsMax: number;
+  /** Its rows are put together here in any case: also of what is all rolled up. */
+  readonly isOnlyHere?: boolean;
 }
 
 export interface TotalReader<Row> {
@@ -40,8 +42,8 @@ export async function readTotals<Row extends object>(
   const cut = partsOf(sources);
   if (cut === undefined || plan.passing !== undefined || (plan.hostValues?.size ?? 0) > 0) return undefined;
   const { rolled, head, tail } = cut;
-  // What is all rolled up is kept as it is; only who asks together with others has something to put together.
-  if (tail.fromMs === tail.toMs && question.together === undefined) return undefined;
+  // What is all rolled up is kept as it is; only who asks together with others, or for rows that are but a part of the answer, has something to put together.
+  if (tail.fromMs === tail.toMs && question.together === undefined && question.isOnlyHere !== true) return undefined;
   const name = nameOf(statement(about(plan, ANYWHERE, WINDOW_MS), () => [{ level: "raw", scope: "host", ...ANYWHERE }]));
   if (kept.isWide(name)) return undefined;
   // One row per group, however long it is.
