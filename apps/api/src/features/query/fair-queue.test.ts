@@ -48,24 +48,6 @@ describe("turns", () => {
     expect(order).toEqual(["m0", "m1", "one", "two", "m2", "two again", "m3", "m4"]);
   });
 
-  it("let those pass that began later where they can wait so long, and no later ones", async () => {
-    const { fair, order, turns, enter, endOne } = queue({ runningMax: 1 });
-    const since = (name: string, sinceMs: number) =>
-      fair.enter("a", undefined, "short", { sinceMs, isAdmitted: false }).then((turn) => {
-        order.push(name);
-        turns.push(turn);
-      });
-    const asked = [
-      enter("a", "first"),
-      since("can wait two seconds", 1_000 + 2_000),
-      since("half a second later", 1_500),
-      since("three seconds later", 4_000),
-    ];
-    for (let ended = 0; ended < 4; ended++) await endOne();
-    await Promise.all(asked);
-    expect(order).toEqual(["first", "half a second later", "can wait two seconds", "three seconds later"]);
-  });
-
   it("that are long have half of the places, and short ones pass them by", async () => {
     const { fair, order, turns, enter, endOne } = queue();
     const asked = ["l1", "l2", "l3"].map((name) => enter("a", name, undefined, "long"));

@@ -21,11 +21,10 @@ interface Entry {
 
 /** What one answer asked of the databases, and how long it waited for them. Its statements wait for their turns as one. */
 export class Journal implements Ticket {
-  private readonly beganMs = performance.now();
-  private yieldMs = 0;
+  readonly sinceMs = performance.now();
   isAdmitted = false;
   /** When all that the answer was made of was so, by `performance.now()`, but for `contents`. */
-  asOfMs = this.beganMs;
+  asOfMs = this.sinceMs;
   /** What else the answer is right by. */
   readonly contents: Content[] = [];
   private readonly entries: Entry[] = [];
@@ -33,15 +32,6 @@ export class Journal implements Ticket {
   private waitingSinceMs = 0;
   private waitedMs = 0;
   private plannedMs = 0;
-
-  get sinceMs(): number {
-    return this.beganMs + this.yieldMs;
-  }
-
-  /** Its statements let others pass that begin up to so much later: whoever asked has something to look at meanwhile. */
-  letPass(ms: number): void {
-    this.yieldMs = ms;
-  }
 
   /** Runs work that waits for a database. Several at a time count once. */
   async wait<T>(work: () => Promise<T>): Promise<T> {
@@ -75,11 +65,11 @@ export class Journal implements Ticket {
   /** Since the beginning; what of it was spent choosing what to read and what putting the answer together, waiting for databases left out, in ms. */
   times(): { readonly elapsedMs: number; readonly plannerMs: number; readonly assemblyMs: number } {
     const { plannedMs } = this;
-    return { elapsedMs: tenths(performance.now() - this.beganMs), plannerMs: tenths(plannedMs), assemblyMs: tenths(this.ownMs() - plannedMs) };
+    return { elapsedMs: tenths(performance.now() - this.sinceMs), plannerMs: tenths(plannedMs), assemblyMs: tenths(this.ownMs() - plannedMs) };
   }
 
   private ownMs(): number {
-    return Math.max(0, performance.now() - this.beganMs - this.waitedMs);
+    return Math.max(0, performance.now() - this.sinceMs - this.waitedMs);
   }
 
   /** The statements, for the caller whose organisation is `tenant`. */

@@ -328,7 +328,6 @@ it("rates of several hosts are each one's sum over what it said of its time, ran
     { ...everything["rates"], ...rolled, by: ["tag.none"] },
     { ...everything["rates"], ...rolled, to: at(3, 8, 40), by: ["class", "host"], limit: 2 },
     { ...everything["rates"], ...rolled, from: at(1, 58), by: ["process"], compare: "prev" },
-    { ...everything["rates"], ...rolled, to: at(3, 8, 40), by: ["process"], limit: 2, where: "host:web-1,away" },
   ];
   for (const question of questions) expectSame(await ask(question), await askRaw(question));
   const purposes = async (question: Record<string, unknown>) => {

@@ -64,9 +64,6 @@ const FLEETS_KEPT_MAX = 16;
 /** Answers as objects; one of two values of each of 10,000 hosts takes some 5 MB. */
 const WHOLE_BYTES_MAX = 48 * 1_024 * 1_024;
 
-/** What has an earlier answer lets those pass that begin up to so much later and have none: twice as long as it is waited for, and a tenth of how old that one may be. */
-const LETS_PASS_MS = 2_000;
-
 /** What several reports of the same are made of. */
 interface SaidHosts {
   readonly reports: ReadonlyMap<string, HostReport>;
@@ -124,7 +121,6 @@ export class QueryService {
     if (whole === undefined) return (await this.make(question, journal, { isExplained: query.explain, rawGrainMs }, signal)).answer;
     const make = (abort: AbortSignal) => this.make(aligned(question), journal, { isWhole: true }, abort);
     const following = isOfThisRange ? undefined : whole.following;
-    if (following !== undefined && this.whole.hasEarlier(following)) journal.letPass(LETS_PASS_MS);
     const { made, origin } = await this.whole.get(whole.key, this.repository.recentMs("always", question.tenant), make, signal, following);
     this.metrics.countWhole(origin);
     return made.answer;

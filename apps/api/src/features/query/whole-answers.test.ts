@@ -162,19 +162,6 @@ describe("whole answers to what follows the present", () => {
     expect(await follow(10_000)).toMatchObject({ answer: { text: "answer 2" }, origin: "recent" });
   });
 
-  it("are known of before anything is asked, for the very question and as long as they may be handed out", async () => {
-    const { answers } = await withEarlier();
-    const has = (name: string, toMs: number) => answers.hasEarlier({ name, toMs });
-    expect([has("the last hour", 10_000), has("another", 10_000), has("the last hour", 30_000), has("the last hour", -10_000)]).toEqual([
-      true,
-      false,
-      false,
-      false,
-    ]);
-    await tick(20_000);
-    expect(has("the last hour", 10_000)).toBe(false);
-  });
-
   it("are their own where these come in time", async () => {
     const { begun, follow } = await withEarlier();
     const asked = follow(10_000);

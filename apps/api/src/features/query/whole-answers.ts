@@ -72,11 +72,6 @@ export class WholeAnswers<T extends object> {
     return this.bytes;
   }
 
-  /** Whether whoever asks gets an earlier answer where its own takes long. */
-  hasEarlier(following: Following): boolean {
-    return this.earlier(following) !== undefined;
-  }
-
   /**
    * @param key names everything that is asked, the tenant included
    * @param maxAgeMs how old an answer may be
