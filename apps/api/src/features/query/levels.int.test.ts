@@ -343,6 +343,38 @@ it("rates of several hosts are each one's sum over what it said of its time, ran
   expect(explain?.statements.map(({ purpose }) => purpose)).not.toContain("sums of hosts");
 });
 
+it("of sums the first groups are shown and all others added up, whatever the limit", async () => {
+  const select = ["segments_sent", "bytes_received", "opened"].map((measure) => ({ measure, aggregate: "sum" }));
+  const rolled = { signal: "tcp_connections", select, from: at(0, 55), to: at(2, 58), points: 1 };
+  const nameOf = ({ labels }: { readonly labels: Readonly<Record<string, string>> }): string => Object.values(labels).join("/");
+  /** Values of the selections by group, as answered. */
+  const groupsOf = (answer: Answer): Map<string, number[]> => {
+    const groups = new Map<string, number[]>();
+    for (const series of answer.series as ValueSeries[])
+      groups.set(nameOf(series), [...(groups.get(nameOf(series)) ?? []), series.values[0] as number]);
+    return groups;
+  };
+  for (const question of [
+    { ...rolled, by: ["process"] },
+    { ...rolled, by: ["host", "process"] },
+    { ...rolled, by: ["host", "peer", "role"], where: "-process:nginx" },
+    { ...rolled, by: ["process", "unit"], where: "process:~other" },
+  ]) {
+    const all = groupsOf(await ask({ ...question, limit: 1_000 }));
+    const rest = question.by.map(() => OTHER).join("/");
+    const ranked = [...all.keys()].filter((name) => name !== rest).sort((a, b) => (all.get(b)?.[0] as number) - (all.get(a)?.[0] as number));
+    for (let limit = 1; limit <= ranked.length + 1; limit++) {
+      const answer = await ask({ ...question, limit, explain: true });
+      expect(answer.meta.explain?.statements.map(({ purpose }) => purpose)).toContain("rank and values");
+      const others = [...ranked.slice(limit), ...(all.has(rest) ? [rest] : [])];
+      const wanted = ranked.slice(0, limit).map((name): [string, number[]] => [name, all.get(name) as number[]]);
+      const sums = select.map((_, index) => others.reduce((sum, name) => sum + (all.get(name)?.[index] as number), 0));
+      expect([...groupsOf(answer)]).toEqual([...wanted, ...(others.length > 0 ? [[rest, sums]] : [])]);
+      expect(answer.meta.truncated).toEqual(ranked.length > limit ? { shown: limit, total: ranked.length } : null);
+    }
+  }
+});
+
 it("questions about one host that differ in groups and filters are one statement, of which each has the answer that it has alone", async () => {
   const repository = api.app.get(QueryRepository);
   repository.windowsAgeMs = 0;
