@@ -31,8 +31,10 @@ const STEP_BUDGET_MS = 20_000;
 const lateIntervalMs: Readonly<Record<RollupStep, number>> = { "1m": 15_000, "1h": 60_000, fleet_1m: 60_000, fleet_1h: 60_000 };
 /** Ingest goes first, but not for ever: without roll-ups every dashboard would read raw rows. */
 const YIELD_MS_MAX = 60_000;
-/** Of one bucket, by signal. Each has one thread: rows are aggregated as they come, which a second thread does not make faster. */
+/** Of one bucket, by signal, where a level is behind. Each has one thread: rows are aggregated as they come, which a second thread does not make faster. */
 const STATEMENTS_AT_ONCE = 2;
+/** Fewer buckets than that are not behind: one that has just closed is rolled up a signal at a time, as people and agents wait for the other cores. */
+const BUCKETS_BEHIND_MIN = 2;
 /** How many buckets are asked about in one statement: of 10,000 hosts they have ten million frames. */
 const BUCKETS_PER_CHECK = 32;
 const RETRY_MS_FIRST = 5_000;
@@ -262,13 +264,15 @@ export class RollupsService implements OnApplicationBootstrap, BeforeApplication
         ? pending.due(nowMs, closedUntilMs, before, lateIntervalMs[step])
         : pending.due(Number.POSITIVE_INFINITY, closedUntilMs, before, 0);
       const isOver = (): boolean => options.isBounded && performance.now() > deadlineMs;
+      const isBehind = closedUntilMs - before >= BUCKETS_BEHIND_MIN * bucketMs;
+      const statementsAtOnce = options.isBounded && !isBehind ? 1 : options.statementsAtOnce;
       for (let start = 0; start < due.length && !isOver(); start += BUCKETS_PER_CHECK) {
         const batch = due.slice(start, start + BUCKETS_PER_CHECK);
         const behind = await this.repository.behindBuckets(step, batch, signal);
         for (const [index, bucket] of batch.entries()) if (!behind.has(index)) pending.settle(bucket);
         for (const bucket of batch.filter((_, index) => behind.has(index))) {
           if (isOver()) break;
-          const error = await this.rollBucket(step, bucket, options, steps[step]).catch((cause: unknown) => cause);
+          const error = await this.rollBucket(step, bucket, { ...options, statementsAtOnce }, steps[step]).catch((cause: unknown) => cause);
           if (error === undefined) continue;
           signal.throwIfAborted();
           failure ??= error;
