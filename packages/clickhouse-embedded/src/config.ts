@@ -84,6 +84,11 @@ export function configXml(config: EngineConfig): string {
 
   <merge_tree>
     <min_free_disk_bytes_to_perform_insert>${INSERT_FREE_BYTES_MIN}</min_free_disk_bytes_to_perform_insert>
+    <!--
+      How many times its largest part a merge has to be. To the size of each part the selector adds 5 MiB, so that parts of less, which is four million rows of calls, are merged by their number alone: with its
+      default of 5 a part of a million rows is written anew with every five small ones. At 50,000 rows/s that took 20 s of CPU in 70 s, with 10 it takes 8, for two or three parts more to read.
+    -->
+    <merge_selector_base>10</merge_selector_base>
     <!-- Defaults of these assume a pool of 32: with 4 tasks the server would never start a mutation or a large merge. -->
     <number_of_free_entries_in_pool_to_execute_mutation>2</number_of_free_entries_in_pool_to_execute_mutation>
     <number_of_free_entries_in_pool_to_lower_max_size_of_merge>2</number_of_free_entries_in_pool_to_lower_max_size_of_merge>
