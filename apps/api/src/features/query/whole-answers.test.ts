@@ -170,6 +170,21 @@ describe("whole answers to what follows the present", () => {
     expect(await asked).toMatchObject({ answer: { text: "answer 2" }, origin: "made" });
   });
 
+  it("that took long are handed out for five times as long before another is made", async () => {
+    const { begun, follow } = await withEarlier();
+    const slow = follow(10_000);
+    await tick(2_000);
+    begun[1]?.end(made);
+    await slow;
+    await tick(9_999);
+    expect(await follow(20_000)).toMatchObject({ answer: { text: "answer 2" }, origin: "earlier" });
+    expect(begun).toHaveLength(2);
+    await tick(1);
+    const next = follow(20_000);
+    begun[2]?.end(made);
+    expect(await next).toMatchObject({ answer: { text: "answer 3" }, origin: "made" });
+  });
+
   it("are made one at a time, wherever the range ends", async () => {
     const { begun, follow } = await withEarlier();
     const [asked, later] = [follow(10_000), follow(20_000)];

@@ -26,6 +26,8 @@ export interface Following {
 
 /** How long a question that follows the present waits for its own answer where there is an earlier one. */
 const PATIENCE_MS = 1_000;
+/** An earlier answer is handed out for this many times as long as it took to make: then a question of a hundred viewers on a store that is behind takes a sixth of the time at most, and one that is made in no time is always made. */
+const REST_FACTOR = 5;
 /** How old that may be, and how much earlier its range may end: two refreshes of a page. */
 export const EARLIER_MS_MAX = 20_000;
 
@@ -41,6 +43,8 @@ export interface WholeAnswersOptions<T> {
 
 interface Kept<T> extends Made<T> {
   readonly timer: NodeJS.Timeout;
+  /** Until then it was not long ago that it was made, by `performance.now()`. */
+  readonly restsUntilMs: number;
   readonly following: Following | undefined;
 }
 
@@ -54,7 +58,7 @@ interface Run<T> {
  * rows that it was made of. Nobody may change an answer. A caller that goes away leaves the others theirs; failures are told to all who wait, and not kept.
  *
  * Who asks what follows the present waits a second at most where somebody got an answer to it in the seconds before: then they get that one, whose range says where it ends, and their own goes on being made
- * for who asks next. One answer to such a question is made at a time, wherever its range ends: else a store that is behind would be asked for more the longer it takes.
+ * for who asks next. One answer to such a question is made at a time, wherever its range ends: else a store that is behind would be asked for more the longer it takes. What took long is not made again at once.
  */
 export class WholeAnswers<T extends object> {
   /** The one asked for longest ago is first. */
@@ -97,10 +101,12 @@ export class WholeAnswers<T extends object> {
       if (kept.following === undefined && this.kept.get(key) === kept) this.letGo(key);
     }
     signal?.throwIfAborted();
+    const rested = following === undefined ? undefined : this.earlier(following);
+    if (rested !== undefined && performance.now() < rested.restsUntilMs) return { made: rested, origin: "earlier" };
     const begin = (until: AbortSignal | undefined): Promise<Run<T>> =>
       this.making.get(key, (abort) => this.make(key, make, abort, following), until, performance.now() - maxAgeMs);
     const run = (until: AbortSignal | undefined): Promise<Run<T>> => this.join(key, following, until) ?? begin(until);
-    if (following !== undefined && this.earlier(following) !== undefined) return this.orEarlier(following, run(undefined), signal);
+    if (following !== undefined && rested !== undefined) return this.orEarlier(following, run(undefined), signal);
     const { answer: made, isShared } = await run(signal);
     return { made, origin: isShared ? "shared" : "made" };
   }
@@ -113,7 +119,7 @@ export class WholeAnswers<T extends object> {
   }
 
   /** The newest answer to what follows the present, of a range that ended no later; undefined where that is too long ago. */
-  private earlier({ name, toMs }: Following): Made<T> | undefined {
+  private earlier({ name, toMs }: Following): Kept<T> | undefined {
     const kept = this.newest.get(name);
     if (kept?.following === undefined || !isShortlyBefore(kept.following.toMs, toMs)) return undefined;
     const asOfMs = Math.min(kept.asOfMs, ...kept.contents.map((content) => content.asOfMs));
@@ -170,7 +176,9 @@ export class WholeAnswers<T extends object> {
     const isOver = (): void => {
       if (following !== undefined && this.underWay.get(following.name)?.key === key) this.underWay.delete(following.name);
     };
+    const beganMs = performance.now();
     const made = await make(signal).finally(isOver);
+    const restsUntilMs = performance.now() + (performance.now() - beganMs) * REST_FACTOR;
     const { bytesMax, keptMs } = this.options;
     this.letGo(key);
     const restMs = (following === undefined ? keptMs : Math.max(keptMs, EARLIER_MS_MAX)) - (performance.now() - made.asOfMs);
@@ -179,7 +187,7 @@ export class WholeAnswers<T extends object> {
     const timer = setTimeout(() => {
       if (this.kept.get(key)?.timer === timer) this.letGo(key);
     }, restMs).unref();
-    const kept: Kept<T> = { ...made, timer, following };
+    const kept: Kept<T> = { ...made, timer, following, restsUntilMs };
     this.kept.set(key, kept);
     this.bytes += made.bytes;
     if (following !== undefined && (this.newest.get(following.name)?.following?.toMs ?? 0) <= following.toMs) this.newest.set(following.name, kept);
