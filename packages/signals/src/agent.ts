@@ -96,7 +96,7 @@ export const agentAttribution: Signal = {
   distribution: null,
   hooks: [],
   bpf: null,
-  caveats: ["What went to `~other` has no owner any more, whether or not one was known."],
+  caveats: ["A row whose process or unit is `~other` has no such owner any more, whether or not one was known."],
 };
 
 export const agentSignals = [agentCost, agentCoverage, agentAccounting, agentDrops, agentAttribution] as const;
