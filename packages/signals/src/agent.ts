@@ -64,7 +64,7 @@ export const agentDrops: Signal = {
   family: "agent",
   kind: "counter",
   question: "What could not be kept as it should, where and why?",
-  help: "What maps, registries, row caps and the spool could not take, by place and cause. A window without rows dropped nothing. What is counted depends on the cause: events, rows of a window (row_cap, frame_cap) or windows (spool, coarsened).",
+  help: "What maps, registries, row caps and the spool could not take, by place and cause. A window without rows dropped nothing. What is counted depends on the cause: events, rows of a window (row_cap, frame_cap), stacks (byte_cap) or windows (spool, coarsened).",
   dimensions: ["place", "cause"],
   measures: [
     { name: "lost", kind: "sum", unit: "1", help: "What is in no row." },
@@ -72,7 +72,7 @@ export const agentDrops: Signal = {
       name: "merged",
       kind: "sum",
       unit: "1",
-      help: "What is counted, under `~other`, an unknown owner or a longer window: totals hold, dimensions do not.",
+      help: "What is counted, under `~other`, an unknown owner, a stack without frames or a longer window: totals hold, dimensions do not.",
     },
   ],
   distribution: null,

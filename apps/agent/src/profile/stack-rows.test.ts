@@ -25,7 +25,11 @@ describe("StackRows", () => {
     for (let index = 0; index < 3; index++) rows.add(redis, `r${index}`, [1, 0]);
     rows.addOther([100, 0]);
     rows.cutTo(6);
-    expect(rows.stacks()).toEqual(["s9", "s8", "s7"]);
+    expect(rows.stacks()).toEqual([
+      { stack: "s9", share: 9 / 148 },
+      { stack: "s8", share: 8 / 148 },
+      { stack: "s7", share: 7 / 148 },
+    ]);
     expect(rows.rows(6).map(({ process, unit, stack, samples }) => [process, unit, stack, samples])).toEqual([
       [OTHER, OTHER, OTHER, 100n],
       ["nginx", "nginx.service", OTHER, 21n],
@@ -44,7 +48,7 @@ describe("StackRows", () => {
     rows.add(redis, "r", [1, 0]);
     rows.add(redis, "q", [2, 0]);
     rows.cutTo(4, new Set(["redis"]));
-    expect(rows.stacks()).toEqual(["s4", "q", "r"]);
+    expect(rows.stacks().map(({ stack }) => stack)).toEqual(["s4", "q", "r"]);
     expect([rows.total("samples"), rows.total("samples", { process: "nginx" })]).toEqual([63n, 60n]);
   });
 

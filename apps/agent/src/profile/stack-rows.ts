@@ -62,9 +62,12 @@ export class StackRows {
     this.#groups.clear();
   }
 
-  /** Stacks that rows name, the heaviest first. */
-  stacks(): string[] {
-    return (this.#kept ?? []).flatMap(({ stack }) => (stack === OTHER ? [] : [stack]));
+  /** Stacks that rows name, the heaviest first, each with its share of all rows' last measure. */
+  stacks(): { readonly stack: string; readonly share: number }[] {
+    const last = (this.#signal.measures.length - 1) * 2;
+    const kept = this.#kept ?? [];
+    const all = kept.reduce((sum, { sums }) => sum + sizeOf(sums, last), 0);
+    return kept.flatMap(({ stack, sums }) => (stack === OTHER ? [] : [{ stack, share: all === 0 ? 0 : sizeOf(sums, last) / all }]));
   }
 
   /** Rows that are part of another one. */
