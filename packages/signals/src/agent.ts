@@ -14,7 +14,7 @@ export const agentCost: Signal = {
       name: "kernel_ns",
       kind: "sum",
       unit: "ns",
-      help: "Time spent in the program: one run in 1,024 (of rare programs one in 16, and one in 128 after the first 256) is timed inside it, and the average scaled by the number of runs; the cost of entering the tracepoint is not in it.",
+      help: "Time spent in the program: one run in 1,024 (of rare programs one in 16, and one in 128 after the first 256) is timed inside it, and the average scaled by the number of runs; the cost of entering the tracepoint, and of what a run makes the kernel do outside of it, is not in it.",
     },
     { name: "cpu_ns", kind: "sum", unit: "ns", help: "User and system CPU time of the agent's process." },
     { name: "rss_bytes", kind: "gauge", unit: "bytes", help: "Resident memory of the agent's process." },
