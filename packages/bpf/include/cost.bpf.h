@@ -6,7 +6,7 @@
  *
  * Which one of each stretch of so many runs, changes from one to the next: what programs do comes round (a connection is the same eight state changes, a packet the same
  * softirqs), and one that is always at the same place of a stretch of 2^n would always be the same of them. The run before it is timed too and forgotten: what times is
- * run so rarely that it is in no cache, and without that a softirq's 120 ns came out as 400.
+ * run so rarely that it is in no cache: without that, the 50 ns of a call's entry came out as 60 to 70.
  */
 #ifndef WAGGLE_COST_BPF_H
 #define WAGGLE_COST_BPF_H
