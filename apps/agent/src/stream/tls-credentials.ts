@@ -45,13 +45,15 @@ export class TlsCredentials extends ChannelCredentials {
     const name = isIP(this.#host) === 0 ? { servername: this.#host } : { host: this.#host };
     return new Promise((resolve, reject) => {
       const secured = connect({ socket, secureContext: this.#context, ALPNProtocols: ["h2"], ...name });
+      let isSecure = false;
       secured.once("secureConnect", () => {
+        isSecure = true;
         this.problem = undefined;
         resolve({ socket: secured, secure: true });
       });
       secured.on("error", (error) => {
         // One that comes later is the connection's, and its user hears of it.
-        this.problem = describeTlsError(error, this.#host);
+        if (!isSecure) this.problem = describeTlsError(error, this.#host);
         reject(error);
       });
     });
