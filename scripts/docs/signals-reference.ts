@@ -1,5 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-import { catalogue, dimensions, dropCauses, quantities, RELATIVE_ERROR_MAX, rowsMaxOf, type Signal } from "../../packages/signals/src/index.ts";
+import {
+  catalogue,
+  dimensions,
+  dropCauses,
+  foldStepsOf,
+  quantities,
+  RELATIVE_ERROR_MAX,
+  rowsMaxOf,
+  type Signal,
+} from "../../packages/signals/src/index.ts";
 
 /** docs/signals.md, from the catalogue. */
 export function signalsReference(): string {
@@ -40,6 +49,13 @@ export function signalsReference(): string {
   ].join("\n");
 }
 
+/** What small rows lose where there are too many. */
+function givenUp(signal: Signal): string {
+  if (signal.bpf === null) return "";
+  const steps = foldStepsOf(signal).map((name) => `\`${name}\``);
+  return ` Beyond, small ones give up ${steps.join(steps.length > 2 ? ", then " : " and then ")}.`;
+}
+
 function signalSection(signal: Signal): string[] {
   const measures =
     signal.distribution === null
@@ -55,7 +71,7 @@ function signalSection(signal: Signal): string[] {
     "",
     `Kind: ${signal.kind}. Dimensions: ${signal.dimensions.map((name) => `\`${name}\``).join(", ")}.${signal.hooks.length > 0 ? ` Hooks: ${signal.hooks.map((hook) => `\`${hook}\``).join(", ")}.` : ""}`,
     "",
-    ...(signal.source === "server" ? [] : [`At most ${rowsMaxOf(signal).toLocaleString("en")} rows per host and window.`, ""]),
+    ...(signal.source === "server" ? [] : [`At most ${rowsMaxOf(signal).toLocaleString("en")} rows per host and window.${givenUp(signal)}`, ""]),
     "| measure | kind | unit | meaning |",
     "| --- | --- | --- | --- |",
     ...measures,

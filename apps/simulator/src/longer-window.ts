@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { decodeBlock, encodeBlock, getSignalOrThrow, OTHER, type Signal, sumsOf, type WireRow } from "@waggle/signals";
+import { decodeBlock, encodeBlock, foldRows, getSignalOrThrow, OTHER, type Signal, sumsOf, type WireRow } from "@waggle/signals";
 import type { WindowBlocks } from "./workload.ts";
 
 type Row = Record<string, WireRow[string]>;
@@ -10,7 +10,7 @@ const coverage = getSignalOrThrow("agent_coverage");
 
 /**
  * Makes one window of windows that follow each other, as an agent does that is asked for longer windows or fewer rows: what is counted adds up, a gauge
- * keeps its last value, and of the signals that kernels count rows beyond `rowsMax` go to `~other`, which its agent says.
+ * keeps its last value, and of the signals that kernels count small rows give up dimensions where there are more than `rowsMax`, which its agent says.
  * @param windows oldest first; each is read before the next is asked for
  * @param rowsMax of one signal; 0: no limit
  */
@@ -42,9 +42,9 @@ function foldAll(joined: Map<Signal, Row[]>, rowsMax: number): void {
   const merged: Row[] = [];
   for (const [signal, rows] of joined) {
     if (signal.bpf === null || rows.length <= rowsMax) continue;
-    const kept = fold(signal, rows, rowsMax);
+    const { rows: kept, cut } = fold(signal, rows, rowsMax);
     joined.set(signal, kept);
-    merged.push({ place: signal.name, cause: "row_cap", lost: 0n, merged: BigInt(rows.length - kept.length + 1) });
+    merged.push({ place: signal.name, cause: "row_cap", lost: 0n, merged: BigInt(cut) });
     const owned = joined.get(attribution)?.find((row) => row["signal"] === signal.name);
     const counted = signal.kind === "histogram" ? "count" : sumsOf(signal)[0]?.name;
     if (owned === undefined || counted === undefined) continue;
@@ -87,16 +87,13 @@ function addRow(signal: Signal, into: Row, row: Row): void {
   into["c"] = (into["k"] as number[]).map((bucket) => buckets.get(bucket) as bigint);
 }
 
-/** Keeps the rows whose largest measure is largest. */
-function fold(signal: Signal, rows: Row[], rowsMax: number): Row[] {
-  if (rows.length <= rowsMax) return rows;
+/** Makes them at most `rowsMax`, as an agent does. */
+function fold(signal: Signal, rows: Row[], rowsMax: number): { readonly rows: Row[]; readonly cut: number } {
   const measures = signal.kind === "histogram" ? ["count"] : signal.measures.map(({ name }) => name);
-  const rank = (row: Row): bigint => measures.reduce((most, name) => ((row[name] as bigint) > most ? (row[name] as bigint) : most), 0n);
-  const isOther = (row: Row): boolean => signal.dimensions.every((name) => row[name] === OTHER);
-  // What had no name before is the first to be folded, whatever it counts.
-  const ranked = rows.map((row) => ({ row, rank: isOther(row) ? -1n : rank(row) })).sort((a, b) => (a.rank > b.rank ? -1 : a.rank < b.rank ? 1 : 0));
-  const [other, ...folded] = ranked.splice(Math.max(0, rowsMax - 1)).map(({ row }) => row) as [Row, ...Row[]];
-  for (const name of signal.dimensions) other[name] = OTHER;
-  for (const row of folded) addRow(signal, other, row);
-  return [...ranked.map(({ row }) => row), other];
+  return foldRows(signal, rows, rowsMax, {
+    rankOf: (row) => measures.reduce((most, name) => Math.max(most, Number(row[name])), 0),
+    add: (into, row) => {
+      addRow(signal, into, row);
+    },
+  });
 }

@@ -14,7 +14,7 @@ export const agentCost: Signal = {
       name: "kernel_ns",
       kind: "sum",
       unit: "ns",
-      help: "Time spent in the program: one run in 1,024 (of rare programs one in 16, and one in 128 after the first 256) is timed inside it, and the average scaled by the number of runs; the cost of entering the tracepoint is not in it.",
+      help: "Time spent in the program: one run in 1,024 (of rare programs one in 16, and one in 128 after the first 256) is timed inside it, and the average scaled by the number of runs; the cost of entering the tracepoint, and of what a run makes the kernel do outside of it, is not in it.",
     },
     { name: "cpu_ns", kind: "sum", unit: "ns", help: "User and system CPU time of the agent's process." },
     { name: "rss_bytes", kind: "gauge", unit: "bytes", help: "Resident memory of the agent's process." },
@@ -64,7 +64,7 @@ export const agentDrops: Signal = {
   family: "agent",
   kind: "counter",
   question: "What could not be kept as it should, where and why?",
-  help: "What maps, registries, row caps and the spool could not take, by place and cause. A window without rows dropped nothing. What is counted depends on the cause: events, rows of a window (row_cap, frame_cap) or windows (spool, coarsened).",
+  help: "What maps, registries, row caps and the spool could not take, by place and cause. A window without rows dropped nothing. What is counted depends on the cause: events, rows of a window (row_cap, frame_cap), stacks (byte_cap) or windows (spool, coarsened).",
   dimensions: ["place", "cause"],
   measures: [
     { name: "lost", kind: "sum", unit: "1", help: "What is in no row." },
@@ -72,7 +72,7 @@ export const agentDrops: Signal = {
       name: "merged",
       kind: "sum",
       unit: "1",
-      help: "What is counted, under `~other`, an unknown owner or a longer window: totals hold, dimensions do not.",
+      help: "What is counted, under `~other`, an unknown owner, a stack without frames or a longer window: totals hold, dimensions do not.",
     },
   ],
   distribution: null,
@@ -96,7 +96,7 @@ export const agentAttribution: Signal = {
   distribution: null,
   hooks: [],
   bpf: null,
-  caveats: ["What went to `~other` has no owner any more, whether or not one was known."],
+  caveats: ["A row whose process or unit is `~other` has no such owner any more, whether or not one was known."],
 };
 
 export const agentSignals = [agentCost, agentCoverage, agentAccounting, agentDrops, agentAttribution] as const;

@@ -20,6 +20,8 @@ describe("dropOf", () => {
   it("knows what the agent counts itself, and nothing that nobody described", () => {
     expect(dropOf("recursion:on_sys_exit")).toEqual({ place: "on_sys_exit", cause: "recursion", outcome: "lost" });
     expect(dropOf("process_unregistered")).toMatchObject({ place: "processes", outcome: "merged" });
+    expect(dropOf("stack_frames_late")).toEqual({ place: "stack_frames", cause: "byte_cap", outcome: "merged" });
+    expect(dropOf("stack_frames_let_go")).toEqual({ place: "stack_frames", cause: "byte_cap", outcome: "lost" });
     expect(() => dropOf("mystery")).toThrow("mystery");
   });
 });

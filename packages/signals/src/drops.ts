@@ -7,14 +7,17 @@ export const dropCauses = {
   unseen: "No hook sees what was needed (io_uring).",
   recursion: "The kernel skipped a run of the program, as one was under way on that CPU already.",
   unregistered: "Events under a process whose name never arrived.",
-  row_cap: "Rows beyond what one signal may have in a window; the largest keep their own.",
+  row_cap:
+    "Rows beyond what one signal may have in a window: small ones gave up dimensions (first which file, name or peer, last who) and are part of others.",
   frame_cap: "Rows that would have made the frame larger than the API takes.",
+  byte_cap:
+    "Stacks whose frames had no room among the bytes that a window gives them: those of this window that read `[unknown stack]` until their frames come with a later one of the hour (`merged`), and those whose frames do not come any more in it unless they are met again (`lost`).",
   spool: "Windows that were given up or became unreadable while they waited.",
   coarsened: "Windows that were merged into longer ones while they waited.",
 } as const;
 export type DropCause = keyof typeof dropCauses;
 
-/** `lost`: it is in no row. `merged`: it is counted, under `~other`, an unknown owner or a longer window: totals hold, dimensions do not. */
+/** `lost`: it is in no row. `merged`: it is counted, under `~other` in one dimension or all, an unknown owner or a longer window: totals hold, dimensions do not. */
 export type DropOutcome = "lost" | "merged";
 
 export interface Drop {
@@ -36,6 +39,8 @@ const dictionary: Readonly<Record<string, Drop>> = {
   tcp_waiting_full: { place: "tcp_waiting", cause: "full", outcome: "lost" },
   tcp_accept_unseen: { place: "tcp_accept_delay", cause: "unseen", outcome: "lost" },
   stack_chunks_full: { place: "stack_chunks", cause: "full", outcome: "merged" },
+  stack_frames_late: { place: "stack_frames", cause: "byte_cap", outcome: "merged" },
+  stack_frames_let_go: { place: "stack_frames", cause: "byte_cap", outcome: "lost" },
   process_unregistered: { place: "processes", cause: "unregistered", outcome: "merged" },
 };
 

@@ -2,6 +2,7 @@
 export * from "./catalogue.ts";
 export * from "./dimensions.ts";
 export * from "./drops.ts";
+export * from "./fold.ts";
 export * from "./histogram.ts";
 export * from "./levels.ts";
 export * from "./quantities.ts";

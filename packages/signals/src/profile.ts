@@ -65,7 +65,7 @@ export const stackFrames: Signal = {
   hooks: ["raw_tp, run by the agent", "iter/task_vma"],
   bpf: { map: "stack_chunks", bucketed: false, stacks: true, programs: ["on_kernel_symbols"] },
   caveats: [
-    "Entries of one window are bounded to 128 KiB, the heaviest stacks first; what does not fit comes with the next windows, or, beyond 1 MiB, with the stack's next use.",
+    "Entries are bounded to 128 KiB a window, and what windows leave of it to 512 KiB at once; those go first that name most of what was measured for their bytes. What does not fit comes with the next windows, or, beyond 1 MiB, with the stack's next use; agent_drops counts it (place `stack_frames`, cause `byte_cap`).",
     "Stacks of more than 8 KiB are cut in the middle (`[…]`); the name is that of the whole stack.",
   ],
 };

@@ -3,7 +3,7 @@ import type { DimensionName } from "./dimensions.ts";
 import type { Signal } from "./signal.ts";
 
 /**
- * How many rows of one window and host are worth their bytes, by what tells them apart; the rest is summed into `~other`, the largest keep their own. Values that a
+ * How many rows of one window and host are worth their bytes, by what tells them apart; beyond, small ones give up what they say (`fold`), who last. Values that a
  * closed set has (states, errors, devices, processes of a host) stay far below any cap; these do not:
  *
  * - Names of files and of DNS have no end: a backup, a package manager or a crawler touches thousands in a window, each once, and a row is mostly its name (100 bytes and more).

@@ -199,7 +199,7 @@ export const settings = {
   },
   rowsMax: {
     variable: "WAGGLE_AGENT_ROWS_MAX",
-    help: "Rows of one signal in one window at most, 100 to 20000; the rest is summed into one row `~other`. Signals whose variety has no end have lower caps (docs/signals.md), and the API may ask for fewer.",
+    help: "Rows of one signal in one window at most, 100 to 20000; beyond, small rows give up dimensions to `~other`, who they were of last. Signals whose variety has no end have lower caps (docs/signals.md), and the API may ask for fewer.",
     fallback: "2000",
     parse: integer(2_000, 100, 20_000),
   },

@@ -5,6 +5,7 @@ import { isIP } from "node:net";
 import { connect as connectTls, type PeerCertificate, type TLSSocket } from "node:tls";
 import { formatDuration } from "@waggle/units";
 import { isLoopback, settings } from "../config/config.ts";
+import { describeConnectionError } from "../stream/connection-problem.ts";
 import { clockOffsetToleratedMs } from "../stream/server-clock.ts";
 import { agentVersion } from "../version.ts";
 import { API_MS_MAX } from "./api-answer.ts";
@@ -131,7 +132,7 @@ async function checkProxy(facts: DoctorFacts): Promise<Verdict> {
   } catch (error) {
     return fail(
       found,
-      describe(error as NodeJS.ErrnoException),
+      describeConnectionError(error as NodeJS.ErrnoException),
       `allow CONNECT to ${api.host}:${api.port} in the proxy, or set no_proxy=${api.host}`,
     );
   }
@@ -147,7 +148,7 @@ async function checkName(facts: DoctorFacts): Promise<Verdict> {
   } catch (error) {
     return fail(
       api.host,
-      describe(error as NodeJS.ErrnoException),
+      describeConnectionError(error as NodeJS.ErrnoException),
       `check the host in WAGGLE_AGENT_API_URL and the resolver (getent hosts ${api.host})`,
     );
   }
@@ -165,7 +166,7 @@ async function checkConnection(facts: DoctorFacts): Promise<Verdict> {
   } catch (error) {
     return fail(
       `${api.host}:${api.port}`,
-      describe(error as NodeJS.ErrnoException),
+      describeConnectionError(error as NodeJS.ErrnoException),
       `check that the API is running and that a firewall lets ${api.host}:${api.port} through`,
     );
   }
@@ -200,7 +201,7 @@ async function checkTls(facts: DoctorFacts): Promise<Verdict> {
     );
     return judgeCertificate(secured.getPeerCertificate(), secured.getProtocol() ?? "TLS", Date.now());
   } catch (error) {
-    return fail(`${api.host}:${api.port}`, describe(error as NodeJS.ErrnoException), fix);
+    return fail(`${api.host}:${api.port}`, describeConnectionError(error as NodeJS.ErrnoException), fix);
   } finally {
     socket?.destroy();
   }
@@ -265,21 +266,4 @@ export function judgeVersion(apiVersion: string, refusedSignals: readonly string
     );
   if (apiVersion !== "" && apiVersion !== agentVersion) return pass(`${found}; every signal is taken all the same`);
   return pass(`${found}; every signal is taken`);
-}
-
-function describe(error: NodeJS.ErrnoException): string {
-  const words: Record<string, string> = {
-    ECONNREFUSED: "nothing listens there",
-    EHOSTUNREACH: "there is no route to the host",
-    ENETUNREACH: "there is no route to the network",
-    ENOTFOUND: "the name is unknown",
-    EAI_AGAIN: "no name server answers",
-    SELF_SIGNED_CERT_IN_CHAIN: "the certificate is signed by an authority that is not known here",
-    DEPTH_ZERO_SELF_SIGNED_CERT: "the certificate is signed by itself",
-    UNABLE_TO_VERIFY_LEAF_SIGNATURE: "the certificate's authority is not known here",
-    CERT_HAS_EXPIRED: "the certificate has expired",
-    ERR_TLS_CERT_ALTNAME_INVALID: "the certificate is for another name",
-  };
-  const known = error.code === undefined ? undefined : words[error.code];
-  return known === undefined ? error.message : `${known} (${error.code})`;
 }

@@ -2,7 +2,7 @@
 import { catalogue } from "@waggle/signals";
 import { describe, expect, it } from "vitest";
 import { unwantedPrograms } from "../snapshot/window-mode.ts";
-import { ENTRY_NS, Governor, type WindowCost } from "./governor.ts";
+import { entryNs, Governor, type WindowCost } from "./governor.ts";
 import { ladder, signalsOfStep } from "./ladder.ts";
 
 const BUDGET = 0.02;
@@ -45,7 +45,7 @@ class Host {
       const shift = mode.sampling.get(family)?.shift ?? 0;
       const full = fullNs[program] as number;
       const nsPerEvent = 15 + (full - 15) / 2 ** shift;
-      kernel += (eventsPerSecond * (nsPerEvent + ENTRY_NS)) / 1e9;
+      kernel += (eventsPerSecond * (nsPerEvent + entryNs(program))) / 1e9;
       return { program, eventsPerSecond, nsPerEvent };
     });
     const cost: WindowCost = { windowMs: 10_000, programs, agentNs: agent * 10_000 * 1e6, maps: [{ map: "syscall_latency", entries: 400 }] };
@@ -183,6 +183,18 @@ describe("Governor", () => {
     // What the agent itself takes no signal can give back.
     expect(host.governor.state.kernel).toBeLessThanOrEqual(BUDGET / 4);
     expect(host.steps).toEqual(["calls/8"]);
+  });
+
+  it("reckons with what entering a hook costs, and with what a connection makes the kernel do outside of programs", () => {
+    const of = (program: string): number => {
+      const governor = new Governor(BUDGET);
+      governor.observe({ windowMs: 10_000, programs: [{ program, eventsPerSecond: 10_000, nsPerEvent: 300 }], agentNs: 0, maps: [] });
+      return governor.state.kernel * 1e5;
+    };
+    // Of a run: a hook that is met in loops of calls, one with other work in between, and one after which the kernel copies and frees memory.
+    expect([of("on_sys_exit"), of("on_sched_switch"), of("on_inet_sock_set_state")].map(Math.round)).toEqual([365, 400, 700]);
+    // Entered once for all tasks of the host.
+    expect(Math.round(of("on_task_inventory"))).toBe(300);
   });
 
   it("does not take the agent's first minute for what it costs", () => {

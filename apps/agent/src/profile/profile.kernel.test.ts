@@ -173,6 +173,30 @@ describeKernel("off-CPU profile", () => {
     expect(rowsOf(await source.readWindow(), "off_cpu", { process: "wgl-short" })).toEqual([]);
   });
 
+  it("counts the stacks whose frames have no room in their window, and brings them with later ones", async () => {
+    using workload = new Workload("profile-workload.c");
+    const names = new Names();
+    using narrow = await openSource({ signals, constants: exactWaits, rowCaps: ({ name }) => (name === "stack_frames" ? 2 : 20_000) });
+    const unnamed = (window: WindowData): number =>
+      new Set(
+        ["cpu_profile", "off_cpu"].flatMap((signal) =>
+          rowsOf(window, signal)
+            .filter((row) => names.of(row)[0] === "" && row["stack"] !== "~other")
+            .map(({ stack }) => stack),
+        ),
+      ).size;
+    const late = ({ drops }: WindowData): number => Number(drops.find(({ reason }) => reason === "stack_frames_late")?.count ?? 0n);
+    await workload.run("wgl-spin", "spin", [400]);
+    await workload.run("wgl-sleep", "sleep", [20, 5]);
+    const window = names.add(await narrow.readWindow());
+    expect(window.rows.get("stack_frames")).toHaveLength(2);
+    expect(late(window)).toBe(unnamed(window));
+    expect(late(window)).toBeGreaterThan(0);
+    const before = unnamed(window);
+    for (let tries = 0; tries < 5; tries++) names.add(await narrow.readWindow());
+    expect(unnamed(window)).toBeLessThan(before);
+  });
+
   it("keeps sums exact when there is no room for stacks, and says so", async () => {
     using workload = new Workload("profile-workload.c");
     using source = await openSource({ signals, constants: exactWaits, mapEntries: { stack_chunks: 1 } });

@@ -7,7 +7,7 @@ import type { ProcessName, ProcessRegistry } from "../snapshot/process-registry.
 import type { RowMaker } from "../snapshot/window-rows.ts";
 import type { MapFill } from "../window/source.ts";
 import { AddressSpaces, keyOf, type MappedCode, type SpaceId } from "./address-spaces.ts";
-import { FrameDictionary } from "./frame-dictionary.ts";
+import { FrameDictionary, type UnsentStacks } from "./frame-dictionary.ts";
 import { addFrame, joinFrames, KERNEL_MARK, UNKNOWN } from "./frames-text.ts";
 import { KernelSymbols } from "./kernel-symbols.ts";
 import { STACK_LOST, STACK_NONE, STACK_NOT_TAKEN, StackRegistry } from "./stack-registry.ts";
@@ -79,6 +79,8 @@ export interface Profile {
   readonly rows: ReadonlyMap<string, RowMaker>;
   /** Events under a process id that never registered. */
   readonly unregistered: bigint;
+  /** Stacks that rows name and whose frames are not sent. */
+  readonly unsent: UnsentStacks;
   /** How full the maps were that were emptied for it. */
   readonly fills: readonly MapFill[];
 }
@@ -203,12 +205,11 @@ export class Profiler {
         made.add(names[use] as ProcessName, (stacks[use] as RawStack).name, values, (use * values.length) / stacks.length);
     }
     for (const [signal, made] of rows) made.cutTo(rowsMax(signal), watched);
-    const stacks = [...rows.values()].flatMap((made) => made.stacks());
-    this.#frames.add(stacks.flatMap((stack) => (texts.has(stack) ? [[stack, texts.get(stack) as string] as const] : [])));
-    this.#remember(raw);
+    for (const made of rows.values()) this.#frames.add(made.stacks().map(({ stack, share }) => ({ stack, text: texts.get(stack), share })));
     this.#spaces.forget(SPACE_WINDOWS);
     const frames = this.#frames.take(rowsMax(FRAMES));
-    return { rows: new Map<string, RowMaker>([...rows, [FRAMES, fixed(frames)]]), unregistered, fills };
+    this.#remember(raw);
+    return { rows: new Map<string, RowMaker>([...rows, [FRAMES, fixed(frames)]]), unregistered, unsent: this.#frames.unsent, fills };
   }
 
   #refreshClocks(): void {
@@ -313,7 +314,8 @@ export class Profiler {
     const unnamed: RawStack[] = [];
     for (const stack of raw) {
       const known = this.#names.get(stack.number);
-      if (known === undefined || known.until <= this.#window) unnamed.push(stack);
+      // One whose frames were let go has to be told anew.
+      if (known === undefined || known.until <= this.#window || !this.#frames.has(known.name)) unnamed.push(stack);
       else stack.name = known.name;
     }
     unnamed.sort((a, b) => b.weight - a.weight);

@@ -19,25 +19,37 @@ describe("StackRows", () => {
     expect([rows.total("count"), rows.total("blocked", { process: "redis" })]).toEqual([6n, 50n]);
   });
 
-  it("keeps the heaviest and sums the others into ~other, with what had no room in the map", () => {
+  it("keeps the heaviest stacks, of the others the process, and adds what had no room in the map to ~other", () => {
     const rows = new StackRows(getSignalOrThrow("cpu_profile"));
     for (let index = 0; index < 10; index++) rows.add(nginx, `s${index}`, [index, 0]);
+    for (let index = 0; index < 3; index++) rows.add(redis, `r${index}`, [1, 0]);
     rows.addOther([100, 0]);
-    rows.cutTo(4);
-    expect(rows.stacks()).toEqual(["s9", "s8", "s7"]);
-    const made = rows.rows(4);
-    expect(made).toHaveLength(4);
-    expect(made.at(-1)).toEqual({ process: OTHER, unit: OTHER, stack: OTHER, samples: 100n + 21n });
-    expect(rows.total("samples")).toBe(145n);
+    rows.cutTo(6);
+    expect(rows.stacks()).toEqual([
+      { stack: "s9", share: 9 / 148 },
+      { stack: "s8", share: 8 / 148 },
+      { stack: "s7", share: 7 / 148 },
+    ]);
+    expect(rows.rows(6).map(({ process, unit, stack, samples }) => [process, unit, stack, samples])).toEqual([
+      [OTHER, OTHER, OTHER, 100n],
+      ["nginx", "nginx.service", OTHER, 21n],
+      ["nginx", "nginx.service", "s9", 9n],
+      ["nginx", "nginx.service", "s8", 8n],
+      ["nginx", "nginx.service", "s7", 7n],
+      ["redis", "", OTHER, 3n],
+    ]);
+    expect(rows.cut).toBe(10);
+    expect([rows.total("samples"), rows.total("samples", { process: "nginx" })]).toEqual([148n, 45n]);
   });
 
-  it("keeps watched processes before heavier ones", () => {
+  it("keeps the stacks of watched processes before heavier ones", () => {
     const rows = new StackRows(getSignalOrThrow("cpu_profile"));
     for (let index = 0; index < 5; index++) rows.add(nginx, `s${index}`, [index + 10, 0]);
     rows.add(redis, "r", [1, 0]);
-    rows.cutTo(3, new Set(["redis"]));
-    expect(rows.stacks()).toEqual(["r", "s4"]);
-    expect(rows.total("samples")).toBe(61n);
+    rows.add(redis, "q", [2, 0]);
+    rows.cutTo(4, new Set(["redis"]));
+    expect(rows.stacks().map(({ stack }) => stack)).toEqual(["s4", "q", "r"]);
+    expect([rows.total("samples"), rows.total("samples", { process: "nginx" })]).toEqual([63n, 60n]);
   });
 
   it("adds numbers beyond 2^53 exactly, out of a list of many", () => {

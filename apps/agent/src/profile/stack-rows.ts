@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { OTHER, type Signal, type WireRow } from "@waggle/signals";
+import { foldRows, OTHER, type Signal, type WireRow } from "@waggle/signals";
 import type { ProcessName } from "../snapshot/process-registry.ts";
 
 /**
@@ -8,11 +8,12 @@ import type { ProcessName } from "../snapshot/process-registry.ts";
  */
 type Halves = number[];
 
-interface Group {
-  readonly name: ProcessName;
+type Group = {
+  readonly process: string;
+  readonly unit: string;
   readonly stack: string;
-  readonly sums: Halves;
-}
+  sums: Halves;
+};
 
 /** Rows of a stack signal in one window: by process, unit and stack. */
 export class StackRows {
@@ -32,7 +33,8 @@ export class StackRows {
   add(name: ProcessName, stack: string, values: readonly number[], at = 0): void {
     const key = `${name.index} ${stack}`;
     const known = this.#groups.get(key);
-    if (known === undefined) this.#groups.set(key, { name, stack, sums: values.slice(at, at + this.#other.length) });
+    if (known === undefined)
+      this.#groups.set(key, { process: name.process, unit: name.unit, stack, sums: values.slice(at, at + this.#other.length) });
     else addTo(known.sums, values, at);
   }
 
@@ -43,38 +45,39 @@ export class StackRows {
     addTo(this.#other, values);
   }
 
-  /** Keeps at most `rowsMax` rows, those with the most of the last measure; the others are summed into `~other`, watched processes last. Once, when all is added. */
+  /** Keeps at most `rowsMax` rows: those with little of the last measure give up the stack, then more (`fold` of the catalogue), those of watched processes last. Once, when all is added. */
   cutTo(rowsMax: number, watched: ReadonlySet<string> = new Set()): void {
-    let groups = [...this.#groups.values()];
     const last = (this.#signal.measures.length - 1) * 2;
-    groups.sort((a, b) => sizeOf(b.sums, last) - sizeOf(a.sums, last));
-    if (groups.length + (this.#isOtherUsed ? 1 : 0) > rowsMax) {
-      const [first, second] = [true, false].map((isWatched) => groups.filter(({ name }) => watched.has(name.process) === isWatched));
-      groups = [...(first as Group[]), ...(second as Group[])];
-      this.#isOtherUsed = true;
-      this.#cutRows = groups.length - (rowsMax - 1);
-      for (const { sums } of groups.slice(rowsMax - 1)) addTo(this.#other, sums);
-      groups = groups.slice(0, rowsMax - 1);
-    }
-    this.#kept = groups;
+    const other: Group = { process: OTHER, unit: OTHER, stack: OTHER, sums: this.#other };
+    const folded = foldRows<Group>(this.#signal, [...this.#groups.values(), ...(this.#isOtherUsed ? [other] : [])], rowsMax, {
+      rankOf: ({ sums }) => sizeOf(sums, last),
+      isWatched: ({ process }) => watched.has(process),
+      add: (into, row) => {
+        into.sums = [...into.sums];
+        addTo(into.sums, row.sums);
+      },
+    });
+    this.#cutRows = folded.cut;
+    this.#kept = folded.rows.sort((a, b) => sizeOf(b.sums, last) - sizeOf(a.sums, last));
     this.#groups.clear();
   }
 
-  /** Stacks that rows name, the heaviest first. */
-  stacks(): string[] {
-    return (this.#kept ?? []).map(({ stack }) => stack);
+  /** Stacks that rows name, the heaviest first, each with its share of all rows' last measure. */
+  stacks(): { readonly stack: string; readonly share: number }[] {
+    const last = (this.#signal.measures.length - 1) * 2;
+    const kept = this.#kept ?? [];
+    const all = kept.reduce((sum, { sums }) => sum + sizeOf(sums, last), 0);
+    return kept.flatMap(({ stack, sums }) => (stack === OTHER ? [] : [{ stack, share: all === 0 ? 0 : sizeOf(sums, last) / all }]));
   }
 
-  /** Rows that were summed into `~other`. */
+  /** Rows that are part of another one. */
   get cut(): number {
     return this.#cutRows;
   }
 
   rows(rowsMax: number): WireRow[] {
     if (this.#kept === undefined) this.cutTo(rowsMax);
-    const rows = (this.#kept ?? []).map(({ name, stack, sums }) => this.#row(name.process, name.unit, stack, sums));
-    if (this.#isOtherUsed) rows.push(this.#row(OTHER, OTHER, OTHER, this.#other));
-    return rows;
+    return (this.#kept ?? []).map(({ process, unit, stack, sums }) => this.#row(process, unit, stack, sums));
   }
 
   /** Sum of a measure, over the rows whose dimensions have these values. */

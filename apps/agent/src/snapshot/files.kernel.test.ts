@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { WireRow } from "@waggle/signals";
+import { rowsMaxOf, type WireRow } from "@waggle/signals";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
 import { describeKernel, openSource, rowsOf, sumOf, Workload } from "../../test/kernel-testing.ts";
 import type { KernelSource, WindowData } from "./window-reader.ts";
@@ -305,6 +305,42 @@ describeKernel("fsync_latency", () => {
       );
       expect(window.drops).toEqual([]);
     });
+  });
+});
+
+describeKernel("more files than rows", () => {
+  it("leave every process its sums, and the largest files their names", async () => {
+    using tools = new Workload("file-workload.c");
+    using capped = await openSource({ signals, rowCaps: rowsMaxOf });
+    const place = realpathSync(mkdtempSync(join(tmpdir(), "waggle-files-")));
+    try {
+      await capped.readWindow();
+      await tools.run("wgl-large", "write", [join(place, "large"), 100_003, 20]);
+      await tools.run("wgl-small-1", "many", [place, 809]);
+      await tools.run("wgl-small-2", "many", [place, 401]);
+      await tools.run("wgl-missing", "many-missing", [place, 613]);
+      const window = await capped.readWindow();
+      expect(rowsOf(window, "file_io").length).toBeLessThanOrEqual(300);
+      expect(rowsOf(window, "file_io", { process: "wgl-large" })).toMatchObject([
+        { file: join(place, "large"), written_bytes: BigInt(100_003 * 100) },
+      ]);
+      for (const [process, files] of [
+        ["wgl-small-1", 809],
+        ["wgl-small-2", 401],
+      ] as const) {
+        const rows = rowsOf(window, "file_io", { process });
+        expect([sumOf(rows, "writes"), sumOf(rows, "written_bytes")]).toEqual([files, files]);
+        expect(rows.filter(({ file }) => file === "~other")).toHaveLength(1);
+        expect(sumOf(rowsOf(window, "file_opens", { process }), "count")).toBe(files);
+      }
+      const opens = rowsOf(window, "file_opens");
+      expect(opens.length).toBeLessThanOrEqual(300);
+      const missing = rowsOf(window, "file_opens", { process: "wgl-missing" });
+      expect([sumOf(missing, "count"), missing.every(({ result }) => result === "ENOENT")]).toEqual([613, true]);
+      expect(window.cuts.get("file_io")).toBeGreaterThan(300);
+    } finally {
+      rmSync(place, { recursive: true, force: true });
+    }
   });
 });
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { dimensions, type Signal } from "@waggle/signals";
+import { dimensions, foldStepsOf, OTHER, type Signal } from "@waggle/signals";
 import type { StructLayout } from "../libbpf/btf.ts";
 import { type DimensionNames, type DimensionReader, dimensionReader, isFixedText } from "./dimension-text.ts";
 import { KeyTable } from "./key-table.ts";
@@ -25,14 +25,23 @@ export interface RowName {
   readonly name: ProcessName;
   /** Of the signal's dimensions without process and unit, in their order. */
   readonly texts: readonly string[];
+  /** Of `KeyRows.foldOf`, once it was asked for. */
+  fold?: RowFold;
+}
+
+/** What becomes of a row when it gives up its least important dimension (`fold` of the catalogue). */
+export interface RowFold {
+  readonly step: number;
+  /** Index of the row that then reads alike; undefined: nothing is left of its name. */
+  readonly into: number | undefined;
 }
 
 /** What one window's numbers are added in (`RowAccumulator`), for one window after the other. */
 export interface AccumulatorRoom {
   /** Group of each row of the keys; 0: it has none yet. */
   groupOfRow: Uint32Array;
-  readonly names: (ProcessName | null)[];
-  readonly texts: (readonly string[])[];
+  /** Name of each group; null: of what has no row of its own. */
+  readonly names: (RowName | null)[];
   /** The wanted numbers of each group, the lower half of each first. */
   sums: Uint32Array;
   /** Non-empty buckets of a histogram, in the order they came: group, bucket, and count in two halves. */
@@ -64,6 +73,12 @@ export class KeyRows {
   #room: AccumulatorRoom | undefined;
   readonly #rows: RowName[] = [];
   readonly #rowByText = new Map<string, RowName>();
+  /** What rows give up, in order: `process`, `unit`, or the place among `texts`. */
+  readonly #steps: readonly ("process" | "unit" | number)[];
+  /** By unit: its processes that have no row of their own. Their indexes are below 0, so that no process has them. */
+  readonly #othersOfUnit = new Map<string, ProcessName>();
+  /** By index of a process: what becomes of its rows without the one text that they have. */
+  readonly #textless = new Map<number, RowFold>();
 
   /** Throws a TypeError if the structs do not fit the signal. */
   constructor(signal: Signal, registry: ProcessRegistry, layouts: ReadonlyMap<string, StructLayout>, dimensionNames: DimensionNames) {
@@ -82,6 +97,7 @@ export class KeyRows {
     for (const { offset, size } of fields) telling.fill(0xff, offset, offset + size);
     if (processAt >= 0) telling.fill(0xff, processAt, processAt + 8);
     this.#keys = new KeyTable(telling);
+    this.#steps = foldStepsOf(signal).map((name) => (name === "process" || name === "unit" ? name : names.indexOf(name)));
   }
 
   /** How many rows there are names for. */
@@ -101,7 +117,6 @@ export class KeyRows {
     const room = this.#room ?? {
       groupOfRow: new Uint32Array(Math.max(64, this.#rows.length * 2)),
       names: [],
-      texts: [],
       sums: new Uint32Array(128),
       bucketGroup: new Uint32Array(64),
       bucketIndex: new Uint16Array(64),
@@ -110,7 +125,6 @@ export class KeyRows {
     this.#room = undefined;
     room.groupOfRow.fill(0);
     room.names.length = 0;
-    room.texts.length = 0;
     return room;
   }
 
@@ -148,6 +162,42 @@ export class KeyRows {
     return this.#rows[row] as RowName;
   }
 
+  /** How many steps there are until nothing is left of a row's name. */
+  get foldSteps(): number {
+    return this.#steps.length;
+  }
+
+  /** What the row gives up next, and the row that it then is part of. */
+  foldOf(row: RowName): RowFold {
+    row.fold ??= this.#foldOf(row);
+    return row.fold;
+  }
+
+  #foldOf({ name, texts }: RowName): RowFold {
+    const isGivenUp = (part: "process" | "unit" | number): boolean => (typeof part === "number" ? texts[part] : name[part]) === OTHER;
+    let step = 0;
+    while (step < this.#steps.length - 1 && isGivenUp(this.#steps[step] as "process" | "unit" | number)) step++;
+    const part = this.#steps[step] as "process" | "unit" | number;
+    if (this.#steps.every((other, index) => index <= step || isGivenUp(other))) return { step, into: undefined };
+    // Whose file it was is the same for thousands of files.
+    const isOnlyText = typeof part === "number" && texts.length === 1;
+    const known = isOnlyText ? this.#textless.get(name.index) : undefined;
+    if (known !== undefined) return known;
+    const row = typeof part === "number" ? this.#rowOf(name, texts.with(part, OTHER)) : this.#rowOf(this.#othersOf(name.unit), texts);
+    const fold = { step, into: row.index };
+    if (isOnlyText) this.#textless.set(name.index, fold);
+    return fold;
+  }
+
+  #othersOf(unit: string): ProcessName {
+    let name = this.#othersOfUnit.get(unit);
+    if (name === undefined) {
+      name = { index: -1 - this.#othersOfUnit.size, process: OTHER, unit };
+      this.#othersOfUnit.set(unit, name);
+    }
+    return name;
+  }
+
   /** Finds out what the key means in this window. */
   #look(key: number, keys: Buffer, words: Uint32Array, at: number, before: RowName | undefined): void {
     this.#keysSeen++;
@@ -156,7 +206,9 @@ export class KeyRows {
     const high = processAt < 0 ? 0 : (words[at + processAt / 4 + 1] as number);
     const found = low === 0 && high === 0 ? this.#registry.unknown : this.#registry.find(low, high);
     this.#seenIn[key] = found === undefined ? -this.#window : this.#window;
-    const name = found ?? this.#registry.unknown;
+    const known = found ?? this.#registry.unknown;
+    // One that calls itself like that must not be a second row of the same name.
+    const name = known.process === OTHER ? this.#othersOf(known.unit) : known;
     if (before?.name === name && this.#readsAs(keys, at * 4, before.texts)) return;
     this.#row[key] = this.#rowOf(
       name,
@@ -187,6 +239,8 @@ export class KeyRows {
     this.#seenIn = new Int32Array(KEYS_MIN);
     this.#rows.length = 0;
     this.#rowByText.clear();
+    this.#othersOfUnit.clear();
+    this.#textless.clear();
     // It may be as large as what is forgotten.
     this.#room = undefined;
   }

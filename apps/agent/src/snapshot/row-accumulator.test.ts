@@ -133,9 +133,9 @@ describe("RowAccumulator", () => {
         ...pack(names.map((_, index): Entry => [BigInt(index + 2), read, 80 + index, BigInt(index + 1), 10n, BigInt(index + 5), BigInt(index + 50)])),
       );
       const rows = accumulator.rows(4);
-      expect(rows.map((row) => row.process)).toEqual(["p9", "p8", "p7", "~other"]);
+      expect(rows.map((row) => row.process)).toEqual(["p7", "p8", "p9", "~other"]);
       expect(total(rows)).toBe(55n);
-      expect(rows.at(-1)).toMatchObject({ process: "~other", unit: "~other", syscall: "~other", count: 28n });
+      expect(rows.at(-1)).toMatchObject({ process: "~other", unit: "", syscall: "~other", count: 28n });
       expect(accumulator.rows(4), "asked again").toEqual(rows);
       if (signal === latency) expect(rows.at(-1)).toMatchObject({ min: 5n, max: 56n, k: [80, 81, 82, 83, 84, 85, 86] });
       const encoded = accumulator.encoded(4);
@@ -195,9 +195,9 @@ describe("RowAccumulator", () => {
         return accumulator.rows(4, new Set(watched));
       };
       const rows = capped(["p0", "p3", "absent"]);
-      expect(rows.map((row) => row.process)).toEqual(["p3", "p0", "p9", "~other"]);
+      expect(rows.map((row) => row.process)).toEqual(["p0", "p3", "p9", "~other"]);
       expect(total(rows)).toBe(55n);
-      expect(capped(names.slice(0, 6)).map((row) => row.process)).toEqual(["p5", "p4", "p3", "~other"]);
+      expect(capped(names.slice(0, 6)).map((row) => row.process)).toEqual(["p3", "p4", "p5", "~other"]);
     }
   });
 
@@ -247,6 +247,65 @@ describe("RowAccumulator", () => {
     ]);
   });
 
+  it("keeps who it was when rows are too many, of a histogram with all its buckets, for whatever there is", () => {
+    let state = 7;
+    const random = (below: number): number => {
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+      return Math.floor((state / 2 ** 32) * below);
+    };
+    // One that calls itself as rows do that have lost their process.
+    const names = [...Array.from({ length: 20 }, (_, index) => `p${index}`), "~other"];
+    for (let round = 0; round < 40; round++) {
+      const entries = new Map<string, Entry>();
+      for (let left = random(3_000); left > 0; left--) {
+        const [processId, syscall, bucket] = [BigInt(2 + random(names.length)), random(300), 60 + random(40)];
+        const count = BigInt(1 + random(9) ** 6);
+        entries.set(`${processId} ${syscall} ${bucket}`, [
+          processId,
+          syscall,
+          bucket,
+          count,
+          count * 10n,
+          BigInt(5 + random(50)),
+          BigInt(99 + random(99)),
+        ]);
+      }
+      const rowsMax = 1 + random(400);
+      for (const signal of [syscalls, latency]) {
+        const about = `round ${round}, ${signal.name} to ${rowsMax}`;
+        const registry = registryWith(...names);
+        const keys = new KeyRows(signal, registry, layouts, dimensionNames);
+        // What the windows before have left must not be seen.
+        for (let window = 0; window < 2; window++) {
+          const accumulator = new RowAccumulator(keys, layouts);
+          accumulator.add(...pack([...entries.values()]));
+          const rows = decodeBlock(signal, accumulator.encoded(rowsMax));
+          const sum = (of: readonly WireRow[]): bigint[] =>
+            (signal === latency ? ["count", "sum"] : ["count"]).map((name) => of.reduce((all, row) => all + (row[name] as bigint), 0n));
+          const expected = (process: string): bigint[] =>
+            [3, 4]
+              .slice(0, signal === latency ? 2 : 1)
+              .map((at) =>
+                [...entries.values()].reduce((all, entry) => all + (names[Number(entry[0]) - 2] === process ? (entry[at] as bigint) : 0n), 0n),
+              );
+          expect(rows.length, about).toBeLessThanOrEqual(rowsMax);
+          expect(new Set(rows.map(({ process, unit, syscall }) => JSON.stringify([process, unit, syscall]))).size, about).toBe(rows.length);
+          if (names.length <= rowsMax * 0.75)
+            for (const process of names)
+              expect([about, process, sum(rows.filter((row) => row["process"] === process))]).toEqual([about, process, expected(process)]);
+          expect(sum(rows), about).toEqual(names.map(expected).reduce((all, one) => all.map((value, at) => value + (one[at] as bigint)), sum([])));
+          if (signal === latency)
+            for (const row of rows)
+              expect(
+                (row["c"] as bigint[]).reduce((all, count) => all + count, 0n),
+                about,
+              ).toBe(row["count"]);
+          accumulator.release();
+        }
+      }
+    }
+  });
+
   it("adds numbers beyond 2^53 exactly, carries from one half to the other, and compares extremes by both", () => {
     const accumulator = accumulate(latency, registryWith("nginx"), layouts, dimensionNames);
     const large = (1n << 53n) + 1n;
@@ -279,9 +338,9 @@ describe("RowAccumulator", () => {
     const counts = [7n, 1n << 33n, (1n << 33n) + 1n, 7n, 7n];
     accumulator.add(...pack(counts.map((count, index): Entry => [BigInt(index + 2), read, 80, count, 1n, 1n, 1n])));
     expect(accumulator.rows(4).map(({ process, count }) => [process, count])).toEqual([
-      ["c", (1n << 33n) + 1n],
-      ["b", 1n << 33n],
       ["a", 7n],
+      ["b", 1n << 33n],
+      ["c", (1n << 33n) + 1n],
       ["~other", 14n],
     ]);
   });

@@ -1,11 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-import { BUCKET_COUNT, BUCKET_NONE, dimensions, encodeStrings, OTHER, type Signal, stringBytesMaxOf, type WireRow } from "@waggle/signals";
+import {
+  BUCKET_COUNT,
+  BUCKET_NONE,
+  dimensions,
+  encodeStrings,
+  type Folding,
+  fold,
+  OTHER,
+  type Signal,
+  stringBytesMaxOf,
+  WHOLLY_FOLDED,
+  type WireRow,
+} from "@waggle/signals";
 import type { StructLayout } from "../libbpf/btf.ts";
 import { truncate } from "../window/assemble.ts";
 import type { EncodedRows, Owned } from "../window/source.ts";
-import type { AccumulatorRoom, KeyRows } from "./key-rows.ts";
+import type { AccumulatorRoom, KeyRows, RowName } from "./key-rows.ts";
 import { fieldOf } from "./layout.ts";
-import type { ProcessName } from "./process-registry.ts";
 
 const WORD = 2 ** 32;
 /** Positions of the extremes among a histogram's sums: count, sum, min, max. */
@@ -14,7 +25,7 @@ const MAX = 3;
 /** More than a map has entries. */
 const POSITIONS = 2 ** 20;
 /** The row that takes what has no row of its own. */
-const OTHER_GROUP = 0;
+const OTHER_GROUP = WHOLLY_FOLDED;
 
 /**
  * Turns map entries (bytes) into rows of one signal in one window. Entries of one row (`KeyRows`) are added up.
@@ -34,10 +45,9 @@ export class RowAccumulator {
 
   /** Where the numbers are added. Its arrays grow, and are those of an earlier window that was given back. */
   readonly #room: AccumulatorRoom;
-  readonly #names: (ProcessName | null)[];
-  readonly #texts: (readonly string[])[];
+  readonly #names: (RowName | null)[];
   #isOtherUsed = false;
-  #cut: { readonly kept: readonly number[]; readonly home: Uint32Array } | undefined;
+  #cut: Folding | undefined;
   #buckets = 0;
   /** Events under a process id that never registered; shown as unknown. */
   unregistered = 0n;
@@ -61,8 +71,7 @@ export class RowAccumulator {
     keyRows.begin();
     this.#room = keyRows.takeRoom();
     this.#names = this.#room.names;
-    this.#texts = this.#room.texts;
-    this.#newGroup(null, []);
+    this.#newGroup(null);
   }
 
   /** Adds `count` entries as they lie in the map. */
@@ -98,9 +107,9 @@ export class RowAccumulator {
   }
 
   /**
-   * The rows, at most `rowsMax` (of the first call); those with the smallest largest measure are summed into the `~other` row,
-   * with what had no room in the map. Sums are conserved. To be called when everything was added; each call makes new rows.
-   * @param watched names of processes whose rows are summed last
+   * The rows, at most `rowsMax` (of the first call); those with the smallest largest measure give up dimensions (`fold` of the catalogue), at last all of them: then they are
+   * in the `~other` row, with what had no room in the map. Sums are conserved. To be called when everything was added; each call makes new rows.
+   * @param watched names of processes whose rows give up theirs last
    */
   rows(rowsMax: number, watched?: ReadonlySet<string>): WireRow[] {
     this.#cut ??= this.#cutTo(rowsMax, watched);
@@ -147,10 +156,10 @@ export class RowAccumulator {
     const { sums } = this.#room;
     for (let row = 0; row < kept.length; row++) {
       const group = kept[row] as number;
-      const name = this.#names[group];
+      const name = this.#names[group]?.name;
       const at = this.#sumAt(group, index);
       for (let part = 0; part < 3; part++) {
-        if ((part === 1 && (name?.process ?? "") === "") || (part === 2 && (name?.unit ?? "") === "")) continue;
+        if ((part === 1 && isNobody(name?.process)) || (part === 2 && isNobody(name?.unit))) continue;
         halves[part * 2] = (halves[part * 2] as number) + (sums[at] as number);
         halves[part * 2 + 1] = (halves[part * 2 + 1] as number) + (sums[at + 1] as number);
       }
@@ -209,47 +218,47 @@ export class RowAccumulator {
     return BigInt(low) + (BigInt(high) << 32n);
   }
 
-  /** Groups that were summed into `~other`; 0 before the rows were made. */
+  /** Groups that have no row as they were; 0 before the rows were made. */
   get cut(): number {
-    return this.#cut === undefined ? 0 : this.#names.length - 1 - this.#cut.kept.length + (this.#isOtherUsed ? 1 : 0);
+    return this.#cut?.cut ?? 0;
   }
 
-  /** Which groups keep a row, and for each group the one its counts are in. Folds the others' sums. */
-  #cutTo(rowsMax: number, watched: ReadonlySet<string> = new Set()): { kept: number[]; home: Uint32Array } {
-    const count = this.#names.length;
-    const home = new Uint32Array(count);
-    for (let group = 0; group < count; group++) home[group] = group;
-    let kept: number[] = [];
-    if (count - 1 + (this.#isOtherUsed ? 1 : 0) > rowsMax) {
-      const ranks = new Float64Array(count);
-      const isWatched = new Uint8Array(count);
-      for (let group = 1; group < count; group++) {
-        ranks[group] = this.#rank(group);
-        if (watched.size > 0 && watched.has(this.#names[group]?.process ?? "")) isWatched[group] = 1;
-      }
-      kept = largest(rowsMax - 1, ranks, isWatched);
-      this.#isOtherUsed = true;
-      home.fill(OTHER_GROUP);
-      for (const group of kept) home[group] = group;
-      for (let group = 1; group < count; group++)
-        if (home[group] === OTHER_GROUP) this.#fold(OTHER_GROUP, this.#room.sums, this.#sumAt(group, 0), null);
-    } else for (let group = 1; group < count; group++) kept.push(group);
-    if (this.#isOtherUsed) kept.push(OTHER_GROUP);
-    return { kept, home };
+  /** Which groups keep a row, and for each group the one its counts are in. Adds up the others' sums. */
+  #cutTo(rowsMax: number, watched: ReadonlySet<string> = new Set()): Folding {
+    const keyRows = this.#keyRows;
+    const nameOf = (group: number): RowName => this.#names[group] as RowName;
+    return fold(
+      {
+        count: this.#names.length,
+        isOtherUsed: this.#isOtherUsed,
+        steps: keyRows.foldSteps,
+        rankOf: (group) => this.#rank(group),
+        ...(watched.size === 0 ? {} : { isWatched: (group) => watched.has(nameOf(group).name.process) }),
+        stepOf: (group) => keyRows.foldOf(nameOf(group)).step,
+        into: (group) => {
+          const { into } = keyRows.foldOf(nameOf(group));
+          return into === undefined ? OTHER_GROUP : this.#groupOf(into);
+        },
+        add: (group, into) => {
+          this.#fold(into, this.#room.sums, this.#sumAt(group, 0), null);
+        },
+      },
+      rowsMax,
+    );
   }
 
-  /** The group of a row that has none yet. */
+  /** The group of a row, made if it has none yet. */
   #groupOf(row: number): number {
     if (row >= this.#room.groupOfRow.length) this.#room.groupOfRow = grown(this.#room.groupOfRow, Uint32Array, row + 1);
-    const { name, texts } = this.#keyRows.nameOf(row);
-    const group = this.#newGroup(name, texts);
+    const known = this.#room.groupOfRow[row] as number;
+    if (known !== 0) return known;
+    const group = this.#newGroup(this.#keyRows.nameOf(row));
     this.#room.groupOfRow[row] = group;
     return group;
   }
 
-  #newGroup(name: ProcessName | null, texts: readonly string[]): number {
+  #newGroup(name: RowName | null): number {
     const group = this.#names.push(name) - 1;
-    this.#texts.push(texts);
     const end = this.#sumAt(group + 1, 0);
     if (end > this.#room.sums.length) this.#room.sums = grown(this.#room.sums, Uint32Array, end);
     const { sums } = this.#room;
@@ -344,10 +353,10 @@ export class RowAccumulator {
 
   /** What a dimension's value of a group is. */
   #textsOf(dimension: string): (group: number) => string {
-    if (dimension === "process" || dimension === "unit") return (group) => this.#names[group]?.[dimension] ?? OTHER;
+    if (dimension === "process" || dimension === "unit") return (group) => this.#names[group]?.name[dimension] ?? OTHER;
     const others = this.#signal.dimensions.filter((name) => dimensions[name].field !== "process_id");
     const index = (others as readonly string[]).indexOf(dimension);
-    return (group) => (group === OTHER_GROUP ? OTHER : (this.#texts[group]?.[index] as string));
+    return (group) => (group === OTHER_GROUP ? OTHER : (this.#names[group]?.texts[index] as string));
   }
 
   #row(group: number, histograms: ReadonlyMap<number, { k: number[]; c: bigint[] }> | null): WireRow {
@@ -368,6 +377,11 @@ export class RowAccumulator {
     }
     return row;
   }
+}
+
+/** The value of an owner that is not known, or that a row has given up. */
+function isNobody(value: string | undefined): boolean {
+  return value === undefined || value === "" || value === OTHER;
 }
 
 /** Few are too long, so that most are not measured. */
@@ -396,26 +410,4 @@ function grown<T extends Uint16Array | Uint32Array>(array: T, make: new (length:
   const larger = new make(Math.max(array.length * 2, lengthMin));
   (larger as { set(from: T): void }).set(array);
   return larger;
-}
-
-/** The `count` largest groups of 1 to the last: those that are watched before those that are not, then by rank, then as they came. */
-function largest(count: number, ranks: Float64Array, isWatched: Uint8Array): number[] {
-  const before = (a: number, b: number): number =>
-    (isWatched[b] as number) - (isWatched[a] as number) || (ranks[b] as number) - (ranks[a] as number) || a - b;
-  const watched: number[] = [];
-  for (let group = 1; group < ranks.length; group++) if (isWatched[group] === 1) watched.push(group);
-  if (watched.length >= count) return watched.sort(before).slice(0, count);
-  // Few of many are kept: what the last of them ranks is found without comparing all of them by a function.
-  const wanted = count - watched.length;
-  const sorted = ranks.filter((_, group) => group > 0 && isWatched[group] === 0).sort();
-  const least = sorted[sorted.length - wanted] ?? Number.NEGATIVE_INFINITY;
-  const kept = watched;
-  let level = count - watched.length;
-  for (let group = 1; group < ranks.length; group++) if (isWatched[group] === 0 && (ranks[group] as number) > least) level--;
-  for (let group = 1; group < ranks.length; group++) {
-    const rank = ranks[group] as number;
-    if (isWatched[group] === 1 || rank < least || (rank === least && level-- <= 0)) continue;
-    kept.push(group);
-  }
-  return kept.sort(before);
 }

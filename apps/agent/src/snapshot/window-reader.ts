@@ -11,7 +11,7 @@ import { configuredConstants } from "../probes/configured-constants.ts";
 import { coverageOf, type SignalCoverage } from "../probes/coverage.ts";
 import { signalsOfProgram } from "../probes/hook-families.ts";
 import { type Inventory, ProbeSet, type ProbeSetOptions, type ProgramState } from "../probes/probe-set.ts";
-import { Profiler } from "../profile/profiler.ts";
+import { type Profile, Profiler } from "../profile/profiler.ts";
 import type { MapFill } from "../window/source.ts";
 import { Control } from "./control.ts";
 import type { DimensionNames } from "./dimension-text.ts";
@@ -369,12 +369,17 @@ export class KernelSource implements Disposable {
       });
       unregistered += accumulators[0]?.unregistered ?? 0n;
     }
-    unregistered += await this.#readProfile(mode, idle, endedAtMs, rowsMax, rows, unread, fills);
+    const profile = await this.#readProfile(mode, idle, endedAtMs, rowsMax, rows, unread, fills);
+    unregistered += profile?.unregistered ?? 0n;
     this.#registry.end();
 
     const drops = [...delta(now.drops, this.#last.drops)].map(([reason, count]) => ({ reason, count }));
     for (const [program, count] of delta(now.misses, this.#last.misses)) drops.push({ reason: `recursion:${program}`, count });
     if (unregistered > 0n) drops.push({ reason: "process_unregistered", count: unregistered });
+    if (profile !== undefined) {
+      drops.push({ reason: "stack_frames_late", count: BigInt(profile.unsent.late) });
+      drops.push({ reason: "stack_frames_let_go", count: BigInt(profile.unsent.letGo) });
+    }
     const coverage = qualify(this.#coverage(broken, unread), mode).map((entry) =>
       mixed.has(entry.signal) && entry.state === "exact" ? { signal: entry.signal, state: "fallback" as const, reason: LEFTOVERS } : entry,
     );
@@ -461,7 +466,7 @@ export class KernelSource implements Disposable {
     return new Map(shed.map((program) => [program, Number(events(after, program) - events(before, program)) / seconds]));
   }
 
-  /** Returns the events under processes that never registered. */
+  /** Undefined where there is no profile, or it could not be read. */
   async #readProfile(
     mode: WindowMode,
     idle: "a" | "b",
@@ -470,16 +475,16 @@ export class KernelSource implements Disposable {
     rows: WindowRows,
     unread: Map<string, string>,
     fills: MapFill[],
-  ): Promise<bigint> {
-    if (this.#profiler === null) return 0n;
+  ): Promise<Profile | undefined> {
+    if (this.#profiler === null) return undefined;
     try {
       const profile = await this.#profiler.read(idle, endedAtMs, rowsMax, this.#watched);
       fills.push(...profile.fills);
       for (const [signal, maker] of profile.rows) if (!signalsOff(mode).has(signal)) rows.set(signal, maker);
-      return profile.unregistered;
+      return profile;
     } catch (error) {
       for (const { name, bpf } of catalogue) if (bpf?.stacks === true) unread.set(name, error instanceof Error ? error.message : String(error));
-      return 0n;
+      return undefined;
     }
   }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { SignalBlock, Snapshot } from "@waggle/proto";
-import { decodeBlock, encodeBlock, getSignal, OTHER, type Signal, schemaHash, type WireRow } from "@waggle/signals";
+import { decodeBlock, encodeBlock, foldRows, getSignal, type Signal, schemaHash, type WireRow } from "@waggle/signals";
 
 export interface CoarsenOptions {
-  /** Rows of one signal in the merged window; those with the smallest largest measure are summed into `~other`, as in any window. */
+  /** Rows of one signal in the merged window; those with the smallest largest measure give up dimensions, as in any window. */
   readonly rowsMax: number;
   /** Awaited often, so that merging large windows does not hold up whatever else the process has to do. */
   readonly pause?: () => Promise<void>;
@@ -108,14 +108,20 @@ class RowMerger {
     }
   }
 
-  /** The merged rows; those beyond `rowsMax` are summed into `~other`. */
+  /** The merged rows, at most `rowsMax` of what kernels count. */
   rows(rowsMax: number): Row[] {
     const { measures, bpf } = this.#signal;
     const kept = [...this.#merged]
       // What was there before the last window, counted nothing and is gone has nothing left to say.
       .filter(([key, row]) => this.#gauges.length === 0 || this.#newest.has(key) || measures.some(({ name }) => row[name] !== 0n))
       .map(([, row]) => row);
-    return bpf === null ? kept : foldSmallest(this.#signal, kept, rowsMax);
+    if (bpf === null) return kept;
+    return foldRows(this.#signal, kept, rowsMax, {
+      rankOf: (row) => rankOf(this.#signal, row),
+      add: (into, row) => {
+        addRow(this.#signal, into, row);
+      },
+    }).rows;
   }
 }
 
@@ -146,23 +152,8 @@ function sum(a: unknown, b: unknown): bigint {
   return BigInt.asUintN(UINT64_BITS, (a as bigint) + (b as bigint));
 }
 
-/** Sums the rows beyond `rowsMax` into the `~other` row, so that what they counted stays. */
-function foldSmallest(signal: Signal, rows: Row[], rowsMax: number): Row[] {
-  if (rows.length <= rowsMax) return rows;
-  const isOther = (row: Row): boolean => signal.dimensions.every((name) => row[name] === OTHER);
-  const ranked = rows
-    .filter((row) => !isOther(row))
-    .map((row) => ({ row, rank: rankOf(signal, row) }))
-    .sort((a, b) => (a.rank > b.rank ? -1 : a.rank < b.rank ? 1 : 0))
-    .map(({ row }) => row);
-  const folded = ranked.splice(Math.max(0, rowsMax - 1));
-  const other = rows.find(isOther) ?? (folded.shift() as Row);
-  for (const name of signal.dimensions) other[name] = OTHER;
-  for (const row of folded) addRow(signal, other, row);
-  return [...ranked, other];
-}
-
-function rankOf(signal: Signal, row: Row): bigint {
-  if (signal.kind === "histogram") return row["count"] as bigint;
-  return signal.measures.reduce((most, { name }) => ((row[name] as bigint) > most ? (row[name] as bigint) : most), 0n);
+/** How large a row is: its largest measure, of a histogram its count; beyond 2^53 the last digits do not count. */
+function rankOf(signal: Signal, row: Row): number {
+  if (signal.kind === "histogram") return Number(row["count"]);
+  return signal.measures.reduce((most, { name }) => Math.max(most, Number(row[name])), 0);
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from "node:fs";
-import { type ChannelCredentials, type ClientDuplexStream, type ClientOptions, credentials, Metadata } from "@grpc/grpc-js";
+import { type ClientDuplexStream, type ClientOptions, credentials, Metadata } from "@grpc/grpc-js";
 import { IngestServiceClient, IngestServiceService, type StreamSnapshotsResponse } from "@waggle/proto";
 import type { ApiAddress } from "../config/config.ts";
+import { TlsCredentials } from "./tls-credentials.ts";
 
 export type SnapshotStream = ClientDuplexStream<Uint8Array, StreamSnapshotsResponse>;
 
@@ -24,28 +25,34 @@ const options: ClientOptions = {
   "grpc.service_config_disable_resolution": 1,
 };
 
+/** Of clients that speak TLS: they know why it fails. */
+const encrypted = new WeakMap<IngestServiceClient, TlsCredentials>();
+
 /** One connection to the API. Throws an Error that names the CA file if that cannot be read. */
 export function createIngestClient(api: ApiAddress, caFile: string | undefined): IngestServiceClient {
   const host = api.host.includes(":") ? `[${api.host}]` : api.host;
-  return new IngestServiceClient(`${host}:${api.port}`, channelCredentials(api, caFile), options);
+  if (!api.encrypted) return new IngestServiceClient(`${host}:${api.port}`, credentials.createInsecure(), options);
+  const secured = tlsCredentials(api, caFile);
+  const client = new IngestServiceClient(`${host}:${api.port}`, secured, options);
+  encrypted.set(client, secured);
+  return client;
 }
 
-function channelCredentials(api: ApiAddress, caFile: string | undefined): ChannelCredentials {
-  if (!api.encrypted) return credentials.createInsecure();
-  if (caFile === undefined) return credentials.createSsl();
+function tlsCredentials(api: ApiAddress, caFile: string | undefined): TlsCredentials {
   try {
-    return credentials.createSsl(readFileSync(caFile));
+    return new TlsCredentials(api.host, caFile === undefined ? undefined : readFileSync(caFile));
   } catch (error) {
     throw new Error(`the CA file ${caFile} cannot be used (${(error as Error).message})`, { cause: error });
   }
 }
 
-/** Waits until the connection stands, or throws an Error that says to where it does not. */
+/** Waits until the connection stands, or throws an Error that says to where it does not and, of TLS, why. */
 export function waitForConnection(client: IngestServiceClient, api: ApiAddress, timeoutMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
     client.waitForReady(Date.now() + timeoutMs, (error) => {
-      if (error === undefined) resolve();
-      else reject(new Error(`no connection to ${api.url} within ${timeoutMs / 1000} s`));
+      if (error === undefined) return resolve();
+      const problem = encrypted.get(client)?.problem;
+      reject(new Error(`no connection to ${api.url} within ${timeoutMs / 1000} s${problem === undefined ? "" : `: ${problem}`}`));
     });
   });
 }

@@ -512,6 +512,83 @@ describe("IngestStream over TLS", () => {
     client.close();
   });
 
+  describe("to an address", () => {
+    const byAddress = () => ({ url: `https://127.0.0.1:${server.port}`, host: "127.0.0.1", port: server.port, encrypted: true });
+    const openssl = (...args: string[]) => execFileSync("openssl", args, { stdio: "pipe", cwd: stateDirectory });
+    const newKey = ["-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
+    /** Starts the API with a certificate for these names that the test's authority has signed. */
+    async function serveAs(names: string): Promise<void> {
+      const port = server.port;
+      openssl("req", ...newKey, "-subj", "/CN=api", "-keyout", "api.key", "-out", "api.csr");
+      writeFileSync(path("api.ext"), `subjectAltName=${names}\n`);
+      openssl(
+        "x509",
+        "-req",
+        "-days",
+        "1",
+        "-in",
+        "api.csr",
+        "-CA",
+        "ca.pem",
+        "-CAkey",
+        "ca.key",
+        "-CAcreateserial",
+        "-extfile",
+        "api.ext",
+        "-out",
+        "api.pem",
+      );
+      await server.stop();
+      server.credentials = ServerCredentials.createSsl(null, [
+        { private_key: readFileSync(path("api.key")), cert_chain: readFileSync(path("api.pem")) },
+      ]);
+      await server.start(port);
+    }
+    const warnings: Error[] = [];
+    const note = (warning: Error) => warnings.push(warning);
+
+    beforeEach(() => {
+      warnings.length = 0;
+      process.on("warning", note);
+      openssl("req", "-x509", ...newKey, "-days", "1", "-subj", "/CN=test authority", "-keyout", "ca.key", "-out", "ca.pem");
+    });
+    afterEach(() => {
+      process.off("warning", note);
+    });
+
+    it("delivers where the certificate has the address, and nobody warns of a name that is none", async () => {
+      await serveAs("IP:127.0.0.1");
+      await spoolWindow();
+      connect({ api: byAddress(), caFile: path("ca.pem") });
+      await until(() => expect(spool.state.frames).toBe(0));
+      expect(server.acknowledged).toHaveLength(1);
+      expect(warnings).toEqual([]);
+    });
+
+    it("says what is wrong with a certificate for another one, keeps what it has, and delivers when it is right", async () => {
+      await serveAs("IP:127.0.0.2,DNS:localhost");
+      const stream = connect({ api: byAddress(), caFile: path("ca.pem") });
+      await spoolWindows(2, stream);
+      await until(() => expect(stream.state.lastError).toBeDefined());
+      expect(stream.state.lastError).toContain("the certificate is for another name (ERR_TLS_CERT_ALTNAME_INVALID), it has 127.0.0.2");
+      expect(stream.state.lastError).toContain("subjectAltName has 127.0.0.1");
+      expect([spool.state.frames, server.received.length]).toEqual([2, 0]);
+      await serveAs("IP:127.0.0.1");
+      await until(() => expect(spool.state.frames).toBe(0));
+      expect(server.acknowledged.map(({ sequence }) => sequence)).toHaveLength(2);
+      expect(warnings).toEqual([]);
+    }, 60_000);
+
+    it("says whose authority to name where it does not know the one that signed", async () => {
+      await serveAs("IP:127.0.0.1");
+      const client = createIngestClient(byAddress(), path("cert.pem"));
+      await expect(waitForConnection(client, byAddress(), 1_000)).rejects.toThrow(
+        "set WAGGLE_AGENT_CA_FILE to the authority that signed the API's certificate",
+      );
+      client.close();
+    });
+  });
+
   it("names a CA file it cannot read", () => {
     expect(() => createIngestClient(api(), path("none.pem"))).toThrow(path("none.pem"));
   });

@@ -39,7 +39,7 @@ static long look_at_query(struct bpf_map *map, const struct dns_in_flight_key *i
 SEC("raw_tp")
 int on_dns_timeouts(void *ctx)
 {
-	cost_start(cost, on_dns_timeouts, 0);
+	cost_start(cost, on_dns_timeouts, COST_ALL);
 	bpf_for_each_map_elem(&dns_in_flight, look_at_query, (void *)0, 0);
 	cost_end(cost);
 	return 0;

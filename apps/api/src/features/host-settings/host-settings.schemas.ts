@@ -31,14 +31,15 @@ const watchedProcesses = z
   )
   .max(WATCHED_PROCESSES_MAX, `must be at most ${WATCHED_PROCESSES_MAX} names`)
   .transform((names) => [...new Set(names)].sort())
-  .meta({ description: "Process names as signals show them; their rows are the last to be summed into `~other`." });
+  .meta({ description: "Process names as signals show them; their rows are the last to give anything up to `~other`." });
 const cpuBudgetCores = z
   .number()
   .min(0.001, "must be 0.001 to 10")
   .max(10, "must be 0.001 to 10")
   .meta({ description: "What the agent and its programs in the kernel may use together, in CPU cores; 0.02 is 2 % of one core." });
 const rowsMax = z.int().min(100, "must be 100 to 20000").max(20_000, "must be 100 to 20000").meta({
-  description: "Rows of one signal in one window, the rest is summed into `~other`. An agent whose own configuration says less keeps to that.",
+  description:
+    "Rows of one signal in one window; beyond, small ones give up dimensions to `~other`, who they were of last. An agent whose own configuration says less keeps to that.",
 });
 
 /** The fields to change; null unsets one, an absent one stays as it is. */

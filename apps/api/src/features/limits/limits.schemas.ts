@@ -11,10 +11,10 @@ export const limitsReportSchema = z
     ),
     hosts: pair("Hosts that may be enrolled.", "Enrolled and not retired."),
     series: pair("Rows of every host's newest window, summed.", "Now, of the hosts that report to this API node.").extend({
-      rowsMaxPerSignal: z
-        .int()
-        .nullable()
-        .meta({ description: "What agents were told to stay within per signal and window, the rest in `~other`; null: their own setting." }),
+      rowsMaxPerSignal: z.int().nullable().meta({
+        description:
+          "What agents were told to stay within per signal and window, beyond which rows give up dimensions to `~other`; null: their own setting.",
+      }),
     }),
     queryRowsPerMinute: pair("Stored rows that queries may read per minute.", "Over the last minute; above `max` while queries are answered 429."),
     queriesAtOnce: pair("Queries that may run at the same time.", "Running now."),

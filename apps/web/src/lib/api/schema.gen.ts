@@ -1759,11 +1759,11 @@ export interface components {
             readonly windowMs?: number | null;
             /** @description Signals that are not measured; `GET /signals` has the names. Those that an agent's own configuration switches off stay off. */
             readonly signalsOff?: readonly string[] | null;
-            /** @description Process names as signals show them; their rows are the last to be summed into `~other`. */
+            /** @description Process names as signals show them; their rows are the last to give anything up to `~other`. */
             readonly watchedProcesses?: readonly string[] | null;
             /** @description What the agent and its programs in the kernel may use together, in CPU cores; 0.02 is 2 % of one core. */
             readonly cpuBudgetCores?: number | null;
-            /** @description Rows of one signal in one window, the rest is summed into `~other`. An agent whose own configuration says less keeps to that. */
+            /** @description Rows of one signal in one window; beyond, small ones give up dimensions to `~other`, who they were of last. An agent whose own configuration says less keeps to that. */
             readonly rowsMax?: number | null;
         };
         readonly HostSettings: {
@@ -2108,7 +2108,7 @@ export interface components {
                 readonly max: number;
                 /** @description Now, of the hosts that report to this API node. */
                 readonly used: number;
-                /** @description What agents were told to stay within per signal and window, the rest in `~other`; null: their own setting. */
+                /** @description What agents were told to stay within per signal and window, beyond which rows give up dimensions to `~other`; null: their own setting. */
                 readonly rowsMaxPerSignal: number | null;
             };
             readonly queryRowsPerMinute: {
