@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import { sql } from "drizzle-orm";
@@ -9,6 +9,8 @@ import type { PgDatabase, PgQueryResultHKT } from "drizzle-orm/pg-core";
 import { drizzle as drizzlePglite } from "drizzle-orm/pglite";
 import { migrate as migratePglite } from "drizzle-orm/pglite/migrator";
 import pg from "pg";
+import { ConfigError } from "../config/config.ts";
+import { prepareDataDirectory, unusable } from "../config/data-directory.ts";
 import * as schema from "./schema.ts";
 
 export type Drizzle = PgDatabase<PgQueryResultHKT, typeof schema>;
@@ -111,15 +113,19 @@ async function connectWithin(pool: pg.Pool, timeoutMs: number): Promise<pg.PoolC
 
 /** Two processes on one embedded database would destroy it, and it does not notice by itself. */
 function lockDirectory(directory: string): () => void {
-  mkdirSync(directory, { recursive: true, mode: 0o750 });
+  prepareDataDirectory(directory);
   const file = join(directory, "api.pid");
   const other = existsSync(file) ? Number(readFileSync(file, "utf8").trim()) : 0;
   if (other > 0 && other !== process.pid && isApi(other)) {
-    throw new Error(
+    throw new ConfigError(
       `the data directory ${directory} is used by another API (pid ${other}); stop it, choose another WAGGLE_API_DATA_DIRECTORY, or set WAGGLE_DATABASE_URL`,
     );
   }
-  writeFileSync(file, `${process.pid}\n`);
+  try {
+    writeFileSync(file, `${process.pid}\n`);
+  } catch (error) {
+    throw unusable(directory, error);
+  }
   return () => rmSync(file, { force: true });
 }
 
