@@ -15,13 +15,10 @@ export const signalSchema = z
         name: z.string(),
         label: z.string(),
         help: z.string(),
-        values: z
-          .array(z.string())
-          .nullable()
-          .meta({
-            description:
-              "All it can be, besides empty (unknown) and `~other`; a filter on another value is refused, unless it is in quotes. null: any text.",
-          }),
+        values: z.array(z.string()).nullable().meta({
+          description:
+            "All it can be, besides empty (unknown) and `~other`; a filter on another value is refused, unless it is in quotes. null: any text.",
+        }),
       }),
     ),
     measures: z.array(
