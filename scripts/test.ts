@@ -3,6 +3,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
+import { brokenFiles, type FileResult, judge, type Outcome, UNHANDLED_ERRORS_FILE, type UnhandledError } from "./vitest-outcome.ts";
 
 /**
  * `./waggle test [size]`: lint and types, then the tests of one size or of all, and one closing line that counts them. Words behind `chaos` and `kernels`
@@ -79,10 +80,6 @@ async function checkQuietly(checks: readonly Check[]): Promise<void> {
   }
 }
 
-interface VitestReport {
-  testResults: { status: string; name: string; assertionResults: { status: string; fullName: string; failureMessages: string[] | null }[] }[];
-}
-
 interface VitestOptions {
   readonly title: string;
   /** As vitest.config.ts names them. */
@@ -94,30 +91,27 @@ interface VitestOptions {
   readonly ownMounts?: boolean;
 }
 
-/** What came of one run of Vitest: every test it counted, and how it ended. */
-interface Outcome {
-  readonly status: number | null;
-  /** Null where it left none that can be read. */
-  readonly report: VitestReport | null;
-}
-
-async function runVitest({ projects, paths = [], environment = {}, ownMounts = false }: VitestOptions): Promise<Outcome> {
+/** Undefined where it left no report that can be read. */
+async function runVitest({ projects, paths = [], environment = {}, ownMounts = false }: VitestOptions): Promise<Outcome | undefined> {
   const directory = mkdtempSync(join(tmpdir(), "waggle-test-"));
-  const file = join(directory, "report.json");
+  const report = join(directory, "report.json");
+  const unhandled = join(directory, "unhandled.json");
   const command = [
     ...(ownMounts && process.getuid?.() === 0 ? ["unshare", "--mount"] : []),
     ...["pnpm", "exec", "vitest", "run", ...projects.flatMap((project) => ["--project", project])],
-    ...["--reporter=default", "--reporter=json", `--outputFile.json=${file}`, ...paths],
+    ...["--reporter=default", "--reporter=json", `--outputFile.json=${report}`, "--reporter=./scripts/unhandled-errors-reporter.ts", ...paths],
   ];
-  const child = spawn(command[0] as string, command.slice(1), { cwd: root, env: { ...process.env, ...environment }, stdio: "inherit" });
+  const env = { ...process.env, ...environment, [UNHANDLED_ERRORS_FILE]: unhandled };
+  const child = spawn(command[0] as string, command.slice(1), { cwd: root, env, stdio: "inherit" });
   const status = await new Promise<number | null>((done) => {
     child.once("error", () => done(null));
     child.once("exit", done);
   });
   try {
-    return { status, report: JSON.parse(readFileSync(file, "utf8")) as VitestReport };
+    const { testResults } = JSON.parse(readFileSync(report, "utf8")) as { testResults: FileResult[] };
+    return { status, results: testResults, unhandledErrors: JSON.parse(readFileSync(unhandled, "utf8")) as UnhandledError[] };
   } catch {
-    return { status, report: null };
+    return undefined;
   } finally {
     rmSync(directory, { recursive: true });
   }
@@ -134,54 +128,24 @@ async function vitest(options: VitestOptions): Promise<void> {
   console.log(`\n── ${options.title}`);
   const size = options.title.split(":", 1)[0];
   const first = await runVitest(options);
-  if (first.report === null) {
+  if (first === undefined) {
     fail(`${size}: no report`);
     return;
   }
-  const broken = first.report.testResults.filter(
-    ({ status, assertionResults }) => status === "failed" || assertionResults.some((test) => test.status === "failed"),
-  );
-  const paths = [...new Set(broken.map(({ name }) => relative(root, name)))];
-  let results = first.report.testResults;
-  let status = first.status;
+  const paths = brokenFiles(first).map(pathOf);
+  let again: Outcome | null = null;
   if (paths.length > 0 && paths.length <= RERUN_FILES_MAX) {
     for (const path of paths) console.log(`\n── ${size}: ${path} failed; it is run again, alone`);
-    const again = await runVitest({ ...options, paths });
-    if (again.report !== null) {
-      const failedAtFirst = new Set(
-        broken.flatMap(({ name, assertionResults }) => assertionResults.filter(isFailed).map((test) => whatOf(name, test))),
-      );
-      for (const { name, assertionResults } of again.report.testResults) {
-        for (const test of assertionResults) {
-          const what = whatOf(name, test);
-          if (test.status === "passed" && failedAtFirst.has(what)) reruns.push(`${size}: ${what}`);
-        }
-      }
-      results = [...results.filter(({ name }) => !paths.includes(relative(root, name))), ...again.report.testResults];
-      status = again.status;
-    }
+    again = (await runVitest({ ...options, paths })) ?? null;
   }
-  const failedBefore = failed;
-  for (const { status: fileStatus, name, assertionResults } of results) {
-    for (const test of assertionResults) {
-      const what = `${size}: ${whatOf(name, test)}`;
-      if (isFailed(test)) fail(what);
-      else if (test.status !== "passed") skipped++;
-      else {
-        passed++;
-        if ((test.failureMessages ?? []).length > 0) reruns.push(what);
-      }
-    }
-    // A file that broke before its first test has no test to count.
-    if (fileStatus === "failed" && assertionResults.length === 0) fail(`${size}: ${relative(root, name)}`);
-  }
-  if (status !== 0 && failed === failedBefore) fail(`${size}: vitest ended with ${status}`);
+  const verdict = judge(first, again, pathOf);
+  passed += verdict.passed;
+  skipped += verdict.skipped;
+  for (const what of verdict.failures) fail(`${size}: ${what}`);
+  for (const what of verdict.reruns) reruns.push(`${size}: ${what}`);
 }
 
-type Test = VitestReport["testResults"][number]["assertionResults"][number];
-
-const isFailed = (test: Test): boolean => test.status === "failed";
-const whatOf = (file: string, test: Test): string => `${relative(root, file)}: ${test.fullName.trim()}`;
+const pathOf = (file: string): string => relative(root, file);
 
 function hasDocker(): boolean {
   return spawnSync("docker", ["info"], { stdio: "ignore", timeout: 10_000 }).status === 0;

@@ -27,6 +27,10 @@ describe("the source tree", () => {
     expect(missing).toEqual([]);
   });
 
+  it("has no two files that import each other, directly or around corners, not even types", () => {
+    expect(importCircles()).toEqual([]);
+  });
+
   it("imports koffi in the agent's libbpf folder only", () => {
     expect(outside(/from "koffi"|require\("koffi"\)/, /^apps\/agent\/(src\/libbpf\/|build\.ts)/)).toEqual([]);
   });
@@ -108,3 +112,24 @@ describe("the documents", () => {
     expect(read("docs/configuration.md")).toBe(configurationReference());
   });
 });
+
+/** Each circle of imports once, as the paths on it. */
+function importCircles(): string[] {
+  const modules = new Set(sources.filter((path) => /\.tsx?$/.test(path)));
+  const importsOf = (path: string): string[] =>
+    [...read(path).matchAll(/(?:from|import)\s*\(?"(\.[^"]*|@\/[^"]*)"/g)].flatMap(([, name = ""]) => {
+      const target = name.startsWith("@/") ? `apps/web/src/${name.slice(2)}` : join(dirname(path), name);
+      return [target, `${target}.ts`, `${target}.tsx`].find((file) => modules.has(file)) ?? [];
+    });
+  const circles: string[] = [];
+  const done = new Set<string>();
+  const walk = (path: string, above: readonly string[]): void => {
+    const at = above.indexOf(path);
+    if (at >= 0) circles.push([...above.slice(at), path].join(" → "));
+    if (at >= 0 || done.has(path)) return;
+    for (const imported of importsOf(path)) walk(imported, [...above, path]);
+    done.add(path);
+  };
+  for (const path of modules) walk(path, []);
+  return circles;
+}

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomUUID } from "node:crypto";
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import { makeDirectory } from "../../packages/directory/src/index.ts";
 import type { Ports } from "./options.ts";
 
 /** Identity of what a data directory holds; a deleted and recreated directory is another instance. Throws an Error if this user cannot write there. */
 export function instanceIdOf(dataDirectory: string): string {
   try {
-    mkdirSync(dataDirectory, { recursive: true, mode: 0o750 });
+    makeDirectory(dataDirectory, 0o750);
     accessSync(dataDirectory, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;

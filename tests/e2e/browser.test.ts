@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
-import { accessibilityViolations, keepScreenshot, launchBrowser, newContext, type Theme } from "../support/browser.ts";
+import { accessibilityViolations, keepScreenshot, launchBrowser, newContext, type Theme, widthBeyondWindow } from "../support/browser.ts";
 import { Client } from "../support/stack.ts";
 import { LossyPath, runWorkload, startListener } from "../support/workload.ts";
 
@@ -150,30 +150,37 @@ describe("a person at a browser", () => {
     await other.close();
   });
 
-  it.each(["dark", "light"] as const)("finds every page without an accessibility violation in the %s theme", async (theme: Theme) => {
-    const themed = await newContext(browser, theme);
-    const visitor = await themed.newPage();
-    await visitor.goto(`${stack.webUrl}/sign-in`);
-    await visitor.getByLabel("Access token").waitFor();
-    expect(await accessibilityViolations(visitor)).toEqual([]);
-    await signIn(visitor);
-    await visitor.waitForURL(/\/fleet/);
-    const host = new URL(page.url()).pathname;
-    for (const [name, path] of Object.entries({
-      fleet: "/o/default/fleet?",
-      hosts: "/o/default/hosts?",
-      host: `${host}?`,
-      explore: "/o/default/explore?",
-      "explore-signal": "/o/default/explore?signal=run_queue_latency&",
-    })) {
-      await visitor.goto(`${stack.webUrl}${path}from=now-5m&to=now`);
-      await visitor.getByRole("heading", { level: 1 }).waitFor();
-      await visitor.waitForLoadState("networkidle");
-      expect(await accessibilityViolations(visitor), `${name} in ${theme}`).toEqual([]);
-      await keepScreenshot(visitor, `${name}-${theme}`);
-    }
-    await themed.close();
-  });
+  it.each(["dark", "light"] as const)(
+    "finds every page without an accessibility violation, and no wider than the window, in the %s theme",
+    async (theme: Theme) => {
+      const themed = await newContext(browser, theme);
+      const visitor = await themed.newPage();
+      await visitor.goto(`${stack.webUrl}/sign-in`);
+      await visitor.getByLabel("Access token").waitFor();
+      expect(await accessibilityViolations(visitor)).toEqual([]);
+      await signIn(visitor);
+      await visitor.waitForURL(/\/fleet/);
+      const host = new URL(page.url()).pathname;
+      for (const [name, path] of Object.entries({
+        fleet: "/o/default/fleet?",
+        hosts: "/o/default/hosts?",
+        host: `${host}?`,
+        explore: "/o/default/explore?",
+        "explore-signal": "/o/default/explore?signal=run_queue_latency&",
+      })) {
+        await visitor.goto(`${stack.webUrl}${path}from=now-5m&to=now`);
+        await visitor.getByRole("heading", { level: 1 }).waitFor();
+        await visitor.waitForLoadState("networkidle");
+        expect(await accessibilityViolations(visitor), `${name} in ${theme}`).toEqual([]);
+        await keepScreenshot(visitor, `${name}-${theme}`);
+        for (const width of [1024, 768, 1440]) {
+          await visitor.setViewportSize({ width, height: 900 });
+          expect(await widthBeyondWindow(visitor), `${name} in ${theme} after it became ${width} px wide`).toBe(0);
+        }
+      }
+      await themed.close();
+    },
+  );
 
   it("finds every signal of the catalogue with its numbers, or the reason why there are none", async () => {
     const visitor = await context.newPage();

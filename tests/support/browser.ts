@@ -37,6 +37,15 @@ export async function accessibilityViolations(page: Page): Promise<string[]> {
   });
 }
 
+/** CSS pixels by which the page is wider than its window, after charts have followed a change of size. */
+export function widthBeyondWindow(page: Page): Promise<number> {
+  // As text: the page's globals are no part of these tests' types.
+  return page.evaluate<number>(`new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => {
+    const { scrollWidth, clientWidth } = document.documentElement;
+    resolve(scrollWidth - clientWidth);
+  })))`);
+}
+
 /** Keeps a picture for a person to look at; returns its path. */
 export async function keepScreenshot(page: Page, name: string): Promise<string> {
   const directory = join(root, ".waggle/screenshots");

@@ -12,7 +12,7 @@ import type { Explanation } from "../src/features/explain/explain.schemas.ts";
 import { HostStatusService } from "../src/features/ingest/host-status.service.ts";
 import { IngestServer } from "../src/features/ingest/ingest.grpc.ts";
 import type { ProcessTable } from "../src/features/processes/processes.schemas.ts";
-import type { ProfileAnswer } from "../src/features/profiles/profiles.schemas.ts";
+import type { ProfileAnswer } from "../src/features/profiles/profile-answer.schemas.ts";
 import type { Answer, ValueSeries } from "../src/features/query/query.schemas.ts";
 import { RollupsService } from "../src/features/rollups/rollups.service.ts";
 import { hashToken, mintToken } from "../src/features/tokens/token.ts";

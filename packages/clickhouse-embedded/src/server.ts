@@ -2,10 +2,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
 import { closeSync, constants, existsSync, fstatSync, openSync, readSync } from "node:fs";
-import { access, chmod, link, mkdir, readFile, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { access, chmod, link, readFile, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { totalmem } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { makeDirectory } from "@waggle/directory";
 import { buildHost } from "./build.ts";
 import { type Clusters, configXml, USERNAME, usersXml } from "./config.ts";
 import { ClickHouseServerError } from "./errors.ts";
@@ -386,7 +387,7 @@ function filesIn(root: string): Files {
 /** Makes the directory and what the engine reads from it; answers the password. */
 async function prepareDirectory(files: Files, settings: Settings): Promise<string> {
   try {
-    for (const directory of [files.root, files.engine, files.logs]) await makeDirectory(directory);
+    for (const directory of [files.root, files.engine, files.logs]) makeDirectory(directory, 0o700);
     await access(files.root, constants.R_OK | constants.W_OK | constants.X_OK);
     const password = await keptPassword(files.password);
     await writeSecret(files.users, usersXml(password));
@@ -411,25 +412,6 @@ async function prepareDirectory(files: Files, settings: Settings): Promise<strin
         "It must be a directory this user can write to, with free space.",
       { cause },
     );
-  }
-}
-
-/**
- * `mkdir -p`. Not `mkdir(…, { recursive: true })`: where the file system answers ENOENT for a directory whose parent exists, as in `/proc`,
- * Node tries again for ever (seen with 24.21: it ends when memory does).
- */
-async function makeDirectory(path: string): Promise<void> {
-  try {
-    await mkdir(path, { mode: 0o700 });
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const parent = dirname(path);
-    if (code === "ENOENT" && parent !== path && !existsSync(parent)) {
-      await makeDirectory(parent);
-      await mkdir(path, { mode: 0o700 });
-    } else if (code !== "EEXIST" || !(await stat(path)).isDirectory()) {
-      throw error;
-    }
   }
 }
 

@@ -11,16 +11,19 @@ export function wildcard(key: string, pattern: string, negated = false): Filter 
   return { key, negated, patterns: [{ text: pattern, glob: pattern.includes("*") }] };
 }
 
-/** A term as text that is read as the same term. */
-export function formatTerm(term: Term): string {
+/**
+ * A term as text that is read as the same term.
+ * @param quoted in quotes also where none are needed: a value that its dimension is not known to have
+ */
+export function formatTerm(term: Term, quoted = false): string {
   const minus = term.negated ? "-" : "";
   if (isComparison(term)) return `${minus}${term.key}${term.operator}${term.amount}`;
-  return `${minus}${term.key}:${term.patterns.map(formatPattern).join(",")}`;
+  return `${minus}${term.key}:${term.patterns.map((pattern) => formatPattern(pattern, quoted)).join(",")}`;
 }
 
-function formatPattern({ text, glob }: Pattern): string {
+function formatPattern({ text, glob }: Pattern, quoted: boolean): string {
   if (glob) return text;
-  return text === "" || /[\s",*\\]/.test(text) ? `"${text.replace(/["\\]/g, "\\$&")}"` : text;
+  return quoted || text === "" || /[\s",*\\]/.test(text) ? `"${text.replace(/["\\]/g, "\\$&")}"` : text;
 }
 
 /** The texts of the terms, also of those that cannot be read: the text between spaces that stand outside of quotes. */
@@ -28,13 +31,16 @@ export function splitTerms(text: string): string[] {
   return text.match(/(?:[^\s"]|"(?:[^"\\]|\\.)*(?:"|$)|")+/g) ?? [];
 }
 
-/** The filter with `term` added; a filter on a value replaces the one on other values of the same key, an exclusion adds to the others. */
-export function withTerm(text: string, term: Filter): string {
+/**
+ * The filter with `term` added; a filter on a value replaces the one on other values of the same key, an exclusion adds to the others.
+ * @param quoted as in `formatTerm`
+ */
+export function withTerm(text: string, term: Filter, quoted = false): string {
   const kept = splitTerms(text).filter((other) => {
     const read = readTerms(other).terms[0]?.term;
     return read === undefined || isComparison(read) || read.negated || term.negated || read.key !== term.key;
   });
-  const added = formatTerm(term);
+  const added = formatTerm(term, quoted);
   return kept.includes(added) ? kept.join(" ") : [...kept, added].join(" ");
 }
 

@@ -6,7 +6,8 @@ export function matchesFilter(filter: Filter, value: string): boolean {
   return filter.patterns.some((pattern) => matchesPattern(pattern, value)) !== filter.negated;
 }
 
-function matchesPattern(pattern: Pattern, value: string): boolean {
+/** Whether a value is what the pattern says. */
+export function matchesPattern(pattern: Pattern, value: string): boolean {
   if (!pattern.glob) return value === pattern.text;
   // Walks the literal pieces from left to right; no regular expression, so no pattern can be slow.
   const pieces = pattern.text.split("*");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { parseAmount } from "./amount.ts";
 import { hostAttributes, isTagKey, TAG_PREFIX } from "./host-keys.ts";
+import { matchesPattern } from "./match.ts";
 import { nearestName } from "./nearest-name.ts";
 import {
   type Filter,
@@ -11,6 +12,7 @@ import {
   type Problem,
   type RawComparison,
   readTerms,
+  type Span,
   shown,
 } from "./terms.ts";
 
@@ -34,6 +36,8 @@ export interface Vocabulary {
     /** Taken when the term names none; undefined: it must. */
     readonly aggregate?: string | undefined;
   }[];
+  /** Of dimensions that can have few values: all of them, besides empty and `~other`. Quoted values are not held against it. */
+  readonly values?: ReadonlyMap<string, readonly string[]>;
   /** Keys of the tags that hosts of the organisation have. */
   readonly tagKeys: readonly string[];
 }
@@ -103,8 +107,10 @@ export function resolveTerms(
     const key = resolveKey(term.key, vocabulary);
     if (key !== undefined) {
       const network = addressKeys.includes(key) ? term.patterns.find(({ text: value }) => networkForm.test(value)) : undefined;
-      if (network === undefined) filters.push({ ...term, key });
-      else {
+      if (network === undefined) {
+        filters.push({ ...term, key });
+        problems.push(...valueProblems(text, located, term, vocabulary.values?.get(key)));
+      } else {
         const { detail, pattern } = networkProblem(network.text, key);
         const suggestion = pattern === undefined || term.patterns.length > 1 ? undefined : `${term.negated ? "-" : ""}${key}:${pattern}`;
         problems.push({ ...located.value, detail, suggestion });
@@ -120,6 +126,26 @@ export function resolveTerms(
     });
   }
   return { filters, comparisons, problems };
+}
+
+/** What every dimension can be: not known, and what did not fit under a cap. */
+const everyones: readonly string[] = ["", "~other"];
+
+/** Values that the dimension does not have: such a filter would find nothing, or exclude nothing, without a word. */
+function valueProblems(text: string, located: LocatedTerm, term: Filter, values: readonly string[] | undefined): Problem[] {
+  if (values === undefined) return [];
+  return term.patterns.flatMap((pattern, index) => {
+    const { start, end } = located.patterns[index] as Span;
+    // In quotes stands what is meant as it is: agents of other versions may have more values.
+    if (text[start] === '"' || [...values, ...everyones].some((value) => matchesPattern(pattern, value))) return [];
+    const nearest = nearestName(pattern.text.replaceAll("*", ""), values);
+    return {
+      start,
+      end,
+      detail: `${shown(term.key)} has no value \`${shown(pattern.text)}\`; it has ${some(values)}. In quotes it is looked for all the same.`,
+      suggestion: nearest === undefined ? undefined : `${text.slice(located.start, start)}${nearest}${text.slice(end, located.end)}`,
+    };
+  });
 }
 
 const networkForm = /^[0-9a-f.:]+\/\d{1,3}$/i;

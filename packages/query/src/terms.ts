@@ -54,6 +54,8 @@ export interface LocatedTerm extends Span {
   readonly term: Term;
   readonly key: Span;
   readonly value: Span;
+  /** Of a filter: where each of its patterns stands, quotes included. */
+  readonly patterns: readonly Span[];
 }
 
 export function isComparison(term: Term): term is RawComparison {
@@ -150,6 +152,7 @@ class Reader {
     const value = this.at;
     const before = this.problems.length;
     const patterns: Pattern[] = [];
+    const spans: Span[] = [];
     do {
       const valueStart = this.at;
       if (text[this.at] === '"') patterns.push(this.quoted(start));
@@ -166,9 +169,10 @@ class Reader {
           });
         } else patterns.push({ text: word, glob: word.includes("*") });
       }
+      spans.push({ start: valueStart, end: this.at });
     } while (text[this.at] === "," && this.at++ >= 0);
     if (this.problems.length > before) return;
-    this.terms.push({ start, end: this.at, term: { key: name, negated, patterns }, key, value: { start: value, end: this.at } });
+    this.terms.push({ start, end: this.at, term: { key: name, negated, patterns }, key, value: { start: value, end: this.at }, patterns: spans });
   }
 
   /** @param start of the term */
@@ -199,7 +203,14 @@ class Reader {
       });
       return;
     }
-    this.terms.push({ start, end: this.at, term: { key: name, negated, operator, amount }, key, value: { start: value, end: this.at } });
+    this.terms.push({
+      start,
+      end: this.at,
+      term: { key: name, negated, operator, amount },
+      key,
+      value: { start: value, end: this.at },
+      patterns: [],
+    });
   }
 
   /** The rest of the term makes no sense from here. */

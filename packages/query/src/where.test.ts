@@ -211,6 +211,51 @@ describe("networks", () => {
   });
 });
 
+describe("dimensions with few values", () => {
+  const closed: Vocabulary = { ...vocabulary, values: new Map([["role", ["client", "server"]]]) };
+  const problemsWith = (text: string) => parseWhere(text, closed).problems ?? [];
+
+  it.each([
+    ["role:clint", "clint", "role:client"],
+    ["process:a -role:Server", "Server", "-role:server"],
+    ["role:client,sever", "sever", "role:client,server"],
+    ["role:cl*x", "cl*x", undefined],
+    ["role:server,xyz host:a", "xyz", undefined],
+  ])("%s is refused at the value, with what was probably meant", (text, wrong, suggestion) => {
+    const [only, ...others] = problemsWith(text);
+    expect(others).toEqual([]);
+    expect(text.slice(only?.start, only?.end)).toBe(wrong);
+    expect(only?.detail).toContain("it has client, server");
+    expect(only?.suggestion).toBe(suggestion);
+    if (suggestion !== undefined) expect(problemsWith(suggestion)).toEqual([]);
+  });
+
+  it("can be asked for each value, unknown, what is summed up, globs, and in quotes for whatever agents of other versions send", () => {
+    for (const text of [
+      "role:client,server",
+      "-role:client",
+      'role:""',
+      "role:~other",
+      "role:*er*",
+      "role:cl*",
+      'role:"relay"',
+      'role:client,"relay"',
+    ])
+      expect(problemsWith(text)).toEqual([]);
+    expect(parseWhere('role:"relay"', closed).filters).toEqual([literal("role", "relay")]);
+    expect(formatTerm(literal("role", "relay"), true)).toBe('role:"relay"');
+  });
+
+  it("are no tags of the same name", () => {
+    expect(problemsWith("tag.role:edge process:clint")).toEqual([]);
+  });
+
+  it("list each value that is wrong, and no more problems than a person reads", () => {
+    expect(problemsWith("role:a,client,b")).toHaveLength(2);
+    expect(problemsWith(`role:${"x,".repeat(900)}x`)).toHaveLength(20);
+  });
+});
+
 describe("matching", () => {
   const matches = (text: string, value: string): boolean => matchesFilter(filtersOf(text)[0] as never, value);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { dimensionValues } from "./dimension-values.ts";
 
 /**
  * The shared dictionary of dimensions: how each one is held in BPF map keys, on the wire, in ClickHouse, and how it is explained.
@@ -35,6 +36,8 @@ export interface Dimension {
   readonly fleet: boolean;
   /** The field is an id whose text the programs register (`struct text`, packages/bpf/include/texts.bpf.h). */
   readonly registered?: boolean;
+  /** All values it has, where they are few and known; left out: any text. */
+  readonly values?: readonly string[];
   /** Most bytes of one value where that differs from what strings may have in general (`limits.stringBytesMax`). */
   readonly bytesMax?: number;
 }
@@ -87,6 +90,7 @@ const dictionary = {
     label: "role",
     help: "`client` if this host opened the connection, `server` if it accepted it, empty if the connection is older than the agent and neither end listens.",
     fleet: true,
+    values: dimensionValues.role,
   },
   class: {
     field: "class",
@@ -95,6 +99,7 @@ const dictionary = {
     label: "class",
     help: "Why the segment was sent again: `fast` (duplicate ACKs), `timeout` (RTO), `tlp` (tail-loss probe), `syn`, `synack`, `other`.",
     fleet: true,
+    values: dimensionValues.class,
   },
   errno: {
     field: "errno",
@@ -135,6 +140,7 @@ const dictionary = {
     label: "state",
     help: "How far the signal can be trusted in the window: exact, fallback, sampled, shed, disabled, unsupported, failed. Of the store: ok, warn, coarsen, drop.",
     fleet: true,
+    values: dimensionValues.state,
   },
   reason: {
     field: null,
@@ -167,6 +173,7 @@ const dictionary = {
     label: "direction",
     help: "`sent` by this host or `received` by it.",
     fleet: true,
+    values: dimensionValues.direction,
   },
   reset_reason: {
     field: "reason",
@@ -199,6 +206,7 @@ const dictionary = {
     label: "state",
     help: "State of congestion control: `open`, `disorder`, `cwr`, `recovery`, `loss`.",
     fleet: true,
+    values: dimensionValues.congestion_state,
   },
   algorithm: {
     field: "algorithm",
@@ -256,6 +264,7 @@ const dictionary = {
     label: "operation",
     help: "What was done: `read`, `write`, `flush`, `discard`, `fsync`, `fdatasync`, `sync_file_range`, `msync`, `syncfs`, `sync`, `other`.",
     fleet: true,
+    values: dimensionValues.operation,
   },
   file: {
     field: "file_id",
@@ -322,6 +331,7 @@ const dictionary = {
     label: "resource",
     help: "What was waited for: `cpu`, `memory`, `io`, `irq`.",
     fleet: true,
+    values: dimensionValues.resource,
   },
   fact: {
     field: null,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 export * from "./catalogue.ts";
+export * from "./dimension-values.ts";
 export * from "./dimensions.ts";
 export * from "./drops.ts";
 export * from "./fold.ts";

@@ -78,10 +78,3 @@ export interface Signal {
   /** What the number does not see; shown beside it. */
   readonly caveats: readonly string[];
 }
-
-/** States a signal can be in for one window on one host, best first. */
-export const coverageStates = ["exact", "fallback", "sampled", "shed", "disabled", "unsupported", "failed"] as const;
-export type CoverageState = (typeof coverageStates)[number];
-
-/** States in which rows are real measurements, so that an absent row means zero. */
-export const reportingStates: readonly CoverageState[] = ["exact", "fallback", "sampled"];

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+import { dimensionValues } from "@waggle/signals";
 import type { Collected, Collector } from "../window/collector.ts";
 import { Increase, tryReadHostFile } from "./proc-file.ts";
 
-const resources = ["cpu", "memory", "io", "irq"] as const;
+const resources = dimensionValues.resource;
 const US_NS = 1_000n;
 
 /** Rows of `host_pressure`: totals of pressure stall information (Documentation/accounting/psi.rst). */

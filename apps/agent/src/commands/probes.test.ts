@@ -2,7 +2,7 @@
 import { catalogue } from "@waggle/signals";
 import { describe, expect, it } from "vitest";
 import { reportOfRunning, reportWithout } from "../probes/probe-report.ts";
-import type { ProgramState } from "../probes/probe-set.ts";
+import type { ProgramState } from "../probes/program-state.ts";
 import { programPlans } from "../probes/programs.ts";
 import { mergeFills, type StatusReport } from "../status/status-report.ts";
 import { renderProbes } from "./probes.ts";

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { chmodSync } from "node:fs";
+import { makeDirectory } from "@waggle/directory";
 import { hostSignals, schemaHash } from "@waggle/signals";
 import { type Config, loadConfig } from "../config/config.ts";
 import { SystemClock } from "../host/clock.ts";
 import { readHostFacts } from "../host/facts.ts";
 import { readHostIdentity } from "../host/identity.ts";
-import { makeDirectory } from "../host/make-directory.ts";
 import { createLogger, type Logger } from "../log.ts";
 import { SettingsKeeper } from "../settings/settings-keeper.ts";
 import { Spool } from "../spool/spool.ts";

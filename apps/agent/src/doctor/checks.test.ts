@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import type { ProgramState } from "../probes/probe-set.ts";
+import type { ProgramState } from "../probes/program-state.ts";
 import { judgeBudget, judgeLosses, judgeOthers, otherClaims } from "./agent-checks.ts";
 import { judgeAck, judgeCertificate, judgeClock, judgeVersion } from "./api-checks.ts";
 import { findProxy } from "./api-socket.ts";

@@ -6,7 +6,8 @@ import type { Config } from "../config/config.ts";
 import type { MapPlan } from "../governor/map-plan.ts";
 import { configuredConstants } from "../probes/configured-constants.ts";
 import { coverageOf } from "../probes/coverage.ts";
-import { ProbeSet, type ProgramState } from "../probes/probe-set.ts";
+import { ProbeSet } from "../probes/probe-set.ts";
+import type { ProgramState } from "../probes/program-state.ts";
 
 /** What came of loading and attaching every program for a moment. */
 export interface Trial {

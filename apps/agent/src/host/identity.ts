@@ -2,7 +2,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { makeDirectory } from "./make-directory.ts";
+import { makeDirectory } from "@waggle/directory";
 
 /** What tells this machine and this boot apart from all others. */
 export interface HostIdentity {

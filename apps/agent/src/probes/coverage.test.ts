@@ -2,7 +2,7 @@
 import { catalogue } from "@waggle/signals";
 import { describe, expect, it } from "vitest";
 import { coverageOf } from "./coverage.ts";
-import type { ProgramState } from "./probe-set.ts";
+import type { ProgramState } from "./program-state.ts";
 import { programPlans } from "./programs.ts";
 
 const attached = (): ProgramState[] =>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type CoverageState, catalogue, coverageStates } from "@waggle/signals";
-import type { ProgramState } from "./probe-set.ts";
+import type { ProgramState } from "./program-state.ts";
 
 export interface SignalCoverage {
   readonly signal: string;

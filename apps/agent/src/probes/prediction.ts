@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { KernelBtf } from "../kernel/kernel-btf.ts";
 import { type ProgramFailure, unsupportedProgram } from "./failure.ts";
-import type { ProgramState } from "./probe-set.ts";
 import type { ProgramDecision, ProgramPlan } from "./program-plan.ts";
+import type { ProgramState } from "./program-state.ts";
 import { programPlans } from "./programs.ts";
 
 /** What a kernel's BTF says about a program: the first thing that is asked of each, before it is loaded. */

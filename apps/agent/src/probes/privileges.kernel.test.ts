@@ -8,7 +8,7 @@ import { catalogue } from "@waggle/signals";
 import { expect, it } from "vitest";
 import { describeKernel, kernelTells, objectDirectory, openSource, rowsOf, sumOf, Workload } from "../../test/kernel-testing.ts";
 import { PARANOID_MAX, readParanoid } from "./failure.ts";
-import type { ProgramState } from "./probe-set.ts";
+import type { ProgramState } from "./program-state.ts";
 
 const script = fileURLToPath(new URL("../../test/read-one-window.ts", import.meta.url));
 

@@ -2,7 +2,7 @@
 import { type CoverageState, catalogue, type SignalFamily } from "@waggle/signals";
 import type { StatusReport } from "../status/status-report.ts";
 import { coverageOf } from "./coverage.ts";
-import type { ProgramState } from "./probe-set.ts";
+import type { ProgramState } from "./program-state.ts";
 import { programPlans } from "./programs.ts";
 
 export interface ProbeProgram {

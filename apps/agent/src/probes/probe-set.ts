@@ -14,23 +14,8 @@ import { getLibc } from "../libbpf/symbols.ts";
 import { disabledProgram, explainFailure, type FailureStep, type ProgramFailure, unsupportedProgram, untriedProgram } from "./failure.ts";
 import { decideProgram, isWanted } from "./prediction.ts";
 import type { ProgramDecision, ProgramPlan } from "./program-plan.ts";
+import type { ProgramState } from "./program-state.ts";
 import { programPlans } from "./programs.ts";
-
-export interface ProgramState {
-  readonly program: string;
-  readonly hook: string;
-  readonly attached: boolean;
-  /** Taken off its hook because nobody wants what it counts; then it is not `attached`, and that is no failure. */
-  readonly isDetached: boolean;
-  /** null: it is attached, or another one is attached in its place. */
-  readonly failure: ProgramFailure | null;
-  /** What the kernel's BTF said about it. */
-  readonly decision: ProgramDecision;
-  /** What its signals miss where it is not attached; null: they cannot do without it. */
-  readonly without: string | null;
-  /** It is attached in the place of that program, and why. */
-  readonly insteadOf: NonNullable<ProgramPlan["insteadOf"]> | null;
-}
 
 /** A program that looks at everything it is for, once each time it is run. */
 export interface Inventory {

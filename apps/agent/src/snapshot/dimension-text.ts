@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type DimensionName, dimensions, EPHEMERAL, OTHER } from "@waggle/signals";
+import { type DimensionName, dimensions, dimensionValues, EPHEMERAL, OTHER } from "@waggle/signals";
 import { errnoName } from "../kernel/errno.ts";
 import type { KernelNames } from "../kernel/kernel-names.ts";
 import type { StructField } from "../libbpf/btf.ts";
@@ -10,15 +10,14 @@ import { protocolName } from "./protocol-name.ts";
 import { syscallName } from "./syscall-name.ts";
 
 /** Values of __u8 role and __u8 class in the keys (packages/bpf/src/tcp_connection/tcp_connection.h). */
-const roles = ["", "client", "server"] as const;
-const classes = ["other", "fast", "timeout", "tlp", "syn", "synack"] as const;
+const roles = ["", ...dimensionValues.role] as const;
+const classes = dimensionValues.class;
 
 /** Values of __u8 direction and __u8 operation in the keys (packages/bpf/include/key_values.h). */
-const directions = ["", "sent", "received"] as const;
-const operations = ["other", "read", "write", "flush", "discard", "fsync", "fdatasync", "sync_file_range", "msync", "syncfs", "sync"] as const;
+const directions = ["", ...dimensionValues.direction] as const;
+const operations = dimensionValues.operation;
 
-/** enum tcp_ca_state (include/uapi/linux/tcp.h), which programs outside the kernel read too, so it does not change. */
-const congestionStates = ["open", "disorder", "cwr", "recovery", "loss"] as const;
+const congestionStates = dimensionValues.congestion_state;
 
 /** Nobody's address: who the peer is was not known. */
 const UNKNOWN_ADDRESS = Buffer.alloc(16);

@@ -3,8 +3,8 @@ import { closeSync, openSync, readdirSync, readFileSync, readSync, renameSync, r
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
+import { makeDirectory } from "@waggle/directory";
 import { Snapshot } from "@waggle/proto";
-import { makeDirectory } from "../host/make-directory.ts";
 import type { Logger } from "../log.ts";
 import { mergeSnapshots } from "./coarsen.ts";
 import { temporarySuffix, writeDurably } from "./durable-file.ts";

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { makeDirectory } from "@waggle/directory";
 import type { CoverageState } from "@waggle/signals";
-import { makeDirectory } from "../host/make-directory.ts";
 import type { SettingsInForce } from "../settings/settings-keeper.ts";
 import type { SpoolState } from "../spool/spool.ts";
 import type { StreamState } from "../stream/ingest-stream.ts";

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { HttpException } from "@nestjs/common";
 import { z } from "zod";
+import { databaseFailure } from "../postgres/database-failure.ts";
 import { AppError, type ErrorCode, errorKinds } from "./app-error.ts";
 
 /** RFC 9457 problem details, as every error of the REST API answers them. */
@@ -64,5 +65,5 @@ export function toAppError(thrown: unknown): AppError | undefined {
   if (typeof status === "number" && status >= 400 && status < 500) {
     return new AppError("VALIDATION_FAILED", `The request could not be read: ${text || "malformed"}.`);
   }
-  return undefined;
+  return databaseFailure(thrown);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import { sql } from "drizzle-orm";
@@ -9,6 +9,8 @@ import type { PgDatabase, PgQueryResultHKT } from "drizzle-orm/pg-core";
 import { drizzle as drizzlePglite } from "drizzle-orm/pglite";
 import { migrate as migratePglite } from "drizzle-orm/pglite/migrator";
 import pg from "pg";
+import { ConfigError } from "../config/config.ts";
+import { prepareDataDirectory, unusable } from "../config/data-directory.ts";
 import * as schema from "./schema.ts";
 
 export type Drizzle = PgDatabase<PgQueryResultHKT, typeof schema>;
@@ -18,15 +20,19 @@ const MIGRATION_LOCK = 7_301_000_001;
 /** 4 MB of buffers are plenty for a control plane: PGlite's 128 MB cost the process 140 MB resident (375 → 235 MB, measured). */
 const embeddedSettings = ["shared_buffers=4MB", "wal_buffers=256kB", "fsync=on"];
 const START_TIMEOUT_MS = 30_000;
+const ROOM_BYTES_MIN = 1_048_576;
 
 /** The control plane's database, migrated and ready: `database.db.select()…`. */
 export class Database {
   readonly db: Drizzle;
   private readonly closeConnection: () => Promise<void>;
+  /** Of the embedded one. */
+  private readonly directory: string | undefined;
 
-  private constructor(db: Drizzle, closeConnection: () => Promise<void>) {
+  private constructor(db: Drizzle, closeConnection: () => Promise<void>, directory?: string) {
     this.db = db;
     this.closeConnection = closeConnection;
+    this.directory = directory;
   }
 
   /**
@@ -48,12 +54,19 @@ export class Database {
       const db = drizzlePglite({ client, schema });
       // No advisory lock: the directory belongs to this process alone.
       await migratePglite(db, { migrationsFolder: migrationsFolder() });
-      return new Database(db as unknown as Drizzle, async () => {
-        await client.close();
-        release();
-      });
+      return new Database(
+        db as unknown as Drizzle,
+        async () => {
+          await client.close();
+          release();
+        },
+        directory,
+      );
     } catch (error) {
       release();
+      // What the engine says of it is where in its machine code it gave up.
+      if (directory !== undefined && isFull(directory))
+        throw unusable(directory, Object.assign(new Error("no space left on its disk"), { code: "ENOSPC" }));
       throw error;
     }
   }
@@ -88,6 +101,11 @@ export class Database {
     return Promise.race([ask, timeout]);
   }
 
+  /** What is to be said though it answers; a server's disk is not looked at. */
+  get note(): string | undefined {
+    return this.directory !== undefined && isFull(this.directory) ? "its disk is full: what is there can be read, and nothing be changed" : undefined;
+  }
+
   async close(): Promise<void> {
     await this.closeConnection();
   }
@@ -109,17 +127,27 @@ async function connectWithin(pool: pg.Pool, timeoutMs: number): Promise<pg.PoolC
   }
 }
 
+/** Whether a change may find no room for its pages and its log. */
+function isFull(directory: string): boolean {
+  const { bavail, bsize } = statfsSync(directory);
+  return bavail * bsize < ROOM_BYTES_MIN;
+}
+
 /** Two processes on one embedded database would destroy it, and it does not notice by itself. */
 function lockDirectory(directory: string): () => void {
-  mkdirSync(directory, { recursive: true, mode: 0o750 });
+  prepareDataDirectory(directory);
   const file = join(directory, "api.pid");
   const other = existsSync(file) ? Number(readFileSync(file, "utf8").trim()) : 0;
   if (other > 0 && other !== process.pid && isApi(other)) {
-    throw new Error(
+    throw new ConfigError(
       `the data directory ${directory} is used by another API (pid ${other}); stop it, choose another WAGGLE_API_DATA_DIRECTORY, or set WAGGLE_DATABASE_URL`,
     );
   }
-  writeFileSync(file, `${process.pid}\n`);
+  try {
+    writeFileSync(file, `${process.pid}\n`);
+  } catch (error) {
+    throw unusable(directory, error);
+  }
   return () => rmSync(file, { force: true });
 }
 

@@ -7,7 +7,7 @@ import { X } from "lucide-react";
 import { type KeyboardEvent, type RefObject, useRef, useState } from "react";
 import { useSignals } from "@/lib/api/hooks";
 import type { Host } from "@/lib/api/types";
-import { keysToOffer, problemsOf, tagKeysOfHosts } from "@/lib/page-filter";
+import { keysToOffer, problemsOf, tagKeysOfHosts, valuesToOffer } from "@/lib/page-filter";
 import { useView } from "@/lib/view";
 import styles from "./controls.module.css";
 
@@ -20,6 +20,7 @@ export function FilterBox({ inputRef }: { inputRef: RefObject<HTMLInputElement |
   const client = useQueryClient();
   const [problem, setProblem] = useState<string | null>(null);
   const terms = splitTerms(view.filter);
+  const offered = focused ? valuesToOffer(text, words()) : [];
   // Leaving the field commits what was typed; leaving it by Escape throws it away.
   const discarding = useRef(false);
 
@@ -104,9 +105,12 @@ export function FilterBox({ inputRef }: { inputRef: RefObject<HTMLInputElement |
         }}
       />
       {!focused && <kbd title="Press / to filter">/</kbd>}
-      {(problem !== null || (focused && text === "")) && (
+      {(problem !== null || offered.length > 0 || (focused && text === "")) && (
         <div id="filter-hint" className={styles["hint"]} data-bad={problem !== null ? "" : undefined} role={problem !== null ? "alert" : undefined}>
-          {problem ?? `key:value, -key:value excludes, * matches any text, measure>number compares. Keys: ${keysToOffer(words()).join(", ")}.`}
+          {problem ??
+            (offered.length > 0
+              ? `Values: ${offered.join(", ")}.`
+              : `key:value, -key:value excludes, * matches any text, measure>number compares. Keys: ${keysToOffer(words()).join(", ")}.`)}
         </div>
       )}
     </search>

@@ -4,6 +4,8 @@
 import { formatTerm, literal, withTerm } from "@waggle/query";
 import { useParams, useSearchParams } from "next/navigation";
 import { useMemo } from "react";
+import { useSignals } from "./api/hooks";
+import { closedValuesOf } from "./page-filter";
 import { frozen, type Range } from "./time-range";
 
 export interface Links {
@@ -33,7 +35,9 @@ export function shareLink(range: Range, isFrozen: boolean, card?: string): strin
 export function useLinks(): Links {
   const { org } = useParams<{ org: string }>();
   const search = useSearchParams();
+  const signals = useSignals().data;
   return useMemo(() => {
+    const closed = closedValuesOf(signals ?? []);
     const kept = new URLSearchParams();
     for (const key of ["from", "to", "live", "tz"]) {
       const value = search.get(key);
@@ -53,9 +57,11 @@ export function useLinks(): Links {
       host: (name) => `${base}/hosts/${encodeURIComponent(name)}${suffix}`,
       filter: (key, value) => {
         const next = new URLSearchParams(search);
-        next.set("q", withTerm(search.get("q") ?? "", literal(key, value)));
+        // A value that the dimension is not known to have would be taken for a slip of the pen.
+        const isKnown = value === "~other" || (closed.get(key)?.includes(value) ?? true);
+        next.set("q", withTerm(search.get("q") ?? "", literal(key, value), !isKnown));
         return `?${next}`;
       },
     };
-  }, [org, search]);
+  }, [org, search, signals]);
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from "vitest";
 import type { Host, Signal } from "./api/types";
-import { filterFor, hostPredicate, problemsOf } from "./page-filter";
+import { filterFor, hostPredicate, problemsOf, valuesToOffer } from "./page-filter";
 
 const signal = (name: string, dimensions: string[], measures: [string, string, string[]][]) =>
   ({
     name,
-    dimensions: dimensions.map((dimension) => ({ name: dimension })),
+    dimensions: dimensions.map((dimension) => ({ name: dimension, values: dimension === "role" ? ["client", "server"] : null })),
     measures: measures.map(([measure, unit, aggregates]) => ({ name: measure, unit, aggregates })),
   }) as unknown as Signal;
 const retransmits = signal("tcp_retransmits", ["process", "peer", "role"], [["segments", "segments", ["sum", "rate", "share"]]]);
@@ -31,6 +31,13 @@ describe("the filter of a page", () => {
     expect(problemsOf("segments>5ms", words)).toMatchObject([{ start: 9, end: 12 }]);
     expect(problemsOf("nginx", words)[0]?.detail).toContain("process:nginx");
     expect(problemsOf("proces:x", undefined)).toEqual([]);
+    expect(problemsOf("-role:client,sever", words)).toMatchObject([{ start: 13, end: 18, suggestion: "-role:client,server" }]);
+  });
+
+  it("has values to offer behind a key that can have few", () => {
+    expect(valuesToOffer("peer:x -role:", words)).toEqual(["client", "server"]);
+    for (const text of ["role", "role:c", "process:", "proces:", "tag.role:", ""]) expect(valuesToOffer(text, words)).toEqual([]);
+    expect(valuesToOffer("role:", undefined)).toEqual([]);
   });
 
   it("leaves hosts by name, tag and kernel; where a signal has a dimension of a tag's name, the tag is named in full", () => {

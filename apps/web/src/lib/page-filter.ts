@@ -28,6 +28,11 @@ export function tagKeysOfHosts(hosts: readonly Host[] | undefined): readonly str
 
 const dimensionsOf = (signals: readonly Signal[]): string[] => [...new Set(signals.flatMap((signal) => signal.dimensions.map((d) => d.name)))];
 
+/** By dimension, of those that can have few values: all of them. */
+export function closedValuesOf(signals: readonly Signal[]): ReadonlyMap<string, readonly string[]> {
+  return new Map(signals.flatMap((signal) => signal.dimensions.flatMap(({ name, values }) => (values === null ? [] : [[name, values] as const]))));
+}
+
 /** The measure that a comparison names: `segments`, `segments.rate`, `retransmits.segments`. */
 function measures(signal: Signal, term: Term): boolean {
   const parts = term.key.split(".");
@@ -71,6 +76,7 @@ export function problemsOf(text: string, words: PageWords | undefined): readonly
       ),
       aggregate: of[0]?.aggregates[0],
     })),
+    values: closedValuesOf(signals),
     tagKeys,
   };
   // With a signal's name before it, it is for that signal to judge.
@@ -87,6 +93,12 @@ function unitOf(aggregate: string, unit: string): string {
 /** Keys to offer. */
 export function keysToOffer(words: PageWords | undefined): readonly string[] {
   return ["host", ...(words === undefined ? [] : [...words.tagKeys, ...dimensionsOf(words.signals)]), ...hostAttributes];
+}
+
+/** Values to offer behind `key:`; empty where any text may stand. */
+export function valuesToOffer(text: string, words: PageWords | undefined): readonly string[] {
+  const [, key = ""] = /(?:^|\s)-?([\w./-]+):$/.exec(text) ?? [];
+  return (words === undefined ? undefined : closedValuesOf(words.signals).get(key)) ?? [];
 }
 
 /** Whether a host passes what the filter says of hosts: their name, what is known of them, and their tags. */

@@ -32,7 +32,7 @@ export class HealthController {
     reply.code(isReady ? 200 : 503).header("cache-control", "no-store");
     return {
       status: isReady ? "ready" : "not ready",
-      checks: { clickhouse: clickhouse ?? "ok", postgres: postgres ?? "ok", storage: this.diskGuard.note ?? "ok" },
+      checks: { clickhouse: clickhouse ?? "ok", postgres: postgres ?? this.database.note ?? "ok", storage: this.diskGuard.note ?? "ok" },
     };
   }
 

@@ -48,6 +48,36 @@ describe("a stream of events", () => {
     expect(writable.writableLength).toBeLessThan(1_048_576 + 2 * detail.length);
   });
 
+  it("sends an event that is longer than what may wait to a client that reads, and the next", async () => {
+    const chunks: string[] = [];
+    const writable = new Writable({
+      write(chunk, _, done) {
+        chunks.push(String(chunk));
+        setImmediate(done);
+      },
+    });
+    const ends: string[] = [];
+    const stream = new EventStream(writable as unknown as ServerResponse, (reason) => ends.push(reason));
+    for (const code of ["first", "second"]) {
+      await stream.drained();
+      stream.send("problem", { query: 0, code, detail: "x".repeat(3_000_000) });
+    }
+    await stream.drained();
+    expect(ends).toEqual([]);
+    expect(chunks.slice(1).map((chunk) => /"code":"(\w+)"/.exec(chunk)?.[1])).toEqual(["first", "second"]);
+  });
+
+  it("waits no longer for a client that went away", async () => {
+    const { response, writable } = connection(false);
+    const stream = new EventStream(response, () => {});
+    stream.send("problem", { query: 0, code: "X", detail: "" });
+    const drained = stream.drained();
+    writable.emit("close");
+    await drained;
+    await stream.drained();
+    expect(stream.isOpen).toBe(false);
+  });
+
   it("knows that its client went away, also before it began", async () => {
     const { response, writable } = connection(true);
     const ends: string[] = [];

@@ -2,7 +2,7 @@
 import type { ServerResponse } from "node:http";
 import type { EndReason, LiveEvents } from "./live.schemas.ts";
 
-/** What may wait for a client that does not read. */
+/** What may wait for a client before it is sent more: so at most this and one event do. */
 const UNREAD_BYTES_MAX = 1_048_576;
 /** A client that was told to go is cut off after this. */
 const LINGER_MS = 2_000;
@@ -41,8 +41,17 @@ export class EventStream {
   /** @param id what `Last-Event-ID` says when the client comes back after this event */
   send<Name extends keyof LiveEvents>(name: Name, data: LiveEvents[Name], id?: string): void {
     if (this.isEnded) return;
-    this.write(`event: ${name}\n${id === undefined ? "" : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`);
+    // What waits was sent before. One event alone may be longer than that, and waits for whoever reads it as fast as they can.
     if (this.response.writableLength > UNREAD_BYTES_MAX) this.end("slow");
+    else this.write(`event: ${name}\n${id === undefined ? "" : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`);
+  }
+
+  /** When the client has read what there was, but for some kilobytes, or the stream is over. */
+  async drained(): Promise<void> {
+    if (this.isEnded || !this.response.writableNeedDrain) return;
+    await new Promise<void>((resolve) => {
+      this.response.once("drain", resolve).once("close", resolve);
+    });
   }
 
   /** A comment: keeps the connection from looking idle to whatever is between. */

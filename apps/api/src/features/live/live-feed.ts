@@ -86,10 +86,10 @@ export class LiveFeed {
 
   /**
    * Windows from `sinceMs` on, or from now.
-   * @returns where it begins (later than `sinceMs` where that is too long ago), and how to leave
+   * @returns where it begins (later than `sinceMs` where that is too long ago), how to have what was missed and all that comes, and how to leave
    * @throws AppError as the query would
    */
-  async subscribe(listener: FeedListener, sinceMs: number | null): Promise<{ fromMs: number; start: () => void; leave: () => void }> {
+  async subscribe(listener: FeedListener, sinceMs: number | null): Promise<{ fromMs: number; start: () => Promise<void>; leave: () => void }> {
     const subscriber: Subscriber = { listener, atMs: 0, isCatchingUp: true };
     this.subscribers.add(subscriber);
     const leave = (): void => {
@@ -112,7 +112,7 @@ export class LiveFeed {
       leave();
       throw error;
     }
-    return { fromMs: subscriber.atMs, start: () => void this.catchUp(subscriber), leave };
+    return { fromMs: subscriber.atMs, start: () => this.catchUp(subscriber), leave };
   }
 
   stop(): void {

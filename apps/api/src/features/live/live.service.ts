@@ -99,7 +99,7 @@ export class LiveService implements BeforeApplicationShutdown {
 
     const progress: Progress = { atMs: [] };
     let stream: EventStream | undefined;
-    const joined: { fromMs: number; start: () => void; leave: () => void }[] = [];
+    const joined: { fromMs: number; start: () => Promise<void>; leave: () => void }[] = [];
     // Also those that are on their way are counted.
     this.admitting++;
     try {
@@ -142,7 +142,7 @@ export class LiveService implements BeforeApplicationShutdown {
       endsAt: iso(this.clock.now() + this.ageMsMax),
     });
     this.tellReset(opened, lastEventId, resumed, joined);
-    for (const { start } of joined) start();
+    void catchUp(opened, joined);
   }
 
   private tellReset(
@@ -241,6 +241,15 @@ export class LiveService implements BeforeApplicationShutdown {
     this.feeds.set(key, feed);
     this.metrics.feeds.set(this.feeds.size);
     return feed;
+  }
+}
+
+/** One question after the other, so that what was missed of all of them does not wait for the client at once. */
+async function catchUp(stream: EventStream, joined: readonly { readonly start: () => Promise<void> }[]): Promise<void> {
+  for (const { start } of joined) {
+    await stream.drained();
+    if (!stream.isOpen) return;
+    await start();
   }
 }
 

@@ -6,8 +6,9 @@ import { dimensionValuesParametersSchema, dimensionValuesSchema } from "../dimen
 import { createEventSchema, eventPageSchema, eventSchema, eventsParametersSchema } from "../events/events.schemas.ts";
 import { explainSchema, explanationSchema } from "../explain/explain.schemas.ts";
 import { processesParametersSchema, processTableSchema } from "../processes/processes.schemas.ts";
+import { profileSchema } from "../profiles/profile-answer.schemas.ts";
 import { profileFormats } from "../profiles/profile-formats.ts";
-import { profileParametersSchema, profileQuerySchema, profileSchema } from "../profiles/profiles.schemas.ts";
+import { profileParametersSchema, profileQuerySchema } from "../profiles/profiles.schemas.ts";
 import { topologyParametersSchema, topologySchema } from "../topology/topology.schemas.ts";
 import { json, rows } from "./content.ts";
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { EncodedAnswer, OwnFormats } from "../formats/media-type.ts";
 import { type ExportedProfile, toCollapsed, toPprof, toSpeedscope } from "./exports.ts";
-import type { ProfileAnswer } from "./profiles.schemas.ts";
+import type { ProfileAnswer } from "./profile-answer.schemas.ts";
 
 /** A selection's stacks for other tools, and what an answer says about itself. */
 export interface ProfileExport {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Column, Table } from "../formats/table.ts";
+import type { ProfileAnswer } from "./profile-answer.schemas.ts";
 import { summaryOf } from "./profile-formats.ts";
-import type { ProfileAnswer } from "./profiles.schemas.ts";
 
 /**
  * A profile's tree as rows, one per node in pre-order: `node`, `parent` (nothing for the root), `depth`, `frame`, `self`, `total`, `hidden` (how many nodes a `~other`

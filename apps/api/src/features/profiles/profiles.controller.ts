@@ -6,9 +6,10 @@ import { untilGone } from "../../common/until-gone.ts";
 import { parseOrThrow } from "../../common/validation.ts";
 import { AskedFormat, Formats } from "../formats/formats.interceptor.ts";
 import { QueryLimitInterceptor } from "../limits/query-limit.interceptor.ts";
+import type { ProfileAnswer } from "./profile-answer.schemas.ts";
 import { type ProfileExport, profileFormats } from "./profile-formats.ts";
 import { profileTable } from "./profile-table.ts";
-import { type ProfileAnswer, type ProfileQuery, profileParametersSchema, profileQuerySchema } from "./profiles.schemas.ts";
+import { type ProfileQuery, profileParametersSchema, profileQuerySchema } from "./profiles.schemas.ts";
 import { ProfilesService } from "./profiles.service.ts";
 
 @Controller("profiles")

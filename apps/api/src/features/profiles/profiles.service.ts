@@ -6,8 +6,9 @@ import type { Caller } from "../../common/caller.ts";
 import { atPointer } from "../../common/validation.ts";
 import { type Execution, hostNames, QueryExecutor } from "../query/query-executor.ts";
 import { flameTree, type StackValue } from "./flame-tree.ts";
+import type { ProfileAnswer } from "./profile-answer.schemas.ts";
 import type { ProfileExport } from "./profile-formats.ts";
-import type { ProfileAnswer, ProfileQuery } from "./profiles.schemas.ts";
+import type { ProfileQuery } from "./profiles.schemas.ts";
 import { framesStatement, type StackRow, stacksStatement } from "./statements.ts";
 
 const HOUR_MS = 3_600_000;

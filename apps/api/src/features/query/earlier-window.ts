@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { FieldProblem } from "../../common/app-error.ts";
-import type { Query } from "./query.schemas.ts";
 import { EPOCH_MS_MIN, formatLength, parseLength, parseTimeRange, RANGE_MS_MAX, type Steps, type TimeRange, WINDOW_MS } from "./time-range.ts";
+
+/** `compare` as it is asked for. */
+export type Compare = string | { readonly from: string | number; readonly to: string | number };
 
 /** The window that an answer is compared with: as long as the answer's own, and this much earlier; null = right before it. */
 export interface EarlierWindow {
@@ -14,7 +16,7 @@ export const COMPARE_FORMS = "Write prev (the window right before), how much ear
 
 /** Reads `compare`: `prev`, a length of time such as `1d`, or a range that is as long as the query's. */
 export function parseCompare(
-  compare: NonNullable<Query["compare"]>,
+  compare: Compare,
   range: TimeRange,
   nowMs: number,
 ): { readonly earlier: EarlierWindow } | { readonly problems: readonly FieldProblem[] } {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Comparison, type Filter, isHostKey, keysOf, nearestName, type Operator, parseWhere, resolveKey, type Vocabulary } from "@waggle/query";
-import { catalogue, getSignal, type Signal } from "@waggle/signals";
+import { catalogue, dimensions, getSignal, type Signal } from "@waggle/signals";
 import { AppError, type FieldProblem } from "../../common/app-error.ts";
 import { summed } from "../../common/validation.ts";
 import { type EarlierWindow, parseCompare } from "./earlier-window.ts";
@@ -103,7 +103,8 @@ export function vocabularyOf(signal: Signal, selections: readonly Selection[], t
       aggregate: selected?.aggregate ?? usualAggregate(measure),
     };
   });
-  return { signal: signal.name, dimensions: signal.dimensions, measures, tagKeys };
+  const values = new Map(signal.dimensions.flatMap((name) => (dimensions[name].values === undefined ? [] : [[name, dimensions[name].values]])));
+  return { signal: signal.name, dimensions: signal.dimensions, measures, values, tagKeys };
 }
 
 function toGroupComparison(signal: Signal, { measure, aggregate, operator, value }: Comparison): GroupComparison {

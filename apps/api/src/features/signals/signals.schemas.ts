@@ -10,7 +10,17 @@ export const signalSchema = z
     unit: z.string(),
     question: z.string(),
     help: z.string(),
-    dimensions: z.array(z.object({ name: z.string(), label: z.string(), help: z.string() })),
+    dimensions: z.array(
+      z.object({
+        name: z.string(),
+        label: z.string(),
+        help: z.string(),
+        values: z.array(z.string()).nullable().meta({
+          description:
+            "All it can be, besides empty (unknown) and `~other`; a filter on another value is refused, unless it is in quotes. null: any text.",
+        }),
+      }),
+    ),
     measures: z.array(
       z.object({
         name: z.string(),

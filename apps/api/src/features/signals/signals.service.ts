@@ -51,7 +51,12 @@ export class SignalsService {
         unit: mainUnit(signal),
         question: signal.question,
         help: signal.help,
-        dimensions: signal.dimensions.map((name) => ({ name, label: dimensions[name].label, help: dimensions[name].help })),
+        dimensions: signal.dimensions.map((name) => ({
+          name,
+          label: dimensions[name].label,
+          help: dimensions[name].help,
+          values: dimensions[name].values === undefined ? null : [...dimensions[name].values],
+        })),
         measures: measuresOf(signal).map((measure) => ({ ...measure, aggregates: [...measure.aggregates] })),
         hooks: [...signal.hooks],
         caveats: [...signal.caveats],

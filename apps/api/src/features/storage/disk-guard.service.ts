@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomUUID } from "node:crypto";
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from "@nestjs/common";
+import type { StorageState } from "@waggle/signals";
 import { ClickHouseService } from "../../clickhouse/clickhouse.service.ts";
 import { WINDOWS_TABLE } from "../../clickhouse/schema.ts";
 import { Clock } from "../../common/clock.ts";
@@ -8,7 +9,7 @@ import { Log } from "../../common/log.ts";
 import { Config } from "../../config/config.ts";
 import { LeasesRepository } from "../../postgres/leases.repository.ts";
 import { isOverdue, kindOf, type Partition, partitionStartMs } from "./partitions.ts";
-import { type DiskSpace, nextState, rank, type StorageState, thresholds, type Usage, usageOf } from "./pressure.ts";
+import { type DiskSpace, nextState, rank, thresholds, type Usage, usageOf } from "./pressure.ts";
 import { RawFloor } from "./raw-floor.service.ts";
 import { StorageMetrics } from "./storage.metrics.ts";
 import { StorageRepository } from "./storage.repository.ts";

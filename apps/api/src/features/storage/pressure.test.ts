@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import type { StorageState } from "@waggle/signals";
 import { expect, it } from "vitest";
-import { nextState, type StorageState, usageOf } from "./pressure.ts";
+import { nextState, usageOf } from "./pressure.ts";
 
 const GB = 1e9;
 const disk = (totalBytes: number, freeBytes: number, node = "1") => ({ node, disk: "default", totalBytes, freeBytes });

@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/**
- * How full the store is, worst last. warn: said; coarsen: agents are asked for longer windows; drop: the oldest raw rows go, so that
- * new ones can come.
- */
-export const storageStates = ["ok", "warn", "coarsen", "drop"] as const;
-export type StorageState = (typeof storageStates)[number];
+import { type StorageState, storageStates } from "@waggle/signals";
 
 /** Share of the space in use from which a state holds. */
 export const thresholds: Readonly<Record<Exclude<StorageState, "ok">, number>> = { warn: 0.7, coarsen: 0.8, drop: 0.9 };

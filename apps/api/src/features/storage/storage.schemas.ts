@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { levels } from "@waggle/signals";
+import { levels, storageStates } from "@waggle/signals";
 import { z } from "zod";
-import { storageStates } from "./pressure.ts";
 
 const bytes = z.number();
 const date = z.string().nullable();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Inject, Injectable, type OnModuleInit } from "@nestjs/common";
 import { AppError } from "../../common/app-error.ts";
@@ -8,6 +8,7 @@ import { Clock } from "../../common/clock.ts";
 import { Log } from "../../common/log.ts";
 import { SharedAnswers } from "../../common/shared-answers.ts";
 import { Config } from "../../config/config.ts";
+import { prepareDataDirectory, unusable } from "../../config/data-directory.ts";
 import { hashToken, isWellFormed, mintToken, type TokenKind } from "./token.ts";
 import { type ApiTokenRow, type Organisation, TokensRepository } from "./tokens.repository.ts";
 
@@ -124,7 +125,7 @@ export class TokensService extends Authenticator implements OnModuleInit {
    */
   private async provideFirstTokens(): Promise<void> {
     const organisation = await this.repository.getOrCreateFirstOrganisation("default");
-    mkdirSync(this.config.dataDirectory, { recursive: true, mode: 0o750 });
+    prepareDataDirectory(this.config.dataDirectory);
     await this.provideFile("admin-token", "adm", {
       isKnown: async (hash) => {
         const token = await this.repository.getApiToken(hash);
@@ -160,10 +161,14 @@ export class TokensService extends Authenticator implements OnModuleInit {
     }
     const token = mintToken(kind);
     await store.replace(hashToken(token));
-    // Written aside and renamed: a reader sees a whole token or none.
-    writeFileSync(`${path}.new`, `${token}\n`, { mode: 0o600 });
-    chmodSync(`${path}.new`, 0o600);
-    renameSync(`${path}.new`, path);
+    try {
+      // Written aside and renamed: a reader sees a whole token or none.
+      writeFileSync(`${path}.new`, `${token}\n`, { mode: 0o600 });
+      chmodSync(`${path}.new`, 0o600);
+      renameSync(`${path}.new`, path);
+    } catch (error) {
+      throw unusable(this.config.dataDirectory, error);
+    }
     this.log.info({ file: path, replaced: held !== undefined }, "token file written");
   }
 }

@@ -14,9 +14,9 @@ function signal(kind: Signal["kind"], measures: Signal["measures"]): Signal {
     question: "",
     help: "",
     dimensions: [
-      { name: "process", label: "process", help: "" },
-      { name: "peer", label: "peer", help: "" },
-      { name: "port", label: "port", help: "" },
+      { name: "process", label: "process", help: "", values: null },
+      { name: "peer", label: "peer", help: "", values: null },
+      { name: "port", label: "port", help: "", values: null },
     ],
     measures,
     hooks: [],

@@ -46,7 +46,7 @@ export function usePanelQuery(query: PanelQuery): PanelResult {
   const { where: filter, ignored } = signal && signals.data ? filterFor(view.filter, signal, signals.data) : { where: view.filter, ignored: [] };
   const range = query.before ? rangeBefore(view.range) : view.range;
   const own = [...(query.host === undefined ? [] : [literal("host", query.host)]), ...(query.where ?? [])];
-  const where = [...own.map(formatTerm), filter].filter((t) => t !== "").join(" ");
+  const where = [...own.map((term) => formatTerm(term)), filter].filter((t) => t !== "").join(" ");
   const body: QueryBody = {
     signal: query.signal,
     select: query.select,

@@ -1890,6 +1890,8 @@ export interface components {
                 readonly name: string;
                 readonly label: string;
                 readonly help: string;
+                /** @description All it can be, besides empty (unknown) and `~other`; a filter on another value is refused, unless it is in quotes. null: any text. */
+                readonly values: readonly string[] | null;
             }[];
             readonly measures: readonly {
                 readonly name: string;
