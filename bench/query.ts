@@ -220,10 +220,25 @@ const at = (sorted: readonly number[], q: number): number => round(quantile(sort
 
 const round = (value: number): number => Math.round(value * 10) / 10;
 
-function ofDashboards({ dashboards, queries, failed, failures, queryMs, ingestAlone, ingestBeside }: DashboardsResult): BenchResult["measurements"] {
+function ofDashboards({
+  dashboards,
+  queries,
+  failed,
+  failures,
+  queryMs,
+  openQueryMs,
+  ingestAlone,
+  ingestBeside,
+}: DashboardsResult): BenchResult["measurements"] {
   return [
     { what: `${dashboards} dashboards, slowest query`, value: queryMs.max, unit: "ms", against: { what: "limit", value: DASHBOARD_QUERY_MS_MAX } },
     { what: `${dashboards} dashboards, query p95`, value: queryMs.p95, unit: "ms" },
+    {
+      what: `${dashboards} dashboards that are open, slowest query`,
+      value: openQueryMs.max,
+      unit: "ms",
+      against: { what: "limit", value: DASHBOARD_QUERY_MS_MAX },
+    },
     { what: `${dashboards} dashboards, queries that failed`, value: failed, unit: "queries", against: { what: "asked", value: queries } },
     ...failures.map(({ status, code, detail, count }) => ({ what: `of these ${status} ${code}: ${detail}`, value: count, unit: "queries" })),
     { what: "ingest beside them", value: ingestBeside.rowsPerSecond, unit: "rows/s", against: { what: "sent", value: INGEST_ROWS_PER_SECOND } },
