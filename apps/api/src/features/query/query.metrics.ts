@@ -35,7 +35,7 @@ export class QueryMetrics {
     this.wholeAnswers = new Counter({
       registers,
       name: "waggle_query_whole_answers_total",
-      help: "Answers about whole fleets by where they came from: made for their caller (made), being made for another (shared), made for another some seconds ago (recent), of a range that ended some seconds earlier because this one's took too long (earlier).",
+      help: "Answers about whole fleets by where they came from: made for their caller (made), being made for another (shared), made for another some seconds ago (recent), of a range that ended some seconds earlier because this one's took too long, or that one had (earlier).",
       labelNames: ["origin"],
     });
   }

@@ -13,7 +13,7 @@ export interface Made<T> {
   readonly bytes: number;
 }
 
-/** made: for this caller; shared: it was being made for another; recent: it had been made for another; earlier: so had the one of a range that ended some seconds earlier, and this one's took too long. */
+/** made: for this caller; shared: it was being made for another; recent: it had been made for another; earlier: so had the one of a range that ended some seconds earlier, and this one's took too long, or that one had and was not made again yet. */
 export type WholeOrigin = "made" | "shared" | "recent" | "earlier";
 
 /** A question that follows the present: asked again it means the same length of time, which ends a little later. */
@@ -43,7 +43,7 @@ export interface WholeAnswersOptions<T> {
 
 interface Kept<T> extends Made<T> {
   readonly timer: NodeJS.Timeout;
-  /** Until then it was not long ago that it was made, by `performance.now()`. */
+  /** Until then no other one is made where it will do, by `performance.now()`. */
   readonly restsUntilMs: number;
   readonly following: Following | undefined;
 }
