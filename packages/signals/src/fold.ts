@@ -87,31 +87,37 @@ export interface Folding {
 export function fold(rows: FoldableRows, rowsMax: number): Folding {
   const { count, steps } = rows;
   const last = steps - 1;
-  /** Rows by their step: those that were there, and those made since, which come in the order of what they are made of, smallest first. */
-  const byStep: number[][] = Array.from({ length: steps }, () => []);
-  const madeByStep: number[][] = Array.from({ length: steps }, () => []);
   let total = count - 1 + (rows.isOtherUsed ? 1 : 0);
-  if (total > rowsMax) for (let row = 1; row < count; row++) (byStep[rows.stepOf(row)] as number[]).push(row);
+  // Nearly every signal of nearly every window.
+  if (total <= rowsMax) return asTheyAre(count, rows.isOtherUsed);
+  // Typed arrays, as a host may have thousands of rows in each window: numbers in plain ones would be its largest garbage.
+  let made = count;
+  let step = new Uint8Array(count * 2);
+  for (let row = 1; row < count; row++) step[row] = rows.stepOf(row);
   /** By row: what it went into, -1 while it stays; how many went into it, and the last of them. */
-  const into = new Array<number>(count).fill(-1);
-  const parts = new Array<number>(count).fill(0);
-  const lastPart = new Array<number>(count).fill(0);
+  let into = new Int32Array(count * 2).fill(-1);
+  let parts = new Uint32Array(count * 2);
+  let lastPart = new Uint32Array(count * 2);
   parts[WHOLLY_FOLDED] = rows.isOtherUsed ? 1 : 0;
   let fixed = 0;
-  for (let step = 0; step < steps && total > rowsMax; step++) {
-    const { order, watched } = largestFirst(rows, [...(byStep[step] as number[]), ...(madeByStep[step] as number[]).reverse()]);
+  for (let now = 0; now < steps && total > rowsMax; now++) {
+    const { order, watched } = largestFirst(rows, rowsOfStep(step, now, count, made));
     const room = rowsMax - fixed;
     const stay =
-      step === last ? 0 : Math.min(order.length, Math.max(Math.floor(room * KEPT_PART), Math.min(watched, Math.floor(room * WATCHED_PART))));
+      now === last ? 0 : Math.min(order.length, Math.max(Math.floor(room * KEPT_PART), Math.min(watched, Math.floor(room * WATCHED_PART))));
     for (let at = order.length - 1; at >= stay && total > rowsMax; at--) {
       const row = order[at] as number;
-      const to = step === last ? WHOLLY_FOLDED : rows.into(row);
+      const to = now === last ? WHOLLY_FOLDED : rows.into(row);
       rows.add(row, to);
-      if (to === into.length) {
-        into.push(-1);
-        parts.push(0);
-        lastPart.push(0);
-        (madeByStep[rows.stepOf(to)] as number[]).push(to);
+      if (to === made) {
+        if (made === step.length) {
+          step = doubled(step, new Uint8Array(made * 2));
+          parts = doubled(parts, new Uint32Array(made * 2));
+          lastPart = doubled(lastPart, new Uint32Array(made * 2));
+          into = doubled(into, new Int32Array(made * 2).fill(-1));
+        }
+        step[to] = rows.stepOf(to);
+        made++;
       } else if (to !== WHOLLY_FOLDED || parts[WHOLLY_FOLDED] !== 0) total--;
       into[row] = to;
       parts[to] = (parts[to] as number) + 1;
@@ -120,7 +126,7 @@ export function fold(rows: FoldableRows, rowsMax: number): Folding {
     fixed += stay;
   }
   // A row made of one other saved nothing: the other comes back, as often as that is so.
-  for (let row = into.length - 1; row >= count; row--) {
+  for (let row = made - 1; row >= count; row--) {
     if (parts[row] !== 1 || into[row] !== -1) continue;
     let only = row;
     while (only >= count && parts[only] === 1) {
@@ -130,10 +136,10 @@ export function fold(rows: FoldableRows, rowsMax: number): Folding {
     }
     into[only] = -1;
   }
-  const home = new Uint32Array(into.length);
+  const home = new Uint32Array(made);
   const kept: number[] = [];
   let cut = 0;
-  for (let row = 1; row < into.length; row++) {
+  for (let row = 1; row < made; row++) {
     let at = row;
     while (into[at] !== -1) at = into[at] as number;
     home[row] = at;
@@ -144,24 +150,57 @@ export function fold(rows: FoldableRows, rowsMax: number): Folding {
   return { kept, home, cut };
 }
 
+function asTheyAre(count: number, isOtherUsed: boolean): Folding {
+  const home = new Uint32Array(count);
+  const kept: number[] = [];
+  for (let row = 1; row < count; row++) {
+    home[row] = row;
+    kept.push(row);
+  }
+  if (isOtherUsed) kept.push(WHOLLY_FOLDED);
+  return { kept, home, cut: 0 };
+}
+
+/** Rows that have this step: those that were there, then those made since, which come in the order of what they are made of, smallest first, turned round. */
+function rowsOfStep(step: Uint8Array, now: number, count: number, made: number): Uint32Array {
+  const some = new Uint32Array(made);
+  let length = 0;
+  for (let row = 1; row < count; row++) if (step[row] === now) some[length++] = row;
+  for (let row = made - 1; row >= count; row--) if (step[row] === now) some[length++] = row;
+  return some.subarray(0, length);
+}
+
+function doubled<T extends Uint8Array | Uint32Array | Int32Array>(array: T, larger: T): T {
+  larger.set(array);
+  return larger;
+}
+
 /** Those that are watched before those that are not, then by size, then as they came. */
-function largestFirst(rows: FoldableRows, some: readonly number[]): { readonly order: number[]; readonly watched: number } {
-  const watched = rows.isWatched === undefined ? [] : some.filter((row) => rows.isWatched?.(row));
-  if (watched.length === 0) return { order: bySize(rows, some), watched: 0 };
-  const order = bySize(rows, watched);
-  for (const row of bySize(
-    rows,
-    some.filter((row) => rows.isWatched?.(row) === false),
-  ))
-    order.push(row);
-  return { order, watched: watched.length };
+function largestFirst(rows: FoldableRows, some: Uint32Array): { readonly order: Uint32Array; readonly watched: number } {
+  const watched = rows.isWatched === undefined ? 0 : some.reduce((sum, row) => sum + (rows.isWatched?.(row) === true ? 1 : 0), 0);
+  if (watched === 0) return { order: bySize(rows, some), watched };
+  const order = new Uint32Array(some.length);
+  order.set(
+    bySize(
+      rows,
+      some.filter((row) => rows.isWatched?.(row) === true),
+    ),
+  );
+  order.set(
+    bySize(
+      rows,
+      some.filter((row) => rows.isWatched?.(row) !== true),
+    ),
+    watched,
+  );
+  return { order, watched };
 }
 
 /**
  * Sorting numbers that hold both size and place needs no comparison function, and takes a tenth of the time: the place stands in the last bits of the size's fraction, which
  * tell nothing apart unless sizes differ by less than a thousand-millionth.
  */
-function bySize(rows: FoldableRows, some: readonly number[]): number[] {
+function bySize(rows: FoldableRows, some: Uint32Array): Uint32Array {
   const sizes = new Float64Array(some.length);
   for (let at = 0; at < some.length; at++) sizes[at] = rows.rankOf(some[at] as number);
   const words = new Uint32Array(sizes.buffer);
@@ -169,8 +208,8 @@ function bySize(rows: FoldableRows, some: readonly number[]): number[] {
   const end = some.length - 1;
   for (let at = 0; at <= end; at++) words[at * 2] = ((words[at * 2] as number) & ~mask) | (end - at);
   sizes.sort();
-  const order: number[] = [];
-  for (let at = end; at >= 0; at--) order.push(some[end - ((words[at * 2] as number) & mask)] as number);
+  const order = new Uint32Array(some.length);
+  for (let at = end; at >= 0; at--) order[end - at] = some[end - ((words[at * 2] as number) & mask)] as number;
   return order;
 }
 
@@ -194,6 +233,7 @@ export function foldRows<Row extends Record<string, WireRow[string]>>(
   const isWhole = (row: Row): boolean => stepOf(row) === steps.length;
   /** By number; the first is absent while nobody is in it. */
   const all: (Row | undefined)[] = [rows.find(isWhole), ...rows.filter((row) => !isWhole(row))];
+  if (rows.length <= rowsMax) return { rows: [...all.slice(1), ...all.slice(0, 1)].filter((row) => row !== undefined), cut: 0 };
   const count = all.length;
   const isOtherUsed = all[WHOLLY_FOLDED] !== undefined;
   const nameOf = (row: Row, step: number): string => JSON.stringify(steps.map((name, index) => (index <= step ? OTHER : row[name])));

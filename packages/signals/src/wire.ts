@@ -113,10 +113,11 @@ const LENGTH_BYTES_MAX = 5;
 /** Strings in Native encoding: LEB128 byte length, then UTF-8 bytes, one after another. */
 export function encodeStrings(values: readonly string[]): Uint8Array {
   let capacity = 0;
-  for (const value of values) capacity += value.length * 3 + LENGTH_BYTES_MAX;
+  for (let row = 0; row < values.length; row++) capacity += (values[row] as string).length * 3 + LENGTH_BYTES_MAX;
   const out = Buffer.allocUnsafe(capacity);
   let at = 0;
-  for (const value of values) {
+  for (let row = 0; row < values.length; row++) {
+    const value = values[row] as string;
     // Nearly every length takes one byte: the text is written behind that, and once more where it takes more.
     const text = at + 1;
     const bytes = out.write(value, text);

@@ -23,6 +23,7 @@ export interface StackUse {
 }
 
 interface Waiting {
+  readonly stack: string;
   readonly frames: string;
   readonly bytes: number;
   /** Sum of its shares in the windows of the hour: what is known to have been there is named in all of them at once. */
@@ -78,7 +79,7 @@ export class FrameDictionary {
       if (known !== undefined) known.share += share;
       else if (text !== undefined) {
         const frames = cutFrames(text);
-        this.#waiting.set(stack, { frames, bytes: Buffer.byteLength(frames), share });
+        this.#waiting.set(stack, { stack, frames, bytes: Buffer.byteLength(frames), share });
       }
     }
   }
@@ -86,9 +87,9 @@ export class FrameDictionary {
   /** The rows of `stack_frames` in this window. */
   take(rowsMax: number): WireRow[] {
     const rows: WireRow[] = [];
-    const order = [...this.#waiting].sort(([, a], [, b]) => b.share * a.bytes - a.share * b.bytes);
+    const order = [...this.#waiting.values()].sort((a, b) => b.share * a.bytes - a.share * b.bytes);
     let kept = 0;
-    for (const [stack, { frames, bytes }] of order) {
+    for (const { stack, frames, bytes } of order) {
       if (rows.length < rowsMax && bytes <= this.#bytes) {
         this.#bytes -= bytes;
         rows.push({ stack, frames, windows: 1n });

@@ -278,7 +278,8 @@ export class Profiler {
         }
         const value = i * valueLayout.size;
         stack.weight += values.readUInt32LE(value + (measures[0] as number)) + values.readUInt32LE(value + (measures[0] as number) + 4) * 2 ** 32;
-        const [low, high] = [keys.readUInt32LE(at + processAt), keys.readUInt32LE(at + processAt + 4)];
+        const low = keys.readInt32LE(at + processAt);
+        const high = keys.readInt32LE(at + processAt + 4);
         const process = low === 0 && high === 0 ? this.#registry.unknown : this.#registry.find(low, high);
         if (process === undefined) unregistered += values.readBigUInt64LE(value + (measures[0] as number));
         uses.stacks.push(stack);
@@ -292,7 +293,8 @@ export class Profiler {
 
   /** The stack whose id lies at word `at`. */
   #stackOf(words: Uint32Array, at: number): Stack {
-    const [low, high] = [words[at] as number, words[at + 1] as number];
+    const low = (words[at] as number) | 0;
+    const high = (words[at + 1] as number) | 0;
     if (high === 0 && (low === STACK_NONE || low === STACK_NOT_TAKEN)) return low;
     return this.#stacks.get(low, high) ?? STACK_LOST;
   }

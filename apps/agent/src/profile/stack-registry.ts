@@ -36,8 +36,8 @@ export class StackRegistry {
     const perChunk = layouts.value.size / 8;
     for (let i = 0; i < count; i++) {
       const key = i * layouts.key.size;
-      const low = keys.readUInt32LE(key + idAt);
-      const high = keys.readUInt32LE(key + idAt + 4);
+      const low = keys.readInt32LE(key + idAt);
+      const high = keys.readInt32LE(key + idAt + 4);
       let parts = this.#current.get(low, high);
       if (parts === undefined) {
         const before = this.#previous.get(low, high);

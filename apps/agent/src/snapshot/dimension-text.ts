@@ -29,7 +29,7 @@ export type DimensionReader = (keys: Buffer, at: number) => string;
 
 /** What has to be known beyond a key's bytes to write some dimensions as text. */
 export interface DimensionNames {
-  /** Text that programs registered under an id, given by its halves; empty if none is known. */
+  /** Text that programs registered under an id, given by its halves (`IdMap`); empty if none is known. */
   text(low: number, high: number): string;
   /** Name of a block device by its number. */
   device(number: number): string;
@@ -44,7 +44,7 @@ export function isFixedText(dimension: DimensionName): boolean {
 /** How a dimension is written as text; `process` and `unit` are not here, they come from the registry. */
 export function dimensionReader(dimension: DimensionName, field: StructField, names: DimensionNames): DimensionReader {
   const { offset } = field;
-  if (dimensions[dimension].registered === true) return (keys, at) => names.text(keys.readUInt32LE(at + offset), keys.readUInt32LE(at + offset + 4));
+  if (dimensions[dimension].registered === true) return (keys, at) => names.text(keys.readInt32LE(at + offset), keys.readInt32LE(at + offset + 4));
   switch (dimension) {
     case "peer":
     case "resolver":

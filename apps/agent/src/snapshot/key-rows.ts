@@ -25,22 +25,18 @@ export interface RowName {
   readonly name: ProcessName;
   /** Of the signal's dimensions without process and unit, in their order. */
   readonly texts: readonly string[];
-  /** Of `KeyRows.foldOf`, once it was asked for. */
-  fold?: RowFold;
+  /** Of `KeyRows.foldedInto`; undefined until it was asked for. */
+  foldedInto: number | undefined;
 }
 
-/** What becomes of a row when it gives up its least important dimension (`fold` of the catalogue). */
-export interface RowFold {
-  readonly step: number;
-  /** Index of the row that then reads alike; undefined: nothing is left of its name. */
-  readonly into: number | undefined;
-}
+/** Nothing is left of a row's name. */
+export const NO_ROW = -1;
 
 /** What one window's numbers are added in (`RowAccumulator`), for one window after the other. */
 export interface AccumulatorRoom {
   /** Group of each row of the keys; 0: it has none yet. */
   groupOfRow: Uint32Array;
-  /** Name of each group; null: of what has no row of its own. */
+  /** Name of each group; null: of what has no row of its own, and behind the last group. */
   readonly names: (RowName | null)[];
   /** The wanted numbers of each group, the lower half of each first. */
   sums: Uint32Array;
@@ -72,13 +68,14 @@ export class KeyRows {
   /** Given back by the window that used it last. */
   #room: AccumulatorRoom | undefined;
   readonly #rows: RowName[] = [];
-  readonly #rowByText = new Map<string, RowName>();
+  /** By index of a process, then by the texts. */
+  readonly #rowByText = new Map<number, Map<string, RowName>>();
   /** What rows give up, in order: `process`, `unit`, or the place among `texts`. */
   readonly #steps: readonly ("process" | "unit" | number)[];
   /** By unit: its processes that have no row of their own. Their indexes are below 0, so that no process has them. */
   readonly #othersOfUnit = new Map<string, ProcessName>();
-  /** By index of a process: what becomes of its rows without the one text that they have. */
-  readonly #textless = new Map<number, RowFold>();
+  /** By index of a process: the row that its rows become part of without the one text that they have. */
+  readonly #textless = new Map<number, number>();
 
   /** Throws a TypeError if the structs do not fit the signal. */
   constructor(signal: Signal, registry: ProcessRegistry, layouts: ReadonlyMap<string, StructLayout>, dimensionNames: DimensionNames) {
@@ -124,11 +121,13 @@ export class KeyRows {
     };
     this.#room = undefined;
     room.groupOfRow.fill(0);
-    room.names.length = 0;
     return room;
   }
 
-  giveBackRoom(room: AccumulatorRoom): void {
+  /** @param groups how many have names */
+  giveBackRoom(room: AccumulatorRoom, groups: number): void {
+    // Not by its length: an array without elements gives up its room, and grows anew in every window.
+    room.names.fill(null, 0, groups);
     this.#room = room;
   }
 
@@ -167,26 +166,42 @@ export class KeyRows {
     return this.#steps.length;
   }
 
-  /** What the row gives up next, and the row that it then is part of. */
-  foldOf(row: RowName): RowFold {
-    row.fold ??= this.#foldOf(row);
-    return row.fold;
+  /** Which step takes something from the row next. */
+  stepOf(row: RowName): number {
+    let step = 0;
+    while (step < this.#steps.length - 1 && this.#hasGivenUp(row, step)) step++;
+    return step;
   }
 
-  #foldOf({ name, texts }: RowName): RowFold {
-    const isGivenUp = (part: "process" | "unit" | number): boolean => (typeof part === "number" ? texts[part] : name[part]) === OTHER;
-    let step = 0;
-    while (step < this.#steps.length - 1 && isGivenUp(this.#steps[step] as "process" | "unit" | number)) step++;
+  /** Index of the row that the row is part of without what it gives up next; `NO_ROW`: nothing is left of its name. */
+  foldedInto(row: RowName): number {
+    row.foldedInto ??= this.#foldedInto(row);
+    return row.foldedInto;
+  }
+
+  #hasGivenUp({ name, texts }: RowName, step: number): boolean {
     const part = this.#steps[step] as "process" | "unit" | number;
-    if (this.#steps.every((other, index) => index <= step || isGivenUp(other))) return { step, into: undefined };
+    return (typeof part === "number" ? texts[part] : name[part]) === OTHER;
+  }
+
+  #foldedInto(row: RowName): number {
+    const { name, texts } = row;
+    const step = this.stepOf(row);
+    if (this.#isLast(row, step)) return NO_ROW;
+    const part = this.#steps[step] as "process" | "unit" | number;
+    if (typeof part !== "number") return this.#rowOf(this.#othersOf(name.unit), texts).index;
     // Whose file it was is the same for thousands of files.
-    const isOnlyText = typeof part === "number" && texts.length === 1;
-    const known = isOnlyText ? this.#textless.get(name.index) : undefined;
+    const known = texts.length === 1 ? this.#textless.get(name.index) : undefined;
     if (known !== undefined) return known;
-    const row = typeof part === "number" ? this.#rowOf(name, texts.with(part, OTHER)) : this.#rowOf(this.#othersOf(name.unit), texts);
-    const fold = { step, into: row.index };
-    if (isOnlyText) this.#textless.set(name.index, fold);
-    return fold;
+    const { index } = this.#rowOf(name, texts.with(part, OTHER));
+    if (texts.length === 1) this.#textless.set(name.index, index);
+    return index;
+  }
+
+  /** Whether all that comes after the step was given up before. */
+  #isLast(row: RowName, step: number): boolean {
+    for (let other = step + 1; other < this.#steps.length; other++) if (!this.#hasGivenUp(row, other)) return false;
+    return true;
   }
 
   #othersOf(unit: string): ProcessName {
@@ -202,33 +217,48 @@ export class KeyRows {
   #look(key: number, keys: Buffer, words: Uint32Array, at: number, before: RowName | undefined): void {
     this.#keysSeen++;
     const { processAt } = this.shape;
-    const low = processAt < 0 ? 0 : (words[at + processAt / 4] as number);
-    const high = processAt < 0 ? 0 : (words[at + processAt / 4 + 1] as number);
+    const low = processAt < 0 ? 0 : (words[at + processAt / 4] as number) | 0;
+    const high = processAt < 0 ? 0 : (words[at + processAt / 4 + 1] as number) | 0;
     const found = low === 0 && high === 0 ? this.#registry.unknown : this.#registry.find(low, high);
     this.#seenIn[key] = found === undefined ? -this.#window : this.#window;
     const known = found ?? this.#registry.unknown;
     // One that calls itself like that must not be a second row of the same name.
     const name = known.process === OTHER ? this.#othersOf(known.unit) : known;
     if (before?.name === name && this.#readsAs(keys, at * 4, before.texts)) return;
-    this.#row[key] = this.#rowOf(
-      name,
-      this.#readers.map((read) => read(keys, at * 4)),
-    ).index;
+    this.#row[key] = this.#rowOf(name, this.#read(keys, at * 4)).index;
+  }
+
+  #read(keys: Buffer, at: number): string[] {
+    const readers = this.#readers;
+    if (readers.length === 1) return [(readers[0] as DimensionReader)(keys, at)];
+    // A list that is pushed to has room for 17, and this one may stay for as long as the row does.
+    const texts = new Array<string>(readers.length);
+    for (let index = 0; index < readers.length; index++) texts[index] = (readers[index] as DimensionReader)(keys, at);
+    return texts;
   }
 
   /** Whether what may have changed of a key's texts has not. */
   #readsAs(keys: Buffer, at: number, texts: readonly string[]): boolean {
-    for (const index of this.#changing) if (this.#readers[index]?.(keys, at) !== texts[index]) return false;
+    for (let i = 0; i < this.#changing.length; i++) {
+      const index = this.#changing[i] as number;
+      if ((this.#readers[index] as DimensionReader)(keys, at) !== texts[index]) return false;
+    }
     return true;
   }
 
   #rowOf(name: ProcessName, texts: readonly string[]): RowName {
-    const text = [name.index, ...texts].join("\0");
-    let row = this.#rowByText.get(text);
+    let ofProcess = this.#rowByText.get(name.index);
+    if (ofProcess === undefined) {
+      ofProcess = new Map();
+      this.#rowByText.set(name.index, ofProcess);
+    }
+    // A file's path is long, and a text that is put together is one more string that has to be hashed.
+    const text = texts.length === 1 ? (texts[0] as string) : texts.join("\0");
+    let row = ofProcess.get(text);
     if (row === undefined) {
-      row = { index: this.#rows.length, name, texts };
+      row = { index: this.#rows.length, name, texts, foldedInto: undefined };
       this.#rows.push(row);
-      this.#rowByText.set(text, row);
+      ofProcess.set(text, row);
     }
     return row;
   }

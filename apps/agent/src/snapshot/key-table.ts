@@ -9,7 +9,7 @@ export class KeyTable {
   readonly #mask: Uint32Array;
   /** Numbers of keys, plus 1, where their hashes point to or behind that; 0: free. Half of them at least are. */
   #slots = new Uint32Array(ROOM_MIN * 2);
-  #words: Uint32Array;
+  #words: Int32Array;
   #size = 0;
 
   /** @param mask a key's length; bits that are set matter. Throws a TypeError if that is no whole number of words. */
@@ -18,7 +18,7 @@ export class KeyTable {
     const words = Array.from({ length: mask.length / 4 }, (_, word) => mask.readUInt32LE(word * 4));
     this.#wordAt = Uint32Array.from(words.keys()).filter((word) => words[word] !== 0);
     this.#mask = this.#wordAt.map((word) => words[word] as number);
-    this.#words = new Uint32Array(ROOM_MIN * this.#wordAt.length);
+    this.#words = new Int32Array(ROOM_MIN * this.#wordAt.length);
   }
 
   /** Keys that were added; they are numbered from 0. */
@@ -47,7 +47,7 @@ export class KeyTable {
 
   clear(): void {
     this.#slots = new Uint32Array(ROOM_MIN * 2);
-    this.#words = new Uint32Array(ROOM_MIN * this.#wordAt.length);
+    this.#words = new Int32Array(ROOM_MIN * this.#wordAt.length);
     this.#size = 0;
   }
 
@@ -60,7 +60,7 @@ export class KeyTable {
   #isKey(number: number, words: Uint32Array, at: number): boolean {
     const count = this.#wordAt.length;
     for (let i = 0; i < count; i++)
-      if (((words[at + (this.#wordAt[i] as number)] as number) & (this.#mask[i] as number)) >>> 0 !== this.#words[number * count + i]) return false;
+      if (((words[at + (this.#wordAt[i] as number)] as number) & (this.#mask[i] as number)) !== this.#words[number * count + i]) return false;
     return true;
   }
 
@@ -73,7 +73,7 @@ export class KeyTable {
 
   #grow(): void {
     const count = this.#wordAt.length;
-    const words = new Uint32Array(this.#words.length * 2);
+    const words = new Int32Array(this.#words.length * 2);
     words.set(this.#words);
     this.#words = words;
     this.#slots = new Uint32Array(this.#slots.length * 2);

@@ -86,8 +86,8 @@ export class ProcessRegistry {
     const groups = fieldOf(layout, "v1_group_ids");
     const tgid = fieldOf(layout, "tgid");
     for (let i = 0; i < count; i++) {
-      const low = keys.readUInt32LE(i * 8);
-      const high = keys.readUInt32LE(i * 8 + 4);
+      const low = keys.readInt32LE(i * 8);
+      const high = keys.readInt32LE(i * 8 + 4);
       const known = this.#entries.get(low, high);
       if (known !== undefined) {
         known.lastWindow = this.#window;

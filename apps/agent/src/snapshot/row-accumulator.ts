@@ -15,15 +15,13 @@ import {
 import type { StructLayout } from "../libbpf/btf.ts";
 import { truncate } from "../window/assemble.ts";
 import type { EncodedRows, Owned } from "../window/source.ts";
-import type { AccumulatorRoom, KeyRows, RowName } from "./key-rows.ts";
+import { type AccumulatorRoom, type KeyRows, NO_ROW, type RowName } from "./key-rows.ts";
 import { fieldOf } from "./layout.ts";
 
 const WORD = 2 ** 32;
 /** Positions of the extremes among a histogram's sums: count, sum, min, max. */
 const MIN = 2;
 const MAX = 3;
-/** More than a map has entries. */
-const POSITIONS = 2 ** 20;
 /** The row that takes what has no row of its own. */
 const OTHER_GROUP = WHOLLY_FOLDED;
 
@@ -46,6 +44,7 @@ export class RowAccumulator {
   /** Where the numbers are added. Its arrays grow, and are those of an earlier window that was given back. */
   readonly #room: AccumulatorRoom;
   readonly #names: (RowName | null)[];
+  #groups = 0;
   #isOtherUsed = false;
   #cut: Folding | undefined;
   #buckets = 0;
@@ -120,7 +119,7 @@ export class RowAccumulator {
 
   /** Gives the room back for the next window's accumulator of these keys: this one must not be asked for anything any more. */
   release(): void {
-    this.#keyRows.giveBackRoom(this.#room);
+    this.#keyRows.giveBackRoom(this.#room, this.#groups);
   }
 
   /** The rows of `rows()` as they go over the wire: an object and a bigint per number would cost more than all the rest of a window. */
@@ -179,7 +178,7 @@ export class RowAccumulator {
       const group = kept[row] as number;
       const first = filled;
       for (; at < order.length; at++) {
-        const entry = (order[at] as number) % POSITIONS;
+        const entry = order[at] as number;
         if (home[this.#room.bucketGroup[entry] as number] !== group) break;
         const bucket = this.#room.bucketIndex[entry] as number;
         if (filled === first || buckets[filled - 1] !== bucket) buckets[filled++] = bucket;
@@ -202,8 +201,7 @@ export class RowAccumulator {
     if (index < 0) throw new TypeError(`signal ${this.#signal.name} has no sum "${measure}"`);
     const wanted = Object.entries(where).map(([dimension, value]) => [this.#textsOf(dimension), value] as const);
     const groups: number[] = [];
-    for (let group = OTHER_GROUP; group < this.#names.length; group++)
-      if (wanted.every(([textOf, value]) => textOf(group) === value)) groups.push(group);
+    for (let group = OTHER_GROUP; group < this.#groups; group++) if (wanted.every(([textOf, value]) => textOf(group) === value)) groups.push(group);
     return this.#totalOf(index, groups);
   }
 
@@ -229,15 +227,15 @@ export class RowAccumulator {
     const nameOf = (group: number): RowName => this.#names[group] as RowName;
     return fold(
       {
-        count: this.#names.length,
+        count: this.#groups,
         isOtherUsed: this.#isOtherUsed,
         steps: keyRows.foldSteps,
         rankOf: (group) => this.#rank(group),
         ...(watched.size === 0 ? {} : { isWatched: (group) => watched.has(nameOf(group).name.process) }),
-        stepOf: (group) => keyRows.foldOf(nameOf(group)).step,
+        stepOf: (group) => keyRows.stepOf(nameOf(group)),
         into: (group) => {
-          const { into } = keyRows.foldOf(nameOf(group));
-          return into === undefined ? OTHER_GROUP : this.#groupOf(into);
+          const into = keyRows.foldedInto(nameOf(group));
+          return into === NO_ROW ? OTHER_GROUP : this.#groupOf(into);
         },
         add: (group, into) => {
           this.#fold(into, this.#room.sums, this.#sumAt(group, 0), null);
@@ -258,7 +256,8 @@ export class RowAccumulator {
   }
 
   #newGroup(name: RowName | null): number {
-    const group = this.#names.push(name) - 1;
+    const group = this.#groups++;
+    this.#names[group] = name;
     const end = this.#sumAt(group + 1, 0);
     if (end > this.#room.sums.length) this.#room.sums = grown(this.#room.sums, Uint32Array, end);
     const { sums } = this.#room;
@@ -301,7 +300,8 @@ export class RowAccumulator {
         addTo(sums, to, words, from);
         continue;
       }
-      const [high, seenHigh] = [words[from + 1] as number, sums[to + 1] as number];
+      const high = words[from + 1] as number;
+      const seenHigh = sums[to + 1] as number;
       const difference = high === seenHigh ? (words[from] as number) - (sums[to] as number) : high - seenHigh;
       if (index === MIN ? difference < 0 : difference > 0) {
         sums[to] = words[from] as number;
@@ -323,8 +323,7 @@ export class RowAccumulator {
   /** Buckets of each group in ascending order; `home` says which group each one's buckets go to. */
   #histograms(home: Uint32Array): Map<number, { k: number[]; c: bigint[] }> {
     const histograms = new Map<number, { k: number[]; c: bigint[] }>();
-    for (const packed of this.#bucketOrder(home)) {
-      const i = packed % POSITIONS;
+    for (const i of this.#bucketOrder(home)) {
       const group = home[this.#room.bucketGroup[i] as number] as number;
       const bucket = this.#room.bucketIndex[i] as number;
       const count = numberAt(this.#room.bucketCount, i * 2);
@@ -343,12 +342,25 @@ export class RowAccumulator {
     return histograms;
   }
 
-  /** Entries by group and bucket, each as its position below `POSITIONS`: sorting numbers that hold all three needs no comparison function. */
-  #bucketOrder(home: Uint32Array): Float64Array {
-    const order = new Float64Array(this.#buckets);
-    for (let i = 0; i < this.#buckets; i++)
-      order[i] = ((home[this.#room.bucketGroup[i] as number] as number) * BUCKET_COUNT + (this.#room.bucketIndex[i] as number)) * POSITIONS + i;
-    return order.sort();
+  /** Positions of entries by group, and by bucket in each: sorted by counting, first by the one, then by the other, as either is a small number. */
+  #bucketOrder(home: Uint32Array): Uint32Array {
+    const { bucketGroup, bucketIndex } = this.#room;
+    const byBucket = new Uint32Array(this.#buckets);
+    const nextOfBucket = startsOf(this.#buckets, BUCKET_COUNT, (i) => bucketIndex[i] as number);
+    for (let i = 0; i < this.#buckets; i++) {
+      const bucket = bucketIndex[i] as number;
+      byBucket[nextOfBucket[bucket] as number] = i;
+      nextOfBucket[bucket] = (nextOfBucket[bucket] as number) + 1;
+    }
+    const order = new Uint32Array(this.#buckets);
+    const nextOfGroup = startsOf(this.#buckets, home.length, (i) => home[bucketGroup[i] as number] as number);
+    for (let at = 0; at < byBucket.length; at++) {
+      const i = byBucket[at] as number;
+      const group = home[bucketGroup[i] as number] as number;
+      order[nextOfGroup[group] as number] = i;
+      nextOfGroup[group] = (nextOfGroup[group] as number) + 1;
+    }
+    return order;
   }
 
   /** What a dimension's value of a group is. */
@@ -400,6 +412,17 @@ function addTo(sums: Uint32Array, at: number, words: Uint32Array, from: number):
   const low = (sums[at] as number) + (words[from] as number);
   sums[at] = low;
   sums[at + 1] = (sums[at + 1] as number) + (words[from + 1] as number) + (low >= WORD ? 1 : 0);
+}
+
+/** Where things of each kind (below `kinds`) begin, if all are put in the order of their kinds. */
+function startsOf(things: number, kinds: number, kindOf: (thing: number) => number): Uint32Array {
+  const starts = new Uint32Array(kinds + 1);
+  for (let thing = 0; thing < things; thing++) {
+    const after = kindOf(thing) + 1;
+    starts[after] = (starts[after] as number) + 1;
+  }
+  for (let kind = 1; kind < kinds; kind++) starts[kind] = (starts[kind] as number) + (starts[kind - 1] as number);
+  return starts;
 }
 
 function numberAt(words: Uint32Array, at: number): bigint {

@@ -27,8 +27,8 @@ export class TextRegistry {
     const { offset, size } = fieldOf(layout, "text");
     for (let i = 0; i < count; i++) {
       const at = i * layout.size + offset;
-      const low = keys.readUInt32LE(i * 8);
-      const high = keys.readUInt32LE(i * 8 + 4);
+      const low = keys.readInt32LE(i * 8);
+      const high = keys.readInt32LE(i * 8 + 4);
       const before = this.#previous.get(low, high);
       const isSame = before !== undefined && isTextAt(values, at, size, before);
       this.#current.set(low, high, isSame ? before : textOf(values.subarray(at, at + size)));
