@@ -76,6 +76,13 @@ describe("fleetSentence", () => {
   it("says that nothing stands out, and since when", () => {
     expect(plain(fleetSentence(quiet, context))).toBe("2 hosts report. Nothing stands out since 13:12.");
   });
+  it("says it of no time before the first host was enrolled", () => {
+    const enrolledAt = (time: string) => (name: string) => ({ ...host(name), enrolledAt: `2026-08-16T${time}:00Z` });
+    const young = [enrolledAt("13:30")("web-1"), enrolledAt("13:20")("web-2")];
+    expect(plain(fleetSentence({ ...quiet, hosts: young }, context))).toBe("2 hosts report. Nothing stands out since 13:20.");
+    const one = enrolledAt("13:11")("web-3");
+    expect(plain(fleetSentence({ ...quiet, hosts: [...young, one] }, context))).toBe("3 hosts report. Nothing stands out since 13:12.");
+  });
   it("does not call a range quiet of which nothing is known", () => {
     expect(plain(fleetSentence(quiet, { ...context, covered: false }))).toBe("2 hosts report. Nothing was recorded in this range.");
     expect(plain(fleetSentence(quiet, { ...context, complete: false }))).toBe(
@@ -182,6 +189,8 @@ describe("hostSentence", () => {
     const over = { ...lossyPath, shares: [0.2, 0.2, 0, 0, 0, 0] };
     expect(plain(hostSentence({ ...facts, loss: null, paths: [over] }, context))).toBe("lost packets to 10.0.0.7:5432: pgbouncer retransmitted 8 %.");
     expect(plain(hostSentence({ ...facts, loss: null }, context))).toBe("reports, nothing stands out since 13:12");
+    const young = { ...host("web-1"), enrolledAt: "2026-08-16T13:31:00Z" };
+    expect(plain(hostSentence({ ...facts, loss: null, host: young }, context))).toBe("reports, nothing stands out since 13:31");
     expect(plain(hostSentence({ ...facts, host: host("web-1", "offline") }, context))).toBe("does not report since 13:40");
   });
 });

@@ -171,7 +171,7 @@ export function fleetSentence(facts: FleetFacts, context: Context): Sentence {
   if (parts.length === 1)
     return [
       {
-        text: `${(parts[0] as Part).text}Nothing stands out ${scope(context)}since ${formatMoment(context.rangeFromMs, context.nowMs, context.zone)}.`,
+        text: `${(parts[0] as Part).text}Nothing stands out ${scope(context)}${sinceKnown(hosts, context)}.`,
       },
     ];
   return trimmed(parts);
@@ -318,11 +318,14 @@ export function hostSentence(facts: HostFacts, context: Context): Sentence {
   else if (failures.length > 0) parts.push({ text: "reports. ", tone: "quiet" }, ...failures);
   if (parts.length === 0 && !context.complete) return [{ text: "reports; whether anything stands out is not known: a query failed", tone: "quiet" }];
   if (parts.length === 0 && !context.covered) return [{ text: "reports, but nothing was recorded in this range", tone: "quiet" }];
-  if (parts.length === 0)
-    return [
-      { text: `reports, nothing stands out ${scope(context)}since ${formatMoment(context.rangeFromMs, context.nowMs, context.zone)}`, tone: "quiet" },
-    ];
+  if (parts.length === 0) return [{ text: `reports, nothing stands out ${scope(context)}${sinceKnown([host], context)}`, tone: "quiet" }];
   return trimmed(parts);
+}
+
+/** Of the time before the first of the hosts was enrolled nobody can say anything. */
+function sinceKnown(hosts: readonly Host[], { rangeFromMs, nowMs, zone }: Context): string {
+  const enrolledMs = Math.min(...hosts.map((host) => Date.parse(host.enrolledAt)));
+  return `since ${formatMoment(enrolledMs > rangeFromMs ? Math.min(enrolledMs, nowMs) : rangeFromMs, nowMs, zone)}`;
 }
 
 function scope(context: Context): string {
