@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Signal } from "./signal.ts";
 
-const unseen = "What is submitted through io_uring, and calls of 32-bit programs, are not seen.";
+const unseen = "What is submitted through io_uring or Linux AIO (io_submit), and calls of 32-bit programs, are not seen.";
 const crowded = "In a window with more files than there is room for, the further files of a process are one row with file `~other`.";
 
 export const fileIo: Signal = {
