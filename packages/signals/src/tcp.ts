@@ -229,7 +229,7 @@ export const socketBuffers: Signal = {
   },
   caveats: [
     "TCP drops nothing when a receive queue is full, it announces a zero window: that is `receive_full_sockets`, not `full`.",
-    "A UDP socket has an owner from its first datagram on, or from the end of the window in which it was made; what it drops before is under no process.",
+    "A UDP socket has an owner from its bind() or first datagram on; one of a 32-bit program or that io_uring binds from the end of the window in which it was made, and what it drops before is under no process.",
     "A port that the kernel picked, and a client's, is `ephemeral`. Sockets that no process holds are in no gauge.",
   ],
 };

@@ -94,7 +94,6 @@ describeKernel("the net family", () => {
 
   it("counts what finds a socket full as SOCKET_RCVBUFF of the process that does not read, as often as the kernel", async () => {
     const deaf = await workload.start("wgl-deaf", "deaf", [LOOPBACK, PORT], namespace.name);
-    // The inventory at the window's end notes whose the socket is.
     await source.readWindow();
     const before = namespace.udpCounter("RcvbufErrors");
     await inside("wgl-talker", "send", PORT, 1009, 100);
@@ -105,6 +104,18 @@ describeKernel("the net family", () => {
     expect(rowsOf(window, "packet_drops", { drop_reason: "SOCKET_RCVBUFF", process })).toMatchObject([{ protocol: "udp", packets: BigInt(lost) }]);
     expect(rowsOf(window, "udp_traffic", { process: "wgl-talker" })).toMatchObject([{ datagrams_sent: 1009n, bytes_sent: 100_900n }]);
     expect(rowsOf(window, "udp_traffic", { process: "wgl-deaf" })).toEqual([]);
+    await deaf.finish();
+  });
+
+  it.runIf(kernelTells.dropSockets)("knows whose socket was full that was made in the window and never moved a datagram", async () => {
+    await source.readWindow();
+    const deaf = await workload.start("wgl-deaf-new", "deaf", [LOOPBACK, PORT + 1], namespace.name);
+    const before = namespace.udpCounter("RcvbufErrors");
+    await inside("wgl-talker", "send", PORT + 1, 1009, 100);
+    const window = await source.readWindow();
+    const lost = namespace.udpCounter("RcvbufErrors") - before;
+    expect(lost).toBeGreaterThan(900);
+    expect(rowsOf(window, "packet_drops", { drop_reason: "SOCKET_RCVBUFF" })).toMatchObject([{ process: "wgl-deaf-new", packets: BigInt(lost) }]);
     await deaf.finish();
   });
 

@@ -70,6 +70,11 @@ static __always_inline void handle_call(const struct call *call)
 		if (wants_accept_delay && !mode->off_tcp_accept_delay)
 			handle_accept_call(call);
 		break;
+	case CALL_BIND:
+		/* Who binds a socket may never move a datagram through it, but leave it full. */
+		if (!call->ret)
+			handle_bind_call(call);
+		break;
 	}
 	if (wants_socket_calls && socket_file)
 		handle_socket_call(call, socket_file);

@@ -7,6 +7,7 @@
 #include "dns_messages.bpf.h"
 #include "message.bpf.h"
 #include "open_file.bpf.h"
+#include "udp_socket.bpf.h"
 #include "udp_traffic.bpf.h"
 
 /*
@@ -183,6 +184,14 @@ static __always_inline _Bool begin_messages(struct message *message, const struc
 	return 1;
 }
 
+static __noinline int handle_bind_call(const struct call *call)
+{
+	__u64 sk = sock_of_file(file_of_fd(call->task, (__u32)call_argument_1(call->regs)));
+	if (sk && (__u16)kernel_field(struct sock, sk, sk_protocol) == IPPROTO_UDP)
+		note_udp_owner(sk, call->process_id, call->settings->window);
+	return 0;
+}
+
 /*
  * Every call that succeeded (ret >= 0) on a socket: classes CALL_SEND, CALL_RECEIVE, and CALL_WRITE, CALL_READ where the descriptor (argument 1)
  * is a socket's. `file` is the descriptor's file as an address, to be read by bpf_probe_read_kernel or BPF_CORE_READ (see sock_of_file). A call's
@@ -212,6 +221,7 @@ static __noinline int handle_socket_call(const struct call *call, __u64 file)
 		handle_stream(message);
 		return 0;
 	}
+	note_udp_owner(message->socket, message->process_id, call->settings->window);
 	__u32 count = message->shape == SHAPE_MESSAGES ? message->result : 1;
 	for (__u32 first = 0; first < MESSAGES_MAX; first += MESSAGES_PART) {
 		if (first >= count)
