@@ -77,7 +77,8 @@ export const dnsQueries: Signal = {
     "Queries through io_uring, of 32-bit programs, over TLS or HTTPS, or to another port are not seen.",
     "Of what one call moves over a TCP connection the first 16 messages are read. An answer that begins in the middle of what a call received, behind the rest of another one, is not seen, and its query shows as a timeout.",
     "A resolver's host that says nobody listens there (ICMP) gives no answer: timeout. Codes above 15 (BADVERS) show by their lower four bits.",
-    "A program that is not connected to its resolver and does not ask who sent the answer shows timeouts.",
+    "An answer that a program receives without being connected and without asking who sent it counts for the resolver that was last asked under its id.",
+    "A program that asks several resolvers at once and goes with the first answer (musl) shows a timeout for each of the others: nobody waits for what they say.",
     "Behind a local resolver (systemd-resolved, dnsmasq) its own queries are rows of their own, under its name.",
   ],
 };

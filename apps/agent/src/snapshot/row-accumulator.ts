@@ -43,6 +43,9 @@ export class RowAccumulator {
   /** How many of them are added up; the others are extremes. */
   readonly #added: number;
 
+  /** Which of them counts events: not bytes or time; -1 if none does, and each entry stands for one. */
+  readonly #eventsAt: number;
+
   /** Where the numbers are added. Its arrays grow, and are those of an earlier window that was given back. */
   readonly #room: AccumulatorRoom;
   readonly #names: (RowName | null)[];
@@ -68,6 +71,7 @@ export class RowAccumulator {
     const measures = signal.bpf?.bucketed === true ? bucketedMeasures : signal.measures.map((measure) => measure.name);
     this.#wanted = Uint32Array.from(measures, (name) => fieldOf(value, name).offset / 4);
     this.#added = this.#isHistogram ? MIN : this.#wanted.length;
+    this.#eventsAt = measures.findIndex((name) => !isAmount(signal, name));
     keyRows.begin();
     this.#room = keyRows.takeRoom();
     this.#names = this.#room.names;
@@ -87,8 +91,12 @@ export class RowAccumulator {
       const { groupOfRow } = this.#room;
       const group = (row < groupOfRow.length ? (groupOfRow[row] as number) : 0) || this.#groupOf(row);
       this.#merge(group, bucket, words, i * this.#valueWords);
-      if (this.#keyRows.isProcessUnknown(key)) this.unregistered += numberAt(words, i * this.#valueWords + (this.#wanted[0] as number));
+      if (this.#keyRows.isProcessUnknown(key)) this.unregistered += this.#eventsOf(words, i * this.#valueWords);
     }
+  }
+
+  #eventsOf(words: Uint32Array, at: number): bigint {
+    return this.#eventsAt < 0 ? 1n : numberAt(words, at + (this.#wanted[this.#eventsAt] as number));
   }
 
   /**
@@ -400,6 +408,12 @@ function addTo(sums: Uint32Array, at: number, words: Uint32Array, from: number):
   const low = (sums[at] as number) + (words[from] as number);
   sums[at] = low;
   sums[at + 1] = (sums[at + 1] as number) + (words[from + 1] as number) + (low >= WORD ? 1 : 0);
+}
+
+/** A measure that says how much and not how often; what a histogram keeps beside the catalogue's measures (`sum`, `min`, `max`) is behind its count. */
+function isAmount(signal: Signal, name: string): boolean {
+  const unit = signal.measures.find((measure) => measure.name === name)?.unit;
+  return unit === "bytes" || unit === "ns";
 }
 
 function numberAt(words: Uint32Array, at: number): bigint {
