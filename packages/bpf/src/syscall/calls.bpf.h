@@ -57,6 +57,10 @@ static __always_inline void handle_call(const struct call *call)
 		if (wants_file_io && !mode->off_file_io)
 			count_copy(call, (__u32)call_argument_1(call->regs), (__u32)call_argument_3(call->regs));
 		break;
+	case CALL_SUBMIT:
+		if (wants_file_io && !mode->off_file_io)
+			handle_submit_call(call);
+		break;
 	case CALL_OPEN:
 	case CALL_OPENAT:
 		if (wants_file_opens && !mode->off_file_opens)
