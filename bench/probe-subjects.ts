@@ -263,5 +263,9 @@ export const uncompared: readonly { readonly program: string; readonly why: stri
   { program: "on_oom_exit", why: "attached only where mark_victim names its victim by pid alone (before Linux 6.8)" },
   { program: "on_task_vma", why: "runs once per new process that was sampled; other profilers read /proc/PID/maps as root" },
   { program: "on_kernel_symbols", why: "run by the agent for addresses that are new in stacks; other profilers read /proc/kallsyms as root" },
+  {
+    program: "on_cgroup_mkdir",
+    why: "runs when a control group is made, which is rare and takes the kernel some hundred times as long; bpftrace would print each",
+  },
   { program: "on_dns_timeouts", why: "run once per window by the agent, over queries that nobody has answered; no other tracer reads DNS messages" },
 ];

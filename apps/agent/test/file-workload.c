@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/aio_abi.h>
 #include <linux/openat2.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
@@ -255,6 +256,35 @@ static void nameless(char **arg)
 	expect("write", write(fd, buffer, 1), 1);
 }
 
+/*
+ * <path> <bytes> <submissions>: each of four requests of Linux AIO, two writes and two reads, one of each in two buffers; and one request of a pipe. Waits for
+ * each submission's completions.
+ */
+static void submit(char **arg)
+{
+	int fd = open_or_fail(arg[0], O_RDWR | O_CREAT), pipe_fds[2];
+	long bytes = atol(arg[1]);
+	aio_context_t context = 0;
+	if (pipe(pipe_fds) || syscall(SYS_io_setup, 8, &context))
+		fail("io_setup");
+	struct iovec parts[2] = { { buffer, bytes / 2 }, { buffer, bytes - bytes / 2 } };
+	struct iocb requests[5] = {
+		{ .aio_lio_opcode = IOCB_CMD_PWRITE, .aio_fildes = fd, .aio_buf = (unsigned long)buffer, .aio_nbytes = bytes },
+		{ .aio_lio_opcode = IOCB_CMD_PWRITEV, .aio_fildes = fd, .aio_buf = (unsigned long)parts, .aio_nbytes = 2 },
+		{ .aio_lio_opcode = IOCB_CMD_PREAD, .aio_fildes = fd, .aio_buf = (unsigned long)buffer, .aio_nbytes = bytes },
+		{ .aio_lio_opcode = IOCB_CMD_PREADV, .aio_fildes = fd, .aio_buf = (unsigned long)parts, .aio_nbytes = 2 },
+		{ .aio_lio_opcode = IOCB_CMD_PWRITE, .aio_fildes = pipe_fds[1], .aio_buf = (unsigned long)buffer, .aio_nbytes = 1 },
+	};
+	struct iocb *list[5] = { &requests[0], &requests[1], &requests[2], &requests[3], &requests[4] };
+	struct io_event events[5];
+	for (long i = 0; i < atol(arg[2]); i++) {
+		expect("io_submit", syscall(SYS_io_submit, context, 5, list), 5);
+		expect("io_getevents", syscall(SYS_io_getevents, context, 5, 5, events, 0), 5);
+		for (int j = 0; j < 5; j++)
+			expect("completion", events[j].res, events[j].obj == (unsigned long)list[4] ? 1 : bytes);
+	}
+}
+
 /* <kind> <path> <calls>: calls of one kind as fast as they go, for the benchmark; `open` closes what it opens. */
 static void repeat(char **arg)
 {
@@ -295,7 +325,7 @@ int main(int argc, char **argv)
 		{ "write", write_file },	 { "read", read_file },		{ "copy", copy_file },	 { "other", other_descriptors },
 		{ "read-closed", read_closed },	 { "open", open_file },		{ "many", many_files },	 { "many-missing", many_missing },
 		{ "sync", sync_file },		 { "sync-all", sync_all },	{ "nameless", nameless },
-		{ "repeat", repeat },
+		{ "repeat", repeat },		 { "submit", submit },
 	};
 	for (unsigned long i = 0; i < sizeof(verbs) / sizeof(*verbs); i++) {
 		if (!strcmp(argv[2], verbs[i].name)) {

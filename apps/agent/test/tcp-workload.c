@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Known work on sockets for the kernel tests: tcp-workload <comm> <verb> <address> <port> [arguments]. It takes the name <comm> first, prints
- * `ready` when it stands, and does exactly what the verb says. Verbs that hold something go on at each line on stdin.
+ * `ready` when it stands, and does exactly what the verb says. Verbs that hold something go on at each line on stdin. `queue` and `hold` take a
+ * protocol as their last argument.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -24,6 +25,8 @@
 #define SOCKETS_MAX 1024
 
 static struct sockaddr_in address;
+/* Of dialling and listening; 0: TCP. */
+static int protocol;
 
 static void fail(const char *what)
 {
@@ -50,7 +53,7 @@ static int ready_and_wait(void)
 
 static int dial(void)
 {
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	int fd = socket(AF_INET, SOCK_STREAM, protocol);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		fail("connect");
 	return fd;
@@ -58,7 +61,7 @@ static int dial(void)
 
 static int listen_on(int backlog)
 {
-	int one = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
+	int one = 1, fd = socket(AF_INET, SOCK_STREAM, protocol);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, backlog) < 0)
 		fail("listen");
@@ -113,6 +116,7 @@ int main(int argc, char **argv)
 	if (inet_pton(AF_INET, argv[3], &address.sin_addr) != 1)
 		fail("address");
 	long n = argc > 5 ? atol(argv[5]) : 0;
+	protocol = argc > 6 ? atoi(argv[6]) : 0;
 	static int fds[SOCKETS_MAX];
 	static char buffer[1 << 16];
 	if (n > SOCKETS_MAX && (!strcmp(verb, "hold") || !strcmp(verb, "try")))

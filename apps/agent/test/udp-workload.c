@@ -225,9 +225,13 @@ static void serve_dns(void)
 		if (fds[2].revents) {
 			int fd = accept(listener, 0, 0);
 			ssize_t bytes;
-			while ((bytes = read(fd, packet, sizeof(packet))) > 2)
-				if (answer(packet + 2) && write(fd, packet, bytes) != bytes)
+			while ((bytes = read(fd, packet, sizeof(packet))) > 2) {
+				int is_answered = 1;
+				for (ssize_t at = 0; at + 2 < bytes; at += 2 + (packet[at] << 8 | packet[at + 1]))
+					is_answered &= answer(packet + at + 2);
+				if (is_answered && write(fd, packet, bytes) != bytes)
 					fail("write");
+			}
 			close(fd);
 		}
 	}
@@ -292,7 +296,10 @@ int main(int argc, char **argv)
 		send_messages(fd, "send", data, bytes, atoi(arg[1]));
 		receive_messages(fd, "recv", received, sizeof(received), 1);
 	} else if (!strcmp(verb, "ask-tcp")) {
-		/* <name> <n> <buffers>: over one connection; 1: length and query in one buffer, 2: in one each, and the answer's length read on its own. */
+		/*
+		 * <name> <n> <buffers>: over one connection; 1: length and query in one buffer, 2: in one each, and the answer's length read on its own, 3: in three,
+		 * and the answer's length in a buffer of its own.
+		 */
 		int fd = open_socket(SOCK_STREAM), buffers = atoi(arg[2]);
 		if (connect(fd, (struct sockaddr *)&address, address_size) < 0)
 			fail("connect");
@@ -300,14 +307,58 @@ int main(int argc, char **argv)
 			size_t bytes = put_question(data + 2, i, arg[0], 1);
 			data[0] = bytes >> 8;
 			data[1] = bytes;
-			struct iovec vectors[2] = { { data, 2 }, { data + 2, bytes } };
-			if ((buffers == 1 ? write(fd, data, bytes + 2) : writev(fd, vectors, 2)) != (ssize_t)bytes + 2)
+			struct iovec vectors[3] = { { data, 2 }, { data + 2, bytes } };
+			if (buffers == 3) {
+				vectors[1].iov_len = 5;
+				vectors[2] = (struct iovec){ data + 7, bytes - 5 };
+			}
+			if ((buffers == 1 ? write(fd, data, bytes + 2) : writev(fd, vectors, buffers)) != (ssize_t)bytes + 2)
 				fail("send");
+			struct iovec parts[2] = { { received, 2 }, { received + 2, sizeof(received) - 2 } };
 			if (buffers == 2 && read(fd, received, 2) != 2)
 				fail("length");
-			if (read(fd, received, sizeof(received)) <= 0)
+			if ((buffers == 3 ? readv(fd, parts, 2) : read(fd, received, sizeof(received))) <= 0)
 				fail("answer");
 		}
+	} else if (!strcmp(verb, "ask-pipelined")) {
+		/* <name> <n>: n queries by one call over one connection, and their answers by one. */
+		int fd = open_socket(SOCK_STREAM);
+		size_t bytes = 0;
+		if (connect(fd, (struct sockaddr *)&address, address_size) < 0)
+			fail("connect");
+		for (int i = 1; i <= atoi(arg[1]); i++) {
+			size_t length = put_question(data + bytes + 2, i, arg[0], 1);
+			data[bytes] = length >> 8;
+			data[bytes + 1] = length;
+			bytes += length + 2;
+		}
+		if (write(fd, data, bytes) != (ssize_t)bytes || recv(fd, received, bytes, MSG_WAITALL) != (ssize_t)bytes)
+			fail("pipeline");
+	} else if (!strcmp(verb, "ask-siblings")) {
+		/* <name> <other name> <n>: n times two questions under one id, before either is answered. */
+		int fd = open_sender("send");
+		for (int i = 0; i < atoi(arg[2]); i++) {
+			for (int which = 0; which < 2; which++)
+				send_messages(fd, "send", data, put_question(data, 7, arg[which], 1), 1);
+			receive_messages(fd, "recv", received, sizeof(received), 2);
+		}
+	} else if (!strcmp(verb, "ask-vectors")) {
+		/* <name> <n>: query and answer in two buffers each, of which the first holds less than a header. */
+		int fd = open_sender("send");
+		for (int i = 1; i <= atoi(arg[1]); i++) {
+			size_t bytes = put_question(data, i, arg[0], 1);
+			struct iovec out[2] = { { data, 3 }, { data + 3, bytes - 3 } }, in[2] = { { received, 5 }, { received + 5, sizeof(received) - 5 } };
+			if (writev(fd, out, 2) != (ssize_t)bytes || readv(fd, in, 2) != (ssize_t)bytes)
+				fail("vectors");
+		}
+	} else if (!strcmp(verb, "send-raw")) {
+		/* <n> <bytes>: by a raw socket, which writes the header itself. */
+		int fd = socket(AF_INET, SOCK_RAW, IPPROTO_UDP);
+		uint16_t header[4] = { htons(4000), ((struct sockaddr_in *)&address)->sin_port, htons(8 + atoi(arg[1])), 0 };
+		memcpy(data, header, sizeof(header));
+		for (int i = 0; i < atoi(arg[0]); i++)
+			if (sendto(fd, data, 8 + atoi(arg[1]), 0, (struct sockaddr *)&address, address_size) < 0)
+				fail("sendto");
 	} else {
 		return 2;
 	}

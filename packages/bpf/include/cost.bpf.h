@@ -78,6 +78,7 @@ struct program_costs {
 	struct program_cost on_softirq_entry;
 	struct program_cost on_udp_fail_queue_rcv_skb;
 	struct program_cost on_dns_timeouts;
+	struct program_cost on_cgroup_mkdir;
 };
 
 struct {

@@ -25,7 +25,8 @@ struct dns_in_flight_key {
 	/* Transaction id, as it is on the wire. */
 	__u16 id;
 	__u16 pad;
-	__u32 pad2;
+	/* 0; of a query that is asked while another one waits under the id, a hash of its question, so that each gets its own answer. */
+	__u32 question;
 };
 _Static_assert(sizeof(struct dns_in_flight_key) == 32, "no hidden padding");
 
@@ -36,8 +37,9 @@ struct dns_query {
 	__u64 process_id;
 	__u64 name_id;
 	__u16 type;
-	__u16 pad;
-	__u32 pad2;
+	/* Others were asked under its id while it waited: an answer is held against the question. */
+	__u16 has_siblings;
+	__u32 pad;
 	struct text name;
 };
 

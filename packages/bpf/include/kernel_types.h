@@ -12,6 +12,7 @@
 #define AF_INET6 10
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define IPPROTO_MPTCP 262
 #define SOCK_STREAM 1
 #define SOCK_DGRAM 2
 #define TASK_COMM_LEN 16
@@ -309,6 +310,10 @@ struct tcp_sock {
 	__u32 delivered;
 	__u64 bytes_received;
 	__u64 bytes_acked;
+};
+
+struct mptcp_sock {
+	struct sock *first;
 };
 
 struct request_sock {

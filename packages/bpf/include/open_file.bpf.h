@@ -75,4 +75,13 @@ static __always_inline __u64 sock_of_file(__u64 file)
 	return kernel_field(struct socket, kernel_field(struct file, file, private_data), sk);
 }
 
+/* Address of the TCP connection that a multipath connection (an address of a struct sock) was begun with; 0 if it is none, or the kernel has no such. */
+static __always_inline __u64 first_subflow(__u64 sk)
+{
+	struct mptcp_sock *multipath = 0;
+	if (!bpf_core_field_exists(multipath->first) || (__u16)kernel_field(struct sock, sk, sk_protocol) != IPPROTO_MPTCP)
+		return 0;
+	return kernel_field(struct mptcp_sock, sk, first);
+}
+
 #endif

@@ -82,8 +82,9 @@ static __always_inline void count_full(const struct sock *sk, int error)
 		}
 	} else if (protocol == IPPROTO_UDP) {
 		struct udp_socket *socket = bpf_sk_storage_get(&udp_sockets, (void *)sk, 0, 0);
-		if (socket)
-			owner = socket->owner;
+		owner = socket ? socket->owner : PROCESS_UNKNOWN;
+		if (owner == PROCESS_UNKNOWN)
+			owner = noted_udp_owner(sk, settings->window);
 		port = datagram_port(sk);
 	}
 	__u32 active = *(volatile __u32 *)&settings->active;

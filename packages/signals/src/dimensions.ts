@@ -56,7 +56,7 @@ const dictionary = {
     cType: "__u64",
     clickhouseType: "LowCardinality(String)",
     label: "unit",
-    help: "systemd unit, container (`docker/<name>`, `podman/<name>`, `k8s/<namespace>/<pod>/<container>`; by ids where the agent may not read the name) or control group path of the process; empty in the root group.",
+    help: "systemd unit, container (`docker/<name>`, `podman/<name>`, `k8s/<namespace>/<pod>/<container>`; by ids where the agent may not read the name) or control group path of the process; empty in the root group, and where it could not be found.",
     fleet: false,
   },
   peer: {

@@ -9,7 +9,7 @@ export const fileIo: Signal = {
   family: "file",
   kind: "counter",
   question: "Which process reads and writes which files, how much?",
-  help: "Bytes and calls that read or wrote regular files, by process and file: read and write with all their variants, and sendfile, splice and copy_file_range.",
+  help: "Bytes and calls that read or wrote regular files, by process and file: read and write with all their variants, and sendfile, splice and copy_file_range, and requests of Linux AIO.",
   dimensions: ["process", "unit", "file"],
   measures: [
     { name: "read_bytes", kind: "sum", unit: "bytes", help: "Bytes that calls read, out of memory or from the device." },
@@ -23,6 +23,7 @@ export const fileIo: Signal = {
   caveats: [
     "Bytes that move through mapped memory (mmap) make no call and are not seen.",
     unseen,
+    "Requests of Linux AIO (io_submit) count when they are submitted, with the bytes that were asked for; of one submission the first 16.",
     "A call counts for what its descriptor stands for when it returns; if another thread has closed the descriptor by then, it does not count.",
     crowded,
   ],
@@ -41,6 +42,7 @@ export const fileOpens: Signal = {
   bpf: { map: "file_opens", bucketed: false, programs: ["on_sys_exit"] },
   caveats: [
     unseen,
+    "What the kernel opens to execute it, and what is opened by a handle (open_by_handle_at), is not here.",
     `${crowded} Files that were opened have half the room, so that a walk through a file system does not hide what fails; errors stay exact by process and result.`,
   ],
 };
@@ -56,7 +58,12 @@ export const fsyncLatency: Signal = {
   distribution: { name: "latency", unit: "ns", countUnit: "calls", help: "Entry until return." },
   hooks: ["tp_btf/sys_enter", "tp_btf/sys_exit"],
   bpf: { map: "fsync_latency", bucketed: true, programs: ["on_sys_enter", "on_sys_exit"] },
-  caveats: ["msync and sync have no file.", "Writes to files opened with O_SYNC or O_DSYNC wait as well, in the write itself.", unseen, crowded],
+  caveats: [
+    "msync and sync have no file.",
+    "Writes to files opened with O_SYNC or O_DSYNC wait as well, in the write itself, and a sync that Linux AIO submits is not seen.",
+    unseen,
+    crowded,
+  ],
 };
 
 /** What is read, written, opened and synced, by file. */

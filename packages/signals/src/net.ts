@@ -55,7 +55,7 @@ export const udpTraffic: Signal = {
   hooks: ["tp_btf/sys_exit"],
   bpf: { map: "udp_traffic", bucketed: false, programs: ["on_sys_exit"] },
   caveats: [
-    "What goes through io_uring, or is sent by the kernel itself (tunnels, NFS), makes no system call and is not seen; agent_accounting holds the sum against the kernel's own.",
+    "What goes through io_uring, or is sent by the kernel itself (tunnels, NFS), makes no system call and is not seen, nor is what 32-bit programs, sendfile or splice move; agent_accounting holds the sum against the kernel's own.",
     "The peer is empty where a program that is not connected does not ask who sent what it receives.",
     "Datagrams that found the receive queue full are in packet_drops, under SOCKET_RCVBUFF.",
   ],
@@ -74,8 +74,11 @@ export const dnsQueries: Signal = {
   bpf: { map: "dns_queries", bucketed: true, programs: ["on_sys_exit", "on_dns_timeouts"] },
   caveats: [
     "A timeout is counted when the query is 5 s old, also if its socket was closed before, and in the window in which that is found.",
-    "Queries through io_uring, over TLS or HTTPS, or to another port are not seen.",
-    "A program that is not connected to its resolver and does not ask who sent the answer shows timeouts.",
+    "Queries through io_uring, of 32-bit programs, over TLS or HTTPS, or to another port are not seen.",
+    "Of what one call moves over a TCP connection the first 16 messages are read. An answer that begins in the middle of what a call received, behind the rest of another one, is not seen, and its query shows as a timeout.",
+    "A resolver's host that says nobody listens there (ICMP) gives no answer: timeout. Codes above 15 (BADVERS) show by their lower four bits.",
+    "An answer that a program receives without being connected and without asking who sent it counts for the resolver that was last asked under its id.",
+    "A program that asks several resolvers at once and goes with the first answer (musl) shows a timeout for each of the others: nobody waits for what they say.",
     "Behind a local resolver (systemd-resolved, dnsmasq) its own queries are rows of their own, under its name.",
   ],
 };

@@ -3,7 +3,7 @@ import type { Signal } from "./signal.ts";
 
 const symbolCaveats = [
   "Stacks are walked by frame pointers: a library built without them hides its callers, which then miss or show as `[unknown]`.",
-  "Stripped files, and files the agent's user cannot read (of containers without CAP_SYS_PTRACE, deleted ones), show as `[module]` without a function. C++ and Rust names stay mangled.",
+  "Stripped files, 32-bit ones, and files the agent's user cannot read (of containers without CAP_SYS_PTRACE, deleted ones), show as `[module]` without a function. C++ and Rust names stay mangled.",
   "Generated code has names where the runtime writes /tmp/perf-PID.map (Node.js: --perf-basic-prof); without it the frame is `[jit]`, and interpreted JavaScript shows the interpreter.",
 ];
 

@@ -68,14 +68,14 @@ const dictionary = {
     kernel: "/proc/net/snmp Udp InDatagrams + /proc/net/snmp6 Udp6InDatagrams",
     unit: "datagrams",
     help: "Datagrams of `udp_traffic` that were received.",
-    differs: "what io_uring and the kernel's own sockets (tunnels, NFS) receive: the kernel's figure is higher",
+    differs: "what io_uring, 32-bit programs and the kernel's own sockets (tunnels, NFS) receive: the kernel's figure is higher",
   },
   UdpOutDatagrams: {
     kernel: "/proc/net/snmp Udp OutDatagrams + /proc/net/snmp6 Udp6OutDatagrams",
     unit: "datagrams",
     help: "Datagrams of `udp_traffic` that were sent.",
     differs:
-      "what io_uring and the kernel's own sockets send: the kernel's figure is higher. Calls that only added to a datagram (MSG_MORE), and datagrams that a full device queue refused: ours is",
+      "what io_uring, sendfile, 32-bit programs and the kernel's own sockets send: the kernel's figure is higher. Calls that only added to a datagram (MSG_MORE), and datagrams that a full device queue refused: ours is",
   },
   RetransSegs: {
     kernel: "/proc/net/snmp Tcp RetransSegs",

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Signal } from "./signal.ts";
 
-const caveat = "Calls that never return (exit_group) are not counted; operations submitted through io_uring are no system calls.";
+const caveat =
+  "Calls that never return (exit_group) are not counted; operations submitted through io_uring or Linux AIO are no system calls, only their submission is.";
 
 export const syscalls: Signal = {
   name: "syscalls",

@@ -31,7 +31,7 @@ export const tcpConnections: Signal = {
   bpf: { map: "tcp_connections", bucketed: false, programs: ["on_inet_sock_set_state", "on_tcp_inventory"] },
   caveats: [
     "Bytes of a connection older than the agent count from the moment the agent first saw it.",
-    "A socket that no process holds (orphaned while closing) is counted when it closes.",
+    "A socket that no process holds (orphaned while closing, or the TCP connections below a socket of multipath TCP) is counted when it closes.",
   ],
 };
 
@@ -121,7 +121,7 @@ export const tcpAcceptDelay: Signal = {
   hooks: ["tp_btf/inet_sock_set_state", "tp_btf/sys_exit"],
   bpf: { map: "tcp_accept_delay", bucketed: true, programs: ["on_inet_sock_set_state", "on_sys_enter", "on_sys_exit"] },
   caveats: [
-    "Connections accepted through io_uring have no delay; those that live longer than a window are counted in agent_drops (cause `unseen`).",
+    "Connections accepted through io_uring or by a 32-bit program have no delay; those that live longer than a window are counted in agent_drops (cause `unseen`).",
     "A connection that ends before it is accepted has no delay, nor has one that was established before the agent started.",
     "With TCP Fast Open a connection may be accepted before its handshake ends, and then has no delay.",
   ],
@@ -156,7 +156,7 @@ export const tcpListenQueue: Signal = {
   caveats: [
     "The kernel counts overflows (ListenOverflows) for a whole network namespace only; per listener there is what it dropped for any reason, and a last handshake segment that finds the queue full counts twice.",
     "A queue that fills and empties between two window ends shows in `drops` and in tcp_accept_delay only.",
-    "A listener that no process holds (the kernel's own, such as NFS) is not seen.",
+    "A listener that no process holds (the kernel's own, such as NFS) is not seen; what one of multipath TCP (as Go opens them) drops is counted when it closes.",
   ],
 };
 
@@ -229,7 +229,7 @@ export const socketBuffers: Signal = {
   },
   caveats: [
     "TCP drops nothing when a receive queue is full, it announces a zero window: that is `receive_full_sockets`, not `full`.",
-    "A UDP socket has an owner from its first datagram on, or from the end of the window in which it was made; what it drops before is under no process.",
+    "A UDP socket has an owner from its bind() or first datagram on; one of a 32-bit program or that io_uring binds from the end of the window in which it was made, and what it drops before is under no process.",
     "A port that the kernel picked, and a client's, is `ephemeral`. Sockets that no process holds are in no gauge.",
   ],
 };

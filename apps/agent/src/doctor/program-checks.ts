@@ -98,9 +98,10 @@ export function judgeInitSight({ switchesTo, switchesFrom }: InitSight): Verdict
 }
 
 function checkObjects(facts: DoctorFacts): Verdict {
+  const { config } = facts;
   let directory: string;
   try {
-    directory = requireObjects(facts.config);
+    directory = requireObjects(config);
   } catch (error) {
     return fail((error as Error).message, "they were not built or not installed", FIX_OBJECTS);
   }

@@ -53,7 +53,7 @@ describe("UnitResolver", () => {
     expect(units.unitOf({ cgroupId: early, tgid: 0 })).toBe("early.service");
     const late = group("system.slice/late.service");
     nowMs = 4_999;
-    expect(units.unitOf({ cgroupId: late, tgid: 0 })).toBe("");
+    expect(units.unitOf({ cgroupId: late, tgid: 0 })).toBeUndefined();
     nowMs = 5_000;
     expect(units.unitOf({ cgroupId: late, tgid: 0 })).toBe("late.service");
   });
@@ -97,14 +97,14 @@ describe("UnitResolver", () => {
     processGroups(7, `4:memory:/docker/${"c".repeat(64)}\n1:name=systemd:/system.slice/nginx.service\n`);
     expect(units.unitOf({ cgroupId: 1n, v1GroupIds: [4_711n, nginx], tgid: 7 })).toBe(`docker/${"c".repeat(12)}`);
     expect(units.unitOf({ cgroupId: 1n, v1GroupIds: [4_711n, nginx], tgid: 0 })).toBe(`docker/${"c".repeat(12)}`);
-    expect(units.unitOf({ cgroupId: 1n, v1GroupIds: [4_712n, nginx], tgid: 0 })).toBe("");
+    expect(units.unitOf({ cgroupId: 1n, v1GroupIds: [4_712n, nginx], tgid: 0 })).toBeUndefined();
   });
 
   it("gives groups one name that differ only beyond what the wire takes, so that their numbers are added up", () => {
     const deep = `kube.slice/${"a".repeat(250)}/${"b".repeat(250)}`;
     const [one, other] = [group(`${deep}/one`), group(`${deep}/other`)];
     const units = resolver();
-    expect(Buffer.byteLength(units.unitOf({ cgroupId: one, tgid: 0 }))).toBeLessThanOrEqual(limits.stringBytesMax);
+    expect(Buffer.byteLength(units.unitOf({ cgroupId: one, tgid: 0 }) as string)).toBeLessThanOrEqual(limits.stringBytesMax);
     expect(units.unitOf({ cgroupId: one, tgid: 0 })).toBe(units.unitOf({ cgroupId: other, tgid: 0 }));
   });
 
@@ -116,6 +116,16 @@ describe("UnitResolver", () => {
     nowMs = 100_000;
     units.unitOf({ cgroupId: 12_345n, tgid: 0 });
     expect(units.unitOf({ cgroupId: id, tgid: 0 })).toBe("short.service");
+  });
+
+  it("names a group that was made and is gone again by what the kernel said of it, in either version", () => {
+    const units = resolver({ hierarchies: [{ id: 4, mount: join(root, "memory") }] });
+    units.addGroup({ hierarchy: 0, id: 71n, path: "/system.slice/run-1.service" });
+    units.addGroup({ hierarchy: 1, id: 71n, path: `/docker/${"d".repeat(64)}` });
+    units.addGroup({ hierarchy: 7, id: 71n, path: "/nowhere" });
+    expect(units.unitOf({ cgroupId: 71n, v1GroupIds: [1n], tgid: 0 })).toBe("run-1.service");
+    expect(units.unitOf({ cgroupId: 1n, v1GroupIds: [71n], tgid: 0 })).toBe(`docker/${"d".repeat(12)}`);
+    expect(units.unitOf({ cgroupId: 1n, v1GroupIds: [72n], tgid: 0 })).toBeUndefined();
   });
 
   it("asks v1 about processes in the root of v2, each on its own", () => {

@@ -35,16 +35,20 @@ export interface CgroupMember {
   readonly tgid: number;
 }
 
-/** A mounted hierarchy and what the last scan found in it. */
+/** A mounted hierarchy, what the last scan found in it, and groups that were made since, by the kernel's word. */
 interface Scanned {
   readonly mount: string | undefined;
   readonly rootId: bigint | undefined;
   pathById: Map<bigint, string>;
+  readonly madeById: Map<bigint, string>;
 }
+
+/** Groups of a hierarchy that are remembered since they were made: those of some windows, as a process that outlives one is found by its directory too. */
+const MADE_GROUPS_MAX = 4_096;
 
 /**
  * Finds the unit of a process by the ids of its control groups. An id is the inode number of the group's directory (since Linux 5.5; of version 2 since
- * 4.18), so one scan of a hierarchy names all its groups at once; groups that come later are found by another scan when first asked for. On a host with
+ * 4.18), so one scan of a hierarchy names all its groups at once; of groups that come later the kernel says so (`addGroup`), else they are found by another scan when first asked for. On a host with
  * version 1 a process has a group in each hierarchy, and the most telling one names it. What no scan finds is asked of /proc/<tgid>/cgroup, while
  * the process lives.
  */
@@ -64,11 +68,20 @@ export class UnitResolver {
       mount,
       rootId: mount === undefined ? undefined : inodeOf(mount),
       pathById: new Map(),
+      madeById: new Map(),
     }));
   }
 
-  /** The unit, or an empty string for the root group and for what cannot be known any more. */
-  unitOf({ cgroupId, v1GroupIds = [], tgid }: CgroupMember): string {
+  /** A group that was made, in version 2 (0) or in one of the options' hierarchies (from 1 on). */
+  addGroup({ hierarchy, id, path }: { readonly hierarchy: number; readonly id: bigint; readonly path: string }): void {
+    const made = this.#hierarchies[hierarchy]?.madeById;
+    if (made === undefined) return;
+    made.set(id, path);
+    if (made.size > MADE_GROUPS_MAX) made.delete(made.keys().next().value as bigint);
+  }
+
+  /** The unit, or an empty string for the root group and for a process there that is gone. Undefined: not found, yet or any more. */
+  unitOf({ cgroupId, v1GroupIds = [], tgid }: CgroupMember): string | undefined {
     const ids = [cgroupId, ...v1GroupIds];
     // In the root of every hierarchy that the kernel side looks at, others may know more, per process; elsewhere the ids say it all.
     const isPerProcess = ids.every((id, index) => id === 0n || id === ROOT_ID || id === this.#hierarchies[index]?.rootId);
@@ -81,7 +94,7 @@ export class UnitResolver {
       return known;
     }
     const unit = this.#findByIds(ids) ?? this.#findByProcess(tgid);
-    if (unit === undefined) return "";
+    if (unit === undefined) return undefined;
     this.#unitByKey.set(key, unit);
     if (this.#unitByKey.size > this.#entriesMax) this.#unitByKey.delete(this.#unitByKey.keys().next().value as string);
     return unit;
@@ -109,8 +122,13 @@ export class UnitResolver {
   }
 
   #pathsOf(ids: readonly bigint[]): string[] | undefined {
-    const paths = ids.map((id, index) => (id === 0n || id === ROOT_ID ? "" : this.#hierarchies[index]?.pathById.get(id)));
+    const paths = ids.map((id, index) => (id === 0n || id === ROOT_ID ? "" : this.#pathOf(index, id)));
     return paths.every((path) => path !== undefined) ? paths : undefined;
+  }
+
+  #pathOf(index: number, id: bigint): string | undefined {
+    const hierarchy = this.#hierarchies[index];
+    return id === hierarchy?.rootId ? "" : (hierarchy?.pathById.get(id) ?? hierarchy?.madeById.get(id));
   }
 
   /** Returns whether it is time for one. */

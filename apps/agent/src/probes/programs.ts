@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { catalogue } from "@waggle/signals";
 import type { KernelBtf } from "../kernel/kernel-btf.ts";
 import { cpuPrograms } from "./cpu-programs.ts";
 import { diskPrograms } from "./disk-programs.ts";
@@ -34,4 +35,12 @@ export const programPlans: readonly ProgramPlan[] = [
   ...diskPrograms,
   ...profilePrograms,
   ...netPrograms,
+  // Names units of groups that are gone when the window is read; those of others are found without it.
+  {
+    name: "on_cgroup_mkdir",
+    object: "control_group",
+    hook: "tp_btf/cgroup_mkdir",
+    tracepoint: "cgroup_mkdir",
+    notesFor: catalogue.filter(({ dimensions }) => dimensions.includes("unit")).map(({ name }) => name),
+  },
 ];

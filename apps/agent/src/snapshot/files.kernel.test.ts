@@ -67,6 +67,14 @@ describeKernel("file_io", () => {
       expect(files(window, "file_io", "wgl-read")).toEqual(new Map([[path, io(1009 * 23 * 5, 23 * 6, 0, 0)]]));
     });
 
+    it("counts what Linux AIO was asked for: 13 submissions of two writes and two reads each", async () => {
+      const path = join(directory, "submitted");
+      const work = async () => {
+        await workload.run("wgl-submit", "submit", [path, 1009, 13]);
+      };
+      expect(files(await windowWith(work), "file_io", "wgl-submit")).toEqual(new Map([[path, io(1009 * 26, 26, 1009 * 26, 26)]]));
+    });
+
     it("counts a copy by sendfile, splice or copy_file_range as a read of one file and a write of the other", async () => {
       const [from, to] = [join(directory, "from"), join(directory, "to")];
       writeFileSync(from, Buffer.alloc(1009));

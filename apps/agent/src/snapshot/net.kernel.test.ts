@@ -94,7 +94,6 @@ describeKernel("the net family", () => {
 
   it("counts what finds a socket full as SOCKET_RCVBUFF of the process that does not read, as often as the kernel", async () => {
     const deaf = await workload.start("wgl-deaf", "deaf", [LOOPBACK, PORT], namespace.name);
-    // The inventory at the window's end notes whose the socket is.
     await source.readWindow();
     const before = namespace.udpCounter("RcvbufErrors");
     await inside("wgl-talker", "send", PORT, 1009, 100);
@@ -105,6 +104,18 @@ describeKernel("the net family", () => {
     expect(rowsOf(window, "packet_drops", { drop_reason: "SOCKET_RCVBUFF", process })).toMatchObject([{ protocol: "udp", packets: BigInt(lost) }]);
     expect(rowsOf(window, "udp_traffic", { process: "wgl-talker" })).toMatchObject([{ datagrams_sent: 1009n, bytes_sent: 100_900n }]);
     expect(rowsOf(window, "udp_traffic", { process: "wgl-deaf" })).toEqual([]);
+    await deaf.finish();
+  });
+
+  it.runIf(kernelTells.dropSockets)("knows whose socket was full that was made in the window and never moved a datagram", async () => {
+    await source.readWindow();
+    const deaf = await workload.start("wgl-deaf-new", "deaf", [LOOPBACK, PORT + 1], namespace.name);
+    const before = namespace.udpCounter("RcvbufErrors");
+    await inside("wgl-talker", "send", PORT + 1, 1009, 100);
+    const window = await source.readWindow();
+    const lost = namespace.udpCounter("RcvbufErrors") - before;
+    expect(lost).toBeGreaterThan(900);
+    expect(rowsOf(window, "packet_drops", { drop_reason: "SOCKET_RCVBUFF" })).toMatchObject([{ process: "wgl-deaf-new", packets: BigInt(lost) }]);
     await deaf.finish();
   });
 
@@ -179,6 +190,12 @@ describeKernel("the net family", () => {
     await inside("wgl-peek", "peek", PORT, 23);
     const rows = rowsOf(await source.readWindow(), "udp_traffic", { process: "wgl-peek" });
     expect([sumOf(rows, "datagrams_received"), sumOf(rows, "datagrams_sent")]).toEqual([1, 1]);
+  });
+
+  it("does not count what a raw socket sends as datagrams", async () => {
+    await source.readWindow();
+    await inside("wgl-raw", "send-raw", 4001, 13, 100);
+    expect(rowsOf(await source.readWindow(), "udp_traffic", { process: "wgl-raw" })).toEqual([]);
   });
 
   it("does not count TCP or Unix sockets as datagrams", async () => {
@@ -264,15 +281,19 @@ describeKernel("the net family", () => {
     ]);
   });
 
-  it("counts 11 queries over one TCP connection, with the length in a buffer of its own or not", async () => {
+  it("counts 11 queries over one TCP connection, with the length in a buffer of its own or not, and 13 that one call sends and one receives", async () => {
     const server = await workload.start("wgl-resolver", "serve-dns", [LOOPBACK, 53], namespace.name);
     await source.readWindow();
     await inside("wgl-tcp-1", "ask-tcp", 53, "noerror.waggle.test", 11, 1);
     await inside("wgl-tcp-2", "ask-tcp", 53, "servfail.waggle.test", 7, 2);
+    await inside("wgl-tcp-3", "ask-tcp", 53, "nxdomain.waggle.test", 5, 3);
+    await inside("wgl-tcp-many", "ask-pipelined", 53, "noerror.waggle.test", 13);
     const window = await source.readWindow();
     await server.finish();
     expect(rowsOf(window, "dns_queries", { process: "wgl-tcp-1" })).toMatchObject([{ rcode: "NOERROR", resolver: LOOPBACK, count: 11n }]);
     expect(rowsOf(window, "dns_queries", { process: "wgl-tcp-2" })).toMatchObject([{ rcode: "SERVFAIL", resolver: LOOPBACK, count: 7n }]);
+    expect(rowsOf(window, "dns_queries", { process: "wgl-tcp-3" })).toMatchObject([{ rcode: "NXDOMAIN", resolver: LOOPBACK, count: 5n }]);
+    expect(rowsOf(window, "dns_queries", { process: "wgl-tcp-many" })).toMatchObject([{ rcode: "NOERROR", resolver: LOOPBACK, count: 13n }]);
     expect(rowsOf(window, "udp_traffic", { process: "wgl-tcp-1" })).toEqual([]);
   });
 
@@ -299,6 +320,21 @@ describeKernel("the net family", () => {
     await server.finish();
     expect(rowsOf(window, "dns_queries", { process: "wgl-again" })).toMatchObject([{ rcode: "NOERROR", count: 1n }]);
     expect(rowsOf(window, "udp_traffic", { process: "wgl-again" })).toMatchObject([{ peer_port: "53", datagrams_sent: 5n, datagrams_received: 1n }]);
+  });
+
+  it("tells 11 pairs of questions apart that wait under one id, and reads 7 that lie in several buffers", async () => {
+    const server = await workload.start("wgl-resolver", "serve-dns", [LOOPBACK, 53], namespace.name);
+    await source.readWindow();
+    await inside("wgl-siblings", "ask-siblings", 53, "noerror.waggle.test", "nxdomain.waggle.test", 11);
+    await inside("wgl-vectors", "ask-vectors", 53, "servfail.waggle.test", 7);
+    const window = await source.readWindow();
+    await server.finish();
+    const pairs = rowsOf(window, "dns_queries", { process: "wgl-siblings" }).map(({ query_name, rcode, count }) => [query_name, rcode, count]);
+    expect(pairs.sort()).toEqual([
+      ["noerror.waggle.test", "NOERROR", 11n],
+      ["nxdomain.waggle.test", "NXDOMAIN", 11n],
+    ]);
+    expect(rowsOf(window, "dns_queries", { process: "wgl-vectors" })).toMatchObject([{ rcode: "SERVFAIL", resolver: LOOPBACK, count: 7n }]);
   });
 
   it("calls no query a timeout that waited while calls were sampled, as its answer may have been one that was passed over", async () => {

@@ -41,6 +41,31 @@ describe("ProcessRegistry", () => {
     expect(registry.get(7n)).toMatchObject({ process: "nginx", unit: "nginx.service" });
   });
 
+  it("asks again for a unit that is not known yet, as other processes of that name may come", () => {
+    let unit: string | undefined;
+    const registry = new ProcessRegistry({ unitOf: () => unit });
+    register(registry, 7n, "healthcheck");
+    registry.settle();
+    expect(registry.get(7n)).toMatchObject({ process: "healthcheck", unit: "" });
+    unit = "docker/web";
+    register(registry, 7n, "healthcheck");
+    registry.settle();
+    expect(registry.get(7n)).toMatchObject({ process: "healthcheck", unit: "docker/web" });
+  });
+
+  it("gives up a unit that nobody knows", () => {
+    let asked = 0;
+    const registry = new ProcessRegistry({
+      unitOf: () => {
+        asked++;
+        return undefined;
+      },
+    });
+    register(registry, 7n, "gone");
+    for (let window = 0; window < 100; window++) registry.settle();
+    expect(asked).toBe(11);
+  });
+
   it("leaves the unit empty if it cannot be resolved", () => {
     const registry = new ProcessRegistry({
       unitOf: () => {

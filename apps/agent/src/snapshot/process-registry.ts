@@ -16,9 +16,20 @@ export interface ProcessIdentity {
   readonly tgid: number;
 }
 
+/** A control group that was made in the window; it may be gone by now. */
+export interface MadeGroup {
+  /** 0: version 2; n: the n-th of `ProcessIdentity.v1GroupIds`. */
+  readonly hierarchy: number;
+  readonly id: bigint;
+  /** From the hierarchy's root. */
+  readonly path: string;
+}
+
 export interface NameResolver {
-  /** systemd unit, container or control group path of a process; empty in the root group. */
-  unitOf(process: ProcessIdentity): string;
+  /** systemd unit, container or control group path of a process; empty in the root group. Undefined: not known, but may be in one of the next windows. */
+  unitOf(process: ProcessIdentity): string | undefined;
+  /** Told before the processes that were in it are asked for. */
+  addGroup?(group: MadeGroup): void;
   /** Units that are called otherwise since the last call, by what they were called. Asked once per window. */
   renames?(): ReadonlyMap<string, string>;
 }
@@ -37,6 +48,9 @@ interface Entry {
 
 /** Processes that are remembered before old ones are let go; about 300 bytes each. */
 export const PROCESSES_MAX = 16_384;
+/** Processes whose unit is not known yet, and how many windows it is asked for again: an id stands for all processes of a name in a group, also those to come. */
+const UNSETTLED_MAX = 1_024;
+const ASKED_AGAIN_MAX = 10;
 
 /**
  * Names of process ids. The kernel registers a process once; here it is remembered until there are too many. Forgetting takes
@@ -47,6 +61,7 @@ export class ProcessRegistry {
   readonly #max: number;
   readonly #entries = new IdMap<Entry>();
   readonly #names = new Map<string, ProcessName>();
+  readonly #unsettled = new Map<Entry, { readonly identity: ProcessIdentity; asked: number }>();
   #window = 0;
   #raisedIn = 0;
   #generation = 1;
@@ -79,6 +94,29 @@ export class ProcessRegistry {
     }
   }
 
+  /** Takes control groups as they lie in the `made_groups` map. */
+  addGroups(keys: Buffer, values: Buffer, count: number, layouts: { readonly key: StructLayout; readonly text: StructLayout }): void {
+    const [id, hierarchy] = [fieldOf(layouts.key, "id"), fieldOf(layouts.key, "hierarchy")];
+    const text = fieldOf(layouts.text, "text");
+    for (let i = 0; i < count; i++) {
+      const [key, value] = [i * layouts.key.size, i * layouts.text.size + text.offset];
+      this.#resolver.addGroup?.({
+        id: keys.readBigUInt64LE(key + id.offset),
+        hierarchy: keys.readUInt32LE(key + hierarchy.offset),
+        path: textOf(values.subarray(value, value + text.size)),
+      });
+    }
+  }
+
+  /** Asks again for units that were not known in the windows before. */
+  settle(): void {
+    for (const [entry, unsettled] of this.#unsettled) {
+      const unit = this.#unitOf(unsettled.identity);
+      if (unit !== undefined) entry.name = this.#nameOf(entry.name.process, unit);
+      if (unit !== undefined || ++unsettled.asked >= ASKED_AGAIN_MAX) this.#unsettled.delete(entry);
+    }
+  }
+
   /** Takes registrations as they lie in the `processes` map. */
   add(keys: Buffer, values: Buffer, count: number, layout: StructLayout): void {
     const comm = fieldOf(layout, "comm");
@@ -101,7 +139,10 @@ export class ProcessRegistry {
         v1GroupIds: Array.from({ length: groups.size / 8 }, (_, index) => values.readBigUInt64LE(at + groups.offset + index * 8)),
         tgid: values.readUInt32LE(at + tgid.offset),
       };
-      this.#entries.set(low, high, { name: this.#nameOf(identity.comm, this.#unitOf(identity)), lastWindow: this.#window });
+      const unit = this.#unitOf(identity);
+      const entry: Entry = { name: this.#nameOf(identity.comm, unit ?? ""), lastWindow: this.#window };
+      this.#entries.set(low, high, entry);
+      if (unit === undefined && this.#unsettled.size < UNSETTLED_MAX) this.#unsettled.set(entry, { identity, asked: 0 });
     }
   }
 
@@ -140,11 +181,11 @@ export class ProcessRegistry {
   }
 
   /** A resolver that fails costs one process its unit, not everyone the window that is being read. */
-  #unitOf(identity: ProcessIdentity): string {
+  #unitOf(identity: ProcessIdentity): string | undefined {
     try {
       return this.#resolver.unitOf(identity);
     } catch {
-      return "";
+      return undefined;
     }
   }
 

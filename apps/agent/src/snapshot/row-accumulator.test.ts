@@ -125,6 +125,21 @@ describe("RowAccumulator", () => {
     expect(accumulator.unregistered).toBe(5n);
   });
 
+  it("counts events under an id that never registered where the first measure is time or bytes", () => {
+    const cpuTime = getSignalOrThrow("cpu_time");
+    const structs = new Map<string, StructLayout>([
+      ["cpu_time_key", { name: "cpu_time_key", size: 8, fields: [u64("process_id", 0)] }],
+      ["cpu_time_value", { name: "cpu_time_value", size: 32, fields: cpuTime.measures.map(({ name }, index) => u64(name, index * 8)) }],
+    ]);
+    const accumulator = accumulate(cpuTime, registryWith("nginx"), structs, dimensionNames);
+    const [key, value] = [Buffer.alloc(8), Buffer.alloc(32)];
+    key.writeBigUInt64LE(99n);
+    for (const [index, number] of [48_000_000n, 7_000_000n, 5n, 3n].entries()) value.writeBigUInt64LE(number, index * 8);
+    accumulator.add(key, value, 1);
+    expect(cpuTime.measures.map(({ name }) => name)).toEqual(["user", "system", "voluntary_switches", "involuntary_switches"]);
+    expect(accumulator.unregistered).toBe(5n);
+  });
+
   it("caps rows by the largest measure and conserves every sum in ~other", () => {
     const names = Array.from({ length: 10 }, (_, index) => `p${index}`);
     for (const signal of [syscalls, latency]) {

@@ -41,6 +41,9 @@ export class RowAccumulator {
   /** How many of them are added up; the others are extremes. */
   readonly #added: number;
 
+  /** Which of them counts events: not bytes or time; -1 if none does, and each entry stands for one. */
+  readonly #eventsAt: number;
+
   /** Where the numbers are added. Its arrays grow, and are those of an earlier window that was given back. */
   readonly #room: AccumulatorRoom;
   readonly #names: (RowName | null)[];
@@ -67,6 +70,7 @@ export class RowAccumulator {
     const measures = signal.bpf?.bucketed === true ? bucketedMeasures : signal.measures.map((measure) => measure.name);
     this.#wanted = Uint32Array.from(measures, (name) => fieldOf(value, name).offset / 4);
     this.#added = this.#isHistogram ? MIN : this.#wanted.length;
+    this.#eventsAt = measures.findIndex((name) => !isAmount(signal, name));
     keyRows.begin();
     this.#room = keyRows.takeRoom();
     this.#names = this.#room.names;
@@ -86,8 +90,12 @@ export class RowAccumulator {
       const { groupOfRow } = this.#room;
       const group = (row < groupOfRow.length ? (groupOfRow[row] as number) : 0) || this.#groupOf(row);
       this.#merge(group, bucket, words, i * this.#valueWords);
-      if (this.#keyRows.isProcessUnknown(key)) this.unregistered += numberAt(words, i * this.#valueWords + (this.#wanted[0] as number));
+      if (this.#keyRows.isProcessUnknown(key)) this.unregistered += this.#eventsOf(words, i * this.#valueWords);
     }
+  }
+
+  #eventsOf(words: Uint32Array, at: number): bigint {
+    return this.#eventsAt < 0 ? 1n : numberAt(words, at + (this.#wanted[this.#eventsAt] as number));
   }
 
   /**
@@ -423,6 +431,12 @@ function startsOf(things: number, kinds: number, kindOf: (thing: number) => numb
   }
   for (let kind = 1; kind < kinds; kind++) starts[kind] = (starts[kind] as number) + (starts[kind - 1] as number);
   return starts;
+}
+
+/** A measure that says how much and not how often; what a histogram keeps beside the catalogue's measures (`sum`, `min`, `max`) is behind its count. */
+function isAmount(signal: Signal, name: string): boolean {
+  const unit = signal.measures.find((measure) => measure.name === name)?.unit;
+  return unit === "bytes" || unit === "ns";
 }
 
 function numberAt(words: Uint32Array, at: number): bigint {

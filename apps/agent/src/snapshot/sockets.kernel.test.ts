@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { describeKernel, kernelTells, openSource, rowsOf, signalsOf, sumOf, Workload } from "../../test/kernel-testing.ts";
@@ -10,6 +11,9 @@ const LOOPBACK = "127.0.0.1";
 /** Outside of the range that the kernel picks ports of its own from. */
 const PORT = 27_301;
 const N = 23;
+/** The kernel has multipath TCP, and lets programs use it. */
+const IPPROTO_MPTCP = 262;
+const MULTIPATH_IS_ON = existsSync("/proc/sys/net/mptcp/enabled") && readFileSync("/proc/sys/net/mptcp/enabled", "utf8").trim() === "1";
 
 let source: KernelSource;
 let plain: Workload;
@@ -177,6 +181,36 @@ describeKernel("sockets", () => {
       expect(rowsOf(windows, "tcp_accept_delay", { port: String(PORT + 13) })).toEqual([]);
       const unseen = windows.flatMap(({ drops }) => drops).filter(({ reason }) => reason === "tcp_accept_unseen");
       expect(unseen).toEqual([{ reason: "tcp_accept_unseen", count: 1n }]);
+    });
+  });
+
+  describe.runIf(MULTIPATH_IS_ON)("multipath TCP", () => {
+    it("counts 13 connections at their end, and how long they waited, for who accepted them", async () => {
+      const server = await sockets.start("wgl-mp-server", "queue", [LOOPBACK, PORT + 70, 17, IPPROTO_MPTCP]);
+      const client = await sockets.start("wgl-mp-client", "hold", [LOOPBACK, PORT + 70, 13, IPPROTO_MPTCP]);
+      await server.next();
+      const window = await source.readWindow();
+      expect(rowsOf(window, "tcp_accept_delay", { process: "wgl-mp-server" })).toMatchObject([{ port: String(PORT + 70), count: 13n }]);
+      await client.finish();
+      await server.finish();
+      const windows = [window, await source.readWindow()];
+      for (const name of ["wgl-mp-client", "wgl-mp-server"]) {
+        const rows = rowsOf(windows, "tcp_connections", { process: name });
+        expect([sumOf(rows, "opened"), sumOf(rows, "closed")]).toEqual([13, 13]);
+      }
+    });
+
+    it("sees the listener and the connections of a multipath server whose clients speak TCP", async () => {
+      const server = await sockets.start("wgl-mp-plain", "queue", [LOOPBACK, PORT + 71, 17, IPPROTO_MPTCP]);
+      const client = await sockets.start("wgl-plain", "hold", [LOOPBACK, PORT + 71, 11]);
+      const waiting = await source.readWindow();
+      await server.next();
+      const window = await source.readWindow();
+      expect(rowsOf(waiting, "tcp_listen_queue", { process: "wgl-mp-plain" })).toMatchObject([{ listeners: 1n, backlog: 11n, backlog_limit: 17n }]);
+      expect(rowsOf(window, "tcp_connections", { process: "wgl-mp-plain" })).toMatchObject([{ port: String(PORT + 71), active: 11n }]);
+      expect(rowsOf(window, "tcp_accept_delay", { process: "wgl-mp-plain" })).toMatchObject([{ count: 11n }]);
+      await client.finish();
+      await server.finish();
     });
   });
 

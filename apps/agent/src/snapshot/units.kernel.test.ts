@@ -137,6 +137,20 @@ describeKernel("the unit of a process", () => {
     await sibling.finish();
   });
 
+  it("is that of a group which is gone again when the window is read, in either version", async () => {
+    for (const [process, mounted] of [
+      ["wgl-unit-gone-1", systemd],
+      ["wgl-unit-gone-2", unified],
+    ] as const) {
+      const path = `wgl-run-${process}.service`;
+      const directory = join(mounted, path);
+      mkdirSync(directory);
+      await workload.runAfter(`echo $$ > ${join(directory, "cgroup.procs")}`, "/", process, "getppid", [13]);
+      rmdirSync(directory);
+      expect(await unitsOf(process)).toEqual([path]);
+    }
+  });
+
   it("is version 2's where that tells", async () => {
     const procs = group(unified, "system.slice/wgl-v2.service");
     await workload.runAfter(`echo $$ > ${procs}`, "/", "wgl-unit-v2", "getppid", [1]);

@@ -327,10 +327,12 @@ export class KernelSource implements Disposable {
     const savedRates = await this.#lookAtHooks(this.#grace);
     const now = this.#readCumulative();
 
+    const fills: MapFill[] = [];
+    this.#readMadeGroups(fills);
+    this.#registry.settle();
     // A process registers before anything is counted under its id: whatever the idle copy holds is known after this.
     const processes = this.#probes.maps.get("processes");
     const processLayout = this.#probes.layouts.get("process");
-    const fills: MapFill[] = [];
     if (processes !== undefined && processLayout !== undefined) {
       const entries = processes.drain((keys, values, count) => this.#registry.add(keys, values, count, processLayout));
       fills.push({ map: "processes", copy: null, entries, entriesMax: processes.entriesMax });
@@ -409,6 +411,15 @@ export class KernelSource implements Disposable {
     this.#dropsBefore = this.#last.drops;
     this.#last = now;
     return data;
+  }
+
+  /** Control groups that were made in the window name units also when they are gone by now. */
+  #readMadeGroups(fills: MapFill[]): void {
+    const groups = this.#probes.maps.get("made_groups");
+    const [key, text] = ["made_group", "text"].map((name) => this.#probes.layouts.get(name));
+    if (groups === undefined || key === undefined || text === undefined) return;
+    const entries = groups.drain((keys, values, count) => this.#registry.addGroups(keys, values, count, { key, text }));
+    fills.push({ map: "made_groups", copy: null, entries, entriesMax: groups.entriesMax });
   }
 
   /**

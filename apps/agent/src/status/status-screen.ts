@@ -41,17 +41,18 @@ export function renderStatus(report: StatusReport, nowMs: number, notRunning: st
         "lost",
         `${formatCount(spool.lostWindows)} windows in ${spool.droppedFrames} dropped and ${spool.corruptFrames} unreadable frames; frames refused: ${spool.refusedFrames}${stream.lastRefusal === undefined ? "" : ` (last: ${stream.lastRefusal})`}`,
       ],
-      [
-        "clock",
-        stream.clockOffsetMs === 0
-          ? "agrees with the API's"
-          : `${formatDuration(Math.abs(stream.clockOffsetMs) * 1e6)} ${stream.clockOffsetMs < 0 ? "ahead of" : "behind"} the API's; windows are corrected`,
-      ],
+      ["clock", describeClock(stream)],
       ...describeThrottle(stream, nowMs),
     ]),
   ];
   if (report.lastWindow === null) return [...lines, "", "no window has ended yet", ""].join("\n");
   return [...lines, "", ...renderWindow(report.lastWindow), ""].join("\n");
+}
+
+function describeClock({ clockOffsetMs, connects }: StreamState): string {
+  if (clockOffsetMs !== 0)
+    return `${formatDuration(Math.abs(clockOffsetMs) * 1e6)} ${clockOffsetMs < 0 ? "ahead of" : "behind"} the API's; windows are corrected`;
+  return connects === 0 ? "not held against the API's yet: there was no connection since the start" : "agrees with the API's";
 }
 
 function describeBacklog({ backlogFrames, backlogFramesPerSecond }: StreamState): string {

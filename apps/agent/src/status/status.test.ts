@@ -162,6 +162,12 @@ describe("renderStatus", () => {
     expect(screen.split("\n").length).toBeLessThan(40);
   });
 
+  it("does not say that clocks agree before there was a connection", () => {
+    const stream = { ...report.stream, clockOffsetMs: 0 };
+    expect(renderStatus({ ...report, stream }, now, undefined)).toContain("agrees with the API's");
+    expect(renderStatus({ ...report, stream: { ...stream, connects: 0 } }, now, undefined)).toContain("not held against the API's yet");
+  });
+
   it("says which settings of the server are in force, where they come from, and what of them is not followed", () => {
     expect(renderStatus(report, now, undefined)).toContain("nothing is set on the server");
     const settings = { revision: 12, windowMs: 1_000, signalsOff: ["tcp_rtt"], watchedProcesses: ["nginx"], cpuBudgetCores: 0.05, rowsMax: null };

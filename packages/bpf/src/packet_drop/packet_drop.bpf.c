@@ -77,11 +77,11 @@ static __always_inline __u16 protocol_of(const struct sk_buff *skb, const struct
 }
 
 /*
- * Owner of a full socket if a probe noted one: TCP's is known from its beginning, UDP's from the first datagram or inventory. A macro, because it is
+ * Owner of a full socket if a probe noted one: TCP's is known from its beginning, UDP's from its bind() or first datagram. A macro, because it is
  * used for two kinds of pointer: the loads are direct, and the verifier takes an instruction for one kind only. `mark` keeps clang from joining them.
  * Returns 0 for what is no full socket.
  */
-#define find_owner(sk, mark, process_id)                                                                                \
+#define find_owner(sk, mark, process_id, window)                                                                        \
 	({                                                                                                              \
 		asm volatile("" ::"i"(mark) : "memory");                                                                \
 		__u8 state_ = (sk)->__sk_common.skc_state;                                                              \
@@ -94,6 +94,8 @@ static __always_inline __u16 protocol_of(const struct sk_buff *skb, const struct
 			} else if (protocol_ == IPPROTO_UDP) {                                                          \
 				struct udp_socket *udp_ = bpf_sk_storage_get(&udp_sockets, (void *)(sk), 0, 0);         \
 				*(process_id) = udp_ ? udp_->owner : PROCESS_UNKNOWN;                                   \
+				if (*(process_id) == PROCESS_UNKNOWN)                                                   \
+					*(process_id) = noted_udp_owner((sk), (window));                                \
 			}                                                                                               \
 		}                                                                                                       \
 		is_full_;                                                                                               \
@@ -113,11 +115,11 @@ static __always_inline void handle_drop(const struct sk_buff *skb, __u32 reason,
 	/* Who was to receive it, else who sent it. */
 	const struct sock *sk = rx_sk;
 	if (sk) {
-		if (!find_owner(rx_sk, 0, &key.process_id))
+		if (!find_owner(rx_sk, 0, &key.process_id, settings->window))
 			sk = 0;
 	} else {
 		sk = skb->sk;
-		if (sk && !find_owner(sk, 1, &key.process_id))
+		if (sk && !find_owner(sk, 1, &key.process_id, settings->window))
 			sk = 0;
 	}
 	key.protocol = protocol_of(skb, sk);

@@ -27,6 +27,10 @@ static __noinline int handle_accept_call(const struct call *call)
 		return 0;
 	/* Anything but an established TCP connection that was noted is not in there. */
 	struct waiting_connection *waiting = bpf_map_lookup_elem(&tcp_waiting, &sk);
+	if (!waiting) {
+		sk = first_subflow(sk);
+		waiting = sk ? bpf_map_lookup_elem(&tcp_waiting, &sk) : 0;
+	}
 	if (!waiting)
 		return 0;
 	__u64 established_ns = waiting->established_ns;

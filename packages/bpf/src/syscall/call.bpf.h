@@ -33,6 +33,10 @@
 #define CALL_RECEIVE 9
 /* (listener, …) → fd: accept, accept4. */
 #define CALL_ACCEPT 10
+/* (fd, …): bind. */
+#define CALL_BIND 11
+/* (context, count, requests) → how many were taken: io_submit. */
+#define CALL_SUBMIT 12
 
 /* Numbers of calls (the kernel's syscall tables; arm64 has those of include/uapi/asm-generic/unistd.h). */
 #if defined(__TARGET_ARCH_x86)
@@ -50,10 +54,12 @@
 #define NR_RECVFROM 45
 #define NR_SENDMSG 46
 #define NR_RECVMSG 47
+#define NR_BIND 49
 #define NR_FSYNC 74
 #define NR_FDATASYNC 75
 #define NR_CREAT 85
 #define NR_SYNC 162
+#define NR_IO_SUBMIT 209
 #define NR_OPENAT 257
 #define NR_SPLICE 275
 #define NR_SYNC_FILE_RANGE 277
@@ -68,6 +74,7 @@
 #define NR_PWRITEV2 328
 #elif defined(__TARGET_ARCH_arm64)
 /* arm64 has neither open nor creat. */
+#define NR_IO_SUBMIT 2
 #define NR_OPENAT 56
 #define NR_READ 63
 #define NR_WRITE 64
@@ -83,6 +90,7 @@
 #define NR_FSYNC 82
 #define NR_FDATASYNC 83
 #define NR_SYNC_FILE_RANGE 84
+#define NR_BIND 200
 #define NR_ACCEPT 202
 #define NR_SENDTO 206
 #define NR_RECVFROM 207
@@ -134,6 +142,8 @@ const volatile __u8 call_classes[CLASSIFIED_CALLS] = {
 	[NR_RECVFROM] = CALL_RECEIVE,
 	[NR_RECVMSG] = CALL_RECEIVE,
 	[NR_RECVMMSG] = CALL_RECEIVE,
+	[NR_BIND] = CALL_BIND,
+	[NR_IO_SUBMIT] = CALL_SUBMIT,
 	[NR_ACCEPT] = CALL_ACCEPT,
 	[NR_ACCEPT4] = CALL_ACCEPT,
 };

@@ -57,6 +57,10 @@ static __always_inline void handle_call(const struct call *call)
 		if (wants_file_io && !mode->off_file_io)
 			count_copy(call, (__u32)call_argument_1(call->regs), (__u32)call_argument_3(call->regs));
 		break;
+	case CALL_SUBMIT:
+		if (wants_file_io && !mode->off_file_io)
+			handle_submit_call(call);
+		break;
 	case CALL_OPEN:
 	case CALL_OPENAT:
 		if (wants_file_opens && !mode->off_file_opens)
@@ -69,6 +73,11 @@ static __always_inline void handle_call(const struct call *call)
 	case CALL_ACCEPT:
 		if (wants_accept_delay && !mode->off_tcp_accept_delay)
 			handle_accept_call(call);
+		break;
+	case CALL_BIND:
+		/* Who binds a socket may never move a datagram through it, but leave it full. */
+		if (!call->ret)
+			handle_bind_call(call);
 		break;
 	}
 	if (wants_socket_calls && socket_file)

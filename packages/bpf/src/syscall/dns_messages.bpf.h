@@ -121,33 +121,58 @@ static __always_inline __u64 id_of_name(const struct text *name, const struct co
 	return id < TEXT_ID_MIN ? id + TEXT_ID_MIN : id;
 }
 
+/* Reads the question of the packet, of which there are that many bytes, into message->query: name, its id, type. Returns whether there is one. */
+static __always_inline _Bool read_question(struct message *message, const struct control *settings, __u32 bytes)
+{
+	int end = read_name();
+	if (end <= 0 || (__u32)end + 4 > bytes)
+		return 0;
+	struct dns_query *query = &message->query;
+	query->name_id = id_of_name(&query->name, settings);
+	query->type = message->packet[end & (DNS_PACKET_BYTES - 1)] << 8 | message->packet[(end + 1) & (DNS_PACKET_BYTES - 1)];
+	return 1;
+}
+
+static __always_inline _Bool is_same_question(const struct dns_query *one, const struct dns_query *other)
+{
+	return one->name_id == other->name_id && one->type == other->type;
+}
+
+static __always_inline __u32 hash_of_question(const struct dns_query *query)
+{
+	return (__u32)mix(query->name_id, query->type) | 1;
+}
+
 /*
  * A query waits for its answer. One that is sent again under the same id is still one query, from the first time on: that is how long whoever
- * asked waits for it.
+ * asked waits for it. Another question under the id of one that waits is a query of its own.
  */
-static __always_inline void begin_query(struct message *message, const struct dns_in_flight_key *key, __u32 packet_bytes)
+static __always_inline void begin_query(struct message *message, struct dns_in_flight_key *key, __u32 packet_bytes)
 {
 	struct control *settings = get_control();
-	int end = read_name();
-	if (!settings || end <= 0 || (__u32)end + 4 > packet_bytes)
+	if (!settings || !read_question(message, settings, packet_bytes))
 		return;
 	struct dns_query *query = &message->query;
 	query->sent_ns = bpf_ktime_get_ns();
 	query->process_id = message->process_id;
-	query->name_id = id_of_name(&query->name, settings);
-	query->type = message->packet[end & (DNS_PACKET_BYTES - 1)] << 8 | message->packet[(end + 1) & (DNS_PACKET_BYTES - 1)];
+	query->has_siblings = 0;
 	query->pad = 0;
-	query->pad2 = 0;
 
 	struct dns_query *earlier = bpf_map_lookup_elem(&dns_in_flight, key);
+	if (earlier && !is_same_question(earlier, query) && *(volatile __u64 *)&earlier->sent_ns) {
+		earlier->has_siblings = 1;
+		key->question = hash_of_question(query);
+		earlier = bpf_map_lookup_elem(&dns_in_flight, key);
+	}
 	if (earlier) {
 		__u64 sent_ns = *(volatile __u64 *)&earlier->sent_ns;
 		__u64 waited_ns = query->sent_ns - sent_ns;
-		if (sent_ns && waited_ns < DNS_TIMEOUT_NS && earlier->name_id == query->name_id && earlier->type == query->type)
+		if (sent_ns && waited_ns < DNS_TIMEOUT_NS)
 			return;
-		/* Its time is over, or its id stands for another question now: nobody waits for it any more. */
+		/* Its time is over: nobody waits for it any more. */
 		if (claim_query(earlier, sent_ns))
 			count_query(key, earlier, DNS_TIMEOUT, waited_ns);
+		query->has_siblings = earlier->has_siblings;
 	}
 	if ((int)bpf_map_update_elem(&dns_in_flight, key, query, BPF_ANY)) {
 		count_drop(dns_in_flight_full);
@@ -161,31 +186,43 @@ static __always_inline void begin_query(struct message *message, const struct dn
 	}
 }
 
-static __always_inline void end_query(const struct dns_in_flight_key *key, __u8 rcode)
+/* An answer: of which of several questions under one id only its own question says. */
+static __always_inline void end_query(struct message *message, struct dns_in_flight_key *key, __u8 rcode)
 {
 	struct dns_query *query = bpf_map_lookup_elem(&dns_in_flight, key);
+	_Bool is_kept = 0;
+	if (!query || query->has_siblings) {
+		struct control *settings = get_control();
+		if (!settings || !read_question(message, settings, gather(message->dns_at, DNS_PACKET_BYTES)))
+			return;
+		if (query && is_same_question(query, &message->query)) {
+			/* It stays, ended, until the walk: that it had siblings has to be known as long as they wait. */
+			is_kept = 1;
+		} else {
+			key->question = hash_of_question(&message->query);
+			query = bpf_map_lookup_elem(&dns_in_flight, key);
+		}
+	}
 	if (!query)
 		return;
 	__u64 sent_ns = *(volatile __u64 *)&query->sent_ns;
 	if (claim_query(query, sent_ns))
 		count_query(key, query, rcode, bpf_ktime_get_ns() - sent_ns);
-	bpf_map_delete_elem(&dns_in_flight, key);
+	if (!is_kept)
+		bpf_map_delete_elem(&dns_in_flight, key);
 }
 
-/* Looks at the selected message as one of DNS, which starts `skip` bytes behind the beginning of its buffer. */
-__noinline int handle_dns_message(__u32 skip)
+/* Looks at the selected message's bytes from `from` on as a message of DNS. */
+__noinline int handle_dns_message(__u32 from)
 {
 	struct message *message = get_message();
-	if (!message || message->buffer_bytes < skip + DNS_HEADER_BYTES)
+	if (!message)
 		return 0;
 	/* Of an answer the header says all that is wanted. */
-	__u64 bytes = message->is_sent ? message->buffer_bytes - skip : DNS_HEADER_BYTES;
-	if (bytes > DNS_PACKET_BYTES - 1)
-		bytes = DNS_PACKET_BYTES - 1;
-	bytes &= DNS_PACKET_BYTES - 1;
-	__u8 *packet = message->packet;
-	if (bpf_probe_read_user(packet, bytes, (void *)(message->buffer + skip)))
+	int bytes = gather(from, message->is_sent ? DNS_PACKET_BYTES : DNS_HEADER_BYTES);
+	if (bytes < DNS_HEADER_BYTES)
 		return 0;
+	__u8 *packet = message->packet;
 	int is_answer = packet[2] >> 7;
 	int opcode = packet[2] >> 3 & 0xf;
 	int questions = packet[4] << 8 | packet[5];
@@ -200,8 +237,9 @@ __noinline int handle_dns_message(__u32 skip)
 			return 0;
 		__builtin_memcpy(key.resolver, asked->resolver, sizeof(key.resolver));
 	}
+	message->dns_at = from;
 	if (is_answer)
-		end_query(&key, packet[3] & 0xf);
+		end_query(message, &key, packet[3] & 0xf);
 	else if (questions == 1)
 		begin_query(message, &key, bytes);
 	return 0;

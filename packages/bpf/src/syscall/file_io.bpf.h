@@ -61,4 +61,66 @@ static __noinline int count_copy(const struct call *call, __u32 from, __u32 to)
 	return 0;
 }
 
+/* Requests that are looked at of one io_submit; programs mostly submit one or a few. */
+#define SUBMITTED_MAX 16
+/* Buffers of one request that are added up. */
+#define SUBMITTED_BUFFERS_MAX 8
+
+/* Where struct iocb (include/uapi/linux/aio_abi.h) has what is read of it: opcode, priority, descriptor, buffer, bytes. */
+#define IOCB_OPCODE_AT 16
+struct submitted {
+	__u16 opcode;
+	__u16 priority;
+	__u32 fd;
+	/* Of several buffers: their vector, and how many they are. */
+	__u64 buffer;
+	__u64 bytes;
+};
+#define IOCB_CMD_PREAD 0
+#define IOCB_CMD_PWRITE 1
+#define IOCB_CMD_PREADV 7
+#define IOCB_CMD_PWRITEV 8
+
+static __noinline __u64 bytes_of_vector(__u64 vector, __u64 count)
+{
+	__u64 bytes = 0;
+	for (int i = 0; i < SUBMITTED_BUFFERS_MAX; i++) {
+		__u64 length = 0;
+		/* struct iovec: a base, a length. */
+		if ((__u64)i >= count || bpf_probe_read_user(&length, sizeof(length), (void *)(vector + i * 16 + 8)))
+			break;
+		bytes += length;
+	}
+	return bytes;
+}
+
+/* Linux AIO: what was asked for, when it was. How much of it was done only the completion says, which programs may read without a call. */
+static __noinline int count_submitted(const struct call *call, __u64 address)
+{
+	__u64 iocb = 0;
+	struct submitted request;
+	if (bpf_probe_read_user(&iocb, sizeof(iocb), (void *)address) || bpf_probe_read_user(&request, sizeof(request), (void *)(iocb + IOCB_OPCODE_AT)))
+		return 0;
+	_Bool is_vector = request.opcode == IOCB_CMD_PREADV || request.opcode == IOCB_CMD_PWRITEV;
+	_Bool is_write = request.opcode == IOCB_CMD_PWRITE || request.opcode == IOCB_CMD_PWRITEV;
+	if (!is_vector && !is_write && request.opcode != IOCB_CMD_PREAD)
+		return 0;
+	__u64 bytes = is_vector ? bytes_of_vector(request.buffer, request.bytes) : request.bytes;
+	__u64 file = file_of_fd(call->task, request.fd);
+	struct open_file parts = parts_of_file(file);
+	if (type_of_inode(parts.inode) == S_IFREG)
+		count_file_io(call, file, parts, is_write, bytes);
+	return 0;
+}
+
+static __always_inline void handle_submit_call(const struct call *call)
+{
+	__u64 requests = call_argument_3(call->regs);
+	for (int i = 0; i < SUBMITTED_MAX; i++) {
+		if (i >= call->ret)
+			break;
+		count_submitted(call, requests + i * sizeof(__u64));
+	}
+}
+
 #endif

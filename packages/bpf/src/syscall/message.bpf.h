@@ -58,6 +58,8 @@ _Static_assert(sizeof(struct user_mmsghdr) == 64, "as in the kernel");
 
 /* A DNS message's header (RFC 1035, 4.1.1), a name and two numbers: 12 + 255 + 4 bytes. A power of two, so that a length is a mask. */
 #define DNS_PACKET_BYTES 512
+/* Buffers of one message, or of one call on a stream, that are looked into: glibc sends two queries as length, query, length, query. */
+#define BUFFERS_MAX 4
 
 struct message {
 	/* The call. */
@@ -90,7 +92,14 @@ struct message {
 	/* What the parser of names keeps between two bytes (dns_messages.bpf.h). */
 	__u32 name_bytes;
 	__u32 label_left;
-	__u8 packet[DNS_PACKET_BYTES];
+	/* How much gather() has put into the packet, and where a stream's next message begins; 0: not known. */
+	__u32 gathered;
+	__u32 next_at;
+	/* Where the message of DNS begins that is looked at. */
+	__u32 dns_at;
+	__u32 pad;
+	/* Only DNS_PACKET_BYTES of it are used; the rest lets any part be put at any place before that. */
+	__u8 packet[2 * DNS_PACKET_BYTES];
 	struct dns_query query;
 };
 
@@ -197,6 +206,44 @@ static __always_inline void select_message(struct message *message, __u32 index)
 		message->buffer = first.base;
 		message->buffer_bytes = first.length < message->bytes ? first.length : message->bytes;
 	}
+}
+
+/*
+ * Puts the selected message's bytes from `from` on into its packet, `wanted` of them at most, out of as many buffers as they lie in. Returns how many
+ * there are. A global function: the verifier walks through it once.
+ */
+__noinline int gather(__u32 from, __u32 wanted)
+{
+	struct message *message = get_message();
+	if (!message || from >= message->bytes)
+		return 0;
+	if (wanted > DNS_PACKET_BYTES - 1)
+		wanted = DNS_PACKET_BYTES - 1;
+	if (wanted > message->bytes - from)
+		wanted = message->bytes - from;
+	message->gathered = 0;
+	for (__u32 i = 0; i < BUFFERS_MAX; i++) {
+		struct user_iovec buffer = { .base = message->buffer, .length = message->buffer_bytes };
+		if (i && (i >= message->vector_length || bpf_probe_read_user(&buffer, sizeof(buffer), (void *)(message->vector + i * sizeof(buffer)))))
+			break;
+		if (from >= buffer.length) {
+			from -= buffer.length;
+			continue;
+		}
+		__u32 at = *(volatile __u32 *)&message->gathered;
+		if (at >= wanted)
+			break;
+		__u64 bytes = buffer.length - from;
+		if (bytes > wanted - at)
+			bytes = wanted - at;
+		at &= DNS_PACKET_BYTES - 1;
+		bytes &= DNS_PACKET_BYTES - 1;
+		if (bpf_probe_read_user(message->packet + at, bytes, (void *)(buffer.base + from)))
+			break;
+		message->gathered = at + bytes;
+		from = 0;
+	}
+	return message->gathered;
 }
 
 #endif

@@ -7,6 +7,7 @@
 #include "dns_messages.bpf.h"
 #include "message.bpf.h"
 #include "open_file.bpf.h"
+#include "udp_socket.bpf.h"
 #include "udp_traffic.bpf.h"
 
 /*
@@ -18,8 +19,10 @@ const volatile __u8 wants_socket_calls = 1;
 /* Messages that one call can move (UIO_MAXIOV, include/uapi/linux/uio.h), in parts: the verifier walks through each round of a loop. */
 #define MESSAGES_MAX 1024
 #define MESSAGES_PART 32
-/* Buffers of a call on a stream that are looked into: glibc sends two queries as length, query, length, query. */
-#define STREAM_BUFFERS_MAX 4
+/* Messages that are looked at of one call on a stream. */
+#define STREAM_MESSAGES_MAX 16
+/* A header, a name of one byte (the root's) and two numbers. */
+#define DNS_QUERY_BYTES_MIN (DNS_HEADER_BYTES + 5)
 
 /* One message of a call on a UDP socket. A global function: the verifier walks through it once, and not once for each message. */
 __noinline int handle_datagram(__u32 index)
@@ -47,31 +50,51 @@ __noinline int handle_datagrams(__u32 first, __u32 count, __u32 wants_dns)
 }
 
 /*
- * Looks at one buffer of a call on a connection to a DNS server. There a message has its length before it (RFC 1035, 4.2.2): in the same buffer, in
- * one of its own, or read by a call of its own. Returns where the message begins in the buffer; -1 if there is none.
+ * Looks for a message from `from` on in what a call on a connection to a DNS server moved. There a message has its length before it (RFC 1035, 4.2.2): in
+ * the same call, or moved by a call of its own, and several may follow one another. Returns where the message itself begins, -1 if there is none;
+ * message->next_at is where the next one's length is.
  */
-__noinline int select_stream_buffer(__u32 index)
+__noinline int find_stream_message(__u32 from)
 {
 	struct message *message = get_message();
 	if (!message)
-		return 0;
-	select_message(message, 0);
-	if (index) {
-		/* Of what was received it is not known where it ends. */
-		if (index >= message->vector_length || !message->is_sent)
-			return -1;
-		struct user_iovec buffer = {};
-		bpf_probe_read_user(&buffer, sizeof(buffer), (void *)(message->vector + index * sizeof(buffer)));
-		message->buffer = buffer.base;
-		message->buffer_bytes = buffer.length;
+		return -1;
+	if (!from)
+		select_message(message, 0);
+	message->next_at = 0;
+	int bytes = gather(from, sizeof(__u16) + DNS_HEADER_BYTES);
+	if (bytes < DNS_HEADER_BYTES)
+		return -1;
+	const __u8 *packet = message->packet;
+	__u32 length = packet[0] << 8 | packet[1];
+	/*
+	 * Behind a length a query has one question where another has no answers, and an answer has the bit that makes it one where another has the number of
+	 * its questions, which is small.
+	 */
+	int has_length = message->is_sent ? !packet[6] && packet[7] == 1 : packet[4] >> 7;
+	if (bytes < (int)sizeof(__u16) + DNS_HEADER_BYTES || length < (message->is_sent ? DNS_QUERY_BYTES_MIN : DNS_HEADER_BYTES) || !has_length)
+		/* Within a call that began with a length only what has one is a message. */
+		return from ? -1 : 0;
+	__u64 next_at = (__u64)from + sizeof(__u16) + length;
+	message->next_at = next_at < message->bytes ? next_at : 0;
+	return from + sizeof(__u16);
+}
+
+/* All messages of a call on a connection to a DNS server. */
+static __always_inline void handle_stream(struct message *message)
+{
+	__u32 from = 0;
+	for (__u32 i = 0; i < STREAM_MESSAGES_MAX; i++) {
+		int at = find_stream_message(from);
+		if (at < 0)
+			return;
+		/* The message is read into the same place. */
+		__u32 next_at = *(volatile __u32 *)&message->next_at;
+		handle_dns_message(at);
+		if (!next_at)
+			return;
+		from = next_at;
 	}
-	/* Of an answer or a query that is less than a header, nothing is to be known. */
-	if (message->buffer_bytes < DNS_HEADER_BYTES)
-		return -1;
-	__u16 length = 0;
-	if (bpf_probe_read_user(&length, sizeof(length), (void *)message->buffer))
-		return -1;
-	return bpf_ntohs(length) == message->buffer_bytes - sizeof(length) ? sizeof(length) : 0;
 }
 
 /* What a struct sock starts with. */
@@ -161,6 +184,14 @@ static __always_inline _Bool begin_messages(struct message *message, const struc
 	return 1;
 }
 
+static __noinline int handle_bind_call(const struct call *call)
+{
+	__u64 sk = sock_of_file(file_of_fd(call->task, (__u32)call_argument_1(call->regs)));
+	if (sk && (__u16)kernel_field(struct sock, sk, sk_protocol) == IPPROTO_UDP)
+		note_udp_owner(sk, call->process_id, call->settings->window);
+	return 0;
+}
+
 /*
  * Every call that succeeded (ret >= 0) on a socket: classes CALL_SEND, CALL_RECEIVE, and CALL_WRITE, CALL_READ where the descriptor (argument 1)
  * is a socket's. `file` is the descriptor's file as an address, to be read by bpf_probe_read_kernel or BPF_CORE_READ (see sock_of_file). A call's
@@ -180,17 +211,17 @@ static __noinline int handle_socket_call(const struct call *call, __u64 file)
 	_Bool wants_dns = wants_dns_queries && !call->shift && !mode_of_call(call)->off_dns_queries;
 	if (protocol != IPPROTO_UDP && !(protocol == IPPROTO_TCP && wants_dns && start.peer_port == bpf_htons(DNS_PORT)))
 		return 0;
+	/* A raw socket may have protocol UDP too: what it moves has its headers, and counts as nobody's datagram in the kernel. */
+	if (protocol == IPPROTO_UDP && (__u16)kernel_field(struct sock, (__u64)sk, sk_type) != SOCK_DGRAM)
+		return 0;
 	struct message *message = get_message();
 	if (!message || !begin_messages(message, call, sk, &start))
 		return 0;
 	if (protocol == IPPROTO_TCP) {
-		for (__u32 i = 0; i < STREAM_BUFFERS_MAX; i++) {
-			int skip = select_stream_buffer(i);
-			if (skip >= 0)
-				handle_dns_message(skip);
-		}
+		handle_stream(message);
 		return 0;
 	}
+	note_udp_owner(message->socket, message->process_id, call->settings->window);
 	__u32 count = message->shape == SHAPE_MESSAGES ? message->result : 1;
 	for (__u32 first = 0; first < MESSAGES_MAX; first += MESSAGES_PART) {
 		if (first >= count)

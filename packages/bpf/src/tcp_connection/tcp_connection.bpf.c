@@ -8,6 +8,7 @@
 #include "drops.bpf.h"
 #include "histogram.bpf.h"
 #include "maps.bpf.h"
+#include "open_file.bpf.h"
 #include "process.bpf.h"
 #include "socket_buffers.bpf.h"
 #include "tcp_accept.bpf.h"
@@ -212,14 +213,14 @@ static __always_inline int missed_opening(struct tcp_socket *socket, int state)
 	return 1;
 }
 
-static __always_inline struct tcp_listen_queue_value *count_drops(const struct control *settings, __u32 active, const struct sock *sk,
-								  struct tcp_sock *tp, struct tcp_socket *socket, int is_needed)
+static __always_inline struct tcp_listen_queue_value *count_drops(const struct control *settings, __u32 active, const struct sock *sk, __u16 port,
+								  struct tcp_socket *socket, int is_needed)
 {
 	/* Not `drops`: that is the map which the macros below mean. */
 	__u32 dropped = claim32(&socket->drops, sk->sk_drops.counter);
 	if (!dropped && !is_needed)
 		return 0;
-	struct tcp_listen_queue_key key = { .process_id = socket->owner, .port = local_port(tp) };
+	struct tcp_listen_queue_key key = { .process_id = socket->owner, .port = port };
 	struct tcp_listen_queue_value empty = {};
 	struct tcp_listen_queue_value *slot = window_slot(tcp_listen_queue, active, &key, &empty, 0);
 	if (!slot)
@@ -253,7 +254,7 @@ static __always_inline void on_close(const struct control *settings, __u32 activ
 	struct tcp_socket *socket = bpf_sk_storage_get(&tcp_sockets, (void *)sk, 0, 0);
 	if (old_state == TCP_LISTEN) {
 		if (socket)
-			count_drops(settings, active, sk, tp, socket, 0);
+			count_drops(settings, active, sk, local_port(tp), socket, 0);
 		return;
 	}
 	account_end(settings, sk, old_state);
@@ -342,12 +343,20 @@ static __always_inline void settle_owner(struct tcp_socket *socket, __u64 holder
 		socket->candidate = holder;
 }
 
+/* A listener's queue. */
+struct listening {
+	__u32 backlog;
+	__u32 backlog_limit;
+	__u16 port;
+};
+
 /*
  * A listener may outlive the one who made it, too: handed on (socket activation), or kept by a process that renamed itself. The
  * connections that it accepts start with its owner, so short ones depend on it. Process 1 never takes over: it holds the listeners
  * of its services all the time.
  */
-static __always_inline void take_listener(const struct sock *sk, struct tcp_sock *tp, __u64 holder, __u32 tgid, const struct control *settings)
+static __always_inline void take_listener(const struct sock *sk, const struct listening *listening, __u64 holder, __u32 tgid,
+					  const struct control *settings)
 {
 	struct tcp_socket *socket = bpf_sk_storage_get(&tcp_sockets, (void *)sk, 0, 0);
 	if (!socket) {
@@ -366,7 +375,7 @@ static __always_inline void take_listener(const struct sock *sk, struct tcp_sock
 		socket->flags &= ~SOCKET_OWNER_GUESSED;
 	}
 	if (settings->priming == PRIME_LISTENERS) {
-		struct listener key = { .netns_inum = netns_of(sk), .port = local_port(tp) };
+		struct listener key = { .netns_inum = netns_of(sk), .port = listening->port };
 		__u32 one = 1;
 		bpf_map_update_elem(&listeners, &key, &one, BPF_ANY);
 	}
@@ -374,13 +383,31 @@ static __always_inline void take_listener(const struct sock *sk, struct tcp_sock
 		return;
 	socket->queue_window = settings->window;
 	__u32 active = *(volatile __u32 *)&settings->active;
-	struct tcp_listen_queue_value *slot = count_drops(settings, active, sk, tp, socket, 1);
+	struct tcp_listen_queue_value *slot = count_drops(settings, active, sk, listening->port, socket, 1);
 	if (!slot)
 		return;
 	/* Only the inventory writes these, one socket at a time. */
 	slot->listeners += 1;
-	slot->backlog += sk->sk_ack_backlog;
-	slot->backlog_limit += sk->sk_max_ack_backlog;
+	slot->backlog += listening->backlog;
+	slot->backlog_limit += listening->backlog_limit;
+}
+
+/*
+ * A listener of multipath TCP (Go opens no other unless told to) has its queue, and its drops, in a TCP socket that no descriptor holds. That one's drops are
+ * counted when it closes.
+ */
+static __always_inline void take_multipath_listener(struct task_struct *task, const struct sock *sk, const struct control *settings)
+{
+	__u64 first = first_subflow((__u64)sk);
+	struct task_state *task_state = first ? get_task_state(task) : 0;
+	if (!task_state)
+		return;
+	struct listening listening = {
+		.port = kernel_field(struct sock, first, __sk_common.skc_num),
+		.backlog = kernel_field(struct sock, first, sk_ack_backlog),
+		.backlog_limit = kernel_field(struct sock, first, sk_max_ack_backlog),
+	};
+	take_listener(sk, &listening, identify(task, task_state, settings), task->tgid, settings);
 }
 
 /*
@@ -469,9 +496,14 @@ static __always_inline void take_stock(struct task_struct *task, struct file *fi
 		return;
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 	struct control *settings = get_control();
-	if (!tp || !settings)
+	if (!settings)
 		return;
 	int state = sk->__sk_common.skc_state;
+	if (!tp) {
+		if (state == TCP_LISTEN)
+			take_multipath_listener(task, sk, settings);
+		return;
+	}
 	if (state == TCP_CLOSE)
 		return;
 	struct task_state *task_state = get_task_state(task);
@@ -479,7 +511,8 @@ static __always_inline void take_stock(struct task_struct *task, struct file *fi
 		return;
 	__u64 holder = identify(task, task_state, settings);
 	if (state == TCP_LISTEN) {
-		take_listener(sk, tp, holder, task->tgid, settings);
+		struct listening listening = { .port = local_port(tp), .backlog = sk->sk_ack_backlog, .backlog_limit = sk->sk_max_ack_backlog };
+		take_listener(sk, &listening, holder, task->tgid, settings);
 		return;
 	}
 	if (settings->priming == PRIME_LISTENERS)
