@@ -265,7 +265,7 @@ describe("the way to the API", () => {
 });
 
 describe("the running agent", () => {
-  const governor = { budget: 0.1, kernel: 0.01, agent: 0.01, predicted: 0.02, steps: [], isExhausted: false };
+  const governor = { budget: 0.1, kernel: 0.01, agent: 0.01, predicted: 0.02, steps: [], isExhausted: false, endedEarly: null };
   const step = { name: "calls/8", words: "1 of 8 system calls, scaled up", saves: 0.2 };
 
   it("warns of savings and of memory, and fails where nothing is left that would help", () => {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+import { noCost, nsPerEvent, type ProgramCosts } from "../snapshot/program-costs.ts";
 import type { KernelSource, WindowData as KernelWindow } from "../snapshot/window-reader.ts";
-import type { GovernorReport, WindowSource } from "../window/source.ts";
-import { Governor } from "./governor.ts";
+import type { GovernorReport, WindowPlan, WindowSource } from "../window/source.ts";
+import { Governor, kernelNsOf, type ProgramPaces } from "./governor.ts";
 
 export type GovernedWindow = KernelWindow & { readonly governor: GovernorReport };
 
@@ -10,55 +11,141 @@ export interface GovernedSourceOptions {
   readonly budget: number;
   /** CPU time (ns) that the process has used so far. */
   readonly cpuNs?: () => number;
-  /** Milliseconds on a clock that never jumps. */
-  readonly nowMs?: () => number;
   /** Told of each change of the steps in force. */
   readonly onChange?: (report: GovernorReport) => void;
 }
 
-/** The kernel's windows under a budget: each one's cost decides how the next but one is measured. */
+/** What is governed: a `KernelSource`, or what stands in for one. */
+export type Governed = Pick<KernelSource, "readWindow" | "costs" | "programs" | "setSavings" | "setDisabled" | "setWatched" | "close">;
+
+/** So many windows are ended early before one ends at a boundary again. */
+const EARLY_ENDS_MAX = 3;
+/** After an early end that has changed nothing, so many windows end at boundaries before there may be another. */
+const PATIENT_WINDOWS = 6;
+/** The shortest of the latest seconds of a window in which this much of it was spent say what a load that goes on will cost. */
+const SURGE_RATIO = 0.5;
+
+/**
+ * The kernel's windows under a budget: each one's cost decides how the next is measured. A window that is sure to be far over the budget is to be ended early, so that this
+ * is decided within seconds of whatever began.
+ */
 export class GovernedSource implements WindowSource {
-  readonly #source: KernelSource;
+  readonly #source: Governed;
   readonly #governor: Governor;
   readonly #cpuNs: () => number;
-  readonly #nowMs: () => number;
   readonly #onChange: (report: GovernorReport) => void;
   #lastCpuNs: number;
   #lastMs: number;
+  #plan: WindowPlan | undefined;
+  /** As of the start of the window under way, then at each second that it was looked at. */
+  #looks: ProgramCosts[];
+  /** In the window under way. */
+  #attached: ReadonlySet<string>;
+  #savedRates: ReadonlyMap<string, number> = new Map();
+  #endedEarly: string | null = null;
+  #earlyEndsLeft = EARLY_ENDS_MAX;
+  #patientWindows = 0;
 
-  constructor(source: KernelSource, { budget, cpuNs = processCpuNs, nowMs = () => performance.now(), onChange = () => {} }: GovernedSourceOptions) {
+  constructor(source: Governed, { budget, cpuNs = processCpuNs, onChange = () => {} }: GovernedSourceOptions) {
     this.#source = source;
     this.#governor = new Governor(budget);
     this.#cpuNs = cpuNs;
-    this.#nowMs = nowMs;
     this.#onChange = onChange;
     this.#lastCpuNs = cpuNs();
-    this.#lastMs = nowMs();
+    this.#lastMs = performance.now();
+    this.#looks = [source.costs()];
+    this.#attached = attachedOf(source);
+  }
+
+  beginWindow(plan: WindowPlan): void {
+    this.#plan = plan;
+  }
+
+  look(): string | undefined {
+    if (this.#plan === undefined) return undefined;
+    const { lengthMs } = this.#plan;
+    const now = this.#source.costs();
+    const [start] = this.#looks as [ProgramCosts];
+    this.#looks.push(now);
+    const spentMs = now.atMs - start.atMs;
+    const spentNs = kernelNsOf(this.#paces(start, now), spentMs);
+    if (this.#earlyEndsLeft === 0 || !this.#governor.isSureToExceed(lengthMs, spentNs, () => this.#surge(now))) return undefined;
+    const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;
+    this.#endedEarly = `programs took ${seconds(spentNs / 1e6)} of CPU in ${seconds(spentMs)}, more than twice the budget of the window's ${seconds(lengthMs)}`;
+    return this.#endedEarly;
   }
 
   async readWindow(rowsMax?: number): Promise<GovernedWindow> {
-    const data = await this.#source.readWindow(rowsMax);
-    const cpuNs = this.#cpuNs();
-    const nowMs = this.#nowMs();
+    let governor: GovernorReport | undefined;
+    const data = await this.#source.readWindow(rowsMax, () => {
+      governor = this.#decide();
+    });
+    this.#governor.observeMaps(data.maps);
+    this.#savedRates = data.savedRates;
+    this.#attached = attachedOf(this.#source);
+    this.#looks = [data.costs];
+    return { ...data, governor: governor as GovernorReport };
+  }
+
+  /** What was spent until now says how the window is measured that starts with the flip. */
+  #decide(): GovernorReport {
+    const now = this.#source.costs();
+    const [cpuNs, nowMs] = [this.#cpuNs(), performance.now()];
     const windowMs = Math.max(1, nowMs - this.#lastMs);
+    const endedEarly = this.#endedEarly;
+    const { lengthMs, regularMs } = this.#plan ?? { lengthMs: 1, regularMs: 1 };
     const hasChanged = this.#governor.observe({
       windowMs,
-      programs: data.programs.map(({ program, events, kernelNs, attached }) => ({
-        program,
-        eventsPerSecond: attached ? (Number(events) * 1_000) / windowMs : (data.savedRates.get(program) ?? null),
-        nsPerEvent: attached && events > 0n ? Number(kernelNs) / Number(events) : 0,
-      })),
+      regularity: Math.min(1, (endedEarly === null ? lengthMs : windowMs) / regularMs),
+      programs: this.#paces(this.#looks[0] as ProgramCosts, now),
+      surge: () => this.#surge(now),
       agentNs: Math.max(0, cpuNs - this.#lastCpuNs),
-      maps: data.maps,
     });
     this.#lastCpuNs = cpuNs;
     this.#lastMs = nowMs;
-    const governor = this.#governor.state;
+    this.#countEarlyEnd(endedEarly !== null, hasChanged);
+    this.#endedEarly = null;
+    const report = { ...this.#governor.state, endedEarly };
     if (hasChanged) {
       this.#source.setSavings(this.#governor.mode);
-      this.#onChange(governor);
+      this.#onChange(report);
     }
-    return { ...data, governor };
+    return report;
+  }
+
+  #countEarlyEnd(isEarly: boolean, hasChanged: boolean): void {
+    if (!isEarly) {
+      this.#patientWindows = Math.max(0, this.#patientWindows - 1);
+      this.#earlyEndsLeft = this.#patientWindows === 0 ? EARLY_ENDS_MAX : 0;
+    } else if (hasChanged) {
+      this.#earlyEndsLeft--;
+    } else {
+      this.#patientWindows = PATIENT_WINDOWS;
+      this.#earlyEndsLeft = 0;
+    }
+  }
+
+  /** Between two moments of the window under way. */
+  #paces(from: ProgramCosts, to: ProgramCosts): ProgramPaces {
+    const seconds = Math.max(1, to.atMs - from.atMs) / 1_000;
+    return [...to.byProgram].map(([program, cost]) => {
+      const before = from.byProgram.get(program) ?? noCost;
+      return this.#attached.has(program)
+        ? { program, eventsPerSecond: (cost.events - before.events) / seconds, nsPerEvent: nsPerEvent(before, cost) }
+        : { program, eventsPerSecond: this.#savedRates.get(program) ?? null, nsPerEvent: 0 };
+    });
+  }
+
+  /**
+   * As of the latest seconds in which half of what the window has cost was spent. A load that began in the window's last seconds is not watered down by those before it, and one that
+   * comes in bursts does not count as if each second were one.
+   */
+  #surge(now: ProgramCosts): ProgramPaces {
+    const [start] = this.#looks as [ProgramCosts];
+    const spentNs = (from: ProgramCosts): number => kernelNsOf(this.#paces(from, now), now.atMs - from.atMs);
+    const most = SURGE_RATIO * spentNs(start);
+    const from = this.#looks.findLast((look) => now.atMs - look.atMs >= SURGE_MS_MIN && spentNs(look) >= most) ?? start;
+    return this.#paces(from, now);
   }
 
   setDisabled(signals: ReadonlySet<string>, reason: string): void {
@@ -76,6 +163,13 @@ export class GovernedSource implements WindowSource {
   close(): void {
     this.#source.close();
   }
+}
+
+/** Looks are a second apart, but for the first; what is shorter is chance. */
+const SURGE_MS_MIN = 500;
+
+function attachedOf(source: Governed): ReadonlySet<string> {
+  return new Set(source.programs().flatMap(({ program, attached }) => (attached ? [program] : [])));
 }
 
 function processCpuNs(): number {

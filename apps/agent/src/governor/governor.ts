@@ -33,7 +33,7 @@ const OVER_AT_ONCE = 2;
  * side keeps this share.
  */
 const KERNEL_RATIO = 0.25;
-/** A step is taken back when the cost without it would have stayed under this share of the budget for so many windows. */
+/** A step is taken back when the cost without it would have stayed under this share of the budget for the time of so many windows. */
 const BACK_RATIO = 0.8;
 const BACK_WINDOWS = 6;
 /** The agent's own time comes in bursts (garbage, a backlog that is sent): it counts as the average over about so many windows. */
@@ -42,42 +42,53 @@ const WARM_UP_WINDOWS = 6;
 /** What rows cost the agent before they were saved is believed less and less: half of it after so many windows. */
 const MEMORY_WINDOWS = 30;
 
-/** What one window cost. */
+/**
+ * What ran, over some stretch of time. `eventsPerSecond`: also of a program that was taken off its hook, if it was looked at; null: not known.
+ * `nsPerEvent`: 0 where nothing ran.
+ */
+export type ProgramPaces = readonly { readonly program: string; readonly eventsPerSecond: number | null; readonly nsPerEvent: number }[];
+
+/** What one window cost, but for the last moments before it ends. */
 export interface WindowCost {
   readonly windowMs: number;
-  /** `eventsPerSecond`: also of a program that was taken off its hook, if it was looked at; null: not known. `nsPerEvent`: 0 where nothing ran. */
-  readonly programs: readonly { readonly program: string; readonly eventsPerSecond: number | null; readonly nsPerEvent: number }[];
+  /** What share of a regular window it is, where windows end early or begin late; 1 if absent. Whatever goes by windows counts it as this much of one. */
+  readonly regularity?: number;
+  /** Over the window as a whole. */
+  readonly programs: ProgramPaces;
+  /**
+   * As of the seconds in which most of it was spent, where that is known. A load that began late in the window costs more than the window's average says: what is done about
+   * a window that was far over the budget goes by these.
+   */
+  readonly surge?: () => ProgramPaces;
   /** CPU time of the agent's process. */
   readonly agentNs: number;
-  /** Entries read of each signal's map. */
-  readonly maps: readonly { readonly map: string; readonly entries: number }[];
 }
 
 /**
- * Keeps what the programs in the kernel and the agent's process cost together under a budget. It is told of each window's cost and answers with the
- * steps in force from the next window on. Over the budget it goes up the ladder as far as it takes at once, then gives back what was not needed; it goes
+ * Keeps what the programs in the kernel and the agent's process cost together under a budget. It is told of each window's cost just before the window ends and answers with
+ * the steps in force in the window that follows. Over the budget it goes up the ladder as far as it takes at once, then gives back what was not needed; it goes
  * down one step at a time, and only when the price of that is known to fit. Knows no clock and no kernel.
  */
 export class Governor {
   #budget: number;
   #steps = new Set<Step>();
-  /** The steps under which the last price was measured. */
+  /** The steps that were in force in the window that was observed last. */
   #measured: ReadonlySet<Step> = this.#steps;
   #overWindows = 0;
-  /** Windows on end in which the cost without the step would have been low enough. */
+  /** Windows' worth of time on end in which the cost without the step would have been low enough. */
   readonly #calmWindows = new Map<Step, number>();
   /** ns of a run in full, by program, as of its last window without sampling. */
   readonly #fullNs = new Map<string, number>();
-  readonly #rates = new Map<string, number>();
+  #rates = new Map<string, number>();
   /** Entries of a map as of the last window that had all of them, and how many windows ago that was. */
   readonly #entries = new Map<string, { entries: number; age: number }>();
   readonly #unwanted = new Map<string, ReadonlySet<string>>();
   #kernel = 0;
   #agent = 0;
+  /** Share of its rows that the agent was spared while its time was taken, averaged as that is. */
+  #spared = 0;
   #isExhausted = false;
   #windows = 0;
-  /** Windows until what was decided shows: a decision is about the window after the one under way. */
-  #settling = 0;
 
   /** @param budget share of one core, above 0 */
   constructor(budget: number) {
@@ -88,32 +99,49 @@ export class Governor {
     this.#budget = share;
   }
 
-  /** Takes in what a window cost. Returns whether the steps have changed. */
+  /** Takes in what a window cost that is about to end. Returns whether the steps have changed. */
   observe(cost: WindowCost): boolean {
-    const isSettling = this.#settling > 0;
-    if (!isSettling) this.#measured = new Set(this.#steps);
     this.#learn(cost);
-    if (isSettling) {
-      // The window that ended was still measured in the old way: it says how much there is to do, and not yet what the newest steps have brought.
-      this.#settling--;
-      if (this.#predict(this.#steps) <= this.#budget * OVER_AT_ONCE) return false;
-    }
     const before = [...this.#steps];
-    // The agent's own first windows are those of a program that has just started.
-    const now = this.#kernel + (this.#windows > WARM_UP_WINDOWS ? this.#agent : 0);
+    const now = this.#kernel + this.#agentOnceWarm;
+    const isFarOver = now > this.#budget * OVER_AT_ONCE;
     this.#overWindows = now > this.#budget ? this.#overWindows + 1 : 0;
-    if (isSettling || this.#overWindows >= OVER_WINDOWS || now > this.#budget * OVER_AT_ONCE) this.#save();
-    else if (now <= this.#budget) this.#giveBack();
+    if (isFarOver || this.#overWindows >= OVER_WINDOWS) this.#save();
+    else if (now <= this.#budget) this.#giveBack(cost.regularity ?? 1);
     const hasChanged = before.length !== this.#steps.size || before.some((step) => !this.#steps.has(step));
     if (hasChanged) {
-      this.#settling = 1;
       this.#overWindows = 0;
       this.#calmWindows.clear();
     }
     return hasChanged;
   }
 
-  get state(): GovernorReport {
+  /** Takes in the entries of each signal's map of the window that was observed last: they are known once it is over. */
+  observeMaps(maps: readonly { readonly map: string; readonly entries: number }[]): void {
+    const touched = mapsOfSteps(this.#measured);
+    for (const { map, entries } of maps) {
+      const known = this.#entries.get(map);
+      if (!touched.has(map) || entries > (known?.entries ?? 0)) this.#entries.set(map, { entries, age: 0 });
+    }
+  }
+
+  /**
+   * Whether a window of this length is far over the budget whatever its rest may bring, and something can be done about that. The agent's process counts with its average:
+   * what it takes in bursts is no reason to give it more windows to read, and where it needs all of the budget, the kernel's side still has its share.
+   * @param kernelNs what the programs have cost since the window began, by `kernelNsOf`
+   * @param surge paces of late
+   */
+  isSureToExceed(windowMs: number, kernelNs: number, surge: () => ProgramPaces): boolean {
+    const agent = Math.min(this.#agentOnceWarm, (1 - KERNEL_RATIO) * this.#budget);
+    if (kernelNs <= (OVER_AT_ONCE * this.#budget - agent) * windowMs * 1e6) return false;
+    const known = new Map(this.#rates);
+    this.#noteRates(surge());
+    const canSave = ladder.some((step) => !this.#steps.has(step) && this.#saving(step) >= WORTH_RATIO * this.#budget);
+    this.#rates = known;
+    return canSave;
+  }
+
+  get state(): Omit<GovernorReport, "endedEarly"> {
     const predicted = this.#predict(this.#steps);
     const inForce = ladder.filter((step) => this.#steps.has(step));
     return {
@@ -135,24 +163,29 @@ export class Governor {
     return modeOf(this.#steps, `over the budget of ${percent(this.#budget)} of a core`);
   }
 
-  #learn({ windowMs, programs, agentNs, maps }: WindowCost): void {
-    let kernelNs = 0;
-    for (const { program, eventsPerSecond, nsPerEvent } of programs) {
-      if (eventsPerSecond === null) continue;
-      this.#rates.set(program, eventsPerSecond);
-      kernelNs += eventsPerSecond * (nsPerEvent === 0 ? 0 : nsPerEvent + entryNs(program));
-      this.#learnPrice(program, nsPerEvent);
-    }
-    const touched = new Set([...this.#measured].filter(({ kind }) => kind !== "sample").flatMap((step) => mapsOf(step)));
-    for (const memory of this.#entries.values()) memory.age++;
-    for (const { map, entries } of maps) {
-      const known = this.#entries.get(map);
-      if (!touched.has(map) || entries > (known?.entries ?? 0)) this.#entries.set(map, { entries, age: 0 });
-    }
-    this.#kernel = kernelNs / 1e9;
+  #learn({ windowMs, regularity = 1, programs, surge, agentNs }: WindowCost): void {
     const agent = agentNs / (windowMs * 1e6);
-    this.#agent = this.#windows < WARM_UP_WINDOWS ? agent : this.#agent + (agent - this.#agent) / AGENT_WINDOWS;
-    this.#windows++;
+    const isWarm = this.#windows >= WARM_UP_WINDOWS;
+    // What the agent did in this window was to read the one before.
+    this.#agent += (agent - this.#agent) * (isWarm ? regularity / AGENT_WINDOWS : 1);
+    this.#spared += (this.#sparedBy(this.#measured) - this.#spared) * (isWarm ? regularity / AGENT_WINDOWS : 1);
+    for (const memory of this.#entries.values()) memory.age += regularity;
+    this.#windows += regularity;
+
+    this.#measured = new Set(this.#steps);
+    this.#kernel = kernelNsOf(programs, 1_000) / 1e9;
+    const deciding = surge !== undefined && this.#kernel + this.#agentOnceWarm > this.#budget * OVER_AT_ONCE ? surge() : programs;
+    this.#noteRates(deciding);
+    for (const { program, eventsPerSecond, nsPerEvent } of deciding) if (eventsPerSecond !== null) this.#learnPrice(program, nsPerEvent);
+  }
+
+  #noteRates(paces: ProgramPaces): void {
+    for (const { program, eventsPerSecond } of paces) if (eventsPerSecond !== null) this.#rates.set(program, eventsPerSecond);
+  }
+
+  /** The agent's own first windows are those of a program that has just started. */
+  get #agentOnceWarm(): number {
+    return this.#windows > WARM_UP_WINDOWS ? this.#agent : 0;
   }
 
   /**
@@ -191,13 +224,14 @@ export class Governor {
     }
   }
 
-  #giveBack(): void {
+  /** @param regularity share of a window in which all was calm, or not */
+  #giveBack(regularity: number): void {
     this.#isExhausted = false;
     for (const step of ladder.toReversed()) {
       if (!this.#steps.has(step)) continue;
       const rest = this.#withGentler(step);
       const isCalm = this.#predict(rest) <= this.#budget * BACK_RATIO;
-      this.#calmWindows.set(step, isCalm ? (this.#calmWindows.get(step) ?? 0) + 1 : 0);
+      this.#calmWindows.set(step, isCalm ? (this.#calmWindows.get(step) ?? 0) + regularity : 0);
     }
     for (const step of ladder.toReversed()) {
       if (!this.#steps.has(step) || (this.#calmWindows.get(step) ?? 0) < BACK_WINDOWS) continue;
@@ -223,8 +257,8 @@ export class Governor {
 
   /** What a window would cost with these steps, as a share of one core, at the rates that were seen last. */
   #predict(steps: ReadonlySet<Step>): number {
-    const agent = this.#windows > WARM_UP_WINDOWS ? this.#agent : 0;
-    return this.#predictKernel(steps) + agent + this.#agentSaved(this.#measured) - this.#agentSaved(steps);
+    // Half of what the agent does at rest has nothing to do with rows.
+    return this.#predictKernel(steps) + this.#agentOnceWarm + (this.#spared - this.#sparedBy(steps)) * this.#agent * 0.5;
   }
 
   #predictKernel(steps: ReadonlySet<Step>): number {
@@ -252,17 +286,16 @@ export class Governor {
     return unwanted;
   }
 
-  /** What the agent is spared by rows that are not there: its time goes by entries, as far as it goes by anything. */
-  #agentSaved(steps: ReadonlySet<Step>): number {
-    const maps = new Set([...steps].filter(({ kind }) => kind !== "sample").flatMap((step) => mapsOf(step)));
-    let [saved, all] = [0, 0];
+  /** Share of its rows that the agent is spared with these steps: its time goes by entries, as far as it goes by anything. */
+  #sparedBy(steps: ReadonlySet<Step>): number {
+    const maps = mapsOfSteps(steps);
+    let [spared, all] = [0, 0];
     for (const [map, { entries, age }] of this.#entries) {
       const believed = entries * 0.5 ** (age / MEMORY_WINDOWS);
       all += believed;
-      if (maps.has(map)) saved += believed;
+      if (maps.has(map)) spared += believed;
     }
-    // Half of what the agent does at rest has nothing to do with rows.
-    return all === 0 ? 0 : (saved / Math.max(all, ENTRIES_AT_REST)) * this.#agent * 0.5;
+    return all === 0 ? 0 : spared / Math.max(all, ENTRIES_AT_REST);
   }
 }
 
@@ -273,6 +306,14 @@ const ENTRIES_AT_REST = 1_000;
 
 const callPrograms = programsOf("calls");
 const tracepoints = new Map(programPlans.map(({ name, tracepoint }) => [name, tracepoint !== null]));
+
+/** What the programs cost in so many milliseconds at these paces, with the price of entering their hooks. */
+export function kernelNsOf(paces: ProgramPaces, ms: number): number {
+  let ns = 0;
+  for (const { program, eventsPerSecond, nsPerEvent } of paces)
+    if (eventsPerSecond !== null && nsPerEvent > 0) ns += eventsPerSecond * (nsPerEvent + entryNs(program));
+  return (ns * ms) / 1_000;
+}
 
 /** What a run of the program costs beside what it measures itself. */
 export function entryNs(program: string): number {
@@ -297,9 +338,10 @@ function shiftOf(steps: ReadonlySet<Step>, program: string): number {
   return shift;
 }
 
-function mapsOf(step: Step): string[] {
-  const signals = signalsOfStep(step);
-  return catalogue.flatMap(({ name, bpf }) => (bpf !== null && signals.includes(name) ? [bpf.map] : []));
+/** Maps that hold less, or nothing, with these steps. What is sampled has its rows all the same. */
+function mapsOfSteps(steps: ReadonlySet<Step>): ReadonlySet<string> {
+  const signals = new Set([...steps].filter(({ kind }) => kind !== "sample").flatMap((step) => signalsOfStep(step)));
+  return new Set(catalogue.flatMap(({ name, bpf }) => (bpf !== null && signals.has(name) ? [bpf.map] : [])));
 }
 
 function without(steps: ReadonlySet<Step>, step: Step): Set<Step> {

@@ -61,12 +61,15 @@ export class BpfMap implements Disposable {
     });
   }
 
-  /** The one value of a one-entry per-CPU map, for all possible CPUs, one after another (each padded to 8 bytes). */
-  getPerCpu(): { bytes: Buffer; stride: number; cpus: number } {
+  /**
+   * The one value of a one-entry per-CPU map, for all possible CPUs, one after another (each padded to 8 bytes).
+   * @param into what an earlier call returned, to be written again
+   */
+  getPerCpu(into?: Buffer<ArrayBuffer>): { bytes: Buffer<ArrayBuffer>; stride: number; cpus: number } {
     const stride = Math.ceil(this.valueSize / 8) * 8;
     const cpus = possibleCpus();
-    const bytes = this.get(Buffer.alloc(4), Buffer.alloc(stride * cpus));
-    if (bytes === undefined) throw new BpfError("map_lookup", ENOENT, this.name);
+    const bytes = into ?? Buffer.alloc(stride * cpus);
+    if (this.get(Buffer.alloc(4), bytes) === undefined) throw new BpfError("map_lookup", ENOENT, this.name);
     return { bytes, stride, cpus };
   }
 

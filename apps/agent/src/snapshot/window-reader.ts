@@ -19,6 +19,7 @@ import type { DimensionNames } from "./dimension-text.ts";
 import { KeyRows } from "./key-rows.ts";
 import { fieldOf, layoutProblem } from "./layout.ts";
 import { type NameResolver, ProcessRegistry } from "./process-registry.ts";
+import { noCost, nsPerEvent, ProgramCostReader, type ProgramCosts } from "./program-costs.ts";
 import { RowAccumulator } from "./row-accumulator.ts";
 import { TextRegistry } from "./text-registry.ts";
 import { exactMode, modeFields, qualify, signalsOff, unwantedPrograms, type WindowMode } from "./window-mode.ts";
@@ -35,6 +36,8 @@ export interface WindowData {
   readonly coverage: SignalCoverage[];
   /** Price of each program: runs, and time inside it (few runs are timed, scaled by the runs). */
   readonly programs: { program: string; events: bigint; kernelNs: bigint; attached: boolean; reason: string }[];
+  /** What programs have cost so far, as of a moment after the flip. */
+  readonly costs: ProgramCosts;
   /** What the probes counted beside what the kernel's own figure rose by. */
   readonly accounting: Account[];
   /** What could not be kept as it should, by reason; only reasons that occurred. */
@@ -73,7 +76,6 @@ export interface KernelSourceOptions extends ProbeSetOptions {
 }
 
 export const ROWS_MAX = 2_000;
-const TIMED_RUNS_MIN = 16n;
 /** How long programs that were taken off their hooks are put back on, once per window, to see what happens there. */
 const LOOK_MS = 25;
 
@@ -120,13 +122,14 @@ export class KernelSource implements Disposable {
   readonly #misfits = new Map<string, string>();
   readonly #grace: GracePeriod | null;
   readonly #control: Control | null;
+  readonly #costReader: ProgramCostReader | null;
   #profiler: Profiler | null = null;
   #iterators = new Map<string, Inventory>();
   #mapBytes = 0;
   #isReading = false;
   #isClosed = false;
   /** Cumulative figures at the end of the last window, and what had been dropped at the end of the one before. */
-  #last: Cumulative = { drops: new Map(), misses: new Map(), costs: new Map() };
+  #last: Cumulative = { drops: new Map(), misses: new Map(), costs: nothingSpent };
   #dropsBefore: ReadonlyMap<string, bigint> = new Map();
   readonly #accounting = new Accounting(quantitySources(), () => this.#readNamedCounters("accounting"));
 
@@ -152,6 +155,9 @@ export class KernelSource implements Disposable {
       const control = maps.get("control");
       const controlLayout = layouts.get("control");
       const modeLayout = layouts.get("window_mode");
+      const [costMap, costLayout, oneCost] = [maps.get("program_costs"), layouts.get("program_costs"), layouts.get("program_cost")];
+      this.#costReader =
+        costMap === undefined || costLayout === undefined || oneCost === undefined ? null : new ProgramCostReader(costMap, costLayout, oneCost);
       // No program could be loaded: there is nothing to flip, and every signal says why.
       if (control === undefined || controlLayout === undefined || modeLayout === undefined) {
         this.#control = null;
@@ -205,6 +211,11 @@ export class KernelSource implements Disposable {
     this.#watched = processes;
   }
 
+  /** What each program has cost so far: cheap enough to be asked while a window is under way. */
+  costs(): ProgramCosts {
+    return this.#costReader?.read() ?? { ...nothingSpent, atMs: performance.now() };
+  }
+
   /** How to save, from the next window on. */
   setSavings(mode: WindowMode): void {
     this.#savings = mode;
@@ -229,14 +240,15 @@ export class KernelSource implements Disposable {
   /**
    * Ends the window: the delta since the last call (or since `open`). Throws if a call is still under way.
    * @param rowsMax rows of one signal in this window; above the source's own cap it changes nothing
+   * @param beforeFlip called when all that costs has run but the flip is still to come: what `setSavings` is told in there is in force in the window that follows
    */
-  async readWindow(rowsMax?: number): Promise<WindowData> {
+  async readWindow(rowsMax?: number, beforeFlip: () => void = () => {}): Promise<WindowData> {
     if (this.#isReading) throw new Error("readWindow was called while a window is being read");
     if (this.#isClosed) throw new Error("readWindow was called after close");
     this.#isReading = true;
     try {
       const most = Math.min(this.#rowsMax, rowsMax ?? this.#rowsMax);
-      return await this.#readWindow((signal) => Math.min(most, this.#rowCaps(getSignalOrThrow(signal))));
+      return await this.#readWindow((signal) => Math.min(most, this.#rowCaps(getSignalOrThrow(signal))), beforeFlip);
     } catch (error) {
       // It is not known how far it came: whatever either copy holds next may be of this window.
       for (const { map } of this.#maps) this.#leftovers.set(map, new Set(["a", "b"]));
@@ -281,15 +293,18 @@ export class KernelSource implements Disposable {
     this.#accounting.start();
   }
 
-  async #readWindow(rowsMax: (signal: string) => number): Promise<WindowData> {
+  async #readWindow(rowsMax: (signal: string) => number, beforeFlip: () => void): Promise<WindowData> {
     const broken = new Map<string, string>();
     const rows = new WindowRows(rowsMax, this.#watched);
     if (this.#control === null || this.#grace === null) {
+      beforeFlip();
+      const costs = this.costs();
       return {
         endedAtMs: Date.now(),
         rows,
         coverage: this.#coverage(broken),
-        programs: this.#costs(new Map(), new Set()),
+        programs: this.#programs(costs, new Set()),
+        costs,
         accounting: [],
         drops: [],
         cuts: rows.cuts,
@@ -303,19 +318,14 @@ export class KernelSource implements Disposable {
     }
     const mode = this.#mode;
     const off = signalsOff(mode);
-    const next = this.#nextMode;
-    const unwanted = unwantedPrograms(next);
     const wasUnwanted = unwantedPrograms(mode);
     // Inventories count into the window that is about to end. One that comes back is run at the end of the last window without it, too: what it finds
     // there is not shipped, and from there on it counts.
-    for (const [program, inventory] of this.#iterators) {
-      if (unwanted.has(program) && wasUnwanted.has(program)) continue;
-      try {
-        await inventory.run();
-      } catch (error) {
-        broken.set(program, `${program}: ${error instanceof Error ? error.message : String(error)}`);
-      }
-    }
+    await this.#runInventories((program) => !wasUnwanted.has(program), broken);
+    beforeFlip();
+    const next = this.#nextMode;
+    const unwanted = unwantedPrograms(next);
+    await this.#runInventories((program) => wasUnwanted.has(program) && !unwanted.has(program), broken);
 
     this.#registry.begin();
     this.#texts.begin();
@@ -394,7 +404,8 @@ export class KernelSource implements Disposable {
       endedAtMs,
       rows,
       coverage,
-      programs: this.#costs(now.costs, wasUnwanted),
+      programs: this.#programs(now.costs, wasUnwanted),
+      costs: now.costs,
       accounting: this.#accounting.compare(figures, {
         isMeasured: (signal) => measured.has(signal),
         total: (signal, measure, where) => rows.total(signal, measure, where),
@@ -420,6 +431,18 @@ export class KernelSource implements Disposable {
     if (groups === undefined || key === undefined || text === undefined) return;
     const entries = groups.drain((keys, values, count) => this.#registry.addGroups(keys, values, count, { key, text }));
     fills.push({ map: "made_groups", copy: null, entries, entriesMax: groups.entriesMax });
+  }
+
+  /** @param broken takes why one failed, by program */
+  async #runInventories(isDue: (program: string) => boolean, broken: Map<string, string>): Promise<void> {
+    for (const [program, inventory] of this.#iterators) {
+      if (!isDue(program)) continue;
+      try {
+        await inventory.run();
+      } catch (error) {
+        broken.set(program, `${program}: ${error instanceof Error ? error.message : String(error)}`);
+      }
+    }
   }
 
   /**
@@ -465,7 +488,7 @@ export class KernelSource implements Disposable {
       return new Map();
     }
     const startedAt = performance.now();
-    const before = this.#readCumulative().costs;
+    const before = this.costs();
     const look = this.#probes.attachBriefly(shed);
     try {
       await Promise.all([grace.wait(), setTimeout(LOOK_MS)]);
@@ -473,9 +496,9 @@ export class KernelSource implements Disposable {
       look[Symbol.dispose]();
     }
     const seconds = (performance.now() - startedAt) / 1_000;
-    const after = this.#readCumulative().costs;
-    const events = (costs: Map<string, Cost>, program: string): bigint => costs.get(program)?.events ?? 0n;
-    return new Map(shed.map((program) => [program, Number(events(after, program) - events(before, program)) / seconds]));
+    const after = this.costs();
+    const events = ({ byProgram }: ProgramCosts, program: string): number => byProgram.get(program)?.events ?? 0;
+    return new Map(shed.map((program) => [program, (events(after, program) - events(before, program)) / seconds]));
   }
 
   /** Undefined where there is no profile, or it could not be read. */
@@ -576,19 +599,16 @@ export class KernelSource implements Disposable {
     other.setAll(keys, this.#emptyOthers(other), other.entriesMax);
   }
 
-  #costs(costs: Map<string, Cost>, wasUnwanted: ReadonlySet<string>): WindowData["programs"] {
+  #programs({ byProgram }: ProgramCosts, wasUnwanted: ReadonlySet<string>): WindowData["programs"] {
     return this.#probes.states().map(({ program, attached, isDetached, failure }) => {
-      const now = costs.get(program) ?? zeroCost;
-      const last = this.#last.costs.get(program) ?? zeroCost;
+      const now = byProgram.get(program) ?? noCost;
+      const last = this.#last.costs.byProgram.get(program) ?? noCost;
       const events = now.events - last.events;
-      const timed = now.timedEvents - last.timedEvents;
-      // Few timed runs scatter (an interrupt may fall into one): then the average since the start stands in.
-      const [ns, runs] = timed >= TIMED_RUNS_MIN ? [now.timedNs - last.timedNs, timed] : [now.timedNs, now.timedEvents];
       const reason = isDetached ? `${program}: nobody wants what it counts` : (failure?.message ?? "");
       return {
         program,
-        events,
-        kernelNs: runs > 0n ? (ns * events) / runs : 0n,
+        events: BigInt(events),
+        kernelNs: BigInt(Math.round(events * nsPerEvent(last, now))),
         attached: attached || (isDetached && !wasUnwanted.has(program)),
         reason,
       };
@@ -596,18 +616,7 @@ export class KernelSource implements Disposable {
   }
 
   #readCumulative(): Cumulative {
-    const costs = new Map<string, Cost>();
-    const costMap = this.#probes.maps.get("program_costs");
-    const costLayout = this.#probes.layouts.get("program_costs");
-    const oneCost = this.#probes.layouts.get("program_cost");
-    if (costMap !== undefined && costLayout !== undefined && oneCost !== undefined) {
-      const { bytes, stride, cpus } = costMap.getPerCpu();
-      for (const program of costLayout.fields) {
-        const sum = (field: string): bigint => sumPerCpu(bytes, stride, cpus, program.offset + fieldOf(oneCost, field).offset);
-        costs.set(program.name, { events: sum("events"), timedEvents: sum("timed_events"), timedNs: sum("timed_ns") });
-      }
-    }
-    return { drops: this.#readNamedCounters("drops"), misses: this.#probes.recursionMisses(), costs };
+    return { drops: this.#readNamedCounters("drops"), misses: this.#probes.recursionMisses(), costs: this.costs() };
   }
 
   /** A per-CPU map with one struct of __u64: its sums, by field name. */
@@ -620,17 +629,12 @@ export class KernelSource implements Disposable {
   }
 }
 
-interface Cost {
-  readonly events: bigint;
-  readonly timedEvents: bigint;
-  readonly timedNs: bigint;
-}
-const zeroCost: Cost = { events: 0n, timedEvents: 0n, timedNs: 0n };
+const nothingSpent: ProgramCosts = { atMs: 0, byProgram: new Map() };
 
 interface Cumulative {
   readonly drops: Map<string, bigint>;
   readonly misses: Map<string, bigint>;
-  readonly costs: Map<string, Cost>;
+  readonly costs: ProgramCosts;
 }
 
 function sumPerCpu(bytes: Buffer, stride: number, cpus: number, offset: number): bigint {

@@ -108,7 +108,10 @@ function renderWindow(window: LastWindow): string[] {
       ],
       ...(governor === null ? [] : [["saving", describeSavings(governor)]]),
       ["fullest maps", describeFill(window)],
-      ["last window", `${formatDuration(window.lengthMs * 1e6)}, read in ${formatDuration(window.readMs * 1e6)}`],
+      [
+        "last window",
+        `${formatDuration(window.lengthMs * 1e6)}, read in ${formatDuration(window.readMs * 1e6)}${governor?.endedEarly ? `; ended early: ${governor.endedEarly}` : ""}`,
+      ],
     ]),
     "",
     ...table([

@@ -21,6 +21,9 @@ export const windowLengthMsMax = 3_600_000;
 /** Both clocks are read together, so all that may part them between two readings is slewing: 500 ppm of a minute is 30 ms. */
 const stepMsMin = 50;
 
+/** What is left of a window that was ended early ends where that one was to end, unless less is left than this. */
+const restMsMin = 500;
+
 export interface WindowClockOptions {
   readonly windowMs: number;
   readonly wallMs: number;
@@ -43,6 +46,8 @@ export class WindowClock {
   /** The wall clock when the window started; differs from #startMs only while the wall clock is behind what was already recorded. */
   #startWallMs: number;
   #startElapsedMs: number;
+  /** What is left before a boundary is left to the next window if it is shorter than this. */
+  #sliverMs: number;
 
   constructor(options: WindowClockOptions) {
     this.#windowMs = options.windowMs;
@@ -50,6 +55,7 @@ export class WindowClock {
     this.#startWallMs = Math.round(options.wallMs);
     this.#startMs = Math.max(this.#startWallMs, (options.lastStartMs ?? 0) + 1);
     this.#startElapsedMs = options.elapsedMs;
+    this.#sliverMs = options.windowMs / 10;
   }
 
   get windowMs(): number {
@@ -61,19 +67,30 @@ export class WindowClock {
     this.#nextWindowMs = value;
   }
 
-  /** Milliseconds from `wallMs` to the next multiple of the window's length; a window shorter than a tenth is left to the next one. */
+  /**
+   * Milliseconds from `wallMs` to the next multiple of the window's length. A window shorter than a tenth is left to the next one, but not
+   * what is left of a window that was ended early.
+   */
   delayMs(wallMs: number): number {
     const delay = this.#windowMs - (wallMs % this.#windowMs);
-    return delay < this.#windowMs / 10 ? delay + this.#windowMs : delay;
+    return delay < this.#sliverMs ? delay + this.#windowMs : delay;
   }
 
-  /** Ends the current window now and starts the next. */
-  close(wallMs: number, elapsedMs: number): ClosedWindow {
+  /** From the start of the current window to the boundary that `delayMs` speaks of. */
+  lengthMs(wallMs: number): number {
+    return Math.max(0, wallMs - this.#startWallMs) + this.delayMs(wallMs);
+  }
+
+  /**
+   * Ends the current window now and starts the next.
+   * @param isEarly it was not to end at a multiple of its length, but at a second
+   */
+  close(wallMs: number, elapsedMs: number, isEarly = false): ClosedWindow {
     const trueLengthMs = Math.max(1, Math.round(elapsedMs - this.#startElapsedMs));
     const differenceMs = Math.round(wallMs - (this.#startWallMs + trueLengthMs));
     const steppedMs = Math.abs(differenceMs) > stepMsMin ? differenceMs : 0;
     const followsWall = steppedMs === 0 && this.#startMs === this.#startWallMs;
-    const endMs = followsWall ? this.#snap(wallMs) : this.#startMs + trueLengthMs;
+    const endMs = followsWall ? this.#snap(wallMs, isEarly ? 1_000 : this.#windowMs) : this.#startMs + trueLengthMs;
     // Longer than the wire can say means that the host slept; what was counted was counted around the sleep.
     const lengthMs = Math.min(endMs - this.#startMs, windowLengthMsMax);
     const startMs = endMs - lengthMs;
@@ -82,13 +99,14 @@ export class WindowClock {
     this.#startElapsedMs = elapsedMs - (followsWall ? wallMs - endMs : 0);
     this.#startMs = Math.max(this.#startWallMs, startMs + 1);
     this.#windowMs = this.#nextWindowMs;
+    this.#sliverMs = isEarly ? Math.min(restMsMin, this.#windowMs / 2) : this.#windowMs / 10;
     return window;
   }
 
   /** A timer is a few milliseconds late; hosts line up only if the boundary that was meant is the one recorded. */
-  #snap(wallMs: number): number {
+  #snap(wallMs: number, gridMs: number): number {
     const rounded = Math.max(Math.round(wallMs), this.#startMs + 1);
-    const boundary = rounded - (rounded % this.#windowMs);
+    const boundary = rounded - (rounded % gridMs);
     return rounded - boundary <= this.#windowMs / 100 && boundary > this.#startMs ? boundary : rounded;
   }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { WireRow } from "@waggle/signals";
 import type { Collected, Collector } from "./collector.ts";
-import type { EncodedRows, WindowData, WindowSource } from "./source.ts";
+import type { EncodedRows, WindowData, WindowPlan, WindowSource } from "./source.ts";
 import { UnavailableSource } from "./unavailable-source.ts";
 
 /** A source whose windows also hold what collectors have to say. Each collector stands on its own: one that fails takes only its own signals along. */
@@ -42,6 +42,14 @@ export class CollectingSource implements WindowSource {
         ...collected.map(({ signal, state, reason }) => ({ signal, state, reason })),
       ],
     };
+  }
+
+  beginWindow(plan: WindowPlan): void {
+    this.#source.beginWindow?.(plan);
+  }
+
+  look(): string | undefined {
+    return this.#source.look?.();
   }
 
   /** A kernel side that cannot be read leaves what needs no kernel side as it is: collectors are asked all the same, so that each of their windows is one window. */

@@ -65,10 +65,20 @@ export interface GovernorReport {
   readonly agent: number;
   /** What a window costs with the steps in force, by what is known. */
   readonly predicted: number;
-  /** What is done to save, from the next window but one on at the latest. */
+  /** What is done to save, from the next window on. */
   readonly steps: readonly { readonly name: string; readonly words: string; readonly saves: number }[];
   /** Nothing that is left to do would bring the cost under the budget. */
   readonly isExhausted: boolean;
+  /** Why the window was ended before its time; null if it was not. */
+  readonly endedEarly: string | null;
+}
+
+/** What was meant when a window began. */
+export interface WindowPlan {
+  /** From its start to the boundary it is to end at, milliseconds. */
+  readonly lengthMs: number;
+  /** How long windows are that begin and end at boundaries. */
+  readonly regularMs: number;
 }
 
 /** Where windows come from: the kernel, or on a host where that is impossible, a source that says so. */
@@ -78,6 +88,13 @@ export interface WindowSource {
    * @param rowsMax rows of one signal to stay within, the rest summed into `~other`; a source with a lower cap of its own keeps to that
    */
   readWindow(rowsMax?: number): Promise<WindowData>;
+  /** Told of each window that begins. */
+  beginWindow?(plan: WindowPlan): void;
+  /**
+   * Asked once a second while a window is under way, so it has to be cheap: why the window should end now, or undefined. After an answer of words the next call is that
+   * of `readWindow`.
+   */
+  look?(): string | undefined;
   /** Signals that are not wanted from the next window on, in place of those that were named with the same reason before. */
   setDisabled?(signals: ReadonlySet<string>, reason: string): void;
   /** Share of one core that the agent and its programs may use. */

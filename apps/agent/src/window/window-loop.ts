@@ -41,6 +41,9 @@ const envelopeBytes = 8 * 1024;
 /** Walking a million sockets takes a second. */
 const cutDelayMsMax = 5_000;
 
+/** A source is asked at each second of the wall clock whether the window should end, but neither this soon after its start nor this soon before its end. */
+const lookGapMs = 500;
+
 /** Cuts time into windows; at the end of each reads the source, assembles a Snapshot and spools it. */
 export class WindowLoop {
   readonly #options: WindowLoopOptions;
@@ -95,9 +98,9 @@ export class WindowLoop {
 
   async #run(): Promise<void> {
     while (!this.#stop.signal.aborted) {
-      await this.#waitForBoundary();
+      const isEarly = await this.#waitForEnd();
       try {
-        await this.#endWindow();
+        await this.#endWindow(isEarly);
       } catch (error) {
         // Nothing in here is expected to throw; a window less is better than an agent less.
         this.#options.log.error("window was lost", { error: (error as Error).stack ?? String(error) });
@@ -105,17 +108,41 @@ export class WindowLoop {
     }
   }
 
-  async #waitForBoundary(): Promise<void> {
-    const { clock } = this.#options;
-    const delayMs = this.#windowClock.delayMs(clock.wallMs());
-    const dueElapsedMs = clock.elapsedMs() + delayMs;
-    const sleep = this.#options.sleep ?? sleepByTimer;
-    await sleep(delayMs, this.#stop.signal);
-    // Timers of Node.js may fire up to a millisecond early, and a window that ends at 9.999 would start the next one in the wrong second.
-    while (!this.#stop.signal.aborted && clock.elapsedMs() < dueElapsedMs) await sleep(1, this.#stop.signal);
+  /** Returns whether it is the source that wants the window to end, before the boundary. */
+  async #waitForEnd(): Promise<boolean> {
+    const { clock, source } = this.#options;
+    const wallMs = clock.wallMs();
+    const startMs = clock.elapsedMs();
+    const dueMs = startMs + this.#windowClock.delayMs(wallMs);
+    source.beginWindow?.({ lengthMs: this.#windowClock.lengthMs(wallMs), regularMs: this.#windowClock.windowMs });
+    let lookedMs = startMs;
+    while (source.look !== undefined && !this.#stop.signal.aborted) {
+      const nowMs = clock.elapsedMs();
+      let lookMs = nowMs + 1_000 - (clock.wallMs() % 1_000);
+      if (lookMs < lookedMs + lookGapMs) lookMs += 1_000;
+      if (lookMs > dueMs - lookGapMs) break;
+      await this.#waitUntil(lookMs);
+      if (this.#stop.signal.aborted) break;
+      lookedMs = clock.elapsedMs();
+      const reason = source.look();
+      if (reason === undefined) continue;
+      this.#options.log.info("window is ended early", { reason });
+      return true;
+    }
+    await this.#waitUntil(dueMs);
+    return false;
   }
 
-  async #endWindow(): Promise<void> {
+  async #waitUntil(elapsedMs: number): Promise<void> {
+    const { clock } = this.#options;
+    const sleep = this.#options.sleep ?? sleepByTimer;
+    const delayMs = elapsedMs - clock.elapsedMs();
+    if (delayMs > 0) await sleep(delayMs, this.#stop.signal);
+    // Timers of Node.js may fire up to a millisecond early, and a window that ends at 9.999 would start the next one in the wrong second.
+    while (!this.#stop.signal.aborted && clock.elapsedMs() < elapsedMs) await sleep(1, this.#stop.signal);
+  }
+
+  async #endWindow(isEarly: boolean): Promise<void> {
     const { clock, spool, source, serverClock, identity, log } = this.#options;
     const askedAt = { wallMs: clock.wallMs(), elapsedMs: clock.elapsedMs() };
     let data: WindowData;
@@ -129,7 +156,7 @@ export class WindowLoop {
     // The counters are cut a little after they were asked for, as sockets are walked before. A clock stepped in between tells nothing.
     const cutMs = (data.endedAtMs ?? askedAt.wallMs) - askedAt.wallMs;
     const lateMs = cutMs > 0 && cutMs < cutDelayMsMax ? cutMs : 0;
-    const window = this.#windowClock.close(askedAt.wallMs + lateMs, askedAt.elapsedMs + lateMs);
+    const window = this.#windowClock.close(askedAt.wallMs + lateMs, askedAt.elapsedMs + lateMs, isEarly);
     if (window.steppedMs !== 0) log.warn("wall clock was stepped", { steppedMs: window.steppedMs });
     const own = this.#measureOwnCost();
     const assembled = assembleWindow(data, own, { refusedSignals: this.#refusedSignals, bytesMax: this.#frameBytesMax - envelopeBytes });
