@@ -65,10 +65,11 @@ function lossLine({ tracer, load, cpu }: Loss): Measurement {
   return { what: `${what}: lost with ${tracer}`, value: cpu * 100, unit: "%", against: { what: "limit", value: LOSS_LIMIT_RATIO * 100 } };
 }
 
-function sustainedLine({ load, afterSeconds, cpu }: SustainedLoss): Measurement {
+function sustainedLine({ load, afterSeconds, seconds, cpu }: SustainedLoss): Measurement {
   const what = loadKinds.find(({ kind }) => kind === load)?.what ?? load;
   const limit = { what: "limit", value: LOSS_LIMIT_RATIO * 100 };
-  return { what: `${what}, after ${afterSeconds} s of it: lost with the agent`, value: cpu * 100, unit: "%", against: limit };
+  const when = afterSeconds === 0 ? `in its first ${seconds} s` : `after ${afterSeconds} s of it`;
+  return { what: `${what}, ${when}: lost with the agent`, value: cpu * 100, unit: "%", against: limit };
 }
 
 /** Seconds from the end of a marked workload until its calls can be queried. The last window it can be in ends within one window. */

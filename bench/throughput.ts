@@ -17,8 +17,12 @@ import * as scripts from "./tracer-scripts.ts";
 
 const ROUNDS = 8;
 const LOAD_SECONDS = 1.5;
-/** A flood is over the budget for two windows, and steps are taken one window after another. */
-const GOVERNED_SECONDS = 60;
+/** A load that begins out of nowhere is measured until each of these; by the last one the governor has done about it what it does. */
+const ONSET_SECONDS = [10, 30, 60] as const;
+/** The load is run in pieces of this length, as the CPU time of a process' children is known once they have ended. */
+const PIECE_SECONDS = 2;
+/** Where in one of the agent's windows of 10 s the load begins: in the middle, so that neither it nor its end is near. */
+const WINDOW_MS = 10_000;
 /** Two windows, with the moments in which the governor looks whether the flood is over. */
 const SUSTAINED_SECONDS = 20;
 /** The kernel takes programs off their hooks some time after the process that held them has ended. */
@@ -33,6 +37,7 @@ export const loadKinds = [
 type LoadKind = (typeof loadKinds)[number]["kind"];
 
 interface Pace {
+  readonly operations: number;
   readonly perSecond: number;
   /** CPU time of the load's own processes, what tracing adds to them included. */
   readonly cpuNs: number;
@@ -122,8 +127,8 @@ class Agent implements Tracing {
     this.#directory = directory;
   }
 
-  static async start(): Promise<Agent> {
-    const root = fileURLToPath(new URL("..", import.meta.url));
+  /** @param root of the project whose agent it is: it has to be built */
+  static async start(root = fileURLToPath(new URL("..", import.meta.url))): Promise<Agent> {
     const directory = mkdtempSync(join(tmpdir(), "waggle-bench-agent-"));
     const server = await new IngestServer().start();
     const staged = stageAgent(root, directory, randomUUID());
@@ -210,7 +215,23 @@ class LoadProgram implements Disposable {
     const code = await new Promise<number | null>((resolve) => child.once("close", resolve));
     const [operations, wallNs, cpuNs] = text.trim().split(" ").map(Number) as [number, number, number];
     if (code !== 0 || !(operations > 0)) throw new Error(`throughput-load ${kind} ended with ${code}`);
-    return { perSecond: (operations / wallNs) * 1e9, cpuNs: cpuNs / operations };
+    return { operations, perSecond: (operations / wallNs) * 1e9, cpuNs: cpuNs / operations };
+  }
+
+  /** Goes on for as long as the last of `seconds` says. Returns the pace from the start until each of them. */
+  async pacesUntil(kind: LoadKind, seconds: readonly number[]): Promise<Pace[]> {
+    const paces: Pace[] = [];
+    let [operations, cpuNs] = [0, 0];
+    const beganMs = performance.now();
+    for (const until of seconds) {
+      while (performance.now() - beganMs < until * 1_000 - PIECE_SECONDS * 500) {
+        const piece = await this.pace(kind, PIECE_SECONDS);
+        operations += piece.operations;
+        cpuNs += piece.cpuNs * piece.operations;
+      }
+      paces.push({ operations, perSecond: operations / ((performance.now() - beganMs) / 1_000), cpuNs: cpuNs / operations });
+    }
+    return paces;
   }
 
   async paces(): Promise<Paces> {
@@ -275,39 +296,52 @@ export async function measureThroughput(onRound: (soFar: ThroughputResult) => vo
   return summary(ROUNDS);
 }
 
-/** What a load loses that goes on, when the agent's governor has had its time to act on it. */
+/** What a load loses that goes on. */
 export interface SustainedLoss {
   readonly load: LoadKind;
-  /** How long the load had run before the time that counts. */
+  /** How long the load had run before the time that counts, and how long that was. */
   readonly afterSeconds: number;
+  readonly seconds: number;
   readonly throughput: number;
   /** By the load's CPU time per operation. */
   readonly cpu: number;
 }
 
 /**
- * Loads that go on for a minute before they are measured, each between two runs without the agent. A budget on the host bounds what the agent takes, not what its
- * first windows take: what `measureThroughput` sees is a load that has just begun.
+ * Loads that begin out of nowhere and go on, each between two runs without the agent: what they lose in their first 10, 30 and 60 s, and after them. A budget on the host
+ * bounds what the agent takes, but for the moment until it is seen what a load costs: what `measureThroughput` sees is a load that has just begun.
  */
-export async function measureSustained(): Promise<readonly SustainedLoss[]> {
+export async function measureSustained(
+  kinds: readonly LoadKind[] = loadKinds.map(({ kind }) => kind),
+  root?: string,
+): Promise<readonly SustainedLoss[]> {
   using program = new LoadProgram();
   const losses: SustainedLoss[] = [];
-  for (const { kind } of loadKinds) {
-    const before = await program.pace(kind, SUSTAINED_SECONDS);
-    let traced: Pace;
+  const bare = async (kind: LoadKind): Promise<Pace> => (await program.pacesUntil(kind, [SUSTAINED_SECONDS]))[0] as Pace;
+  for (const kind of kinds) {
+    const before = await bare(kind);
+    let onset: Pace[];
+    let governed: Pace;
     {
-      await using _agent = await Agent.start();
-      await program.pace(kind, GOVERNED_SECONDS);
-      traced = await program.pace(kind, SUSTAINED_SECONDS);
+      await using _agent = await Agent.start(root);
+      // The agent's first window is over; from here on it sees a host that does little.
+      await sleep(1.5 * WINDOW_MS - (Date.now() % WINDOW_MS));
+      onset = await program.pacesUntil(kind, ONSET_SECONDS);
+      governed = await program.pace(kind, SUSTAINED_SECONDS);
     }
     await sleep(SETTLE_MS);
-    const after = await program.pace(kind, SUSTAINED_SECONDS);
-    losses.push({
+    const after = await bare(kind);
+    const loss = (afterSeconds: number, seconds: number, traced: Pace): SustainedLoss => ({
       load: kind,
-      afterSeconds: GOVERNED_SECONDS,
+      afterSeconds,
+      seconds,
       throughput: 1 - traced.perSecond / ((before.perSecond + after.perSecond) / 2),
       cpu: 1 - (before.cpuNs + after.cpuNs) / 2 / traced.cpuNs,
     });
+    losses.push(
+      ...ONSET_SECONDS.map((seconds, index) => loss(0, seconds, onset[index] as Pace)),
+      loss(ONSET_SECONDS.at(-1) as number, SUSTAINED_SECONDS, governed),
+    );
   }
   return losses;
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { noCost, nsPerEvent, type ProgramCosts } from "../snapshot/program-costs.ts";
+import { cpus } from "node:os";
+import { nsPerEvent, type ProgramCosts } from "../snapshot/program-costs.ts";
 import type { KernelSource, WindowData as KernelWindow } from "../snapshot/window-reader.ts";
-import type { GovernorReport, WindowPlan, WindowSource } from "../window/source.ts";
-import { Governor, kernelNsOf, type ProgramPaces } from "./governor.ts";
+import type { GovernorReport, WindowLook, WindowPlan, WindowSource } from "../window/source.ts";
+import { entryNs, Governor, kernelNsOf, type ProgramPaces } from "./governor.ts";
 
 export type GovernedWindow = KernelWindow & { readonly governor: GovernorReport };
 
@@ -18,12 +19,16 @@ export interface GovernedSourceOptions {
 /** What is governed: a `KernelSource`, or what stands in for one. */
 export type Governed = Pick<KernelSource, "readWindow" | "costs" | "programs" | "setSavings" | "setDisabled" | "setWatched" | "close">;
 
+/** The most of a CPU that programs take, in a loop of nothing but system calls. */
+const PACE_MAX = 0.75;
 /** So many windows are ended early before one ends at a boundary again. */
 const EARLY_ENDS_MAX = 3;
 /** After an early end that has changed nothing, so many windows end at boundaries before there may be another. */
 const PATIENT_WINDOWS = 6;
-/** The shortest of the latest seconds of a window in which this much of it was spent say what a load that goes on will cost. */
-const SURGE_RATIO = 0.5;
+/** Prices scatter: a window is reckoned through once it has cost this share of what it would be ended for, by what programs have cost so far. */
+const SUSPECT_RATIO = 0.25;
+/** The shortest stretch up to now in which this much of what a window has cost was spent says what a load that goes on will cost. */
+const SURGE_RATIO = 0.4;
 
 /**
  * The kernel's windows under a budget: each one's cost decides how the next is measured. A window that is sure to be far over the budget is to be ended early, so that this
@@ -34,13 +39,16 @@ export class GovernedSource implements WindowSource {
   readonly #governor: Governor;
   readonly #cpuNs: () => number;
   readonly #onChange: (report: GovernorReport) => void;
+  readonly #cpus = cpus().length;
   #lastCpuNs: number;
   #lastMs: number;
   #plan: WindowPlan | undefined;
-  /** As of the start of the window under way, then at each second that it was looked at. */
+  /** As of the start of the window under way, then each time that it was looked at. */
   #looks: ProgramCosts[];
   /** In the window under way. */
   #attached: ReadonlySet<string>;
+  /** ns of a run of each program in the order of `looks`, by all that it has cost; 0: it is off its hook. */
+  #prices: Float64Array;
   #savedRates: ReadonlyMap<string, number> = new Map();
   #endedEarly: string | null = null;
   #earlyEndsLeft = EARLY_ENDS_MAX;
@@ -55,24 +63,36 @@ export class GovernedSource implements WindowSource {
     this.#lastMs = performance.now();
     this.#looks = [source.costs()];
     this.#attached = attachedOf(source);
+    this.#prices = this.#pricesSoFar();
   }
 
-  beginWindow(plan: WindowPlan): void {
+  beginWindow(plan: WindowPlan): number {
     this.#plan = plan;
+    this.#endedEarly = null;
+    return this.#nextLookMs(plan, 0);
   }
 
-  look(): string | undefined {
-    if (this.#plan === undefined) return undefined;
-    const { lengthMs } = this.#plan;
+  look(): WindowLook {
+    const plan = this.#plan ?? { lengthMs: Number.POSITIVE_INFINITY };
     const now = this.#source.costs();
     const [start] = this.#looks as [ProgramCosts];
     this.#looks.push(now);
+    let spentNs = now.weighRuns(start, this.#prices);
+    if (spentNs < SUSPECT_RATIO * this.#governor.excessNs(plan.lengthMs)) return { againInMs: this.#nextLookMs(plan, spentNs) };
     const spentMs = now.atMs - start.atMs;
-    const spentNs = kernelNsOf(this.#paces(start, now), spentMs);
-    if (this.#earlyEndsLeft === 0 || !this.#governor.isSureToExceed(lengthMs, spentNs, () => this.#surge(now))) return undefined;
+    spentNs = kernelNsOf(this.#paces(start, now), spentMs);
+    const isSure = spentNs > this.#governor.excessNs(plan.lengthMs);
+    if (!isSure) return { againInMs: this.#nextLookMs(plan, spentNs) };
+    if (!this.#governor.canSave(this.#surge(now))) return { againInMs: Number.POSITIVE_INFINITY };
     const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;
-    this.#endedEarly = `programs took ${seconds(spentNs / 1e6)} of CPU in ${seconds(spentMs)}, more than twice the budget of the window's ${seconds(lengthMs)}`;
-    return this.#endedEarly;
+    this.#endedEarly = `programs took ${seconds(spentNs / 1e6)} of CPU in ${seconds(spentMs)}, more than twice the budget of the window's ${seconds(plan.lengthMs)}`;
+    return { endNow: this.#endedEarly };
+  }
+
+  /** Until then the window cannot be sure to be far over the budget, whatever begins now. */
+  #nextLookMs({ lengthMs }: Pick<WindowPlan, "lengthMs">, spentNs: number): number {
+    if (this.#earlyEndsLeft === 0) return Number.POSITIVE_INFINITY;
+    return (this.#governor.excessNs(lengthMs) - spentNs) / 1e6 / (PACE_MAX * this.#cpus);
   }
 
   async readWindow(rowsMax?: number): Promise<GovernedWindow> {
@@ -84,6 +104,7 @@ export class GovernedSource implements WindowSource {
     this.#savedRates = data.savedRates;
     this.#attached = attachedOf(this.#source);
     this.#looks = [data.costs];
+    this.#prices = this.#pricesSoFar();
     return { ...data, governor: governor as GovernorReport };
   }
 
@@ -125,11 +146,21 @@ export class GovernedSource implements WindowSource {
     }
   }
 
+  #pricesSoFar(): Float64Array {
+    const [start] = this.#looks as [ProgramCosts];
+    return Float64Array.from(start.programs, (program) => {
+      const { timedEvents, timedNs } = start.get(program);
+      if (!this.#attached.has(program)) return 0;
+      // What has never run may cost anything.
+      return entryNs(program) + (timedEvents === 0 ? UNKNOWN_NS : timedNs / timedEvents);
+    });
+  }
+
   /** Between two moments of the window under way. */
   #paces(from: ProgramCosts, to: ProgramCosts): ProgramPaces {
     const seconds = Math.max(1, to.atMs - from.atMs) / 1_000;
-    return [...to.byProgram].map(([program, cost]) => {
-      const before = from.byProgram.get(program) ?? noCost;
+    return to.programs.map((program) => {
+      const [before, cost] = [from.get(program), to.get(program)];
       return this.#attached.has(program)
         ? { program, eventsPerSecond: (cost.events - before.events) / seconds, nsPerEvent: nsPerEvent(before, cost) }
         : { program, eventsPerSecond: this.#savedRates.get(program) ?? null, nsPerEvent: 0 };
@@ -137,7 +168,7 @@ export class GovernedSource implements WindowSource {
   }
 
   /**
-   * As of the latest seconds in which half of what the window has cost was spent. A load that began in the window's last seconds is not watered down by those before it, and one that
+   * As of the latest looks since which much of what the window has cost was spent. A load that began in the window's last seconds is not watered down by those before it, and one that
    * comes in bursts does not count as if each second were one.
    */
   #surge(now: ProgramCosts): ProgramPaces {
@@ -164,6 +195,8 @@ export class GovernedSource implements WindowSource {
     this.#source.close();
   }
 }
+
+const UNKNOWN_NS = 1_000;
 
 /** Looks are a second apart, but for the first; what is shorter is chance. */
 const SURGE_MS_MIN = 500;

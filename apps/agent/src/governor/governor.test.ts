@@ -2,7 +2,7 @@
 import { catalogue } from "@waggle/signals";
 import { describe, expect, it } from "vitest";
 import { unwantedPrograms } from "../snapshot/window-mode.ts";
-import { entryNs, Governor, type WindowCost } from "./governor.ts";
+import { entryNs, Governor, type ProgramPaces, type WindowCost } from "./governor.ts";
 import { ladder, signalsOfStep } from "./ladder.ts";
 
 const BUDGET = 0.02;
@@ -218,6 +218,65 @@ describe("Governor", () => {
     expect(steps()).toEqual(["no-peer"]);
     for (let window = 0; window < 60; window++) observe(0.005, 20);
     expect(steps()).toEqual([]);
+  });
+
+  it("goes by the seconds in which it was spent where a window was far over the budget, and by the window as a whole where it was not", () => {
+    const paces = (perSecond: number): ProgramPaces => [{ program: "on_sys_exit", eventsPerSecond: perSecond, nsPerEvent: 130 }];
+    const stepsAfter = (average: number, late: number): string[] => {
+      const governor = new Governor(BUDGET);
+      governor.observe({ windowMs: 10_000, programs: paces(20_000), agentNs: 0 });
+      governor.observe({ windowMs: 10_000, programs: paces(average), surge: () => paces(late), agentNs: 0 });
+      return governor.state.steps.map(({ name }) => name);
+    };
+    expect(stepsAfter(210_000, 210_000)).toEqual(["calls/8"]);
+    expect(stepsAfter(210_000, 1_000_000)).toEqual(["off-calls"]);
+    expect(stepsAfter(190_000, 1_000_000)).toEqual([]);
+  });
+
+  it("counts windows that were ended early as the part of one that they are: a step is given back after the time that it takes otherwise", () => {
+    const windowsUntilBack = (windowMs: number): number => {
+      const governor = new Governor(BUDGET);
+      const observe = (perSecond: number, ms: number): boolean =>
+        governor.observe({
+          windowMs: ms,
+          regularity: ms / 10_000,
+          programs: [{ program: "on_sys_exit", eventsPerSecond: perSecond, nsPerEvent: 130 }],
+          agentNs: 0,
+        });
+      observe(20_000, 10_000);
+      observe(1_500_000, 10_000);
+      expect(governor.state.steps).toHaveLength(1);
+      for (let windows = 1; windows < 100; windows++) if (observe(20_000, windowMs)) return windows;
+      return 100;
+    };
+    expect(windowsUntilBack(10_000)).toBe(6);
+    expect(windowsUntilBack(2_000)).toBe(30);
+  });
+
+  it("is sure that a window is far over the budget when its programs alone have cost twice the budget of all of it, the agent's average included", () => {
+    const governor = new Governor(BUDGET);
+    expect(governor.excessNs(10_000)).toBe(2 * BUDGET * 10e9);
+    expect(governor.excessNs(3_000)).toBe(2 * BUDGET * 3e9);
+    const observe = (agent: number): void => {
+      for (let window = 0; window < 40; window++) governor.observe({ windowMs: 10_000, programs: [], agentNs: agent * 10e9 });
+    };
+    observe(0.25 * BUDGET);
+    expect(governor.excessNs(10_000)).toBeCloseTo(1.75 * BUDGET * 10e9, -3);
+    // An agent that needs more than there is is no reason to give it more windows to read.
+    observe(3 * BUDGET);
+    expect(governor.excessNs(10_000)).toBeCloseTo(1.25 * BUDGET * 10e9, -3);
+  });
+
+  it("knows when nothing is left that would help", () => {
+    const paces = (program: string): ProgramPaces => [{ program, eventsPerSecond: 1_500_000, nsPerEvent: 100 }];
+    const governor = new Governor(BUDGET);
+    // No step touches what nobody may lose.
+    expect(governor.canSave(paces("on_mark_victim"))).toBe(false);
+    expect(governor.canSave(paces("on_sys_exit"))).toBe(true);
+    governor.observe({ windowMs: 10_000, programs: paces("on_sys_exit"), agentNs: 0 });
+    expect(governor.state.steps.map(({ name }) => name)).toEqual(["off-calls"]);
+    expect(governor.canSave(paces("on_sys_exit"))).toBe(false);
+    expect(governor.canSave(paces("on_sched_switch"))).toBe(true);
   });
 
   it("follows a budget that is changed while it runs", () => {

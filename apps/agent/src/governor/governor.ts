@@ -126,19 +126,20 @@ export class Governor {
   }
 
   /**
-   * Whether a window of this length is far over the budget whatever its rest may bring, and something can be done about that. The agent's process counts with its average:
-   * what it takes in bursts is no reason to give it more windows to read, and where it needs all of the budget, the kernel's side still has its share.
-   * @param kernelNs what the programs have cost since the window began, by `kernelNsOf`
-   * @param surge paces of late
+   * What the programs have to cost (ns) for a window of this length to be far over the budget whatever else happens in it. The agent's process counts with its average: what it takes in
+   * bursts is no reason to give it more windows to read, and where it needs all of the budget, the kernel's side still has its share.
    */
-  isSureToExceed(windowMs: number, kernelNs: number, surge: () => ProgramPaces): boolean {
-    const agent = Math.min(this.#agentOnceWarm, (1 - KERNEL_RATIO) * this.#budget);
-    if (kernelNs <= (OVER_AT_ONCE * this.#budget - agent) * windowMs * 1e6) return false;
+  excessNs(windowMs: number): number {
+    return (OVER_AT_ONCE * this.#budget - Math.min(this.#agentOnceWarm, (1 - KERNEL_RATIO) * this.#budget)) * windowMs * 1e6;
+  }
+
+  /** Whether there is a step left that would save something at these paces. */
+  canSave(paces: ProgramPaces): boolean {
     const known = new Map(this.#rates);
-    this.#noteRates(surge());
-    const canSave = ladder.some((step) => !this.#steps.has(step) && this.#saving(step) >= WORTH_RATIO * this.#budget);
+    this.#noteRates(paces);
+    const can = ladder.some((step) => !this.#steps.has(step) && this.#saving(step) >= WORTH_RATIO * this.#budget);
     this.#rates = known;
-    return canSave;
+    return can;
   }
 
   get state(): Omit<GovernorReport, "endedEarly"> {
@@ -258,7 +259,7 @@ export class Governor {
   /** What a window would cost with these steps, as a share of one core, at the rates that were seen last. */
   #predict(steps: ReadonlySet<Step>): number {
     // Half of what the agent does at rest has nothing to do with rows.
-    return this.#predictKernel(steps) + this.#agentOnceWarm + (this.#spared - this.#sparedBy(steps)) * this.#agent * 0.5;
+    return this.#predictKernel(steps) + this.#agentOnceWarm * (1 + 0.5 * (this.#spared - this.#sparedBy(steps)));
   }
 
   #predictKernel(steps: ReadonlySet<Step>): number {

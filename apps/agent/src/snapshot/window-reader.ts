@@ -19,7 +19,7 @@ import type { DimensionNames } from "./dimension-text.ts";
 import { KeyRows } from "./key-rows.ts";
 import { fieldOf, layoutProblem } from "./layout.ts";
 import { type NameResolver, ProcessRegistry } from "./process-registry.ts";
-import { noCost, nsPerEvent, ProgramCostReader, type ProgramCosts } from "./program-costs.ts";
+import { nsPerEvent, ProgramCostReader, ProgramCosts } from "./program-costs.ts";
 import { RowAccumulator } from "./row-accumulator.ts";
 import { TextRegistry } from "./text-registry.ts";
 import { exactMode, modeFields, qualify, signalsOff, unwantedPrograms, type WindowMode } from "./window-mode.ts";
@@ -129,7 +129,7 @@ export class KernelSource implements Disposable {
   #isReading = false;
   #isClosed = false;
   /** Cumulative figures at the end of the last window, and what had been dropped at the end of the one before. */
-  #last: Cumulative = { drops: new Map(), misses: new Map(), costs: nothingSpent };
+  #last: Cumulative = { drops: new Map(), misses: new Map(), costs: new ProgramCosts(0) };
   #dropsBefore: ReadonlyMap<string, bigint> = new Map();
   readonly #accounting = new Accounting(quantitySources(), () => this.#readNamedCounters("accounting"));
 
@@ -213,7 +213,7 @@ export class KernelSource implements Disposable {
 
   /** What each program has cost so far: cheap enough to be asked while a window is under way. */
   costs(): ProgramCosts {
-    return this.#costReader?.read() ?? { ...nothingSpent, atMs: performance.now() };
+    return this.#costReader?.read() ?? new ProgramCosts(performance.now());
   }
 
   /** How to save, from the next window on. */
@@ -497,8 +497,7 @@ export class KernelSource implements Disposable {
     }
     const seconds = (performance.now() - startedAt) / 1_000;
     const after = this.costs();
-    const events = ({ byProgram }: ProgramCosts, program: string): number => byProgram.get(program)?.events ?? 0;
-    return new Map(shed.map((program) => [program, (events(after, program) - events(before, program)) / seconds]));
+    return new Map(shed.map((program) => [program, (after.get(program).events - before.get(program).events) / seconds]));
   }
 
   /** Undefined where there is no profile, or it could not be read. */
@@ -599,10 +598,10 @@ export class KernelSource implements Disposable {
     other.setAll(keys, this.#emptyOthers(other), other.entriesMax);
   }
 
-  #programs({ byProgram }: ProgramCosts, wasUnwanted: ReadonlySet<string>): WindowData["programs"] {
+  #programs(costs: ProgramCosts, wasUnwanted: ReadonlySet<string>): WindowData["programs"] {
     return this.#probes.states().map(({ program, attached, isDetached, failure }) => {
-      const now = byProgram.get(program) ?? noCost;
-      const last = this.#last.costs.byProgram.get(program) ?? noCost;
+      const now = costs.get(program);
+      const last = this.#last.costs.get(program);
       const events = now.events - last.events;
       const reason = isDetached ? `${program}: nobody wants what it counts` : (failure?.message ?? "");
       return {
@@ -628,8 +627,6 @@ export class KernelSource implements Disposable {
     return new Map(layout.fields.map((field) => [field.name, sumPerCpu(bytes, stride, cpus, field.offset)]));
   }
 }
-
-const nothingSpent: ProgramCosts = { atMs: 0, byProgram: new Map() };
 
 interface Cumulative {
   readonly drops: Map<string, bigint>;

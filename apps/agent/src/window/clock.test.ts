@@ -60,6 +60,45 @@ describe("WindowClock", () => {
     expect(clock.delayMs(host.wall)).toBe(998);
   });
 
+  it("ends a window early at the second that was meant, and what is left of it where it was to end, without gap or overlap", () => {
+    const host = new Host(base);
+    const clock = host.clock();
+    const windows = [3_000, 5_000, 9_000, 10_000, 14_000, 20_000].map((atMs) => {
+      host.pass(base + atMs - host.wall + 4);
+      return clock.close(host.wall, host.elapsed, atMs % 10_000 !== 0);
+    });
+    expect(windows.map(({ startMs, lengthMs }) => [startMs - base, lengthMs])).toEqual([
+      [0, 3_000],
+      [3_000, 2_000],
+      [5_000, 4_000],
+      [9_000, 1_000],
+      [10_000, 4_000],
+      [14_000, 6_000],
+    ]);
+    expect(windows.every(({ steppedMs }) => steppedMs === 0)).toBe(true);
+  });
+
+  it("ends what is left of a window at the boundary however little that is, and starts the tenth that a whole one would leave to the next as before", () => {
+    const host = new Host(base);
+    const clock = host.clock();
+    host.pass(9_004);
+    clock.close(host.wall, host.elapsed, true);
+    expect(clock.delayMs(host.wall)).toBe(996);
+    expect(clock.lengthMs(host.wall)).toBe(1_000);
+    host.pass(997);
+    expect(clock.close(host.wall, host.elapsed)).toMatchObject({ startMs: base + 9_000, lengthMs: 1_000 });
+    expect(clock.lengthMs(host.wall)).toBe(10_000);
+    expect(new Host(base + 9_400).clock().lengthMs(base + 9_400)).toBe(10_600);
+  });
+
+  it("records a window that ended well after the second that was meant as it was", () => {
+    const host = new Host(base);
+    const clock = host.clock();
+    host.pass(3_300);
+    expect(clock.close(host.wall, host.elapsed, true)).toMatchObject({ startMs: base, lengthMs: 3_300 });
+    expect(clock.delayMs(host.wall)).toBe(6_700);
+  });
+
   it("leaves a sliver before the first boundary to the next window", () => {
     const host = new Host(base + 9_800);
     expect(host.clock().delayMs(host.wall)).toBe(10_200);

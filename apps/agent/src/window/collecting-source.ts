@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { WireRow } from "@waggle/signals";
 import type { Collected, Collector } from "./collector.ts";
-import type { EncodedRows, WindowData, WindowPlan, WindowSource } from "./source.ts";
+import type { EncodedRows, WindowData, WindowLook, WindowPlan, WindowSource } from "./source.ts";
 import { UnavailableSource } from "./unavailable-source.ts";
 
 /** A source whose windows also hold what collectors have to say. Each collector stands on its own: one that fails takes only its own signals along. */
@@ -44,12 +44,12 @@ export class CollectingSource implements WindowSource {
     };
   }
 
-  beginWindow(plan: WindowPlan): void {
-    this.#source.beginWindow?.(plan);
+  beginWindow(plan: WindowPlan): number {
+    return this.#source.beginWindow?.(plan) ?? Number.POSITIVE_INFINITY;
   }
 
-  look(): string | undefined {
-    return this.#source.look?.();
+  look(): WindowLook {
+    return this.#source.look?.() ?? { againInMs: Number.POSITIVE_INFINITY };
   }
 
   /** A kernel side that cannot be read leaves what needs no kernel side as it is: collectors are asked all the same, so that each of their windows is one window. */

@@ -81,6 +81,9 @@ export interface WindowPlan {
   readonly regularMs: number;
 }
 
+/** Why the window should end now, or after how many milliseconds it should be looked at again at the earliest; Infinity: not at all. */
+export type WindowLook = { readonly endNow: string } | { readonly againInMs: number };
+
 /** Where windows come from: the kernel, or on a host where that is impossible, a source that says so. */
 export interface WindowSource {
   /**
@@ -88,13 +91,10 @@ export interface WindowSource {
    * @param rowsMax rows of one signal to stay within, the rest summed into `~other`; a source with a lower cap of its own keeps to that
    */
   readWindow(rowsMax?: number): Promise<WindowData>;
-  /** Told of each window that begins. */
-  beginWindow?(plan: WindowPlan): void;
-  /**
-   * Asked once a second while a window is under way, so it has to be cheap: why the window should end now, or undefined. After an answer of words the next call is that
-   * of `readWindow`.
-   */
-  look?(): string | undefined;
+  /** Told of each window that begins. Returns after how many milliseconds a look at it is worth while at the earliest; Infinity: none is. */
+  beginWindow?(plan: WindowPlan): number;
+  /** Looks at the window under way: it should end now, which the next call of `readWindow` is then to bring about, or be looked at again. */
+  look?(): WindowLook;
   /** Signals that are not wanted from the next window on, in place of those that were named with the same reason before. */
   setDisabled?(signals: ReadonlySet<string>, reason: string): void;
   /** Share of one core that the agent and its programs may use. */

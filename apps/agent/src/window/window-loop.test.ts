@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { silentLogger } from "../log.ts";
 import { Spool } from "../spool/spool.ts";
 import { ServerClock } from "../stream/server-clock.ts";
-import type { WindowSource } from "./source.ts";
+import type { WindowPlan, WindowSource } from "./source.ts";
 import { UnavailableSource } from "./unavailable-source.ts";
 import { type SpooledWindow, WindowLoop } from "./window-loop.ts";
 
@@ -43,6 +43,9 @@ function startLoop(source: WindowSource, windows: SpooledWindow[] = [], sleep?: 
 
 const pass = (ms: number) => Object.assign(clock, { wall: clock.wall + ms, elapsed: clock.elapsed + ms });
 const snapshot = async (sequence: number) => Snapshot.decode((await spool.read(sequence))?.payload as Uint8Array);
+
+/** From the start of a window to the boundary of 10 s after it. */
+const lengthOfPlan = (extents: readonly (readonly number[])[], index: number): number => 10_000 - ((extents[index]?.[0] ?? 0) % 10_000);
 
 describe("WindowLoop", () => {
   it("spools the last, partial window with its true start and length when it stops", async () => {
@@ -111,6 +114,53 @@ describe("WindowLoop", () => {
     expect(spool.claims().reduce((sum, claim) => sum + claim.rows, 0)).toBe(
       windows.flatMap(({ assembled }) => assembled.blocks).reduce((sum, block) => sum + block.rows, 0),
     );
+  });
+
+  it("ends a window when the source wants it, at a second, and the next one at the boundary, without gap or overlap", async () => {
+    const data = await new UnavailableSource("failed", "").readWindow();
+    const windows: SpooledWindow[] = [];
+    const plans: WindowPlan[] = [];
+    const looksAt: number[] = [];
+    const wanted = new Set([14_000, 19_000, 24_000, 26_000, 27_000]);
+    const source: WindowSource = {
+      beginWindow: (plan) => {
+        plans.push(plan);
+        return 0;
+      },
+      look: () => {
+        const at = clock.wall - 1_700_000_000_000;
+        looksAt.push(at);
+        return wanted.has(at) ? { endNow: "a test wants it" } : { againInMs: at < 30_000 ? 0 : Number.POSITIVE_INFINITY };
+      },
+      readWindow: async () => data,
+      close: () => {},
+    };
+    const loop: WindowLoop = startLoop(source, windows, async (ms) => {
+      // Timers are late.
+      pass(Math.ceil(ms));
+      if (windows.length === 9) void loop.stop();
+    });
+    await loop.finished;
+    const extents = windows.slice(0, 9).map(({ window }) => [window.startMs - 1_700_000_000_000, window.lengthMs]);
+    expect(extents).toEqual([
+      [3_200, 6_800],
+      [10_000, 4_000],
+      [14_000, 5_000],
+      [19_000, 1_000],
+      [20_000, 4_000],
+      [24_000, 2_000],
+      [26_000, 1_000],
+      [27_000, 3_000],
+      [30_000, 10_000],
+    ]);
+    expect(plans.slice(0, 9)).toEqual(
+      extents.map(([, lengthMs], index) => ({ regularMs: 10_000, lengthMs: index === 0 ? 6_800 : lengthOfPlan(extents, index) })),
+    );
+    // Not right after the start, nor when no look is worth while.
+    expect(looksAt.slice(0, 3)).toEqual([4_000, 5_000, 6_000]);
+    expect(looksAt.filter((at) => at >= 30_000 && at < 40_000)).toEqual([31_000]);
+    expect(looksAt.every((at) => at % 1_000 === 0 && at % 10_000 !== 0)).toBe(true);
+    for (const [index, { window }] of windows.entries()) expect(await snapshot(index + 1)).toMatchObject({ windowMs: window.lengthMs });
   });
 
   it("tells the source to keep to the rows the API asks for, until it asks no more", async () => {

@@ -8,7 +8,7 @@ import type { Spool } from "../spool/spool.ts";
 import type { ServerClock } from "../stream/server-clock.ts";
 import { type AssembledWindow, assembleWindow, type OwnCost } from "./assemble.ts";
 import { type ClosedWindow, WindowClock } from "./clock.ts";
-import type { WindowData, WindowSource } from "./source.ts";
+import type { WindowData, WindowLook, WindowSource } from "./source.ts";
 import { UnavailableSource } from "./unavailable-source.ts";
 
 /** All that is known of a window once it is spooled. */
@@ -41,7 +41,7 @@ const envelopeBytes = 8 * 1024;
 /** Walking a million sockets takes a second. */
 const cutDelayMsMax = 5_000;
 
-/** A source is asked at each second of the wall clock whether the window should end, but neither this soon after its start nor this soon before its end. */
+/** A source is asked at seconds of the wall clock whether the window should end, but neither this soon after it was asked before nor this soon before the end. */
 const lookGapMs = 500;
 
 /** Cuts time into windows; at the end of each reads the source, assembles a Snapshot and spools it. */
@@ -112,21 +112,17 @@ export class WindowLoop {
   async #waitForEnd(): Promise<boolean> {
     const { clock, source } = this.#options;
     const wallMs = clock.wallMs();
-    const startMs = clock.elapsedMs();
-    const dueMs = startMs + this.#windowClock.delayMs(wallMs);
-    source.beginWindow?.({ lengthMs: this.#windowClock.lengthMs(wallMs), regularMs: this.#windowClock.windowMs });
-    let lookedMs = startMs;
-    while (source.look !== undefined && !this.#stop.signal.aborted) {
-      const nowMs = clock.elapsedMs();
-      let lookMs = nowMs + 1_000 - (clock.wallMs() % 1_000);
-      if (lookMs < lookedMs + lookGapMs) lookMs += 1_000;
-      if (lookMs > dueMs - lookGapMs) break;
+    const dueMs = clock.elapsedMs() + this.#windowClock.delayMs(wallMs);
+    const plan = { lengthMs: this.#windowClock.lengthMs(wallMs), regularMs: this.#windowClock.windowMs };
+    let look: WindowLook = { againInMs: source.beginWindow?.(plan) ?? Number.POSITIVE_INFINITY };
+    while (!this.#stop.signal.aborted) {
+      const lookMs = clock.elapsedMs() + wholeSecondMs(clock.wallMs(), Math.max(look.againInMs, lookGapMs));
+      if (!(lookMs <= dueMs - lookGapMs)) break;
       await this.#waitUntil(lookMs);
-      if (this.#stop.signal.aborted) break;
-      lookedMs = clock.elapsedMs();
-      const reason = source.look();
-      if (reason === undefined) continue;
-      this.#options.log.info("window is ended early", { reason });
+      if (this.#stop.signal.aborted) return false;
+      look = source.look?.() ?? { againInMs: Number.POSITIVE_INFINITY };
+      if (!("endNow" in look)) continue;
+      this.#options.log.info("window is ended early", { reason: look.endNow });
       return true;
     }
     await this.#waitUntil(dueMs);
@@ -195,6 +191,11 @@ export class WindowLoop {
     this.#coarsenedWindows = coarsenedWindows;
     return own;
   }
+}
+
+/** Milliseconds from `wallMs` to the first whole second that is at least `afterMs` away. */
+function wholeSecondMs(wallMs: number, afterMs: number): number {
+  return Math.ceil((wallMs + afterMs) / 1_000) * 1_000 - wallMs;
 }
 
 /** Resolves, never rejects, when the time is over or `stop` is aborted. */
