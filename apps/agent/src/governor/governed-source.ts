@@ -39,7 +39,7 @@ export class GovernedSource implements WindowSource {
   readonly #governor: Governor;
   readonly #cpuNs: () => number;
   readonly #onChange: (report: GovernorReport) => void;
-  readonly #cpus = cpus().length;
+  readonly #cpus = Math.max(1, cpus().length);
   #lastCpuNs: number;
   #lastMs: number;
   #plan: WindowPlan | undefined;

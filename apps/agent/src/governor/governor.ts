@@ -56,7 +56,7 @@ export interface WindowCost {
   /** Over the window as a whole. */
   readonly programs: ProgramPaces;
   /**
-   * As of the seconds in which most of it was spent, where that is known. A load that began late in the window costs more than the window's average says: what is done about
+   * As of the seconds up to now in which much of it was spent, where that is known. A load that began late in the window costs more than the window's average says: what is done about
    * a window that was far over the budget goes by these.
    */
   readonly surge?: () => ProgramPaces;

@@ -17,7 +17,7 @@ import type { MapFill } from "../window/source.ts";
 import { Control } from "./control.ts";
 import type { DimensionNames } from "./dimension-text.ts";
 import { KeyRows } from "./key-rows.ts";
-import { fieldOf, layoutProblem } from "./layout.ts";
+import { layoutProblem } from "./layout.ts";
 import { type NameResolver, ProcessRegistry } from "./process-registry.ts";
 import { nsPerEvent, ProgramCostReader, ProgramCosts } from "./program-costs.ts";
 import { RowAccumulator } from "./row-accumulator.ts";

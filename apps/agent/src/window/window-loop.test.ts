@@ -154,13 +154,27 @@ describe("WindowLoop", () => {
       [30_000, 10_000],
     ]);
     expect(plans.slice(0, 9)).toEqual(
-      extents.map(([, lengthMs], index) => ({ regularMs: 10_000, lengthMs: index === 0 ? 6_800 : lengthOfPlan(extents, index) })),
+      extents.map((_, index) => ({ regularMs: 10_000, lengthMs: index === 0 ? 6_800 : lengthOfPlan(extents, index) })),
     );
     // Not right after the start, nor when no look is worth while.
     expect(looksAt.slice(0, 3)).toEqual([4_000, 5_000, 6_000]);
     expect(looksAt.filter((at) => at >= 30_000 && at < 40_000)).toEqual([31_000]);
     expect(looksAt.every((at) => at % 1_000 === 0 && at % 10_000 !== 0)).toBe(true);
     for (const [index, { window }] of windows.entries()) expect(await snapshot(index + 1)).toMatchObject({ windowMs: window.lengthMs });
+  });
+
+  it("ends a window that cannot be looked at where it was to end", async () => {
+    const data = await new UnavailableSource("failed", "").readWindow();
+    const windows: SpooledWindow[] = [];
+    const look = (): never => {
+      throw new Error("EBADF");
+    };
+    const loop: WindowLoop = startLoop({ beginWindow: () => 0, look, readWindow: async () => data, close: () => {} }, windows, async (ms) => {
+      pass(Math.ceil(ms));
+      if (windows.length === 2) void loop.stop();
+    });
+    await loop.finished;
+    expect(windows.slice(0, 2).map(({ window }) => window.lengthMs)).toEqual([6_800, 10_000]);
   });
 
   it("tells the source to keep to the rows the API asks for, until it asks no more", async () => {

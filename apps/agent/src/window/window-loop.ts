@@ -114,19 +114,29 @@ export class WindowLoop {
     const wallMs = clock.wallMs();
     const dueMs = clock.elapsedMs() + this.#windowClock.delayMs(wallMs);
     const plan = { lengthMs: this.#windowClock.lengthMs(wallMs), regularMs: this.#windowClock.windowMs };
-    let look: WindowLook = { againInMs: source.beginWindow?.(plan) ?? Number.POSITIVE_INFINITY };
+    let look = this.#ask(() => ({ againInMs: source.beginWindow?.(plan) ?? Number.POSITIVE_INFINITY }));
     while (!this.#stop.signal.aborted) {
+      if ("endNow" in look) {
+        this.#options.log.info("window is ended early", { reason: look.endNow });
+        return true;
+      }
       const lookMs = clock.elapsedMs() + wholeSecondMs(clock.wallMs(), Math.max(look.againInMs, lookGapMs));
       if (!(lookMs <= dueMs - lookGapMs)) break;
       await this.#waitUntil(lookMs);
-      if (this.#stop.signal.aborted) return false;
-      look = source.look?.() ?? { againInMs: Number.POSITIVE_INFINITY };
-      if (!("endNow" in look)) continue;
-      this.#options.log.info("window is ended early", { reason: look.endNow });
-      return true;
+      if (!this.#stop.signal.aborted) look = this.#ask(() => source.look?.() ?? { againInMs: Number.POSITIVE_INFINITY });
     }
     await this.#waitUntil(dueMs);
     return false;
+  }
+
+  /** A look that fails leaves the window as long as it was to be: why nothing can be read is said when it is. */
+  #ask(look: () => WindowLook): WindowLook {
+    try {
+      return look();
+    } catch (error) {
+      this.#options.log.debug("looking at the window failed", { error: (error as Error).message });
+      return { againInMs: Number.POSITIVE_INFINITY };
+    }
   }
 
   async #waitUntil(elapsedMs: number): Promise<void> {
