@@ -98,7 +98,7 @@ describe("GovernedSource", () => {
     await runWindow(() => calm);
     const { seconds, window } = await runWindow((second) => (second < 5 ? calm : flood));
     expect(seconds).toBe(7);
-    expect(window.governor.endedEarly).toContain("more than twice the budget");
+    expect(window.governor.endedEarly).toContain("over twice the budget");
     expect(stepsOf(window)).toEqual(["off-calls"]);
     const rest = await runWindow(() => flood, 3);
     expect(rest.seconds).toBe(3);

@@ -85,7 +85,7 @@ export class GovernedSource implements WindowSource {
     if (!isSure) return { againInMs: this.#nextLookMs(plan, spentNs) };
     if (!this.#governor.canSave(this.#surge(now))) return { againInMs: Number.POSITIVE_INFINITY };
     const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;
-    this.#endedEarly = `programs took ${seconds(spentNs / 1e6)} of CPU in ${seconds(spentMs)}, more than twice the budget of the window's ${seconds(plan.lengthMs)}`;
+    this.#endedEarly = `programs took ${seconds(spentNs / 1e6)} of CPU in its first ${seconds(spentMs)}: whatever its rest brings, it is over twice the budget of its ${seconds(plan.lengthMs)}`;
     return { endNow: this.#endedEarly };
   }
 

@@ -97,7 +97,7 @@ const report: StatusReport = {
       predicted: 0.034,
       steps: [{ name: "calls/8", words: "1 of 8 system calls, scaled up", saves: 0.01 }],
       isExhausted: true,
-      endedEarly: "programs took 2.1 s of CPU in 2.0 s",
+      endedEarly: "programs took 2.1 s of CPU in its first 2.0 s",
     },
   },
 };
