@@ -152,6 +152,7 @@ describe("renderStatus", () => {
       "planned",
       "1 of 8 system calls",
       "OVER BUDGET",
+      "ended early: programs took 2.1 s of CPU",
       "syscall_latency 75",
       "not attached: EPERM at load",
       "failed",
