@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { setPriority } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { catalogue, type WireRow } from "@waggle/signals";
@@ -78,6 +79,17 @@ export async function openSource({
     ...(programs && { programs }),
     ...options,
   });
+}
+
+/** Lets processes of that name go before others, so that a flood is one also where the machine is busy with something else. */
+export function hurry(comm: string): void {
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      if (readFileSync(`/proc/${pid}/comm`, "utf8").trim() === comm) setPriority(Number(pid), -19);
+    } catch {
+      // It has just ended.
+    }
+  }
 }
 
 /** Rows of a signal whose columns equal `filter`. */

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it, onTestFinished } from "vitest";
-import { describeKernel, openSource, Workload } from "../../test/kernel-testing.ts";
+import { describeKernel, hurry, openSource, Workload } from "../../test/kernel-testing.ts";
 import { SystemClock } from "../host/clock.ts";
 import { silentLogger } from "../log.ts";
 import { exactMode } from "../snapshot/window-mode.ts";
@@ -48,18 +48,20 @@ describeKernel("a flood of system calls that begins out of nowhere", () => {
   });
 
   /** Returns what ends it. */
-  const flood = (): (() => Promise<void>) => {
+  const flood = async (): Promise<() => Promise<void>> => {
     const flooder = new Workload();
-    const runs = [1, 2].map((number) => flooder.run(`wgl-flood-${number}`, "getppid", [FLOOD_CALLS]).catch(() => {}));
+    const run = flooder.run("wgl-flood", "getppid", [FLOOD_CALLS]).catch(() => {});
+    await setTimeout(100);
+    hurry("wgl-flood");
     return async () => {
       flooder[Symbol.dispose]();
-      await Promise.all(runs);
+      await run;
     };
   };
   /** Share of a core that the programs take while something goes on. */
-  const priceOf = async (start: () => (() => Promise<void>) | void): Promise<number> => {
+  const priceOf = async (start?: () => Promise<() => Promise<void>>): Promise<number> => {
     await source.readWindow();
-    const end = start();
+    const end = await start?.();
     await setTimeout(2_000);
     const { governor } = await source.readWindow();
     await end?.();
@@ -101,7 +103,7 @@ describeKernel("a flood of system calls that begins out of nowhere", () => {
       await new Promise<void>((resolve) => waiting.push(resolve));
       return seen.at(-1) as Seen;
     };
-    const calm = await priceOf(() => {});
+    const calm = await priceOf();
     const free = await priceOf(flood);
     expect(free).toBeGreaterThan(3 * calm);
     // A half of a window of it is more than twice what all of the window may cost.
@@ -109,7 +111,7 @@ describeKernel("a flood of system calls that begins out of nowhere", () => {
 
     loop.start();
     await next();
-    const end = flood();
+    const end = await flood();
     let clients = 0;
     let isOver = false;
     const steady = (async () => {
@@ -143,7 +145,7 @@ describeKernel("a flood of system calls that begins out of nowhere", () => {
 
   it("is counted as sampling promises when it is sampled from the flip on that it came before", async () => {
     using kernel = await openSource();
-    const CALLS = 3_000_017;
+    const CALLS = 1_000_003;
     const weight = 8;
     const run = workload.run("wgl-across", "getppid", [CALLS]);
     const across = { process: "wgl-across", syscall: "getppid" };
@@ -154,7 +156,6 @@ describeKernel("a flood of system calls that begins out of nowhere", () => {
     const after = await kernel.readWindow();
     const sampled = Number(after.rows.total("syscalls", "count", across) ?? 0n);
     expect(after.coverage.find(({ signal }) => signal === "syscalls")).toMatchObject({ state: "sampled" });
-    expect(sampled % weight).toBe(0);
     expect(exact).toBeLessThan(CALLS);
     // Five standard deviations of a binomial count.
     expect(Math.abs(exact + sampled - CALLS)).toBeLessThan(5 * Math.sqrt((CALLS - exact) * (weight - 1)));

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readdirSync, readFileSync } from "node:fs";
-import { setPriority } from "node:os";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { describeKernel, openSource, rowsOf, sumOf, Workload } from "../../test/kernel-testing.ts";
+import { describeKernel, hurry, openSource, rowsOf, sumOf, Workload } from "../../test/kernel-testing.ts";
 import { GovernedSource, type GovernedWindow } from "./governed-source.ts";
 
 const WINDOW_MS = 1_000;
@@ -15,17 +13,6 @@ const NO_BUDGET = 10;
 const costOf = (window: GovernedWindow): number => window.governor.kernel;
 const stateOf = (window: GovernedWindow, signal: string): string | undefined => window.coverage.find((entry) => entry.signal === signal)?.state;
 const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] as number;
-
-/** So that the flood is one also where the machine is busy with something else. */
-function hurry(comm: string): void {
-  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
-    try {
-      if (readFileSync(`/proc/${pid}/comm`, "utf8").trim() === comm) setPriority(Number(pid), -19);
-    } catch {
-      // It has just ended.
-    }
-  }
-}
 
 describeKernel("a flood of system calls", () => {
   let source: GovernedSource;
