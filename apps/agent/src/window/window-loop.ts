@@ -122,7 +122,8 @@ export class WindowLoop {
       }
       const lookMs = clock.elapsedMs() + wholeSecondMs(clock.wallMs(), Math.max(look.againInMs, lookGapMs));
       if (!(lookMs <= dueMs - lookGapMs)) break;
-      await this.#waitUntil(lookMs);
+      // A millisecond late is no matter here, and waking up twice is most of what a look costs.
+      await this.#waitUntil(lookMs, 1);
       if (!this.#stop.signal.aborted) look = this.#ask(() => source.look?.() ?? { againInMs: Number.POSITIVE_INFINITY });
     }
     await this.#waitUntil(dueMs);
@@ -139,11 +140,11 @@ export class WindowLoop {
     }
   }
 
-  async #waitUntil(elapsedMs: number): Promise<void> {
+  async #waitUntil(elapsedMs: number, slackMs = 0): Promise<void> {
     const { clock } = this.#options;
     const sleep = this.#options.sleep ?? sleepByTimer;
     const delayMs = elapsedMs - clock.elapsedMs();
-    if (delayMs > 0) await sleep(delayMs, this.#stop.signal);
+    if (delayMs > 0) await sleep(Math.ceil(delayMs) + slackMs, this.#stop.signal);
     // Timers of Node.js may fire up to a millisecond early, and a window that ends at 9.999 would start the next one in the wrong second.
     while (!this.#stop.signal.aborted && clock.elapsedMs() < elapsedMs) await sleep(1, this.#stop.signal);
   }
