@@ -96,20 +96,23 @@ export class GovernedSource implements WindowSource {
   }
 
   async readWindow(rowsMax?: number): Promise<GovernedWindow> {
-    let governor: GovernorReport | undefined;
+    const endedEarly = this.#endedEarly;
+    let hasChanged = false;
     const data = await this.#source.readWindow(rowsMax, () => {
-      governor = this.#decide();
+      hasChanged = this.#decide();
     });
+    const governor = { ...this.#governor.state, endedEarly };
+    if (hasChanged) this.#onChange(governor);
     this.#governor.observeMaps(data.maps);
     this.#savedRates = data.savedRates;
     this.#attached = attachedOf(this.#source);
     this.#looks = [data.costs];
     this.#prices = this.#pricesSoFar();
-    return { ...data, governor: governor as GovernorReport };
+    return { ...data, governor };
   }
 
-  /** What was spent until now says how the window is measured that starts with the flip. */
-  #decide(): GovernorReport {
+  /** What was spent until now says how the window is measured that starts with the flip, which waits for this. Returns whether that is another way than before. */
+  #decide(): boolean {
     const now = this.#source.costs();
     const [cpuNs, nowMs] = [this.#cpuNs(), performance.now()];
     const windowMs = Math.max(1, nowMs - this.#lastMs);
@@ -126,12 +129,8 @@ export class GovernedSource implements WindowSource {
     this.#lastMs = nowMs;
     this.#countEarlyEnd(endedEarly !== null, hasChanged);
     this.#endedEarly = null;
-    const report = { ...this.#governor.state, endedEarly };
-    if (hasChanged) {
-      this.#source.setSavings(this.#governor.mode);
-      this.#onChange(report);
-    }
-    return report;
+    if (hasChanged) this.#source.setSavings(this.#governor.mode);
+    return hasChanged;
   }
 
   #countEarlyEnd(isEarly: boolean, hasChanged: boolean): void {
