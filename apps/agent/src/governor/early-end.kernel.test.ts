@@ -22,6 +22,8 @@ const FLOOD_CALLS = 200_000_000;
 const WINDOWS_MAX = 4;
 /** Shares of a core that nothing here reaches: nothing is done about the cost. */
 const NO_BUDGET = 10;
+/** Changes of a connection's state of which the kernel did not tell the program. */
+const SKIPPED = "recursion:on_inet_sock_set_state";
 /** Connections of one client. */
 const CONNECTIONS = 97;
 
@@ -140,7 +142,11 @@ describeKernel("a flood of system calls that begins out of nowhere", () => {
       expect(window.startMs, story.join("\n")).toBe(before.startMs + before.lengthMs);
     }
     for (const one of seen) expect(stateOf(one, "tcp_connections")).toBe("exact");
-    expect(seen.reduce((sum, one) => sum + one.opened, 0)).toBe(clients * CONNECTIONS);
+    const counted = seen.reduce((sum, one) => sum + one.opened, 0);
+    // A kernel that lets programs be preempted skips those of the same hook meanwhile, which beside a flood may be long; it counts what it skips.
+    const skipped = seen.flatMap(({ data }) => data.drops).reduce((sum, { reason, count }) => sum + (reason === SKIPPED ? Number(count) : 0), 0);
+    expect(counted).toBeLessThanOrEqual(clients * CONNECTIONS);
+    expect(counted + skipped, `${skipped} skipped\n${story.join("\n")}`).toBeGreaterThanOrEqual(clients * CONNECTIONS);
   });
 
   it("is counted as sampling promises when it is sampled from the flip on that it came before", async () => {
