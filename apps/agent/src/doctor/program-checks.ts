@@ -98,6 +98,7 @@ export function judgeInitSight({ switchesTo, switchesFrom }: InitSight): Verdict
 }
 
 function checkObjects(facts: DoctorFacts): Verdict {
+  // Asked for outside of the `try`: where it cannot be used, that is no verdict on the files.
   const { config } = facts;
   let directory: string;
   try {
